@@ -1,0 +1,78 @@
+package validator
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// DigestSize is the length of a root digest and of every node value, in bytes.
+const DigestSize = 32
+
+// Digest is the root hash of a log's tree after an epoch.
+type Digest [DigestSize]byte
+
+// String returns d as 64 lower-case hexadecimal digits.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// ParseDigest reads 64 lower-case hexadecimal digits. Upper case is refused: a log that wrote one digest in two
+// ways could publish two objects under what looks like one name.
+func ParseDigest(s string) (Digest, error) {
+	var d Digest
+	if len(s) != 2*DigestSize {
+		return d, fmt.Errorf("digest has %d characters, want %d hexadecimal digits", len(s), 2*DigestSize)
+	}
+	if i := strings.IndexFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }); i >= 0 {
+		return d, fmt.Errorf("digest has %q at position %d, want lower-case hexadecimal digits", s[i], i)
+	}
+	_, err := hex.Decode(d[:], []byte(s))
+	return d, err
+}
+
+// Name says what an audit proof claims: that epoch Epoch took the tree from PreviousDigest to Digest. It is the name
+// of the object that a log publishes, "{epoch}/{previous digest}/{digest}".
+type Name struct {
+	Epoch          uint64
+	PreviousDigest Digest
+	Digest         Digest
+}
+
+// String returns the object name, without the extension that a compressed object may carry.
+func (n Name) String() string {
+	return fmt.Sprintf("%d/%s/%s", n.Epoch, n.PreviousDigest, n.Digest)
+}
+
+// ParseName reads "{epoch}/{previous digest}/{digest}": the epoch in canonical decimal (no sign, no leading zero) and
+// at least 1, because epoch N takes the tree from N-1 to N; the digests in lower-case hexadecimal.
+func ParseName(s string) (Name, error) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 {
+		return Name{}, fmt.Errorf("name has %d parts, want {epoch}/{previous digest}/{digest}", len(parts))
+	}
+	epoch, err := ParseEpoch(parts[0])
+	if err != nil {
+		return Name{}, err
+	}
+	previous, err := ParseDigest(parts[1])
+	if err != nil {
+		return Name{}, fmt.Errorf("previous digest: %w", err)
+	}
+	digest, err := ParseDigest(parts[2])
+	if err != nil {
+		return Name{}, err
+	}
+	return Name{Epoch: epoch, PreviousDigest: previous, Digest: digest}, nil
+}
+
+// ParseEpoch reads an epoch in canonical decimal: digits only, no leading zero, at least 1.
+func ParseEpoch(s string) (uint64, error) {
+	epoch, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || strconv.FormatUint(epoch, 10) != s {
+		return 0, fmt.Errorf("epoch %q is not a canonical decimal number", s)
+	}
+	if epoch == 0 {
+		return 0, fmt.Errorf("epoch 0 has no batch: an epoch's batch leads from the epoch before it")
+	}
+	return epoch, nil
+}

@@ -1,0 +1,104 @@
+// Package validator decides whether one epoch of a Key Transparency log only appended to the log's tree.
+//
+// It is pure: bytes in, a Result out. It does no I/O of its own, knows no queue, keeps no globals and logs nothing,
+// so that any Go program can import it.
+package validator
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Outcome is what a proof was found to be. The zero Outcome is neither: it means that nothing was judged.
+type Outcome string
+
+const (
+	Verified Outcome = "verified"
+	Rejected Outcome = "rejected"
+)
+
+// Reason says why a proof was rejected. It is empty for a verified one.
+type Reason string
+
+const (
+	// MalformedProof: the bytes are not an encoding of an audit proof.
+	MalformedProof Reason = "malformed_proof"
+	// NoncanonicalLabel: an inserted label is not 256 bits, an unchanged one has none, or a bit is set past the length.
+	NoncanonicalLabel Reason = "noncanonical_label"
+	// OverlappingLabels: two labels are equal, or one is a prefix of the other.
+	OverlappingLabels Reason = "overlapping_labels"
+	// PreviousDigestMismatch: the unchanged nodes do not hash to the digest before the epoch.
+	PreviousDigestMismatch Reason = "previous_digest_mismatch"
+	// DigestMismatch: all nodes together do not hash to the digest after the epoch.
+	DigestMismatch Reason = "digest_mismatch"
+	// BatchTooLarge: the proof is larger than the Options allow.
+	BatchTooLarge Reason = "batch_too_large"
+)
+
+// Configuration is the hash layout of a log's tree. The zero value is not a configuration.
+type Configuration struct {
+	name   string
+	domain string
+}
+
+// WhatsAppV1 is the layout of the WhatsApp and Messenger logs.
+func WhatsAppV1() Configuration { return Configuration{name: "whatsapp_v1"} }
+
+// Experimental is akd's experimental layout, whose every hash begins with the given domain label.
+func Experimental(domainLabel string) Configuration {
+	return Configuration{name: "experimental", domain: domainLabel}
+}
+
+// ParseConfiguration reads "whatsapp_v1" or "experimental:DOMAIN LABEL".
+func ParseConfiguration(s string) (Configuration, error) {
+	name, domain, hasDomain := strings.Cut(s, ":")
+	switch {
+	case name == "whatsapp_v1" && !hasDomain:
+		return WhatsAppV1(), nil
+	case name == "experimental" && domain != "":
+		return Experimental(domain), nil
+	case name == "experimental":
+		return Configuration{}, fmt.Errorf("configuration experimental needs its domain label: experimental:LABEL")
+	}
+	return Configuration{}, fmt.Errorf("unknown configuration %q: want whatsapp_v1 or experimental:LABEL", s)
+}
+
+// String returns what ParseConfiguration reads.
+func (c Configuration) String() string {
+	if c.domain != "" {
+		return c.name + ":" + c.domain
+	}
+	return c.name
+}
+
+// Options bound what one verification may use. The zero value has usable defaults.
+type Options struct {
+	// MaxElements is how many elements, inserted and unchanged together, a proof may have. 0 means 32 Mi.
+	MaxElements int
+	// MaxBytes is how many bytes a proof may have. 0 means 2 GiB.
+	MaxBytes int64
+	// Workers is how many goroutines may hash at once. 0 means GOMAXPROCS.
+	Workers int
+}
+
+// Result is the judgement of one proof. Inserted, Unchanged and Bytes count what was read before the judgement fell.
+type Result struct {
+	Outcome Outcome
+	// Reason and Detail explain a rejection; both are empty for a verified proof. Detail is one line for a human.
+	Reason Reason
+	Detail string
+
+	Inserted  int
+	Unchanged int
+	Bytes     int64
+}
+
+// Verify reads an audit proof from r to its end and judges whether it proves what name claims under configuration c.
+//
+// A rejection is a Result, not an error. An error means that the proof could not be judged: r failed (its error is
+// returned wrapped), ctx ended (its error is returned as it is), or c is no configuration.
+func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Options) (Result, error) {
+	return Result{}, fmt.Errorf("not built yet")
+}
