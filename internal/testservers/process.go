@@ -1,0 +1,220 @@
+// Package testservers starts the real servers that ktaudit's tests need: redis-server and an S3 server (versitygw), each on a
+// free loopback port with a directory of its own. They can be stopped, killed and started again on the same port with the same
+// data, which is how outages are tested.
+//
+// [Redis] and [S3] serve tests: the server ends with the test, and a missing binary fails the test on CI (CI=true) and skips it
+// elsewhere. [NewRedis] and [NewS3] serve other programs and TestMain: they return errors, and the caller must call Close.
+package testservers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startTimeout = 30 * time.Second // a loaded two-core machine starts both servers in well under this
+	stopTimeout  = 10 * time.Second
+	portAttempts = 10
+)
+
+// errExited says that the server ended before it answered, most often because another process took its port.
+var errExited = errors.New("server exited before it was ready")
+
+// missingError says that a server's binary is not installed, and how to install it.
+type missingError struct {
+	binary, install string
+}
+
+func (e *missingError) Error() string {
+	return fmt.Sprintf("%s is not installed; install it with: %s", e.binary, e.install)
+}
+
+// server is one child process that keeps its port and its directory from one start to the next.
+type server struct {
+	binary string
+	dir    string
+	addr   string
+	args   func(addr string) []string
+	ready  func(ctx context.Context) error // asks, by the server's protocol, whether this very process answers
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended
+	output *bytes.Buffer // read only after exited
+}
+
+// Start runs the server again after Stop or Kill, on the same port with the same data, and returns once it answers.
+// It does nothing if the server is running.
+func (s *server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running() {
+		return nil
+	}
+	cmd := exec.Command(s.binary, s.args(s.addr)...)
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = endWithParent()
+	output := new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", s.binary, err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the exit status says nothing that the output does not
+		close(exited)
+	}()
+	s.cmd, s.exited, s.output = cmd, exited, output
+
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	for {
+		err := s.ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-exited:
+			return fmt.Errorf("%s on %s: %w: %s", s.binary, s.addr, errExited, strings.TrimSpace(output.String()))
+		case <-ctx.Done():
+			s.end(syscall.SIGKILL)
+			return fmt.Errorf("%s on %s does not answer after %s: %w", s.binary, s.addr, startTimeout, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the server with SIGTERM, as an operator would, and waits for it. It does nothing if the server is not running.
+func (s *server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(syscall.SIGTERM)
+}
+
+// Kill ends the server with SIGKILL and waits for it. It does nothing if the server is not running.
+func (s *server) Kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(syscall.SIGKILL)
+}
+
+// Close kills the server and removes its data.
+func (s *server) Close() error {
+	s.Kill()
+	return os.RemoveAll(s.dir)
+}
+
+func (s *server) running() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *server) end(signal syscall.Signal) {
+	if !s.running() {
+		return
+	}
+	_ = s.cmd.Process.Signal(signal) // fails only if it has just ended by itself
+	select {
+	case <-s.exited:
+	case <-time.After(stopTimeout):
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+	}
+}
+
+// startOnFreePort tries ports until the server could take one.
+func (s *server) startOnFreePort() error {
+	var err error
+	for range portAttempts {
+		if s.addr, err = freeAddress(); err != nil {
+			return err
+		}
+		if err = s.Start(); !errors.Is(err, errExited) {
+			return err
+		}
+	}
+	return err
+}
+
+// freeAddress returns a loopback address nobody listens on. The port lies below the range that systems give to outgoing
+// connections: otherwise, while a server is stopped, a client's connection could take its port, or even connect to itself.
+func freeAddress() (string, error) {
+	var err error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		var l net.Listener
+		if l, err = net.Listen("tcp", addr); err == nil {
+			return addr, l.Close()
+		}
+	}
+	return "", fmt.Errorf("no free loopback port: %w", err)
+}
+
+// find looks for a binary in PATH and where `go install` puts it.
+func find(binary, install string) (string, error) {
+	if path, err := exec.LookPath(binary); err == nil {
+		return path, nil
+	}
+	for _, dir := range goBinaries() {
+		if path, err := exec.LookPath(filepath.Join(dir, binary)); err == nil {
+			return path, nil
+		}
+	}
+	return "", &missingError{binary, install}
+}
+
+func goBinaries() []string {
+	var dirs []string
+	if out, err := exec.Command("go", "env", "GOBIN", "GOPATH").Output(); err == nil {
+		lines := strings.Split(string(out), "\n")
+		if lines[0] != "" {
+			dirs = append(dirs, lines[0])
+		}
+		for _, path := range filepath.SplitList(lines[1]) {
+			dirs = append(dirs, filepath.Join(path, "bin"))
+		}
+	}
+	return dirs
+}
+
+// must ends the test for a server that could not be started: a binary that is not installed may be missing on a
+// developer's machine, but never on CI.
+func must(t testing.TB, err error) {
+	t.Helper()
+	var missing *missingError
+	switch {
+	case err == nil:
+	case errors.As(err, &missing) && os.Getenv("CI") != "true":
+		t.Skip(err)
+	default:
+		t.Fatal(err)
+	}
+}
+
+// closeWith closes the server when the test ends.
+func (s *server) closeWith(t testing.TB) {
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

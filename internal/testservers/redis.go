@@ -1,0 +1,70 @@
+package testservers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisServer is a running redis-server. Without arguments that say otherwise it persists nothing: Stop and Kill lose its data.
+type RedisServer struct {
+	server
+}
+
+// Redis starts a redis-server that ends with the test. Args are added to its command line, for example
+// "--appendonly", "yes" to keep the data from one start to the next.
+func Redis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	s, err := NewRedis(args...)
+	must(t, err)
+	s.closeWith(t)
+	return s
+}
+
+// NewRedis is Redis for programs that are not tests. The caller must call Close.
+func NewRedis(args ...string) (*RedisServer, error) {
+	binary, err := find("redis-server", "apt-get install redis-server")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "ktaudit-redis-")
+	if err != nil {
+		return nil, err
+	}
+	s := &RedisServer{server{binary: binary, dir: dir}}
+	s.args = func(addr string) []string {
+		_, port, _ := net.SplitHostPort(addr)
+		return append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", dir,
+			"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)
+	}
+	s.ready = s.answers
+	if err := s.startOnFreePort(); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Addr is the server's host:port.
+func (s *RedisServer) Addr() string { return s.addr }
+
+// URL is the server's address as the command line takes it.
+func (s *RedisServer) URL() string { return "redis://" + s.addr + "/0" }
+
+// answers compares the directory, so that another test's server, which won a race for the port, is not taken for this one.
+func (s *RedisServer) answers(ctx context.Context) error {
+	client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
+	defer client.Close()
+	reply, err := client.ConfigGet(ctx, "dir").Result()
+	if err != nil {
+		return err
+	}
+	if reply["dir"] != s.dir {
+		return fmt.Errorf("redis on %s serves %q, not %q", s.addr, reply["dir"], s.dir)
+	}
+	return nil
+}
