@@ -1,0 +1,210 @@
+package signature_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+
+	"github.com/ktaudit/ktaudit/signature"
+)
+
+const namespace = "example.key-transparency.v1"
+
+func key(n byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
+}
+
+func public(k ed25519.PrivateKey) string { return hex.EncodeToString(k[32:]) }
+
+func sign(t *testing.T, k ed25519.PrivateKey, epoch uint64) signature.SignedDigest {
+	t.Helper()
+	s, err := signature.Sign(k, signature.CiphersuiteProtobuf, namespace, 1_700_000_000_000, epoch, [32]byte{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestKeyIsPickedByID(t *testing.T) {
+	t.Parallel()
+	s := sign(t, key(1), 5)
+	if err := keys(t, public(key(2)), public(key(1))).Verify(s); err != nil {
+		t.Errorf("among two keys: %v", err)
+	}
+	if err := keys(t, public(key(2))).Verify(s); !errors.Is(err, signature.ErrUnknownKey) {
+		t.Errorf("another key: %v, want ErrUnknownKey", err)
+	}
+	if err := (signature.Keys{}).Verify(s); !errors.Is(err, signature.ErrUnknownKey) {
+		t.Errorf("no key: %v, want ErrUnknownKey", err)
+	}
+	s.KeyID = key(2)[63]
+	if err := keys(t, public(key(2)), public(key(1))).Verify(s); !errors.Is(err, signature.ErrInvalid) {
+		t.Errorf("under the other key's key_id: %v, want ErrInvalid", err)
+	}
+}
+
+// TestKeysThatShareAnID: key_id is one byte, so two trusted keys may well share it.
+func TestKeysThatShareAnID(t *testing.T) {
+	t.Parallel()
+	first := key(1)
+	second := first
+	for n := uint32(0); bytes.Equal(first, second) || second[63] != first[63]; n++ {
+		seed := make([]byte, ed25519.SeedSize)
+		binary.BigEndian.PutUint32(seed, n)
+		second = ed25519.NewKeyFromSeed(seed)
+	}
+	both := keys(t, public(first), public(second))
+	for _, signer := range []ed25519.PrivateKey{first, second} {
+		if err := both.Verify(sign(t, signer, 5)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := keys(t, public(first)).Verify(sign(t, second, 5)); !errors.Is(err, signature.ErrInvalid) {
+		t.Errorf("untrusted key of a trusted key_id: %v, want ErrInvalid", err)
+	}
+}
+
+func TestParseKeys(t *testing.T) {
+	t.Parallel()
+	good := public(key(1))
+	if k := keys(t, good, public(key(2)), strings.ToUpper(good)); k.Len() != 2 {
+		t.Errorf("two keys, one of them twice: %d", k.Len())
+	}
+	for _, bad := range []string{"", good[1:], good + "00", "zz" + good[2:], " " + good} {
+		if _, err := signature.ParseKeys([]string{good, bad}); err == nil {
+			t.Errorf("%q: accepted", bad)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	s := sign(t, key(1), 5)
+	for name, c := range map[string]struct {
+		namespace string
+		epoch     uint64
+		digest    [32]byte
+		want      error
+	}{
+		"same":              {namespace, 5, s.Digest, nil},
+		"another namespace": {"other", 5, s.Digest, signature.ErrMismatch},
+		"another epoch":     {namespace, 6, s.Digest, signature.ErrMismatch},
+		"another digest":    {namespace, 5, [32]byte{}, signature.ErrDigestMismatch},
+		"all of it":         {"other", 6, [32]byte{}, signature.ErrMismatch},
+	} {
+		if err := signature.Check(s, c.namespace, c.epoch, c.digest); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestCheckOrder(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		previous, current uint64
+		want              error
+	}{{1, 2, nil}, {2, 2, nil}, {2, 1, signature.ErrBackwards}, {1 << 63, 0, signature.ErrBackwards}} {
+		err := signature.CheckOrder(signature.SignedDigest{Timestamp: c.previous}, signature.SignedDigest{Timestamp: c.current})
+		if !errors.Is(err, c.want) {
+			t.Errorf("%d then %d: %v, want %v", c.previous, c.current, err, c.want)
+		}
+	}
+}
+
+func TestSignRefuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		key         ed25519.PrivateKey
+		ciphersuite uint32
+		namespace   string
+	}{
+		"a short key":           {key(1)[:32], 1, namespace},
+		"an unknown suite":      {key(1), 3, namespace},
+		"suite 0":               {key(1), 0, namespace},
+		"no namespace":          {key(1), 1, ""},
+		"a namespace not UTF-8": {key(1), 1, "\xff"},
+	} {
+		if _, err := signature.Sign(c.key, c.ciphersuite, c.namespace, 1, 1, [32]byte{}); err == nil {
+			t.Errorf("%s: signed", name)
+		}
+	}
+}
+
+func TestBucketSource(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	bucket := memblob.OpenBucket(nil)
+	t.Cleanup(func() { bucket.Close() })
+	source := signature.BucketSource{Bucket: bucket}
+	b, err := json.Marshal(sign(t, key(1), 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, bucket, "7.json", b)
+	put(t, bucket, "8.json", make([]byte, signature.MaxSize+1))
+	put(t, bucket, "9.json", make([]byte, signature.MaxSize))
+
+	got, err := source.Get(ctx, 7)
+	if err != nil || !bytes.Equal(got, b) {
+		t.Errorf("epoch 7: %q, error %v", got, err)
+	}
+	if _, err := source.Get(ctx, 8); !errors.Is(err, signature.ErrMalformed) {
+		t.Errorf("an object that is too large: %v, want ErrMalformed", err)
+	}
+	if got, err := source.Get(ctx, 9); err != nil || len(got) != signature.MaxSize {
+		t.Errorf("an object of the largest size: %d bytes, error %v", len(got), err)
+	}
+	if _, err := source.Get(ctx, 10); !errors.Is(err, signature.ErrNotFound) {
+		t.Errorf("no object: %v, want ErrNotFound", err)
+	}
+	bucket.Close()
+	if _, err := source.Get(ctx, 7); err == nil || errors.Is(err, signature.ErrNotFound) || errors.Is(err, signature.ErrMalformed) {
+		t.Errorf("a bucket that fails: %v, want a fault that can be retried", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := source.Get(ended, 7); !errors.Is(err, context.Canceled) {
+		t.Errorf("after cancel: %v, want context.Canceled", err)
+	}
+}
+
+func put(t *testing.T, bucket *blob.Bucket, name string, b []byte) {
+	t.Helper()
+	if err := bucket.WriteAll(t.Context(), name, b, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ExampleSignedDigest_MarshalJSON() {
+	s, err := signature.Sign(key(1), signature.CiphersuiteBincode, "n", 1, 2, [32]byte{})
+	if err != nil {
+		panic(err)
+	}
+	b, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(b))
+	// Output:
+	// {
+	//  "version": 2,
+	//  "ciphersuite": 2,
+	//  "namespace": "n",
+	//  "timestamp": 1,
+	//  "epoch": 2,
+	//  "digest": "0000000000000000000000000000000000000000000000000000000000000000",
+	//  "signature": "d55cc103619d48b451e78f27f34a3be1429018e1be31f6166d7efb5a8a4fac49013d919624c1b2c0c57b73fef73804d8f7d3c8fd8974fad4fb086303f4659300",
+	//  "key_id": 92,
+	//  "serialized_message": "0200000001000000000000006e0100000000000000020000000000000020000000000000000000000000000000000000000000000000000000000000000000000000000000"
+	// }
+}
