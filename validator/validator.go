@@ -5,9 +5,7 @@
 package validator
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -37,6 +35,8 @@ const (
 	BatchTooLarge Reason = "batch_too_large"
 )
 
+const whatsAppV1 = "whatsapp_v1"
+
 // Configuration is the hash layout of a log's tree. The zero value is not a configuration.
 type Configuration struct {
 	name   string
@@ -44,7 +44,7 @@ type Configuration struct {
 }
 
 // WhatsAppV1 is the layout of the WhatsApp and Messenger logs.
-func WhatsAppV1() Configuration { return Configuration{name: "whatsapp_v1"} }
+func WhatsAppV1() Configuration { return Configuration{name: whatsAppV1} }
 
 // Experimental is akd's experimental layout, whose every hash begins with the given domain label.
 func Experimental(domainLabel string) Configuration {
@@ -55,7 +55,7 @@ func Experimental(domainLabel string) Configuration {
 func ParseConfiguration(s string) (Configuration, error) {
 	name, domain, hasDomain := strings.Cut(s, ":")
 	switch {
-	case name == "whatsapp_v1" && !hasDomain:
+	case name == whatsAppV1 && !hasDomain:
 		return WhatsAppV1(), nil
 	case name == "experimental" && domain != "":
 		return Experimental(domain), nil
@@ -93,12 +93,4 @@ type Result struct {
 	Inserted  int
 	Unchanged int
 	Bytes     int64
-}
-
-// Verify reads an audit proof from r to its end and judges whether it proves what name claims under configuration c.
-//
-// A rejection is a Result, not an error. An error means that the proof could not be judged: r failed (its error is
-// returned wrapped), ctx ended (its error is returned as it is), or c is no configuration.
-func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Options) (Result, error) {
-	return Result{}, fmt.Errorf("not built yet")
 }

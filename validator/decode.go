@@ -1,0 +1,459 @@
+package validator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The proof is the protobuf message
+//
+//	message SingleAppendOnlyProof { repeated AzksElement inserted = 1; repeated AzksElement unchanged_nodes = 2; }
+//	message AzksElement           { required NodeLabel label = 1; required bytes value = 2; }
+//	message NodeLabel             { required bytes label_val = 1; required uint32 label_len = 2; }
+//
+// of the akd crate. Fields of other numbers, and these numbers with another wire type, are unknown and skipped, as
+// protobuf has it. Two labels in one element, or two values, are refused: decoders differ in which of the two counts.
+const (
+	fieldInserted  = protowire.Number(1)
+	fieldUnchanged = protowire.Number(2)
+	fieldLabel     = protowire.Number(1)
+	fieldValue     = protowire.Number(2)
+	fieldLabelVal  = protowire.Number(1)
+	fieldLabelLen  = protowire.Number(2)
+
+	labelSize     = 32  // bytes of a label
+	labelBits     = 256 // bits of a label
+	maxElementLen = 64 << 10
+	maxGroupDepth = 64
+	maxFieldHead  = 2 * 10 // a tag and a length
+	maxPlainLen   = 2 + 2 + 2 + labelSize + 3 + 2 + DigestSize
+	emptyReads    = 100
+)
+
+// element is one decoded AzksElement. label and value point into the decoder's buffer until the next call.
+type element struct {
+	inserted bool
+	bits     int    // label_len
+	label    []byte // label_val without trailing zero bytes that lie past bits, at most 32 bytes
+	value    []byte // 32 bytes
+}
+
+// A rejection is how the inside of this package says that a proof is wrong; Verify makes it a Result.
+type rejection struct {
+	reason Reason
+	detail string
+}
+
+func (r *rejection) Error() string { return string(r.reason) + ": " + r.detail }
+
+func malformed(format string, args ...any) error {
+	return &rejection{MalformedProof, fmt.Sprintf(format, args...)}
+}
+
+// decoder reads a proof's elements one after another and holds no more than one of them, or one buffer, at a time.
+type decoder struct {
+	ctx      context.Context
+	r        io.Reader
+	maxBytes int64
+
+	buf      []byte
+	pos, end int   // buf[pos:end] is read and not yet decoded
+	base     int64 // offset of buf[0] in the proof
+	eof      bool
+
+	elements int
+}
+
+func newDecoder(ctx context.Context, r io.Reader, maxBytes int64) *decoder {
+	return &decoder{ctx: ctx, r: r, maxBytes: maxBytes, buf: make([]byte, 16<<10)}
+}
+
+func (d *decoder) offset() int64 { return d.base + int64(d.pos) }
+
+// next decodes the next element into e. It returns io.EOF after the last one, a *rejection for bytes that are no proof,
+// and any other error when the bytes could not be had.
+func (d *decoder) next(e *element) error {
+	for {
+		if d.end-d.pos < maxPlainLen {
+			if err := d.fill(maxPlainLen); err != nil && err != io.EOF {
+				return err
+			}
+			if d.pos == d.end {
+				return io.EOF
+			}
+		}
+		if n := decodePlain(d.buf[d.pos:d.end], e); n > 0 {
+			d.pos += n
+			d.elements++
+			return nil
+		}
+		found, err := d.field(e)
+		if found || err != nil {
+			return err
+		}
+	}
+}
+
+// decodePlain decodes an element in the one shape that encoders write: every field once, in order, with short lengths.
+// It returns the element's size, or 0 for any other shape, valid or not, which field then decodes step by step.
+func decodePlain(b []byte, e *element) int {
+	if len(b) < maxPlainLen || b[0] != 0x0a && b[0] != 0x12 || b[2] != 0x0a || b[4] != 0x0a {
+		return 0
+	}
+	elementLen, labelLen, n := int(b[1]), int(b[3]), int(b[5])
+	if n > labelSize || b[6+n] != 0x10 {
+		return 0
+	}
+	bits, at := int(b[7+n]), 8+n
+	if bits >= 0x80 {
+		bits, at = bits&0x7f|int(b[8+n])<<7, 9+n
+		if b[8+n] >= 0x80 {
+			return 0
+		}
+	}
+	if labelLen != at-4 || b[at] != 0x12 || b[at+1] != DigestSize || elementLen != at+DigestSize || bits > labelBits {
+		return 0
+	}
+	e.inserted = b[0] == 0x0a
+	e.bits = bits
+	e.label = b[6 : 6+n]
+	e.value = b[at+2 : at+2+DigestSize]
+	return at + 2 + DigestSize
+}
+
+// field decodes one field of the proof, of whatever shape. found says that it was an element.
+func (d *decoder) field(e *element) (found bool, err error) {
+	start := d.offset()
+	num, wire, err := d.tag()
+	if err != nil {
+		return false, err
+	}
+	if wire != protowire.BytesType || num != fieldInserted && num != fieldUnchanged {
+		return false, d.skip(num, wire, start)
+	}
+	length, err := d.varint()
+	if err != nil {
+		return false, err
+	}
+	if length > maxElementLen {
+		return false, d.tooLong(length, start)
+	}
+	if err := d.need(int(length), start); err != nil {
+		return false, err
+	}
+	body := d.buf[d.pos : d.pos+int(length)]
+	if err := decodeElement(body, e); err != nil {
+		return false, malformed("element %d at byte %d: %s", d.elements, start, err)
+	}
+	e.inserted = num == fieldInserted
+	d.pos += int(length)
+	d.elements++
+	return true, nil
+}
+
+// tooLong judges an element that claims more than maxElementLen bytes: one that the proof does not even have is
+// malformed; one that is there, padded with unknown fields, is too large to be held.
+func (d *decoder) tooLong(length uint64, start int64) error {
+	if length > uint64(d.maxBytes) {
+		return malformed("element %d at byte %d: claims %d bytes", d.elements, start, length)
+	}
+	if err := d.discard(int64(length), start); err != nil {
+		return err
+	}
+	return &rejection{BatchTooLarge, fmt.Sprintf("element %d at byte %d: %d bytes, more than the %d an element may have",
+		d.elements, start, length, maxElementLen)}
+}
+
+// skip passes over an unknown field whose tag was just read, groups with all that is in them.
+func (d *decoder) skip(num protowire.Number, wire protowire.Type, start int64) error {
+	var open []protowire.Number
+	for {
+		switch wire {
+		case protowire.VarintType:
+			if _, err := d.varint(); err != nil {
+				return err
+			}
+		case protowire.Fixed32Type:
+			if err := d.discard(4, start); err != nil {
+				return err
+			}
+		case protowire.Fixed64Type:
+			if err := d.discard(8, start); err != nil {
+				return err
+			}
+		case protowire.BytesType:
+			length, err := d.varint()
+			if err != nil {
+				return err
+			}
+			if length > uint64(d.maxBytes) {
+				return malformed("field %d at byte %d: claims %d bytes", num, start, length)
+			}
+			if err := d.discard(int64(length), start); err != nil {
+				return err
+			}
+		case protowire.StartGroupType:
+			if len(open) == maxGroupDepth {
+				return malformed("field %d at byte %d: groups nested deeper than %d", num, d.offset(), maxGroupDepth)
+			}
+			open = append(open, num)
+		case protowire.EndGroupType:
+			if len(open) == 0 || open[len(open)-1] != num {
+				return malformed("field %d at byte %d: end of a group that was not begun", num, start)
+			}
+			open = open[:len(open)-1]
+		default:
+			return malformed("field %d at byte %d: unknown wire type %d", num, start, wire)
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		var err error
+		if num, wire, err = d.tag(); err != nil {
+			return err
+		}
+	}
+}
+
+// tag reads a field's number and wire type.
+func (d *decoder) tag() (protowire.Number, protowire.Type, error) {
+	at := d.offset()
+	v, err := d.varint()
+	if err != nil {
+		return 0, 0, err
+	}
+	num, wire := protowire.DecodeTag(v)
+	if num < protowire.MinValidNumber {
+		return 0, 0, malformed("byte %d: %d is no field's tag", at, v)
+	}
+	return num, wire, nil
+}
+
+func (d *decoder) varint() (uint64, error) {
+	if err := d.fill(maxFieldHead / 2); err != nil && err != io.EOF {
+		return 0, err
+	}
+	v, n := protowire.ConsumeVarint(d.buf[d.pos:d.end])
+	if n < 0 {
+		return 0, malformed("byte %d: %s", d.offset(), varintFault(n))
+	}
+	d.pos += n
+	return v, nil
+}
+
+func varintFault(n int) string {
+	if errors.Is(protowire.ParseError(n), io.ErrUnexpectedEOF) {
+		return "ends within a number"
+	}
+	return "a number of more than 64 bits"
+}
+
+// need makes the next n bytes available, or says which field the end of the proof cut off.
+func (d *decoder) need(n int, start int64) error {
+	err := d.fill(n)
+	if err == io.EOF {
+		return malformed("field at byte %d: ends after %d of %d bytes", start, d.end-d.pos, n)
+	}
+	return err
+}
+
+// discard passes over n bytes of any number.
+func (d *decoder) discard(n int64, start int64) error {
+	for n > 0 {
+		step := min(n, int64(len(d.buf)))
+		if err := d.need(int(step), start); err != nil {
+			return err
+		}
+		d.pos += int(step)
+		n -= step
+	}
+	return nil
+}
+
+// fill reads until n bytes are available. It returns io.EOF when the proof ends before that.
+func (d *decoder) fill(n int) error {
+	if d.end-d.pos >= n {
+		return nil
+	}
+	d.makeRoom(n)
+	for empty := 0; d.end-d.pos < n; {
+		if d.eof {
+			return io.EOF
+		}
+		if err := d.ctx.Err(); err != nil {
+			return err
+		}
+		got, err := d.r.Read(d.buf[d.end:])
+		d.end += got
+		if d.base+int64(d.end) > d.maxBytes {
+			return &rejection{BatchTooLarge, fmt.Sprintf("more than %d bytes", d.maxBytes)}
+		}
+		switch {
+		case err == io.EOF:
+			d.eof = true
+		case err != nil:
+			return readError(err, d.base+int64(d.end))
+		case got == 0:
+			if empty++; empty == emptyReads {
+				return readError(io.ErrNoProgress, d.base+int64(d.end))
+			}
+		}
+	}
+	return nil
+}
+
+// makeRoom moves what is not decoded to the front of the buffer, which grows when a proof proves to be long.
+func (d *decoder) makeRoom(n int) {
+	size := len(d.buf)
+	if d.base+int64(d.end) > int64(4*size) && size < 256<<10 {
+		size *= 4
+	}
+	buf := d.buf
+	if size = max(size, n); size > len(buf) {
+		buf = make([]byte, size)
+	}
+	d.end = copy(buf, d.buf[d.pos:d.end])
+	d.buf, d.base, d.pos = buf, d.base+int64(d.pos), 0
+}
+
+// readError wraps a reader's error, except that contexts' errors are passed on as they are.
+func readError(err error, offset int64) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("read at byte %d: %w", offset, err)
+}
+
+// decodeElement decodes an AzksElement of any shape. Its errors lack the element's place.
+func decodeElement(b []byte, e *element) error {
+	var label []byte
+	e.value = nil
+	err := fields(b, func(num protowire.Number, wire protowire.Type, value []byte, _ uint64) error {
+		switch {
+		case wire != protowire.BytesType:
+		case num == fieldLabel && label != nil:
+			return errors.New("two labels")
+		case num == fieldLabel:
+			label = value
+		case num == fieldValue && e.value != nil:
+			return errors.New("two values")
+		case num == fieldValue:
+			e.value = value
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case label == nil:
+		return errors.New("no label")
+	case e.value == nil:
+		return errors.New("no value")
+	case len(e.value) != DigestSize:
+		return fmt.Errorf("value has %d bytes, want %d", len(e.value), DigestSize)
+	}
+	if err := decodeLabel(label, e); err != nil {
+		return fmt.Errorf("label: %w", err)
+	}
+	return nil
+}
+
+func decodeLabel(b []byte, e *element) error {
+	var bits uint64
+	hasBits := false
+	e.label = nil
+	err := fields(b, func(num protowire.Number, wire protowire.Type, value []byte, v uint64) error {
+		switch {
+		case num == fieldLabelVal && wire == protowire.BytesType:
+			if e.label != nil {
+				return errors.New("two values")
+			}
+			e.label = value
+		case num == fieldLabelLen && wire == protowire.VarintType:
+			if hasBits {
+				return errors.New("two lengths")
+			}
+			bits, hasBits = v, true
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case e.label == nil:
+		return errors.New("no value")
+	case !hasBits:
+		return errors.New("no length")
+	case len(e.label) > labelSize:
+		return fmt.Errorf("%d bytes, at most %d are allowed", len(e.label), labelSize)
+	case bits > labelBits:
+		return fmt.Errorf("length %d, at most %d bits are allowed", bits, labelBits)
+	}
+	e.bits = int(bits)
+	return nil
+}
+
+// fields calls visit for each field of a message that is held whole. value is not nil for wire type bytes; v is the
+// number for wire type varint.
+func fields(b []byte, visit func(num protowire.Number, wire protowire.Type, value []byte, v uint64) error) error {
+	for len(b) > 0 {
+		num, wire, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		var value []byte
+		var v uint64
+		switch wire {
+		case protowire.BytesType:
+			value, n = protowire.ConsumeBytes(b)
+			value = value[:len(value):len(value)]
+			if value == nil {
+				value = []byte{}
+			}
+		case protowire.VarintType:
+			v, n = protowire.ConsumeVarint(b)
+		default:
+			n = protowire.ConsumeFieldValue(num, wire, b)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		if err := visit(num, wire, value, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// canonical says whether an element's label is one that an honest tree has, and why not.
+func canonical(e *element) error {
+	switch {
+	case e.inserted && e.bits != labelBits:
+		return fmt.Errorf("inserted label has %d bits, want %d", e.bits, labelBits)
+	case e.bits == 0:
+		return errors.New("unchanged label has no bits")
+	}
+	whole, rest := e.bits/8, e.bits%8
+	if len(e.label) <= whole {
+		return nil
+	}
+	if rest != 0 {
+		if e.label[whole]<<rest != 0 {
+			return fmt.Errorf("label of %d bits has a bit set past its end", e.bits)
+		}
+		whole++
+	}
+	for _, b := range e.label[whole:] {
+		if b != 0 {
+			return fmt.Errorf("label of %d bits has a bit set past its end", e.bits)
+		}
+	}
+	e.label = e.label[:whole]
+	return nil
+}

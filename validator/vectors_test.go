@@ -1,0 +1,143 @@
+package validator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const vectors = "../testdata/vectors"
+
+// proofFile is one vector: where it lies, what its name says, and its bytes.
+type proofFile struct {
+	path string
+	name Name
+	data []byte
+}
+
+// readProofs returns all proofs below a folder of vectors.
+func readProofs(t testing.TB, folder string) []proofFile {
+	t.Helper()
+	var proofs []proofFile
+	root := filepath.Join(vectors, folder)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		parts := strings.Split(filepath.ToSlash(path), "/")
+		name, err := ParseName(strings.Join(parts[len(parts)-3:], "/"))
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		proofs = append(proofs, proofFile{path, name, data})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(proofs) == 0 {
+		t.Fatalf("no proofs below %s", root)
+	}
+	return proofs
+}
+
+func verify(t testing.TB, name Name, data []byte, c Configuration) Result {
+	t.Helper()
+	r, err := Verify(context.Background(), name, bytes.NewReader(data), c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestHonestVectorsVerify(t *testing.T) {
+	t.Parallel()
+	for folder, c := range map[string]Configuration{
+		"whatsapp-v1/log":    WhatsAppV1(),
+		"whatsapp-v1/tiny":   WhatsAppV1(),
+		"whatsapp-v1/medium": WhatsAppV1(),
+		"experimental/log":   Experimental("ExampleLabel"),
+	} {
+		for _, p := range readProofs(t, folder) {
+			r := verify(t, p.name, p.data, c)
+			if r.Outcome != Verified || r.Reason != "" || r.Detail != "" {
+				t.Errorf("%s: %+v", p.path, r)
+			}
+			if r.Bytes != int64(len(p.data)) || r.Inserted == 0 {
+				t.Errorf("%s: counts are wrong: %+v", p.path, r)
+			}
+		}
+	}
+}
+
+// reasons is what each rejected case of the manifest is rejected for; the manifest gives only the outcome.
+var reasons = map[string]Reason{
+	"digests-swapped":             PreviousDigestMismatch,
+	"empty":                       PreviousDigestMismatch,
+	"huge-length-prefix":          MalformedProof,
+	"inserted-moved-to-unchanged": PreviousDigestMismatch,
+	"label-33-bytes":              MalformedProof,
+	"label-len-257":               MalformedProof,
+	"label-len-huge":              MalformedProof,
+	"missing-label":               MalformedProof,
+	"missing-label-len":           MalformedProof,
+	"missing-label-val":           MalformedProof,
+	"missing-value":               MalformedProof,
+	"one-bit-of-one-label":        DigestMismatch,
+	"one-bit-of-one-value":        PreviousDigestMismatch,
+	"one-inserted-missing":        DigestMismatch,
+	"one-unchanged-missing":       PreviousDigestMismatch,
+	"trailing-garbage":            MalformedProof,
+	"truncated":                   MalformedProof,
+	"truncated-at-element":        PreviousDigestMismatch,
+	"unchanged-moved-to-inserted": PreviousDigestMismatch,
+	"value-31-bytes":              MalformedProof,
+	"value-33-bytes":              MalformedProof,
+	"value-empty":                 MalformedProof,
+	"varint-11-bytes":             MalformedProof,
+	"wrong-epoch-in-name":         DigestMismatch,
+	"inserted-below-unchanged":    OverlappingLabels,
+	"inserted-equals-unchanged":   OverlappingLabels,
+	"inserted-one-bit":            NoncanonicalLabel,
+	"inserted-short-label":        NoncanonicalLabel,
+	"inserted-twice":              OverlappingLabels,
+	"inserted-twice-same":         OverlappingLabels,
+	"only-root-label":             NoncanonicalLabel,
+	"trailing-bits":               NoncanonicalLabel,
+	"unchanged-nested":            OverlappingLabels,
+	"unchanged-root-label":        NoncanonicalLabel,
+	"unchanged-twice":             OverlappingLabels,
+}
+
+func TestManifest(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(vectors, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest map[string]map[string]struct{ Expected Outcome }
+	if err := json.Unmarshal(text, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	for group, cases := range manifest {
+		for name, c := range cases {
+			t.Run(group+"/"+name, func(t *testing.T) {
+				for _, p := range readProofs(t, filepath.Join(group, name)) {
+					r := verify(t, p.name, p.data, WhatsAppV1())
+					if r.Outcome != c.Expected {
+						t.Fatalf("%s: %+v, want %s", p.name, r, c.Expected)
+					}
+					if want := reasons[name]; r.Reason != want {
+						t.Errorf("%s: %s (%s), want %q", p.name, r.Reason, r.Detail, want)
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package validator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"sync"
+)
+
+const (
+	defaultMaxElements = 32 << 20
+	defaultMaxBytes    = 2 << 30
+)
+
+// Verify reads an audit proof from r to its end and judges whether it proves what name claims under configuration c.
+//
+// A rejection is a Result, not an error. An error means that the proof could not be judged: r failed (its error is
+// returned wrapped), ctx ended (its error is returned as it is), or c is no configuration. When a proof is rejected
+// before its end, the rest of r is left unread.
+//
+// Memory: at most twice the proof's bytes, and 3 MB for each worker. Time: linear in the proof's elements when they
+// come in a few ordered stretches, as logs write them, and n × log2(n) comparisons in any other order.
+func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Options) (Result, error) {
+	if c.name == "" {
+		return Result{}, errors.New("no configuration is given")
+	}
+	v := newVerification(ctx, name, c, o)
+	result, err := v.run(r)
+	var rejected *rejection
+	switch {
+	case errors.As(err, &rejected):
+		result.Outcome, result.Reason, result.Detail = Rejected, rejected.reason, rejected.detail
+		return result, nil
+	case err != nil:
+		return Result{}, err
+	}
+	result.Outcome = Verified
+	return result, nil
+}
+
+// verification is one call of Verify: the caller's goroutine decodes, and for long proofs, workers hash the buckets
+// that no more elements are expected for.
+type verification struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	name    Name
+	layout  layout
+	options Options
+
+	records  *records
+	pending  []run // to be sent together
+	elements int   // in them
+	units    chan []run
+	workers  sync.WaitGroup
+
+	mu      sync.Mutex
+	fault   error // of a worker; it must not pass for a verdict
+	overlap *overlap
+	done    []prepared // by bucket; the zero value for one without elements
+}
+
+func newVerification(ctx context.Context, name Name, c Configuration, o Options) *verification {
+	if o.MaxElements <= 0 {
+		o.MaxElements = defaultMaxElements
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	v := &verification{name: name, options: o, layout: newLayout(c, name.Epoch), records: newRecords()}
+	v.ctx, v.cancel = context.WithCancel(ctx)
+	return v
+}
+
+func (v *verification) run(r io.Reader) (Result, error) {
+	defer v.cancel()
+	result, err := v.decode(r)
+	if err == nil {
+		err = v.finish()
+	}
+	if v.units != nil {
+		close(v.units)
+		v.workers.Wait() // at most a few units: all of them poll the context
+	}
+	if err == nil {
+		err = v.ctx.Err() // some units may not have been hashed
+	}
+	if v.fault != nil {
+		return result, v.fault
+	}
+	if err != nil {
+		return result, err
+	}
+	return result, v.judge()
+}
+
+// decode reads all elements and sends off the buckets that the log has gone past.
+func (v *verification) decode(r io.Reader) (result Result, err error) {
+	d := newDecoder(v.ctx, r, v.options.MaxBytes)
+	defer func() { result.Bytes = d.offset() }()
+	var e element
+	filling := -1 // the bucket that unchanged nodes are going to
+	for {
+		switch err := d.next(&e); {
+		case err == io.EOF:
+			return result, nil
+		case err != nil:
+			return result, err
+		}
+		at := d.elements - 1
+		if at == v.options.MaxElements {
+			return result, &rejection{BatchTooLarge, fmt.Sprintf("more than %d elements", v.options.MaxElements)}
+		}
+		if err := canonical(&e); err != nil {
+			return result, &rejection{NoncanonicalLabel, fmt.Sprintf("element %d before byte %d: %s", at, d.offset(), err)}
+		}
+		bucket := v.records.add(&e)
+		if e.inserted {
+			result.Inserted++
+			continue
+		}
+		result.Unchanged++
+		if bucket != filling {
+			if filling >= 0 && len(v.records.buckets) > 1 {
+				if err := v.sendOnce(filling); err != nil {
+					return result, err
+				}
+			}
+			filling = bucket
+		}
+	}
+}
+
+// sendOnce gives a bucket to the workers, unless they have had it before. It is a guess that the bucket is complete, and
+// right for a log that writes its unchanged nodes in order after the inserted ones; a bucket that it was wrong for is
+// hashed again at the end, so a log that writes in no order at all costs itself, and us, no more than twice the work.
+func (v *verification) sendOnce(bucket int) error {
+	if b := &v.records.buckets[bucket]; b.sent {
+		return nil
+	}
+	return v.send(bucket)
+}
+
+func (v *verification) send(bucket int) error {
+	r := v.records.take(bucket)
+	v.pending = append(v.pending, r)
+	v.elements += r.count
+	if v.elements < sweepLeaves {
+		return nil
+	}
+	return v.sendPending()
+}
+
+func (v *verification) sendPending() error {
+	if v.units == nil {
+		v.start()
+	}
+	select {
+	case v.units <- v.pending:
+		v.pending, v.elements = nil, 0
+		return nil
+	case <-v.ctx.Done():
+		return v.ctx.Err()
+	}
+}
+
+// finish hashes everything that has not been hashed, or was too early, and waits for it.
+func (v *verification) finish() error {
+	if len(v.records.buckets) == 1 {
+		v.done = make([]prepared, 1)
+		v.hash(newSweep(v.layout, min(max(v.records.count, 1), sweepLeaves)), &sorter{}, []run{v.records.take(0)})
+		return v.ctx.Err()
+	}
+	for i := range v.records.buckets {
+		if b := &v.records.buckets[i]; b.count > 0 && (!b.sent || b.stale) {
+			if err := v.send(i); err != nil {
+				return err
+			}
+		}
+	}
+	return v.sendPending()
+}
+
+// start starts the workers.
+func (v *verification) start() {
+	v.units = make(chan []run, v.options.Workers)
+	v.done = make([]prepared, len(v.records.buckets))
+	for range v.options.Workers {
+		v.workers.Add(1)
+		go v.work()
+	}
+}
+
+func (v *verification) work() {
+	defer v.workers.Done()
+	defer func() {
+		// A fault of ours must not take down a process that has other epochs in work.
+		if p := recover(); p != nil {
+			v.mu.Lock()
+			v.fault = fmt.Errorf("panic in a hashing worker: %v\n%s", p, debug.Stack())
+			v.mu.Unlock()
+			v.cancel()
+		}
+	}()
+	sweep, sorter := newSweep(v.layout, sweepLeaves), &sorter{}
+	for unit := range v.units {
+		if v.ctx.Err() == nil {
+			v.hash(sweep, sorter, unit)
+		}
+	}
+}
+
+// hash makes the subtrees of some buckets.
+func (v *verification) hash(s *sweep, sorter *sorter, unit []run) {
+	for _, run := range unit {
+		for i, e := range sorter.sort(run) {
+			if i%sweepLeaves == sweepLeaves-1 && v.ctx.Err() != nil {
+				return
+			}
+			s.leaf(sorter.record(e))
+		}
+		s.end(run.bucket)
+	}
+	s.flush()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.overlap = firstOverlap(v.overlap, s.overlap)
+	for _, p := range s.done {
+		// The larger one is the later one: a bucket that was sent too early is sent again whole.
+		if p.leaves >= v.done[p.bucket].leaves {
+			v.done[p.bucket] = p
+		}
+	}
+	s.done, s.overlap = s.done[:0], nil
+}
+
+// judge puts the buckets' subtrees together and compares what comes out with the name.
+func (v *verification) judge() error {
+	if len(v.done) > 1 {
+		s := newSweep(v.layout, len(v.done))
+		for i := range v.done {
+			if v.done[i].leaves > 0 {
+				s.prepared(&v.done[i])
+			}
+		}
+		s.end(0)
+		s.flush()
+		v.overlap, v.done = firstOverlap(v.overlap, s.overlap), s.done
+	}
+	if v.overlap != nil {
+		return &rejection{OverlappingLabels, v.overlap.String()}
+	}
+	start, end := v.digests()
+	if start != v.name.PreviousDigest {
+		return &rejection{PreviousDigestMismatch, fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
+	}
+	if end != v.name.Digest {
+		return &rejection{DigestMismatch, fmt.Sprintf("the nodes give %s, the name says %s", end, v.name.Digest)}
+	}
+	return nil
+}
+
+// digests returns the root digests of both trees.
+func (v *verification) digests() (start, end Digest) {
+	digest := func(edge []byte, isRoot bool, side int) Digest {
+		if isRoot {
+			return v.layout.root(edge)
+		}
+		return v.layout.rootAbove(edge, side)
+	}
+	if v.records.count == 0 {
+		return digest(nil, false, 0), digest(nil, false, 0)
+	}
+	top := &v.done[0]
+	return digest(top.startEdge, top.startIsRoot, top.startSide), digest(top.endEdge, top.endIsRoot, top.endSide)
+}

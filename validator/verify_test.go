@@ -1,0 +1,182 @@
+package validator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestZeroConfigurationIsAnError(t *testing.T) {
+	t.Parallel()
+	if r, err := Verify(context.Background(), Name{Epoch: 1}, strings.NewReader(""), Configuration{}, Options{}); err == nil {
+		t.Errorf("judged without a configuration: %+v", r)
+	}
+}
+
+// TestReadersFaultsAreNotVerdicts: what could not be read is not judged, and the cause can be told.
+func TestReadersFaultsAreNotVerdicts(t *testing.T) {
+	t.Parallel()
+	p := readProofs(t, "whatsapp-v1/log")[3]
+	fault := errors.New("connection reset")
+	for _, cut := range []int{0, 1, 100, len(p.data) / 2, len(p.data) - 1, len(p.data)} {
+		for _, want := range []error{fault, io.ErrUnexpectedEOF, context.DeadlineExceeded} {
+			r := io.MultiReader(bytes.NewReader(p.data[:cut]), iotest.ErrReader(want))
+			got, err := Verify(context.Background(), p.name, r, WhatsAppV1(), Options{})
+			if !errors.Is(err, want) || got != (Result{}) {
+				t.Errorf("cut at %d: %+v, %v", cut, got, err)
+			}
+		}
+	}
+	if _, err := Verify(context.Background(), p.name, stuck{}, WhatsAppV1(), Options{}); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("a reader that makes no progress: %v", err)
+	}
+}
+
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) { return 0, nil }
+
+func TestAnyReadSizeGivesTheSameVerdict(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"encoding", "malformed"} {
+		for _, p := range readProofs(t, folder) {
+			whole := verify(t, p.name, p.data, WhatsAppV1())
+			got, err := Verify(context.Background(), p.name, iotest.OneByteReader(bytes.NewReader(p.data)), WhatsAppV1(), Options{})
+			if err != nil || got.Outcome != whole.Outcome || got.Reason != whole.Reason || got.Detail != whole.Detail {
+				t.Errorf("%s: %+v one byte at a time, %+v whole (%v)", p.path, got, whole, err)
+			}
+		}
+	}
+}
+
+// cancelling ends a context once n bytes were read.
+type cancelling struct {
+	r      io.Reader
+	n      int
+	cancel func()
+}
+
+func (c *cancelling) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	if c.n -= n; c.n <= 0 {
+		c.cancel()
+	}
+	return n, err
+}
+
+func TestContextEndsVerification(t *testing.T) {
+	t.Parallel()
+	for _, p := range readProofs(t, "whatsapp-v1/medium") {
+		for _, n := range []int{0, 1000, len(p.data) / 2, len(p.data)} {
+			ctx, cancel := context.WithCancel(context.Background())
+			got, err := Verify(ctx, p.name, &cancelling{bytes.NewReader(p.data), n, cancel}, WhatsAppV1(), Options{})
+			if err != context.Canceled || got != (Result{}) {
+				t.Errorf("cancelled after %d bytes: %+v, %v", n, got, err)
+			}
+			cancel()
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	p := readProofs(t, "whatsapp-v1/log")[3]
+	whole := verify(t, p.name, p.data, WhatsAppV1())
+	elements := whole.Inserted + whole.Unchanged
+	for _, c := range []struct {
+		name    string
+		options Options
+		want    Reason
+	}{
+		{"elements at the limit", Options{MaxElements: elements}, ""},
+		{"one element too many", Options{MaxElements: elements - 1}, BatchTooLarge},
+		{"bytes at the limit", Options{MaxBytes: whole.Bytes}, ""},
+		{"one byte too many", Options{MaxBytes: whole.Bytes - 1}, BatchTooLarge},
+	} {
+		got, err := Verify(context.Background(), p.name, bytes.NewReader(p.data), WhatsAppV1(), c.options)
+		if err != nil || got.Reason != c.want {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+}
+
+// padded is an element with an unknown field of n bytes in it.
+func padded(n int) []byte {
+	r := rand.New(rand.NewPCG(5, 5))
+	plain := appendElement(nil, randomLeaves(r, 1, 0)[0], make([]byte, 3))[2:]
+	body := append(append([]byte{0x1a}, varint(n)...), make([]byte, n)...)
+	body = append(body, plain...)
+	return append(append([]byte{0x12}, varint(len(body))...), body...)
+}
+
+func varint(n int) []byte {
+	var b []byte
+	for ; n >= 0x80; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n))
+}
+
+func TestPaddedElements(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]Reason{10: PreviousDigestMismatch, 60 << 10: PreviousDigestMismatch, 64 << 10: BatchTooLarge, 5 << 20: BatchTooLarge} {
+		if got := verify(t, Name{Epoch: 7}, padded(n), WhatsAppV1()); got.Reason != want {
+			t.Errorf("padded by %d: %+v, want %s", n, got, want)
+		}
+		if got := verify(t, Name{Epoch: 7}, padded(n)[:n], WhatsAppV1()); got.Reason != MalformedProof {
+			t.Errorf("padded by %d and cut: %+v", n, got)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	d1, d2 := strings.Repeat("0a", 32), strings.Repeat("f9", 32)
+	for s, valid := range map[string]bool{
+		"1/" + d1 + "/" + d2:                      true,
+		"18446744073709551615/" + d1 + "/" + d1:   true,
+		"18446744073709551616/" + d1 + "/" + d1:   false,
+		"0/" + d1 + "/" + d2:                      false,
+		"01/" + d1 + "/" + d2:                     false,
+		"+1/" + d1 + "/" + d2:                     false,
+		"1/" + d1 + "/" + strings.ToUpper(d2):     false,
+		"1/" + d1[1:] + "/" + d2:                  false,
+		"1/" + d1:                                 false,
+		"1/" + d1 + "/" + d2 + "/":                false,
+		"/1/" + d1 + "/" + d2:                     false,
+		"":                                        false,
+		"1/" + strings.Repeat("g", 64) + "/" + d2: false,
+		"1/" + strings.Repeat("ä", 32) + "/" + d2: false,
+		"1/" + d1 + "/" + d2 + "\n":               false,
+		"１/" + d1 + "/" + d2:                      false,
+	} {
+		n, err := ParseName(s)
+		if (err == nil) != valid {
+			t.Errorf("%q: %v", s, err)
+		}
+		if err == nil && n.String() != s {
+			t.Errorf("%q came back as %q", s, n)
+		}
+	}
+}
+
+func TestConfigurations(t *testing.T) {
+	t.Parallel()
+	for s, valid := range map[string]bool{
+		"whatsapp_v1": true, "experimental:ExampleLabel": true, "experimental:a:b": true,
+		"": false, "experimental": false, "experimental:": false, "whatsapp_v2": false, "whatsapp_v1:x": false, "WhatsApp_v1": false,
+	} {
+		c, err := ParseConfiguration(s)
+		if (err == nil) != valid {
+			t.Errorf("%q: %v", s, err)
+		}
+		if err == nil && c.String() != s {
+			t.Errorf("%q came back as %q", s, c)
+		}
+	}
+}
