@@ -1,0 +1,22 @@
+# The image is one static program, the CA certificates and a folder it may write to. Build it with
+#   docker build --build-arg VERSION=v0.1.0 -t ktaudit .
+# cmd/ktaudit/image_test.go puts the last stage together without Docker and runs it: keep its COPY lines to what that
+# test knows.
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION TARGETOS TARGETARCH
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/ktaudit ./cmd/ktaudit
+RUN mkdir -p /out/root/data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build --chown=65532:65532 /out/root/ /
+COPY --from=build /out/ktaudit /usr/bin/ktaudit
+ENV PATH=/usr/bin TMPDIR=/data
+WORKDIR /data
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/ktaudit"]
