@@ -1,0 +1,70 @@
+package fetcher
+
+import (
+	"bufio"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+)
+
+// The values of Info.Compression. Snappy's framing format counts as S2, which extends it.
+const (
+	compressionNone = "none"
+	compressionZstd = "zstd"
+	compressionGzip = "gzip"
+	compressionS2   = "s2"
+)
+
+// sniffLength is how much of a batch sniff needs.
+const sniffLength = 10
+
+// sniff recognises a compression by the first bytes of its format. None can begin an honest uncompressed proof, which
+// is empty or begins with the tag of an element, 0x0a or 0x12; as protobuf, gzip's and S2's would be of a wire type
+// that doesn't exist, zstd's of a field that proofs don't have.
+func sniff(head []byte) string {
+	s := string(head)
+	switch {
+	case strings.HasPrefix(s, "\x28\xb5\x2f\xfd"):
+		return compressionZstd
+	case len(s) >= 4 && s[0]&0xf0 == 0x50 && s[1:4] == "\x2a\x4d\x18": // a skippable frame, first in pzstd's files
+		return compressionZstd
+	case strings.HasPrefix(s, "\x1f\x8b\x08"):
+		return compressionGzip
+	case strings.HasPrefix(s, "\xff\x06\x00\x00S2sTwO"), strings.HasPrefix(s, "\xff\x06\x00\x00sNaPpY"):
+		return compressionS2
+	}
+	return compressionNone
+}
+
+// newDecoder returns a reader of what r holds once it is decompressed. All formats may be several frames one after the
+// other, as parallel compressors write them; anything else after a frame is an error. Memory: MaxWindow and a little
+// more for zstd, 9 MiB for S2, under 100 KiB for gzip.
+func newDecoder(r *bufio.Reader, o Options) (io.ReadCloser, string, error) {
+	head, err := r.Peek(sniffLength)
+	if err != nil && err != io.EOF {
+		return nil, "", err
+	}
+	compression := sniff(head)
+	switch compression {
+	case compressionZstd:
+		// One goroutine's work is enough to outrun a network, and a decoder without goroutines can't leak any.
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(uint64(max(o.MaxWindow, zstd.MinWindowSize))))
+		if err != nil {
+			return nil, compression, err
+		}
+		return d.IOReadCloser(), compression, nil
+	case compressionGzip:
+		d, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, compression, err
+		}
+		return d, compression, nil
+	case compressionS2:
+		return io.NopCloser(s2.NewReader(r)), compression, nil
+	}
+	return io.NopCloser(r), compression, nil
+}

@@ -1,0 +1,112 @@
+// Package fetcher brings one epoch's batch from a log directory to whoever verifies it: it finds the one object that
+// the log published for the epoch, and streams its bytes, decompressed.
+//
+// It promises that what it hands on is whole and bounded: a body that breaks off is resumed or is an error, never a
+// shorter proof; stored bytes, decompressed bytes, their ratio and the decoder's memory all have limits; and the
+// SHA-256 it reports covers every stored byte. What the bytes mean is the validator's business, what becomes of a
+// fault is the caller's: Transient tells the faults to try again from the findings that belong in a verdict.
+package fetcher
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// Options bound what one batch may cost. A zero field, or a negative one, stands for its default.
+type Options struct {
+	// MaxStoredBytes is how large an object may be in the log directory. Default 2 GiB.
+	MaxStoredBytes int64
+	// MaxBytes is how large a batch may be after decompression. Default 4 GiB.
+	MaxBytes int64
+	// MaxRatio is how many times its stored size a batch may decompress to. Audit proofs are mostly hashes and hardly
+	// shrink, so the default of 200 only ever meets a decompression bomb.
+	MaxRatio int
+	// RatioFloor is how many bytes a batch may decompress to whatever its ratio, so that a small one with a repetitive
+	// content is left alone. Default 16 MiB.
+	RatioFloor int64
+	// MaxWindow is the largest window that a zstd frame may ask for; the decoder holds that much and a little more.
+	// Default 128 MiB, which is also where the zstd command stops unless it is told otherwise.
+	MaxWindow int64
+
+	// MaxAttempts is how many requests for a body may fail one after the other; one that brought at least 64 KiB
+	// starts the count again. Default 5.
+	MaxAttempts int
+	// Backoff is the wait before the second request. It doubles each time, up to 10 s or Backoff if that is longer, and
+	// is spread by half of itself either way. Default 250 ms.
+	Backoff time.Duration
+	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 30 s.
+	IdleTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxStoredBytes = cmp.Or(max(o.MaxStoredBytes, 0), 2<<30)
+	o.MaxBytes = cmp.Or(max(o.MaxBytes, 0), 4<<30)
+	o.MaxRatio = cmp.Or(max(o.MaxRatio, 0), 200)
+	o.RatioFloor = cmp.Or(max(o.RatioFloor, 0), 16<<20)
+	o.MaxWindow = cmp.Or(max(o.MaxWindow, 0), 128<<20)
+	o.MaxAttempts = cmp.Or(max(o.MaxAttempts, 0), 5)
+	o.Backoff = cmp.Or(max(o.Backoff, 0), 250*time.Millisecond)
+	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 30*time.Second)
+	return o
+}
+
+// maxBytes is how many bytes a batch of the given stored size may decompress to.
+func (o Options) maxBytes(stored int64) int64 {
+	byRatio := o.MaxBytes
+	if stored <= o.MaxBytes/int64(o.MaxRatio) { // else the product is over MaxBytes, if not over an int64
+		byRatio = stored * int64(o.MaxRatio)
+	}
+	return min(o.MaxBytes, max(byRatio, o.RatioFloor))
+}
+
+// Fetcher reads the batches of one log directory. It may be used by several goroutines at once.
+type Fetcher struct {
+	bucket  *blob.Bucket
+	options Options
+}
+
+// New returns a Fetcher for the log directory in bucket, which stays the caller's to close.
+func New(bucket *blob.Bucket, o Options) *Fetcher {
+	return &Fetcher{bucket: bucket, options: o.withDefaults()}
+}
+
+// Open starts to download and decompress object. If archive is not nil, it is given the stored bytes as they come; it
+// has all of them once Finish has returned nil, and is not written to after Close.
+//
+// An object larger than MaxStoredBytes is refused here, unread, with ErrTooLarge. Faults of the network are reported
+// by the Batch. The caller must close the Batch; ctx ends it too.
+func (f *Fetcher) Open(ctx context.Context, object Object, archive io.Writer) (*Batch, error) {
+	label := fmt.Sprintf("batch %s", object.Key)
+	switch {
+	case object.Size < 0:
+		return nil, fmt.Errorf("%s: the listing gives it %d bytes", label, object.Size)
+	case object.Size > f.options.MaxStoredBytes:
+		return nil, fmt.Errorf("%s: has %d bytes, limit %d: %w", label, object.Size, f.options.MaxStoredBytes, ErrTooLarge)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	body := newDownload(ctx, f.bucket, object, f.options)
+	return start(ctx, cancel, &stored{
+		ctx: ctx, label: label, r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: archive,
+	}, body.close, f.options), nil
+}
+
+// Decode reads a batch from r, such as a local file, under the same limits and in the same formats as Open. Size is
+// how many bytes r has, or -1 if that is not known; then MaxRatio applies to every beginning of the batch rather than
+// to the whole.
+//
+// The caller must close the Batch, which waits for a Read of r to return, but doesn't close r.
+func Decode(ctx context.Context, r io.Reader, size int64, o Options) (*Batch, error) {
+	o = o.withDefaults()
+	if size > o.MaxStoredBytes {
+		return nil, fmt.Errorf("batch: has %d bytes, limit %d: %w", size, o.MaxStoredBytes, ErrTooLarge)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	return start(ctx, cancel, &stored{
+		ctx: ctx, label: "batch", r: r, size: size, limit: o.MaxStoredBytes,
+	}, func() {}, o), nil
+}

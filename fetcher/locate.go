@@ -1,0 +1,168 @@
+package fetcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+const (
+	// maxKeys is how many objects under one epoch are looked at: as many as one request to S3 lists.
+	maxKeys = 1000
+	// maxListings is how many requests that may take. A store may answer with short pages, a hostile one with empty
+	// pages for ever.
+	maxListings = 4
+	// maxEvidence is how many keys an EquivocationError holds, maxKeyLength how much of a key a NameError does.
+	maxEvidence  = 100
+	maxKeyLength = 1024
+)
+
+// extensions that a batch's key may carry. They are only a hint: what an object is compressed with is read from its
+// content, because that is what the log answers for.
+var extensions = []string{".zst", ".gz", ".s2", ".sz"}
+
+// Object is a batch in a log directory: what the log's listing says of it.
+type Object struct {
+	// Key is the object's key in the bucket, Name what it claims.
+	Key  string
+	Name validator.Name
+	// Extension is what follows the name in the key: "", ".zst", ".gz", ".s2" or ".sz".
+	Extension string
+	// Size is the number of stored bytes.
+	Size int64
+	// ModTime is when the object was last written, if the store says so.
+	ModTime time.Time
+}
+
+// Locate finds the batch of an epoch. It returns ErrNotPublished if there is none, *EquivocationError if batches with
+// different digests are there, *NameError if anything else is; other errors are faults of the listing.
+//
+// One batch in several compressions is no equivocation, since each claims the same digests. The first key in byte
+// order is taken, so that every auditor judges the same object: the uncompressed one if there is one. Left out of
+// account are the empty objects "{epoch}/" and "{epoch}/{previous digest}/", which S3 consoles create as folders, and
+// "{name}.{hex}.tmp", which is a batch that a local directory is still being given.
+func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
+	if epoch == 0 {
+		return Object{}, errors.New("epoch 0 has no batch")
+	}
+	listed, truncated, err := f.list(ctx, epoch)
+	if err != nil {
+		return Object{}, err
+	}
+	var batches []Object
+	var stray *NameError
+	for _, entry := range listed {
+		if isFolder(entry) || isUpload(entry.Key) {
+			continue
+		}
+		name, extension, err := parseKey(entry.Key)
+		if err == nil && name.Epoch != epoch {
+			err = fmt.Errorf("it names epoch %d", name.Epoch)
+		}
+		if err != nil {
+			if stray == nil {
+				stray = nameError(epoch, entry.Key, err)
+			}
+			continue
+		}
+		batches = append(batches, Object{
+			Key: entry.Key, Name: name, Extension: extension, Size: entry.Size, ModTime: entry.ModTime,
+		})
+	}
+	switch {
+	case slices.ContainsFunc(batches, func(o Object) bool { return o.Name != batches[0].Name }):
+		return Object{}, equivocation(epoch, batches)
+	case stray != nil:
+		return Object{}, stray
+	case truncated:
+		return Object{}, nameError(epoch, listed[len(listed)-1].Key,
+			fmt.Errorf("it is one of more than %d objects under the epoch", maxKeys))
+	case len(batches) == 0:
+		return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
+	}
+	return batches[0], nil
+}
+
+// list returns the first maxKeys objects under an epoch in byte order, and whether there are more. The prefix ends in
+// a slash, so that epoch 1 doesn't list epoch 10.
+func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListObject, truncated bool, err error) {
+	requests := 0
+	objects, next, err := f.bucket.ListPage(ctx, blob.FirstPageToken, maxKeys, &blob.ListOptions{
+		Prefix: fmt.Sprintf("%d/", epoch),
+		BeforeList: func(func(any) bool) error {
+			if requests++; requests > maxListings {
+				return fmt.Errorf("no end after %d requests", maxListings)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, false, ctx.Err()
+		}
+		return nil, false, fmt.Errorf("epoch %d: listing its objects: %w", epoch, err)
+	}
+	truncated = len(next) > 0 || len(objects) > maxKeys
+	objects = objects[:min(len(objects), maxKeys)]
+	slices.SortFunc(objects, func(a, b *blob.ListObject) int { return strings.Compare(a.Key, b.Key) })
+	return objects, truncated, nil
+}
+
+// parseKey splits a key into the name of a batch and a known extension.
+func parseKey(key string) (name validator.Name, extension string, err error) {
+	if len(key) > maxKeyLength {
+		return name, "", fmt.Errorf("it is %d bytes long", len(key))
+	}
+	for _, e := range extensions {
+		if s, ok := strings.CutSuffix(key, e); ok {
+			key, extension = s, e
+			break
+		}
+	}
+	name, err = validator.ParseName(key)
+	return name, extension, err
+}
+
+// isFolder reports whether an object only stands for a folder.
+func isFolder(o *blob.ListObject) bool {
+	parts := strings.Split(o.Key, "/")
+	if o.Size != 0 || len(parts) > 3 || parts[len(parts)-1] != "" {
+		return false
+	}
+	if len(parts) == 3 {
+		_, err := validator.ParseDigest(parts[1])
+		return err == nil
+	}
+	return true
+}
+
+// isUpload reports whether a key is the temporary file that gocloud's local driver writes beside a batch.
+func isUpload(key string) bool {
+	key, temporary := strings.CutSuffix(key, ".tmp")
+	i := strings.LastIndexByte(key, '.')
+	if !temporary || i < 0 || i+1 == len(key) || strings.Trim(key[i+1:], "0123456789abcdef") != "" {
+		return false
+	}
+	_, _, err := parseKey(key[:i])
+	return err == nil
+}
+
+func equivocation(epoch uint64, batches []Object) *EquivocationError {
+	e := &EquivocationError{Epoch: epoch}
+	for _, o := range batches[:min(len(batches), maxEvidence)] {
+		e.Keys = append(e.Keys, o.Key)
+	}
+	e.More = len(batches) - len(e.Keys)
+	return e
+}
+
+func nameError(epoch uint64, key string, err error) *NameError {
+	return &NameError{Epoch: epoch, Key: key[:min(len(key), maxKeyLength)], Err: err}
+}
