@@ -1,0 +1,124 @@
+package lanes
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// BLAKE3's initial value, which it shares with SHA-256.
+const (
+	iv0, iv1, iv2, iv3 = 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a
+	iv4, iv5, iv6, iv7 = 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19
+)
+
+// rootBlock is the flags of a block that is the start (1) and the end (2) of its chunk, which is the root (8).
+const rootBlock = 1 | 2 | 8
+
+// compress writes the hash of the first msgLen bytes of m to out; the others are zero. out may be a part of m.
+//
+// The rounds are written out, with the message words in the order in which each round sees them, because that
+// leaves the compiler nothing to index and nothing to check. It reads the words from memory where they are needed:
+// the sixteen words of the state are as many as there are registers.
+func compress(out *[32]byte, m *[64]byte, msgLen uint32) {
+	var (
+		v0, v1, v2, v3     uint32 = iv0, iv1, iv2, iv3
+		v4, v5, v6, v7     uint32 = iv4, iv5, iv6, iv7
+		v8, v9, v10, v11   uint32 = iv0, iv1, iv2, iv3
+		v12, v13, v14, v15 uint32 = 0, 0, msgLen, rootBlock
+	)
+
+	// Round 1.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 0), word(m, 1))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 2), word(m, 3))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 4), word(m, 5))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 6), word(m, 7))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 8), word(m, 9))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 10), word(m, 11))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 12), word(m, 13))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 14), word(m, 15))
+
+	// Round 2.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 2), word(m, 6))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 3), word(m, 10))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 7), word(m, 0))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 4), word(m, 13))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 1), word(m, 11))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 12), word(m, 5))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 9), word(m, 14))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 15), word(m, 8))
+
+	// Round 3.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 3), word(m, 4))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 10), word(m, 12))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 13), word(m, 2))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 7), word(m, 14))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 6), word(m, 5))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 9), word(m, 0))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 11), word(m, 15))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 8), word(m, 1))
+
+	// Round 4.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 10), word(m, 7))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 12), word(m, 9))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 14), word(m, 3))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 13), word(m, 15))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 4), word(m, 0))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 11), word(m, 2))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 5), word(m, 8))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 1), word(m, 6))
+
+	// Round 5.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 12), word(m, 13))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 9), word(m, 11))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 15), word(m, 10))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 14), word(m, 8))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 7), word(m, 2))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 5), word(m, 3))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 0), word(m, 1))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 6), word(m, 4))
+
+	// Round 6.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 9), word(m, 14))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 11), word(m, 5))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 8), word(m, 12))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 15), word(m, 1))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 13), word(m, 3))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 0), word(m, 10))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 2), word(m, 6))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 4), word(m, 7))
+
+	// Round 7.
+	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 11), word(m, 15))
+	v1, v5, v9, v13 = mix(v1, v5, v9, v13, word(m, 5), word(m, 0))
+	v2, v6, v10, v14 = mix(v2, v6, v10, v14, word(m, 1), word(m, 9))
+	v3, v7, v11, v15 = mix(v3, v7, v11, v15, word(m, 8), word(m, 6))
+	v0, v5, v10, v15 = mix(v0, v5, v10, v15, word(m, 14), word(m, 10))
+	v1, v6, v11, v12 = mix(v1, v6, v11, v12, word(m, 2), word(m, 12))
+	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 3), word(m, 4))
+	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 7), word(m, 13))
+
+	binary.LittleEndian.PutUint32(out[0:], v0^v8)
+	binary.LittleEndian.PutUint32(out[4:], v1^v9)
+	binary.LittleEndian.PutUint32(out[8:], v2^v10)
+	binary.LittleEndian.PutUint32(out[12:], v3^v11)
+	binary.LittleEndian.PutUint32(out[16:], v4^v12)
+	binary.LittleEndian.PutUint32(out[20:], v5^v13)
+	binary.LittleEndian.PutUint32(out[24:], v6^v14)
+	binary.LittleEndian.PutUint32(out[28:], v7^v15)
+}
+
+// mix is BLAKE3's mixing function, on a column or a diagonal of the state and two message words.
+func mix(a, b, c, d, x, y uint32) (uint32, uint32, uint32, uint32) {
+	a += b + x
+	d = bits.RotateLeft32(d^a, -16)
+	c += d
+	b = bits.RotateLeft32(b^c, -12)
+	a += b + y
+	d = bits.RotateLeft32(d^a, -8)
+	c += d
+	b = bits.RotateLeft32(b^c, -7)
+	return a, b, c, d
+}
+
+// word returns message word i.
+func word(m *[64]byte, i int) uint32 { return binary.LittleEndian.Uint32(m[4*i:]) }
