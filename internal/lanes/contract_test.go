@@ -1,0 +1,93 @@
+package lanes
+
+import (
+	"bytes"
+	"math"
+	"testing"
+)
+
+// TestContract breaks each rule of the calls. They have to panic before they write anything.
+func TestContract(t *testing.T) {
+	offsets := func(n int, last uint32) []uint32 {
+		off := make([]uint32, n)
+		off[n-1] = last
+		return off
+	}
+	cases := map[string]func(dst, src []byte){
+		"length above 64":        func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(1, 0), 65) },
+		"negative length":        func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(1, 0), -1) },
+		"more hashes":            func(dst, src []byte) { Hash(dst, offsets(2, 0), src, offsets(1, 0), 1) },
+		"more messages":          func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(2, 0), 1) },
+		"window cut short":       func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(1, 961), 1) },
+		"window far outside":     func(dst, src []byte) { Hash(dst, offsets(33, 0), src, offsets(33, math.MaxUint32), 1) },
+		"hash cut short":         func(dst, src []byte) { Hash(dst, offsets(1, 993), src, offsets(1, 0), 1) },
+		"hash far outside":       func(dst, src []byte) { Hash(dst, offsets(33, math.MaxUint32), src, offsets(33, 0), 1) },
+		"no source":              func(dst, _ []byte) { Hash(dst, offsets(1, 0), nil, offsets(1, 0), 0) },
+		"no destination":         func(_, src []byte) { Hash(nil, offsets(1, 0), src, offsets(1, 0), 0) },
+		"strided length":         func(dst, src []byte) { HashStrided(dst, 32, src, 64, 1, 65) },
+		"negative number":        func(dst, src []byte) { HashStrided(dst, 32, src, 64, -1, 1) },
+		"too many messages":      func(dst, src []byte) { HashStrided(dst, 32, src, 64, 17, 1) },
+		"too many hashes":        func(dst, src []byte) { HashStrided(dst, 64, src, 32, 17, 1) },
+		"number that overflows":  func(dst, src []byte) { HashStrided(dst, 32, src, 64, math.MaxInt, 1) },
+		"overlapping hashes":     func(dst, src []byte) { HashStrided(dst, 31, src, 64, 2, 1) },
+		"negative source stride": func(dst, src []byte) { HashStrided(dst, 32, src, -64, 2, 1) },
+		"negative stride":        func(dst, src []byte) { HashStrided(dst, -32, src, 64, 2, 1) },
+		"huge source stride":     func(dst, src []byte) { HashStrided(dst, 32, src, math.MaxInt, 2, 1) },
+		"huge stride":            func(dst, src []byte) { HashStrided(dst, math.MaxInt, src, 64, 2, 1) },
+		"strided, no source":     func(dst, _ []byte) { HashStrided(dst, 32, nil, 64, 1, 0) },
+	}
+	eachPath(t, func(t *testing.T) {
+		for name, call := range cases {
+			t.Run(name, func(t *testing.T) {
+				dst, src := make([]byte, 1024), make([]byte, 1024)
+				defer func() {
+					if recover() == nil {
+						t.Error("did not panic")
+					}
+					if !bytes.Equal(dst, make([]byte, 1024)) {
+						t.Error("wrote before it panicked")
+					}
+				}()
+				call(dst, src)
+			})
+		}
+	})
+}
+
+// TestNothing makes calls that have nothing to do, on slices that have nothing.
+func TestNothing(t *testing.T) {
+	eachPath(t, func(*testing.T) {
+		Hash(nil, nil, nil, nil, Window)
+		HashStrided(nil, Size, nil, Window, 0, Window)
+	})
+}
+
+// FuzzHash compares the paths with each other on messages of any content and at any offsets.
+func FuzzHash(f *testing.F) {
+	f.Add(random(4*Window), uint8(64), uint16(64))
+	f.Add(random(100*Window), uint8(36), uint16(33))
+	f.Add(random(Window), uint8(0), uint16(1))
+	f.Fuzz(func(t *testing.T, src []byte, msgLen uint8, step uint16) {
+		if len(src) < Window || msgLen > Window {
+			return
+		}
+		n := min(len(src)/8, 300)
+		srcOff, dstOff := make([]uint32, n), make([]uint32, n)
+		for i := range n {
+			srcOff[i] = uint32(i * int(step) % (len(src) - Window + 1))
+			dstOff[i] = uint32(i * Size)
+		}
+		var first []byte
+		for _, path := range Paths() {
+			use(t, path)
+			dst := make([]byte, n*Size)
+			Hash(dst, dstOff, src, srcOff, int(msgLen))
+			if first == nil {
+				first = dst
+			}
+			if !bytes.Equal(dst, first) {
+				t.Errorf("%s differs from %s", path, Paths()[0])
+			}
+		}
+	})
+}

@@ -1,0 +1,89 @@
+//go:build unix
+
+package lanes
+
+import (
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestPageEnds puts messages and hashes right behind and right in front of pages that cannot be touched. A kernel that
+// reads or writes a byte outside the slices does not survive it.
+func TestPageEnds(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for n := 1; n <= 100; n++ {
+			for _, atEnd := range []bool{false, true} {
+				src, dst := guarded(t, n*Window, atEnd), guarded(t, n*Size, atEnd)
+				copy(src, random(len(src)))
+				srcOff, dstOff := make([]uint32, n), make([]uint32, n)
+				for i := range n {
+					srcOff[i], dstOff[i] = uint32((n-1-i)*Window), uint32((n-1-i)*Size)
+				}
+				HashStrided(dst, Size, src, Window, n, Window)
+				check(t, dst, src, n)
+				clear(dst)
+				Hash(dst, dstOff, src, srcOff, Window)
+				check(t, dst, src, n)
+			}
+		}
+	})
+}
+
+// TestOffsetsAtPageEnds puts the lists of offsets in front of pages that cannot be touched.
+func TestOffsetsAtPageEnds(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for n := 1; n <= 200; n++ {
+			src, dst := random(n*Window), make([]byte, n*Size)
+			srcOff, dstOff := guardedOffsets(t, n), guardedOffsets(t, n)
+			for i := range n {
+				srcOff[i], dstOff[i] = uint32(i*Window), uint32(i*Size)
+			}
+			Hash(dst, dstOff, src, srcOff, Window)
+			check(t, dst, src, n)
+		}
+	})
+}
+
+func check(t *testing.T, dst, src []byte, n int) {
+	t.Helper()
+	for i := range n {
+		if got, want := [Size]byte(dst[i*Size:]), hashAt(src, i*Window, Window); got != want {
+			t.Fatalf("%d messages: hash %d is %x, want %x", n, i, got, want)
+		}
+	}
+}
+
+// guarded returns n bytes that begin at the start of a page or end at the end of one, with a page that cannot be
+// touched on either side.
+func guarded(t *testing.T, n int, atEnd bool) []byte {
+	t.Helper()
+	page := unix.Getpagesize()
+	size := (n + page - 1) / page * page
+	b, err := unix.Mmap(-1, 0, size+2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Munmap(b); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, guard := range [][]byte{b[:page], b[page+size:]} {
+		if err := unix.Mprotect(guard, unix.PROT_NONE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := page
+	if atEnd {
+		start += size - n
+	}
+	return b[start:][:n:n]
+}
+
+func guardedOffsets(t *testing.T, n int) []uint32 {
+	t.Helper()
+	b := guarded(t, 4*n, true)
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(b))), n)
+}

@@ -1,0 +1,188 @@
+package lanes
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math/rand/v2"
+	"testing"
+
+	"lukechampine.com/blake3"
+)
+
+// TestLengths hashes every number of messages that leaves a different rest after the groups, in every length.
+func TestLengths(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		r := source(2)
+		for msgLen := range Window + 1 {
+			for n := range 71 {
+				src := windows(r, n, Window, msgLen)
+				dst := make([]byte, n*Size)
+				HashStrided(dst, Size, src, Window, n, msgLen)
+				for i := range n {
+					if got, want := [Size]byte(dst[i*Size:]), hashAt(src, i*Window, msgLen); got != want {
+						t.Fatalf("%d messages of %d bytes: hash %d is %x, want %x", n, msgLen, i, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestRandom hashes messages at random offsets, to random places with gaps between them that must stay as they were.
+func TestRandom(t *testing.T) {
+	messages := 2_000_000
+	if testing.Short() {
+		messages = 100_000
+	}
+	eachPath(t, func(t *testing.T) {
+		r := source(3)
+		random := rand.New(r)
+		for done := 0; done < messages; {
+			n, msgLen, srcStride, dstStride := random.IntN(600), random.IntN(Window+1), 64+random.IntN(64), 32+random.IntN(64)
+			src := windows(r, n, srcStride, msgLen)
+			srcOff, dstOff := make([]uint32, n), make([]uint32, n)
+			for i, place := range random.Perm(n) {
+				// A message may be read twice, a hash has a place of its own.
+				srcOff[i], dstOff[i] = uint32(random.IntN(n)*srcStride), uint32(place*dstStride)
+			}
+			dst := make([]byte, n*dstStride)
+			fill(r, dst)
+			want := bytes.Clone(dst)
+			for i, off := range srcOff {
+				h := hashAt(src, int(off), msgLen)
+				copy(want[dstOff[i]:], h[:])
+			}
+			Hash(dst, dstOff, src, srcOff, msgLen)
+			if !bytes.Equal(dst, want) {
+				t.Fatalf("%d messages of %d bytes, strides %d and %d: wrong hashes", n, msgLen, srcStride, dstStride)
+			}
+			done += n
+		}
+	})
+}
+
+// TestAccumulated pins the hash of the hashes of a million messages, so that no path can change together with the
+// library that the other tests compare with.
+func TestAccumulated(t *testing.T) {
+	const want = "1838099c7353f0ba9d069d874f6c0a8370413e4bd21455687e516ad9a3e0fb10"
+	eachPath(t, func(t *testing.T) {
+		r := source(4)
+		all := blake3.New(Size, nil)
+		for round := range 64 {
+			for msgLen := range Window + 1 {
+				n := 1 + (round*67+msgLen*31)%481
+				src := windows(r, n, Window, msgLen)
+				dst := make([]byte, n*Size)
+				HashStrided(dst, Size, src, Window, n, msgLen)
+				if _, err := all.Write(dst); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got := hex.EncodeToString(all.Sum(nil)); got != want {
+			t.Errorf("digest of all hashes is %s, want %s", got, want)
+		}
+	})
+}
+
+// TestPublishedVectors checks the beginning of the hashes of BLAKE3's own test vectors of up to 64 bytes.
+func TestPublishedVectors(t *testing.T) {
+	vectors := map[int]string{
+		0:  "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+		1:  "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213",
+		64: "4eed7141ea4a5cd4b788606bd23f46e212af9cacebacdc7d1f4c6dc7f2511b98",
+	}
+	eachPath(t, func(t *testing.T) {
+		for msgLen, want := range vectors {
+			// The input of the vectors counts bytes from 0 to 250, over and over.
+			src := make([]byte, 3*Window)
+			for i := range 3 * Window {
+				if i%Window < msgLen {
+					src[i] = byte(i % Window)
+				}
+			}
+			dst := make([]byte, 3*Size)
+			HashStrided(dst, Size, src, Window, 3, msgLen)
+			for i := range 3 {
+				if got := hex.EncodeToString(dst[i*Size:][:Size]); got != want {
+					t.Errorf("%d bytes: got %s, want %s", msgLen, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestOverlappingMessages reads messages that share bytes with each other.
+func TestOverlappingMessages(t *testing.T) {
+	src := random(4096)
+	eachPath(t, func(t *testing.T) {
+		for stride := range Window {
+			for n := range 60 {
+				dst := make([]byte, n*40)
+				HashStrided(dst, 40, src, stride, n, Window)
+				for i := range n {
+					if got, want := [Size]byte(dst[i*40:]), hashAt(src, i*stride, Window); got != want {
+						t.Fatalf("stride %d, %d messages: hash %d is %x, want %x", stride, n, i, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestInPlace builds a tree in one slice: the hashes of a level go to the front of it, over messages that have been
+// read. Each hash lies on its own message (the first) or on ones before it.
+func TestInPlace(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		for _, leaves := range []int{2, 4, 16, 32, 64, 256, 1024, 8192} {
+			slice := random(leaves * Size)
+			want := bytes.Clone(slice)
+			for n := leaves / 2; n >= 1; n /= 2 {
+				HashStrided(slice, Size, slice, 2*Size, n, 2*Size)
+				for i := range n {
+					h := hashAt(want, i*2*Size, 2*Size)
+					copy(want[i*Size:], h[:])
+				}
+				if !bytes.Equal(slice, want) {
+					t.Fatalf("%d leaves: wrong slice after the level of %d hashes", leaves, n)
+				}
+			}
+		}
+	})
+}
+
+// TestInPlaceOffsets writes each hash over its own message, in random order and at any place within the message.
+func TestInPlaceOffsets(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		r := source(5)
+		random := rand.New(r)
+		for n := range 200 {
+			slice := windows(r, n, Window, 50)
+			want := bytes.Clone(slice)
+			srcOff, dstOff := make([]uint32, n), make([]uint32, n)
+			for i, place := range random.Perm(n) {
+				srcOff[i] = uint32(place * Window)
+				dstOff[i] = srcOff[i] + uint32(random.IntN(Window-Size+1))
+				h := hashAt(slice, place*Window, 50)
+				copy(want[dstOff[i]:], h[:])
+			}
+			Hash(slice, dstOff, slice, srcOff, 50)
+			if !bytes.Equal(slice, want) {
+				t.Fatalf("%d messages: wrong slice", n)
+			}
+		}
+	})
+}
+
+func TestAllocations(t *testing.T) {
+	src, dst, off := random(71*Window), make([]byte, 71*Size), make([]uint32, 71)
+	eachPath(t, func(t *testing.T) {
+		got := testing.AllocsPerRun(10, func() {
+			HashStrided(dst, Size, src, Window, 71, Window)
+			Hash(dst, off, src, off, Window)
+		})
+		if got != 0 {
+			t.Errorf("%v allocations", got)
+		}
+	})
+}
