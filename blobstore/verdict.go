@@ -1,6 +1,13 @@
 package blobstore
 
-import "time"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
 
 // Schema is the version of the Verdict layout that this program writes.
 const Schema = 1
@@ -10,6 +17,12 @@ const (
 	Verified = "verified"
 	Rejected = "rejected"
 )
+
+// MaxDetailBytes is the longest Detail of a valid Verdict. Details quote what a log published; whoever fills one in cuts it.
+const MaxDetailBytes = 8 << 10
+
+// maxVerdictBytes caps a verdict object. Within the limits of Validate a verdict stays well below it.
+const maxVerdictBytes = 64 << 10
 
 // Verdict is what ktaudit concluded about one epoch. It is written once and never changed.
 type Verdict struct {
@@ -45,4 +58,90 @@ type Signature struct {
 	Status    string `json:"status"` // verified, absent or not_required
 	KeyID     *uint8 `json:"key_id,omitempty"`
 	Timestamp uint64 `json:"timestamp,omitempty"` // milliseconds since 1970
+}
+
+var (
+	hex32  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+)
+
+// Validate returns why v may not be recorded, or nil. A verified verdict names both digests and no reason; a rejected one names
+// its reason, and may lack the digests and the batch, because an epoch can be rejected for not having one well-formed name.
+func (v Verdict) Validate() error {
+	if v.Schema != Schema {
+		return fmt.Errorf("schema %d: this program knows schema %d", v.Schema, Schema)
+	}
+	if err := checkKey(v.Namespace, v.Epoch); err != nil {
+		return err
+	}
+	switch {
+	case v.Outcome != Verified && v.Outcome != Rejected:
+		return fmt.Errorf("outcome %q is neither %q nor %q", v.Outcome, Verified, Rejected)
+	case v.Outcome == Verified && v.Reason != "":
+		return fmt.Errorf("a verified verdict with the reason %q", v.Reason)
+	case v.Outcome == Rejected && !reason.MatchString(v.Reason):
+		return fmt.Errorf("a rejected verdict with the reason %q: want lower-case letters, digits and underscores", v.Reason)
+	case len(v.Detail) > MaxDetailBytes:
+		return fmt.Errorf("detail of %d bytes, the limit is %d", len(v.Detail), MaxDetailBytes)
+	case v.Inserted < 0 || v.Unchanged < 0 || v.Batch.Bytes < 0 || v.Batch.StoredBytes < 0:
+		return errors.New("a negative count")
+	}
+	for _, d := range []struct{ field, value string }{
+		{"previous_digest", v.PreviousDigest},
+		{"digest", v.Digest},
+		{"batch.sha256", v.Batch.SHA256},
+	} {
+		if d.value == "" && v.Outcome == Rejected {
+			continue
+		}
+		if !hex32.MatchString(d.value) {
+			return fmt.Errorf("%s %q is not 64 lower-case hexadecimal digits", d.field, d.value)
+		}
+	}
+	return nil
+}
+
+// Contradicts says whether v and o, two verdicts on the same epoch, cannot both be right: they differ in the outcome or in a
+// digest. Two rejections for different reasons do not contradict each other, nor do timing and software count.
+func (v Verdict) Contradicts(o Verdict) bool {
+	return v.Outcome != o.Outcome || v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest
+}
+
+// encode returns the bytes of v's object: one JSON object on one line.
+func (v Verdict) encode() ([]byte, error) {
+	if err := v.Validate(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	if b.Len() > maxVerdictBytes {
+		return nil, fmt.Errorf("%d bytes encoded, the limit is %d", b.Len(), maxVerdictBytes)
+	}
+	return b.Bytes(), nil
+}
+
+// decodeVerdict reads what encode wrote, or what a later program with the same schema did: unknown fields are skipped.
+func decodeVerdict(b []byte) (Verdict, error) {
+	var v Verdict
+	if err := json.Unmarshal(b, &v); err != nil {
+		// A later schema may use a field in another way. Its number then says more than the field that did not fit.
+		var header struct {
+			Schema int `json:"schema"`
+		}
+		if json.Unmarshal(b, &header) != nil || header.Schema <= Schema {
+			return Verdict{}, err
+		}
+		v.Schema = header.Schema
+	}
+	if v.Schema > Schema {
+		return Verdict{}, fmt.Errorf("%w %d: this program knows schema %d", ErrNewerSchema, v.Schema, Schema)
+	}
+	if err := v.Validate(); err != nil {
+		return Verdict{}, err
+	}
+	return v, nil
 }

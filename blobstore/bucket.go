@@ -1,0 +1,169 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+const (
+	putAttempts  = 6
+	firstBackoff = 50 * time.Millisecond
+	// probeKey cannot be anything of a namespace, which never starts with a dot.
+	probeKey = ".ktaudit/write-once"
+)
+
+// bucket keeps objects in a service whose conditional writes are atomic, or in memory.
+type bucket struct {
+	*blob.Bucket
+
+	mu     sync.Mutex
+	proven bool // the service honours IfNotExist
+}
+
+// put creates an object.
+//
+// The service decides between writers, in one request. A crash before the request leaves nothing; after it, the whole object,
+// and the next attempt, by this process or another, is told that the key is taken.
+func (b *bucket) put(ctx context.Context, key string, data []byte) error {
+	if err := b.prove(ctx); err != nil {
+		return err
+	}
+	return b.putOnce(ctx, key, data)
+}
+
+func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
+	attempt := func() (struct{}, error) {
+		err := b.WriteAll(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+		if code := gcerrors.Code(err); code == gcerrors.FailedPrecondition {
+			err = errExists
+		}
+		return struct{}{}, lasting(ctx, err)
+	}
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval = firstBackoff
+	_, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(delays), backoff.WithMaxTries(putAttempts))
+	if err != nil && !errors.Is(err, errExists) {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return err
+}
+
+// lasting marks the errors that another attempt would not change. S3's 409 ConditionalRequestConflict, which asks for another
+// attempt, comes as Unknown, and so do server errors that the service's library has given up on.
+func lasting(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	switch gcerrors.Code(err) {
+	case gcerrors.Unknown, gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
+		if !errors.Is(err, errExists) && ctx.Err() == nil {
+			return err
+		}
+	}
+	return backoff.Permanent(err)
+}
+
+// prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore the header and overwrite: on
+// those a verdict could be changed, and nothing would show it. The probe stays in the bucket, so that it costs one request.
+func (b *bucket) prove(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range 2 {
+		if b.proven {
+			return nil
+		}
+		err := b.putOnce(ctx, probeKey, []byte("ktaudit asks here whether this store creates an object only once.\n"))
+		if err != nil && !errors.Is(err, errExists) {
+			return err
+		}
+		b.proven = err != nil
+	}
+	if !b.proven {
+		return fmt.Errorf("%s was written twice: this store ignores conditional writes (If-None-Match), so it cannot keep verdicts safely; "+
+			"use another store or a newer version of it", probeKey)
+	}
+	return nil
+}
+
+func (b *bucket) create(ctx context.Context, key string) (draft, error) {
+	if err := b.prove(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w, err := b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("write %s: %w", key, err)
+	}
+	return &bucketDraft{Writer: w, cancel: cancel}, nil
+}
+
+// bucketDraft is a large object on its way to the service, which assembles it when it is committed.
+type bucketDraft struct {
+	*blob.Writer
+	cancel context.CancelFunc
+}
+
+func (d *bucketDraft) commit() error {
+	defer d.cancel()
+	err := d.Close()
+	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return errExists
+	}
+	return err
+}
+
+// abort cancels first: a plain Close would commit the part that was written.
+func (d *bucketDraft) abort() {
+	d.cancel()
+	_ = d.Close() // reports the cancellation
+}
+
+func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	r, err := b.NewReader(ctx, key, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, 0, fmt.Errorf("%s: %w", key, ErrNotFound)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	return r, r.Size(), nil
+}
+
+func (b *bucket) list(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		objects := b.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/"})
+		for {
+			o, err := objects.Next(ctx)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield("", fmt.Errorf("list %s: %w", prefix, err))
+				return
+			}
+			if !yield(strings.TrimPrefix(o.Key, prefix), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (b *bucket) close() error { return b.Close() }
+
+func contentType(key string) string {
+	if strings.HasSuffix(key, ".json") {
+		return "application/json"
+	}
+	return "application/octet-stream"
+}

@@ -1,0 +1,271 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// scheme is a kind of bucket that a URL can name.
+type scheme struct {
+	parameters []string // besides prefix, which all have
+	open       func(context.Context, *url.URL) (*blob.Bucket, error)
+	example    string
+}
+
+var schemes = map[string]scheme{
+	"azblob": {[]string{"cdn", "domain", "localemu", "protocol", "storage_account"}, openAzure, "azblob://CONTAINER"},
+	"file":   {[]string{"create_dir"}, nil, "file:///FOLDER or a plain path"},
+	"gs":     {[]string{"access_id", "anonymous", "grpc", "private_key_path", "universe_domain", "zonal"}, openGoogle, "gs://BUCKET"},
+	"mem":    {[]string{"nomd5"}, openMemory, "mem://"},
+	"s3": {[]string{"accelerate", "anonymous", "disable_https", "dualstack", "endpoint", "fips", "hostname_immutable", "kmskeyid",
+		"profile", "rate_limiter_capacity", "region", "request_checksum_calculation", "response_checksum_validation", "role",
+		"s3ForcePathStyle", "ssetype", "use_path_style"}, openS3, "s3://BUCKET"},
+}
+
+// otherNames are schemes that other programs use for the same services.
+var otherNames = map[string]string{
+	"azure": "azblob", "az": "azblob", "abfs": "azblob", "wasb": "azblob", "blob": "azblob",
+	"gcs": "gs", "google": "gs", "s3a": "s3", "s3n": "s3", "minio": "s3", "aws": "s3", "memory": "mem", "local": "file",
+}
+
+// location is a bucket URL that has been understood.
+type location struct {
+	scheme    string
+	url       *url.URL // without the parameters below; nil for a folder
+	folder    string   // of local disk
+	createDir bool     // make the folder
+	prefix    string   // of all keys; empty or ending in "/"
+}
+
+// parse understands a bucket URL or a plain path. Its errors don't repeat the URL when it may hold a password.
+func parse(raw string) (location, error) {
+	if raw == "" {
+		return location{}, errors.New("bucket URL is empty: want one of " + examples())
+	}
+	name, rest, isURL := strings.Cut(raw, "://")
+	if !isURL {
+		return parsePath(raw)
+	}
+	s, ok := schemes[name]
+	if !ok {
+		return location{}, fmt.Errorf("bucket URL with the unknown scheme %q%s: want one of %s", name, suggestScheme(name), examples())
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // without the URL
+		}
+		return location{}, fmt.Errorf("%s:// URL: %w", name, err)
+	}
+	if u.User != nil {
+		return location{}, fmt.Errorf("%s:// URL with a user name or password: credentials belong in the environment", name)
+	}
+	l := location{scheme: name, url: u}
+	if err := l.parameters(s); err != nil {
+		return location{}, fmt.Errorf("bucket URL %s: %w", raw, err)
+	}
+	switch name {
+	case "file":
+		err = l.filePath(rest)
+	case "mem":
+		if u.Host != "" || u.Path != "" {
+			err = errors.New("a memory bucket has no name, since it is new and empty each time it is opened: write mem://")
+		}
+	default:
+		err = l.bucketName(s)
+	}
+	if err != nil {
+		return location{}, fmt.Errorf("bucket URL %s: %w", raw, err)
+	}
+	return l, nil
+}
+
+func parsePath(path string) (location, error) {
+	name, _, _ := strings.Cut(path, ":")
+	if _, ok := schemes[name]; ok && name != path {
+		return location{}, fmt.Errorf("bucket URL %s: a URL has // after the colon, as in %s", path, schemes[name].example)
+	}
+	return location{scheme: "file", folder: filepath.Clean(path)}, nil
+}
+
+// parameters checks the names of all and takes out those that ktaudit handles itself.
+func (l *location) parameters(s scheme) error {
+	q, err := url.ParseQuery(l.url.RawQuery)
+	if err != nil {
+		return err
+	}
+	known := append([]string{"prefix"}, s.parameters...)
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("unknown parameter %q%s; %s:// knows %s", name, suggest(name, known), l.scheme, strings.Join(known, ", "))
+		}
+		if len(q[name]) > 1 {
+			return fmt.Errorf("parameter %q is given %d times", name, len(q[name]))
+		}
+	}
+	if l.prefix = q.Get("prefix"); l.prefix != "" {
+		folder, ok := strings.CutSuffix(l.prefix, "/")
+		if !ok {
+			return fmt.Errorf("prefix %q does not end in \"/\": write prefix=%s/", l.prefix, l.prefix)
+		}
+		for part := range strings.SplitSeq(folder, "/") {
+			if part == "" || part == "." || part == ".." {
+				return fmt.Errorf("prefix %q is not a plain path such as audits/2026/", l.prefix)
+			}
+		}
+	}
+	switch v := q.Get("create_dir"); v {
+	case "", "false":
+	case "true":
+		l.createDir = true
+	default:
+		return fmt.Errorf("create_dir=%s: want true or false", v)
+	}
+	q.Del("prefix")
+	q.Del("create_dir")
+	l.url.RawQuery = q.Encode()
+	return nil
+}
+
+func (l *location) filePath(rest string) error {
+	switch l.url.Host {
+	case "", "localhost":
+		l.folder = l.url.Path
+	case ".":
+		l.folder = "." + l.url.Path
+	default:
+		path, _, _ := strings.Cut(rest, "?")
+		return fmt.Errorf("%q stands where a host would: write file:///%s for an absolute path, file://./%s or just %s for a relative one",
+			l.url.Host, path, path, path)
+	}
+	if l.folder == "" {
+		return errors.New("it names no folder")
+	}
+	l.folder = filepath.Clean(filepath.FromSlash(l.folder))
+	return nil
+}
+
+func (l *location) bucketName(s scheme) error {
+	path := strings.Trim(l.url.Path, "/")
+	switch {
+	case l.url.Host == "":
+		return fmt.Errorf("it names no bucket: write %s", s.example)
+	case l.url.Port() != "":
+		return fmt.Errorf("%q stands where the bucket's name does; a server's address goes into a parameter, "+
+			"as in s3://BUCKET?endpoint=http://%s&use_path_style=true", l.url.Host, l.url.Host)
+	case path != "":
+		return fmt.Errorf("a folder within the bucket goes into a parameter: write %s://%s?prefix=%s/", l.scheme, l.url.Host, path)
+	}
+	return nil
+}
+
+// checkFolder makes sure that the folder is there and can be listed: gocloud takes one that cannot for an empty one.
+func (l *location) checkFolder() error {
+	if l.createDir {
+		if err := makeFolders(l.folder); err != nil {
+			return err
+		}
+	}
+	f, err := os.Open(l.folder)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("folder %s does not exist: make it, or name it as %s", l.folder, l.createURL())
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is a file: a bucket on local disk is a folder", l.folder)
+	}
+	return nil
+}
+
+// makeFolders makes a folder and those above it that are missing, and sees to it that they outlast a power failure: the audit
+// store vouches for nothing above its root.
+func makeFolders(folder string) error {
+	parent := filepath.Dir(folder)
+	if _, err := os.Stat(folder); err == nil || parent == folder {
+		return err
+	}
+	if err := makeFolders(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(folder, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncFolder(parent, (*os.File).Sync)
+}
+
+func (l *location) createURL() string {
+	path := filepath.ToSlash(l.folder)
+	if !filepath.IsAbs(l.folder) {
+		path = "./" + path
+	}
+	return (&url.URL{Scheme: "file", Path: "//" + path, RawQuery: "create_dir=true"}).String()
+}
+
+func examples() string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(schemes)) {
+		all = append(all, schemes[name].example)
+	}
+	return strings.Join(all, ", ")
+}
+
+func suggestScheme(name string) string {
+	if other, ok := otherNames[strings.ToLower(name)]; ok {
+		return fmt.Sprintf(" (did you mean %s://?)", other)
+	}
+	return suggest(name, slices.Sorted(maps.Keys(schemes)))
+}
+
+// suggest names the known word that a misspelled one is closest to, if it is close at all.
+func suggest(word string, known []string) string {
+	best, least := "", 1+len(word)/3
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= least {
+			if best == "" || d < least {
+				best, least = k, d
+			}
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// distance is how many letters must be changed, added or dropped to turn a into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substituted := diagonal
+			if a[i] != b[j] {
+				substituted++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substituted, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

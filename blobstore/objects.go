@@ -1,0 +1,33 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+)
+
+// errExists is what creating an object returns when the key is taken. Who took it is not known: it may have been an earlier
+// attempt of the same write, whose reply was lost. The caller reads the object back.
+var errExists = errors.New("object exists")
+
+// objects is what the audit store needs of a bucket: objects that are created once, whole, and stay. There are two: a cloud or
+// memory bucket, whose service decides who created an object, and a folder on local disk.
+type objects interface {
+	// put creates an object of a few bytes. It retries what may pass.
+	put(ctx context.Context, key string, data []byte) error
+	// create starts an object that is written in pieces and does not exist until it is committed.
+	create(ctx context.Context, key string) (draft, error)
+	// open returns an object's bytes and their number, or ErrNotFound.
+	open(ctx context.Context, key string) (io.ReadCloser, int64, error)
+	// list yields the names directly under a prefix that ends in "/". Names of folders end in "/".
+	list(ctx context.Context, prefix string) iter.Seq2[string, error]
+	close() error
+}
+
+// draft is an object being written. It ends with either commit or abort.
+type draft interface {
+	io.Writer
+	commit() error
+	abort()
+}

@@ -1,0 +1,189 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/azureblob"
+	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/blob/gcsblob"
+	"gocloud.dev/blob/memblob"
+	"gocloud.dev/blob/s3blob"
+	"gocloud.dev/gcerrors"
+	"gocloud.dev/gcp"
+	"golang.org/x/oauth2/google"
+)
+
+// openTimeout bounds the search for credentials and the first request. A service that takes longer will not do for an audit.
+const openTimeout = 30 * time.Second
+
+// OpenBucket opens a bucket:
+//
+//	s3://BUCKET       S3 and servers like it; …?endpoint=http://HOST:PORT&use_path_style=true for one's own server
+//	gs://BUCKET       Google Cloud Storage
+//	azblob://CONTAINER   Azure
+//	file:///FOLDER    local disk, as is a plain path; …?create_dir=true makes the folder
+//	mem://            memory: new and empty each time
+//
+// All take prefix=FOLDER/, the others gocloud's parameters; credentials come from where each service's own programs find them.
+// It asks the service for a first listing, so that a wrong name, missing credentials or an unreachable service is said here,
+// in one error that tells what to change, and not by the first of a million jobs.
+//
+// For writing what must be there only once use a Store: on local disk the bucket's IfNotExist is not atomic.
+func OpenBucket(ctx context.Context, url string) (*blob.Bucket, error) {
+	l, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	return l.open(ctx)
+}
+
+func (l *location) open(ctx context.Context) (*blob.Bucket, error) {
+	var b *blob.Bucket
+	var err error
+	if l.scheme == "file" {
+		b, err = l.openFolder()
+	} else {
+		b, err = l.openService(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.prefix != "" {
+		b = blob.PrefixedBucket(b, l.prefix)
+	}
+	return b, nil
+}
+
+func (l *location) openFolder() (*blob.Bucket, error) {
+	if err := l.checkFolder(); err != nil {
+		return nil, err
+	}
+	// Temporary files elsewhere could be on another file system; metadata files beside the objects serve nobody.
+	return fileblob.OpenBucket(l.folder, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+}
+
+func (l *location) openService(ctx context.Context) (*blob.Bucket, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	b, err := schemes[l.scheme].open(ctx, l.url)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", l.url, err)
+	}
+	if _, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, nil); err != nil {
+		_ = b.Close()
+		return nil, fmt.Errorf("bucket %s %s: %w", l.url, l.why(err), err)
+	}
+	return b, nil
+}
+
+// why puts the failure of the first listing into words.
+func (l *location) why(err error) string {
+	code := gcerrors.Code(err)
+	switch {
+	case code == gcerrors.NotFound && l.scheme == "gs":
+		return "does not exist, or these credentials may not list it"
+	case code == gcerrors.NotFound:
+		return "does not exist"
+	case code == gcerrors.PermissionDenied:
+		return "refuses these credentials: they must allow listing"
+	case l.scheme == "azblob" && !azureCredentials():
+		return "cannot be listed, and no credentials are set (" + azureHint + ")"
+	default:
+		return "cannot be listed"
+	}
+}
+
+func openMemory(context.Context, *url.URL) (*blob.Bucket, error) { return memblob.OpenBucket(nil), nil }
+
+// openS3 fills in what S3 servers other than AWS's leave open, and looks for credentials before the first request does.
+func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	q := u.Query()
+	if q.Has("endpoint") && !q.Has("response_checksum_validation") {
+		// Their objects often have no checksum, about which AWS's library complains on standard error for each read.
+		q.Set("response_checksum_validation", "when_required")
+	}
+	b, options, err := dialS3(ctx, u, q)
+	if err == nil && options.Region == "" {
+		_ = b.Close()
+		if !q.Has("endpoint") {
+			return nil, errors.New("no region: add region=… to the URL or set AWS_REGION")
+		}
+		q.Set("region", "us-east-1") // which such servers expect unless told otherwise
+		b, options, err = dialS3(ctx, u, q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if q.Get("anonymous") == "true" {
+		return b, nil
+	}
+	if _, err := options.Credentials.Retrieve(ctx); err != nil {
+		_ = b.Close()
+		return nil, fmt.Errorf("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, "+
+			"or give the machine a role; a public bucket takes anonymous=true in its URL: %w", err)
+	}
+	return b, nil
+}
+
+func dialS3(ctx context.Context, u *url.URL, q url.Values) (*blob.Bucket, s3.Options, error) {
+	full := *u
+	full.RawQuery = q.Encode()
+	b, err := new(s3blob.URLOpener).OpenBucketURL(ctx, &full)
+	if err != nil {
+		return nil, s3.Options{}, err
+	}
+	var client *s3.Client
+	if !b.As(&client) {
+		return nil, s3.Options{}, errors.New("gocloud's S3 driver has no S3 client")
+	}
+	return b, client.Options(), nil
+}
+
+// openGoogle looks for credentials itself: gocloud prints a warning on standard output when there are none, and goes on.
+func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	q := u.Query()
+	opener := &gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(gcp.DefaultTransport())}
+	emulator := os.Getenv("STORAGE_EMULATOR_HOST") != "" || os.Getenv("STORAGE_EMULATOR_HOST_GRPC") != ""
+	if !emulator && q.Get("anonymous") != "true" && q.Get("access_id") != "-" {
+		// The tokens outlive the opening.
+		credentials, err := gcp.DefaultCredentialsWithParams(context.WithoutCancel(ctx),
+			google.CredentialsParams{UniverseDomain: q.Get("universe_domain")})
+		if err != nil {
+			return nil, fmt.Errorf("no Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a key file, "+
+				"or run `gcloud auth application-default login`; a public bucket takes anonymous=true in its URL: %w", err)
+		}
+		opener.TokenSource = gcp.CredentialsTokenSource(credentials)
+		if opener.Client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), opener.TokenSource); err != nil {
+			return nil, err
+		}
+	}
+	return opener.OpenBucketURL(ctx, u)
+}
+
+const azureHint = "set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or run `az login`"
+
+func azureCredentials() bool {
+	for _, name := range []string{"AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING",
+		"AZURE_STORAGEBLOB_CONNECTIONSTRING"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// openAzure says at once when nothing names the account; whether the credentials are any good the first listing shows.
+func openAzure(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	account := azureblob.NewDefaultServiceURLOptions().AccountName
+	if account == "" && u.Query().Get("storage_account") == "" {
+		return nil, errors.New("no storage account: set AZURE_STORAGE_ACCOUNT, or add storage_account=… to the URL, and " + azureHint)
+	}
+	return blob.OpenBucket(ctx, u.String())
+}

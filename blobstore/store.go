@@ -1,0 +1,233 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+const (
+	// MaxSignatureBytes is the largest signed digest the audit store takes.
+	MaxSignatureBytes = 64 << 10
+	// MaxEvidenceBytes is the largest piece of evidence the audit store takes. Whole batches go to the archive.
+	MaxEvidenceBytes = 16 << 20
+)
+
+var (
+	// ErrNotFound says that the audit store has no such object. It is certain: on a store that answers "not found" for "not
+	// allowed" too, OpenStore has made sure that listing is allowed.
+	ErrNotFound = errors.New("not in the audit store")
+
+	// ErrDiffers says that the audit store holds other bytes under the key. They stay; the caller's were not written. To retry
+	// is of no use.
+	ErrDiffers = errors.New("the audit store holds something else")
+
+	// ErrCorrupt says that an object on record is not what its key promises: truncated, edited or in the wrong place. The error
+	// names the key. To retry is of no use; someone must look at the object and remove it, upon which the epoch is audited again.
+	ErrCorrupt = errors.New("corrupt object in the audit store")
+
+	// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version cannot read it.
+	ErrNewerSchema = errors.New("verdict of a later schema")
+)
+
+// Store is an audit store. It may be used by several goroutines, and the bucket behind it by several processes.
+type Store struct {
+	objects objects
+}
+
+// OpenStore opens the audit store in a bucket, given as for OpenBucket. On local disk the folder must exist; for a file URL with
+// create_dir=true it is made. A store at mem:// is new, empty and gone when it is closed.
+func OpenStore(ctx context.Context, url string) (*Store, error) {
+	l, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if l.scheme == "file" {
+		if err := l.checkFolder(); err != nil {
+			return nil, err
+		}
+		d, err := newDisk(l)
+		return &Store{d}, err
+	}
+	b, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return NewStore(b), nil
+}
+
+// NewStore is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must be atomic: that of gocloud's
+// driver for local disk is not, so a folder needs OpenStore.
+func NewStore(b *blob.Bucket) *Store { return &Store{&bucket{Bucket: b}} }
+
+// Close releases the bucket.
+func (s *Store) Close() error { return s.objects.close() }
+
+// PutVerdict records what was concluded about an epoch, once. It returns the verdict on record: v, with created true, or else the
+// one that was there before, which stays. To repeat a PutVerdict whose answer was lost, with the same v, gives created true again.
+// An invalid verdict is refused (Validate); an unreadable one on record is an ErrCorrupt and is left alone.
+func (s *Store) PutVerdict(ctx context.Context, v Verdict) (recorded Verdict, created bool, err error) {
+	data, err := v.encode()
+	if err != nil {
+		return Verdict{}, false, fmt.Errorf("verdict on epoch %d of %q: %w", v.Epoch, v.Namespace, err)
+	}
+	key, err := jsonKey(v.Namespace, verdicts, v.Epoch)
+	if err != nil {
+		return Verdict{}, false, err
+	}
+	on, err := s.put(ctx, key, data, maxVerdictBytes)
+	if err != nil {
+		return Verdict{}, false, err
+	}
+	recorded, err = verdictAt(key, on, v.Namespace, v.Epoch)
+	return recorded, err == nil && bytes.Equal(on, data), err
+}
+
+// Verdict returns what was concluded about an epoch; ErrNotFound if nothing was yet.
+func (s *Store) Verdict(ctx context.Context, namespace string, epoch uint64) (Verdict, error) {
+	key, err := jsonKey(namespace, verdicts, epoch)
+	if err != nil {
+		return Verdict{}, err
+	}
+	data, err := s.get(ctx, key, maxVerdictBytes)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return verdictAt(key, data, namespace, epoch)
+}
+
+// verdictAt decodes the verdict found at a key. One that belongs elsewhere says nothing about this epoch.
+func verdictAt(key string, data []byte, namespace string, epoch uint64) (Verdict, error) {
+	v, err := decodeVerdict(data)
+	switch {
+	case errors.Is(err, ErrNewerSchema):
+		return Verdict{}, fmt.Errorf("%s: %w", key, err)
+	case err != nil:
+		return Verdict{}, fmt.Errorf("%s: %w: %w", key, ErrCorrupt, err)
+	case v.Namespace != namespace || v.Epoch != epoch:
+		return Verdict{}, fmt.Errorf("%s: %w: a verdict on epoch %d of %q", key, ErrCorrupt, v.Epoch, v.Namespace)
+	}
+	return v, nil
+}
+
+// Epochs returns the epochs of a shard (epoch/EpochsPerShard) that have a verdict, ascending. It lists once and reads no verdict.
+func (s *Store) Epochs(ctx context.Context, namespace string, shard uint64) ([]uint64, error) {
+	if err := checkSegment("namespace", namespace); err != nil {
+		return nil, err
+	}
+	return s.numbers(ctx, shardPrefix(namespace, verdicts, shard), func(name string) (uint64, bool) {
+		name, isJSON := strings.CutSuffix(name, ".json")
+		epoch, ok := padded(name, 12)
+		return epoch, ok && isJSON && epoch/EpochsPerShard == shard
+	})
+}
+
+// Shards returns the shards that have verdicts, ascending. On local disk a crash may have left one that has none.
+func (s *Store) Shards(ctx context.Context, namespace string) ([]uint64, error) {
+	if err := checkSegment("namespace", namespace); err != nil {
+		return nil, err
+	}
+	return s.numbers(ctx, namespace+"/"+verdicts+"/", func(name string) (uint64, bool) {
+		name, isFolder := strings.CutSuffix(name, "/")
+		shard, ok := padded(name, 9)
+		return shard, ok && isFolder
+	})
+}
+
+// numbers lists what a prefix holds; anything that is not what the layout has there is passed over.
+func (s *Store) numbers(ctx context.Context, prefix string, number func(name string) (uint64, bool)) ([]uint64, error) {
+	var all []uint64
+	for name, err := range s.objects.list(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		if n, ok := number(name); ok {
+			all = append(all, n)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// PutSignature records an epoch's signed digest, once. ErrDiffers if another one is on record.
+func (s *Store) PutSignature(ctx context.Context, namespace string, epoch uint64, data []byte) error {
+	key, err := jsonKey(namespace, signatures, epoch)
+	if err != nil {
+		return err
+	}
+	return s.putSame(ctx, key, data, MaxSignatureBytes)
+}
+
+// Signature returns an epoch's signed digest as recorded, unchecked; ErrNotFound if there is none.
+func (s *Store) Signature(ctx context.Context, namespace string, epoch uint64) ([]byte, error) {
+	key, err := jsonKey(namespace, signatures, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return s.get(ctx, key, MaxSignatureBytes)
+}
+
+// PutEvidence records, once, what shows that an epoch was rightly rejected. The name is a plain file name; an epoch may have
+// several. ErrDiffers if the name is taken by other bytes. At most MaxEvidenceBytes.
+func (s *Store) PutEvidence(ctx context.Context, namespace string, epoch uint64, name string, data []byte) error {
+	key, err := evidenceKey(namespace, epoch, name)
+	if err != nil {
+		return err
+	}
+	return s.putSame(ctx, key, data, MaxEvidenceBytes)
+}
+
+// Evidence returns what PutEvidence recorded; ErrNotFound if there is none of that name.
+func (s *Store) Evidence(ctx context.Context, namespace string, epoch uint64, name string) ([]byte, error) {
+	key, err := evidenceKey(namespace, epoch, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.get(ctx, key, MaxEvidenceBytes)
+}
+
+// put creates an object and returns the bytes on record: the caller's, or those that were there before.
+func (s *Store) put(ctx context.Context, key string, data []byte, limit int64) ([]byte, error) {
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), limit)
+	}
+	err := s.objects.put(ctx, key, data)
+	if errors.Is(err, errExists) {
+		return s.get(ctx, key, limit)
+	}
+	return data, err
+}
+
+func (s *Store) putSame(ctx context.Context, key string, data []byte, limit int64) error {
+	on, err := s.put(ctx, key, data, limit)
+	if err == nil && !bytes.Equal(on, data) {
+		err = fmt.Errorf("%s: %w", key, ErrDiffers)
+	}
+	return err
+}
+
+// get reads an object of at most limit bytes. The audit store wrote it within that limit, so a larger one is corrupt.
+func (s *Store) get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	r, size, err := s.objects.open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%s: %w: %d bytes, the limit is %d", key, ErrCorrupt, size, limit)
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit))
+	if err == nil && int64(len(data)) != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return data, nil
+}
