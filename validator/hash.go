@@ -1,6 +1,10 @@
 package validator
 
-import "github.com/zeebo/blake3"
+import (
+	"github.com/zeebo/blake3"
+
+	"github.com/ktaudit/ktaudit/internal/lanes"
+)
 
 // hash returns the BLAKE3 hash of the parts' concatenation.
 func hash(parts ...[]byte) [DigestSize]byte {
@@ -15,16 +19,10 @@ func hash(parts ...[]byte) [DigestSize]byte {
 // hashEach hashes n messages of the given length, at most 64 bytes, which begin every 64 bytes of src and are padded
 // with zeros. The hashes go to dst, one every stride bytes.
 func hashEach(dst []byte, stride int, src []byte, n, length int) {
-	for i := range n {
-		h := blake3.Sum256(src[64*i : 64*i+length])
-		copy(dst[stride*i:stride*i+DigestSize], h[:])
-	}
+	lanes.HashStrided(dst, stride, src, 64, n, length)
 }
 
 // hashAt hashes the messages of the given length at the given offsets of b, in place.
 func hashAt(b []byte, offsets []uint32, length int) {
-	for _, at := range offsets {
-		h := blake3.Sum256(b[at : int(at)+length])
-		copy(b[at:], h[:])
-	}
+	lanes.Hash(b, offsets, b, offsets, length)
 }

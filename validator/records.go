@@ -3,6 +3,7 @@ package validator
 import (
 	"encoding/binary"
 	"math/bits"
+	"sync"
 )
 
 // Elements are kept as short records in buckets by their label's leading bits, in the order in which they came. A
@@ -17,8 +18,9 @@ const (
 	bucketBits = 11
 	spreadAt   = 4096
 
-	slabMin, slabMax   = 16 << 10, 1 << 20
-	chunkMin, chunkMax = 512, 16 << 10
+	slabMin, slabMax = 16 << 10, 1 << 20
+	// Chunks come in four sizes: 512 bytes, and four times as much each.
+	chunkMin, chunkSizes = 512, 4
 )
 
 type record []byte
@@ -60,6 +62,9 @@ type records struct {
 	slab    []byte // unused rest of the newest slab
 	grown   int    // size of the newest slab
 	count   int
+
+	mu   sync.Mutex
+	free [chunkSizes][][]byte // chunks given back, by size
 }
 
 func newRecords() *records { return &records{buckets: make([]bucket, 1)} }
@@ -94,7 +99,7 @@ func (rs *records) add(e *element) int {
 func (rs *records) room(b *bucket, n int) []byte {
 	if cap(b.open)-len(b.open) < n {
 		b.seal()
-		b.open = rs.chunk(min(chunkMin<<min(2*len(b.chunks), 8), chunkMax))
+		b.open = rs.chunk(min(len(b.chunks), chunkSizes-1))
 	}
 	if b.sent {
 		b.stale = true
@@ -113,14 +118,40 @@ func (b *bucket) seal() {
 	b.open = nil
 }
 
-func (rs *records) chunk(n int) []byte {
+func (rs *records) chunk(size int) []byte {
+	if c := rs.reused(size); c != nil {
+		return c
+	}
+	n := chunkMin << (2 * size)
 	if len(rs.slab) < n {
-		rs.grown = min(max(4*rs.grown, slabMin), slabMax)
+		rs.grown = min(max(4*rs.grown, slabMin, n), slabMax)
 		rs.slab = make([]byte, rs.grown)
 	}
 	c := rs.slab[:0:n]
 	rs.slab = rs.slab[n:]
 	return c
+}
+
+// reused returns a chunk that was given back, or nil.
+func (rs *records) reused(size int) []byte {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	free := rs.free[size]
+	if len(free) == 0 {
+		return nil
+	}
+	rs.free[size] = free[:len(free)-1]
+	return free[len(free)-1]
+}
+
+// giveBack frees a run's memory for other records. Nobody may use the run any more. It may be called by any goroutine.
+func (rs *records) giveBack(r run) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for i, c := range r.chunks {
+		size := min(i, chunkSizes-1)
+		rs.free[size] = append(rs.free[size], c[:0])
+	}
 }
 
 // spread moves everything from the one bucket of a short proof to the many of a long one.
@@ -144,7 +175,8 @@ type run struct {
 	count  int
 }
 
-// take hands over what bucket i holds now.
+// take hands over what bucket i holds now. A bucket that was handed over before is handed over whole, so this and giveBack
+// exclude each other.
 func (rs *records) take(i int) run {
 	b := &rs.buckets[i]
 	b.seal()

@@ -5,6 +5,7 @@
 package validator
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -79,9 +80,17 @@ type Options struct {
 	MaxElements int
 	// MaxBytes is how many bytes a proof may have. 0 means 2 GiB.
 	MaxBytes int64
+	// Ordered says to expect the elements in the order that akd writes them in: the inserted ones, then the unchanged
+	// ones, each in at most a few ascending stretches. What was hashed is then forgotten, so that memory is about the
+	// inserted elements' bytes. If the order turns out to be another, Verify returns ErrUnordered.
+	Ordered bool
 	// Workers is how many goroutines may hash at once. 0 means GOMAXPROCS.
 	Workers int
 }
+
+// ErrUnordered means that the proof could not be judged with Options.Ordered. Call Verify again without it, with a reader
+// of the same proof from its beginning.
+var ErrUnordered = errors.New("the proof's elements do not come in the expected order")
 
 // Result is the judgement of one proof. Inserted, Unchanged and Bytes count what was read before the judgement fell.
 type Result struct {

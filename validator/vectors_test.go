@@ -5,10 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const vectors = "../testdata/vectors"
@@ -47,13 +51,59 @@ func readProofs(t testing.TB, folder string) []proofFile {
 	return proofs
 }
 
+// verify returns the verdict, which must be the same with and without Options.Ordered.
 func verify(t testing.TB, name Name, data []byte, c Configuration) Result {
 	t.Helper()
 	r, err := Verify(context.Background(), name, bytes.NewReader(data), c, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ordered, err := Verify(context.Background(), name, bytes.NewReader(data), c, Options{Ordered: true})
+	if err != ErrUnordered && (err != nil || ordered != r) {
+		t.Errorf("%s: %+v, but expecting an order: %+v, %v", name, r, ordered, err)
+	}
 	return r
+}
+
+// TestRealLogsAreOrdered: what akd writes is in the order that Options.Ordered expects.
+func TestRealLogsAreOrdered(t *testing.T) {
+	t.Parallel()
+	for _, p := range slices.Concat(readProofs(t, "whatsapp-v1/log"), readProofs(t, "whatsapp-v1/medium")) {
+		r, err := Verify(context.Background(), p.name, bytes.NewReader(p.data), WhatsAppV1(), Options{Ordered: true})
+		if err != nil || r.Outcome != Verified {
+			t.Errorf("%s: %+v, %v", p.path, r, err)
+		}
+	}
+}
+
+// TestOtherOrdersAreNoticed: a long proof in no order is not judged by a part of it.
+func TestOtherOrdersAreNoticed(t *testing.T) {
+	t.Parallel()
+	p := readProofs(t, "whatsapp-v1/medium")[0]
+	elements := split(t, p.data)
+	rand.New(rand.NewPCG(6, 6)).Shuffle(len(elements), func(i, j int) { elements[i], elements[j] = elements[j], elements[i] })
+	data := bytes.Join(elements, nil)
+	if r, err := Verify(context.Background(), p.name, bytes.NewReader(data), WhatsAppV1(), Options{Ordered: true}); err != ErrUnordered {
+		t.Errorf("expecting an order: %+v, %v", r, err)
+	}
+	if r, err := Verify(context.Background(), p.name, bytes.NewReader(data), WhatsAppV1(), Options{}); err != nil || r.Outcome != Verified {
+		t.Errorf("expecting none: %+v, %v", r, err)
+	}
+}
+
+// split cuts an encoded proof into its fields.
+func split(t testing.TB, data []byte) [][]byte {
+	t.Helper()
+	var elements [][]byte
+	for len(data) > 0 {
+		_, _, n := protowire.ConsumeField(data)
+		if n < 0 {
+			t.Fatal(protowire.ParseError(n))
+		}
+		elements = append(elements, data[:n])
+		data = data[n:]
+	}
+	return elements
 }
 
 func TestHonestVectorsVerify(t *testing.T) {
