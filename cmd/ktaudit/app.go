@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/rs/zerolog"
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// app is what every command writes to.
+type app struct {
+	out  *output
+	log  zerolog.Logger
+	json bool
+	bars *bars
+}
+
+func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
+	terminal := isTerminal(stderr)
+	b := &bars{w: stderr, enabled: terminal && !g.NoProgress}
+	level := g.LogLevel
+	if level == "auto" {
+		switch parsed.Command() {
+		case "worker":
+			level = "info"
+		case "demo":
+			level = "disabled" // its report says it all
+		default:
+			level = "warn"
+		}
+	}
+	parsedLevel, err := zerolog.ParseLevel(level)
+	if err != nil {
+		panic(err) // the grammar allows only levels that zerolog knows
+	}
+	var w io.Writer = b
+	if g.LogFormat == "console" || g.LogFormat == "auto" && terminal {
+		w = zerolog.ConsoleWriter{Out: b, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
+	}
+	return &app{
+		out:  &output{w: stdout},
+		log:  zerolog.New(w).Level(parsedLevel).With().Timestamp().Logger(),
+		json: g.JSON,
+		bars: b,
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// output writes results and remembers the first error, so that a full disk under a redirected standard output is not
+// taken for a good ending.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = fmt.Errorf("standard output: %w", err)
+	}
+	return n, o.err
+}
+
+// printf writes a line or more for a human.
+func (a *app) printf(format string, args ...any) {
+	fmt.Fprintf(a.out, format, args...)
+}
+
+// object writes v as one line of JSON.
+func (a *app) object(v any) error {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.out.Write(line.Bytes())
+	return err
+}
+
+// bars shows one progress bar at a time on a terminal and keeps log lines from being written into the middle of it.
+type bars struct {
+	mu      sync.Mutex
+	w       io.Writer
+	enabled bool
+	bar     *progressbar.ProgressBar
+}
+
+// start shows a bar that counts to total. The caller ends it with finish.
+func (b *bars) start(title string, total uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.enabled {
+		return
+	}
+	b.bar = progressbar.NewOptions64(int64(total),
+		progressbar.OptionSetWriter(b.w),
+		progressbar.OptionSetDescription(fmt.Sprintf("%-9s", title)),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(),
+		progressbar.OptionSetItsString("epochs"),
+		progressbar.OptionThrottle(65*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetPredictTime(true),
+	)
+}
+
+// set moves the bar to done.
+func (b *bars) set(done uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar != nil {
+		_ = b.bar.Set64(int64(done)) // a bar that cannot be drawn is no reason to stop
+	}
+}
+
+// finish takes the bar away.
+func (b *bars) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar != nil {
+		_ = b.bar.Clear()
+		b.bar = nil
+	}
+}
+
+// Write writes a log line, above the bar if there is one.
+func (b *bars) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+	return b.w.Write(p)
+}

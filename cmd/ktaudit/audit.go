@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+// auditFlags are what it takes to audit an epoch; run and worker have them.
+type auditFlags struct {
+	namespaceFlag
+	logDirectoryFlag
+	configurationFlag
+	storeFlag
+	Archive bool `group:"store" help:"Keep every batch in the audit store, not only those of rejected epochs."`
+	signatureFlags
+	limitFlags
+	Concurrency     int           `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
+	Memory          byteSize      `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
+	ShutdownTimeout time.Duration `group:"limits" default:"30s" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop."`
+}
+
+// limitFlags bound what one batch may be.
+type limitFlags struct {
+	MaxBytes       byteSize `group:"limits" placeholder:"SIZE" help:"Largest batch, decompressed. By default 2GiB."`
+	MaxStoredBytes byteSize `group:"limits" placeholder:"SIZE" help:"Largest batch as it is stored. By default 2GiB."`
+	MaxElements    int      `group:"limits" placeholder:"N" help:"Most elements in a batch. By default 33554432."`
+}
+
+func (f limitFlags) fetcher() fetcher.Options {
+	return fetcher.Options{MaxBytes: int64(f.MaxBytes), MaxStoredBytes: int64(f.MaxStoredBytes)}
+}
+
+func (f limitFlags) validator() validator.Options {
+	return validator.Options{MaxBytes: int64(f.MaxBytes), MaxElements: f.MaxElements}
+}
+
+func (f auditFlags) worker() jobs.WorkerConfig {
+	return jobs.WorkerConfig{Concurrency: f.Concurrency, ShutdownTimeout: f.ShutdownTimeout}
+}
+
+// audit is an auditor with what it has open.
+type audit struct {
+	auditor *jobs.Auditor
+	store   *blobstore.Store
+	closers
+}
+
+// open opens the log directory, the audit store and the signed digests. The caller closes what it returns.
+func (f auditFlags) open(ctx context.Context, a *app, first uint64) (opened *audit, err error) {
+	o := &audit{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	c := jobs.AuditorConfig{
+		Namespace: f.Namespace, First: first, Archive: f.Archive, Limits: f.limitFlags.validator(),
+		Budget: jobs.NewBudget(int64(f.Memory)), Software: software(), Log: a.log,
+	}
+	if c.Configuration, err = f.configuration(); err != nil {
+		return nil, err
+	}
+	if c.Keys, err = signature.ParseKeys(f.VerifyingKey); err != nil {
+		return nil, fmt.Errorf("--verifying-key: %w", err)
+	}
+	if f.Signatures != "" && c.Keys.Len() == 0 {
+		return nil, errors.New("--signatures needs the key to check them with: give --verifying-key")
+	}
+	log, err := blobstore.OpenBucket(ctx, f.LogDirectory)
+	if err != nil {
+		return nil, fmt.Errorf("--log-directory: %w", err)
+	}
+	o.add(log.Close)
+	c.Fetcher = fetcher.New(log, f.limitFlags.fetcher())
+	if c.Store, err = blobstore.OpenStore(ctx, f.AuditStore); err != nil {
+		return nil, fmt.Errorf("--audit-store: %w", err)
+	}
+	o.add(c.Store.Close)
+	o.store = c.Store
+	if f.Signatures != "" {
+		if c.Signatures, err = blobstore.OpenBucket(ctx, f.Signatures); err != nil {
+			return nil, fmt.Errorf("--signatures: %w", err)
+		}
+		o.add(c.Signatures.Close)
+	}
+	o.auditor, err = jobs.NewAuditor(c)
+	return o, err
+}
+
+// connect connects to the queue's Redis.
+func (f queueFlags) connect(ctx context.Context, a *app) (*jobs.Redis, error) {
+	url, err := f.url()
+	if err != nil {
+		return nil, err
+	}
+	r, err := jobs.ConnectRedis(ctx, url, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	return r, nil
+}
+
+// connectShared is connect for commands whose queue must outlive them.
+func (f queueFlags) connectShared(ctx context.Context, a *app) (*jobs.Redis, error) {
+	switch f.Redis {
+	case "":
+		return nil, errors.New("--redis is missing: where is the queue? (redis://localhost:6379/0, say)")
+	case jobs.Embedded:
+		return nil, errors.New("--redis embedded ends with this command, and the queue with it: use ktaudit run, or name a Redis")
+	}
+	return f.connect(ctx, a)
+}
+
+// closers are what has to be closed, the last opened first.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i]())
+	}
+	*c = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+type demoCmd struct {
+	Dir    string   `group:"simulation" placeholder:"DIR" help:"Where to put the log and the verdicts. By default a new temporary directory. It is kept either way."`
+	Epochs uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs."`
+	Tamper []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Make an epoch wrong; repeatable. ${tamper_kinds}."`
+}
+
+func (demoCmd) Help() string {
+	return `Writes a log with signed digests to local files and audits it with a queue in this process.
+
+Examples:
+  ktaudit demo
+  ktaudit demo --tamper 17=rewrite
+  ktaudit demo --dir ./demo --epochs 500 --tamper 100=missing --tamper 200=equivocate`
+}
+
+const demoNamespace = "demo.key-transparency.v1"
+
+// Run simulates, audits and reports.
+func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
+	tamper, err := parseTamper(c.Tamper)
+	if err != nil {
+		return err
+	}
+	if c.Dir == "" {
+		if c.Dir, err = os.MkdirTemp("", "ktaudit-demo-"); err != nil {
+			return err
+		}
+	}
+	logDir, signatureDir, storeDir := filepath.Join(c.Dir, "log"), filepath.Join(c.Dir, "signatures"), filepath.Join(c.Dir, "audit")
+	key := demoKey(0)
+	err = c.simulate(ctx, a, logDir, signatureDir, simlog.Options{
+		Namespace: demoNamespace, Epochs: c.Epochs, RotationShare: 0.2, Compression: simlog.Mixed, SigningKey: key, Tamper: tamper,
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(storeDir, 0o755); err != nil {
+		return err
+	}
+	var f auditFlags
+	f.Namespace, f.LogDirectory, f.Configuration, f.AuditStore = demoNamespace, logDir, "whatsapp_v1", storeDir
+	f.Signatures, f.VerifyingKey = signatureDir, []string{verifyingKey(key)}
+	opened, err := f.open(ctx, a, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	redis, err := queueFlags{Redis: jobs.Embedded}.connect(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	status, err := runRange(ctx, a, redis, opened, jobs.RunConfig{From: 1, To: c.Epochs})
+	if err != nil {
+		return err
+	}
+	return a.report(status, nextSteps{logDirectory: logDir, store: storeDir})
+}
+
+func (c demoCmd) simulate(ctx context.Context, a *app, logDir, signatureDir string, o simlog.Options) (err error) {
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	log, err := openForWriting(ctx, logDir, &open)
+	if err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	signatures, err := openForWriting(ctx, signatureDir, &open)
+	if err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	_, err = simulateLog(ctx, a, log, signatures, o)
+	return err
+}

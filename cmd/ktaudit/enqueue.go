@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+type enqueueCmd struct {
+	namespaceFlag
+	storeFlag
+	queueFlags
+	rangeFlags
+	Fresh bool `group:"queue" help:"Put the epochs ahead of those enqueued without this flag."`
+}
+
+func (enqueueCmd) Help() string {
+	return `Puts one task for each epoch of the range on the queue, except for epochs that are on it or have a verdict. It may be
+run again at any time, and should be when Redis has lost its data.
+
+Examples:
+  ktaudit enqueue --namespace example --redis redis://localhost:6379/0 --audit-store ./audit --from 1 --to 1000000
+  KTAUDIT_REDIS=redis://localhost:6379/0 ktaudit enqueue --namespace example --audit-store ./audit --from 7 --to 7`
+}
+
+// Run enqueues the range.
+func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	if err != nil {
+		return fmt.Errorf("--audit-store: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	redis, err := c.connectShared(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	enqueuer := jobs.Enqueuer{Redis: redis, Namespace: c.Namespace, Class: jobs.Backfill, Store: store}
+	if c.Fresh {
+		enqueuer.Class = jobs.Fresh
+	}
+	a.bars.start("enqueuing", c.To-c.From+1)
+	defer a.bars.finish()
+	counts, err := enqueuer.Enqueue(ctx, c.From, c.To, func(s jobs.Counts) { a.bars.set(s.Total()) })
+	a.bars.finish()
+	if err != nil {
+		return fmt.Errorf("%w (after %d of %d epochs; the same command goes on)", err, counts.Total(), c.To-c.From+1)
+	}
+	if a.json {
+		return a.object(counts)
+	}
+	a.printf("%-16s %d\n", "enqueued", counts.Enqueued)
+	a.printf("%-16s %d\n", "already queued", counts.AlreadyQueued)
+	a.printf("%-16s %d\n", "already judged", counts.AlreadyJudged)
+	if counts.Revived > 0 {
+		a.printf("%-16s %d\n", "revived", counts.Revived)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+// input is one file, or one log directory with the epochs to verify in it.
+type input struct {
+	label  string
+	epochs iter.Seq[uint64]
+	// open opens an epoch's batch. The name is set as soon as it is known, even with an error.
+	open func(ctx context.Context, epoch uint64) (validator.Name, batch, error)
+}
+
+// inputs finds out what an argument is: a bucket's URL, a directory with logs in it, or a file.
+func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]input, error) {
+	if strings.Contains(arg, "://") {
+		epochs := c.wanted()
+		if epochs == nil {
+			return nil, fmt.Errorf("%s: which epochs? Give --epoch, or --from and --to", arg)
+		}
+		in, err := c.logInput(ctx, arg, epochs, open)
+		return []input{in}, err
+	}
+	info, err := os.Stat(arg)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		in, err := c.fileInput(arg)
+		return []input{in}, err
+	}
+	if c.named() {
+		return nil, fmt.Errorf("%s is a directory: --name, --previous and --digest are for a file", arg)
+	}
+	logs, err := findLogs(arg)
+	if err != nil {
+		return nil, err
+	}
+	if len(logs) == 0 {
+		return nil, fmt.Errorf("%s: no log is in there: a log has a folder for each epoch, named by its number", arg)
+	}
+	var inputs []input
+	for _, log := range logs {
+		epochs := c.wanted()
+		if epochs == nil {
+			epochs = between(log.first, log.last)
+		}
+		in, err := c.logInput(ctx, log.dir, epochs, open)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, in)
+	}
+	return inputs, nil
+}
+
+// wanted are the epochs that the flags ask for; nil if they don't say.
+func (c verifyCmd) wanted() iter.Seq[uint64] {
+	switch {
+	case c.given():
+		return between(c.From, c.To)
+	case c.Epoch != 0:
+		return between(c.Epoch, c.Epoch)
+	}
+	return nil
+}
+
+// between yields the epochs from first to last, both included.
+func between(first, last uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for epoch := first; yield(epoch) && epoch != last; epoch++ {
+		}
+	}
+}
+
+// logInput is a log directory at a URL or a path.
+func (c verifyCmd) logInput(ctx context.Context, at string, epochs iter.Seq[uint64], open *closers) (input, error) {
+	bucket, err := blobstore.OpenBucket(ctx, at)
+	if err != nil {
+		return input{}, err
+	}
+	open.add(bucket.Close)
+	f := fetcher.New(bucket, c.limitFlags.fetcher())
+	return input{label: at, epochs: epochs, open: func(ctx context.Context, epoch uint64) (validator.Name, batch, error) {
+		object, err := f.Locate(ctx, epoch)
+		if err != nil {
+			return validator.Name{}, batch{}, err
+		}
+		opened, err := f.Open(ctx, object, nil)
+		return object.Name, batch{Batch: opened}, err
+	}}, nil
+}
+
+// fileInput is one local file.
+func (c verifyCmd) fileInput(path string) (input, error) {
+	name, err := c.fileName(path)
+	if err != nil {
+		return input{}, err
+	}
+	return input{label: path, epochs: between(name.Epoch, name.Epoch), open: func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
+		opened, err := openFile(ctx, path, c.limitFlags.fetcher())
+		return name, opened, err
+	}}, nil
+}
+
+// fileName is what the file claims, by the flags or by its path.
+func (c verifyCmd) fileName(path string) (validator.Name, error) {
+	text, from := c.Name, "--name"
+	switch {
+	case c.Previous != "":
+		text, from = fmt.Sprintf("%d/%s/%s", c.Epoch, c.Previous, c.Digest), "--previous and --digest"
+	case c.Name == "":
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return validator.Name{}, err
+		}
+		parts := strings.Split(filepath.ToSlash(absolute), "/")
+		text, from = strings.Join(parts[max(0, len(parts)-3):], "/"), "its path (--name gives another)"
+		text = strings.TrimSuffix(text, filepath.Ext(text))
+	}
+	name, err := validator.ParseName(text)
+	if err != nil {
+		return name, fmt.Errorf("%s: by %s: %w", path, from, err)
+	}
+	return name, nil
+}
+
+// batch is an open batch with the local file that it comes from, if it comes from one.
+type batch struct {
+	*fetcher.Batch
+	file *os.File
+}
+
+// Close closes both.
+func (b batch) Close() error {
+	err := b.Batch.Close()
+	if b.file != nil {
+		err = errors.Join(err, b.file.Close())
+	}
+	return err
+}
+
+func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return batch{}, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return batch{}, errors.Join(err, file.Close())
+	}
+	size := info.Size()
+	if !info.Mode().IsRegular() {
+		size = -1
+	}
+	decoded, err := fetcher.Decode(ctx, file, size, o)
+	if err != nil {
+		return batch{}, errors.Join(err, file.Close())
+	}
+	return batch{decoded, file}, nil
+}
+
+// foundLog is a log directory on the local disk.
+type foundLog struct {
+	dir         string
+	first, last uint64
+}
+
+// findLogs finds the log directories in and under dir. A log directory is one with a folder that is named by an epoch.
+func findLogs(dir string) ([]foundLog, error) {
+	var logs []foundLog
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		epoch, err := validator.ParseEpoch(entry.Name())
+		if err != nil || path == dir {
+			return nil
+		}
+		parent := filepath.Dir(path)
+		i := slices.IndexFunc(logs, func(l foundLog) bool { return l.dir == parent })
+		if i < 0 {
+			i = len(logs)
+			logs = append(logs, foundLog{dir: parent, first: epoch, last: epoch})
+		}
+		logs[i].first, logs[i].last = min(logs[i].first, epoch), max(logs[i].last, epoch)
+		return fs.SkipDir
+	})
+	if err != nil && !errors.Is(err, fs.SkipDir) {
+		return nil, err
+	}
+	return logs, nil
+}

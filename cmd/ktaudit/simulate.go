@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"gocloud.dev/blob"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+type simulateCmd struct {
+	LogDirectory string `group:"log" required:"" placeholder:"URL" help:"Bucket or directory to write the log to. A directory is created."`
+	Namespace    string `group:"log" default:"simulated.key-transparency.v1" placeholder:"NAME" help:"The log's name, which is in its signed digests."`
+	configurationFlag
+	Epochs         uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs."`
+	First          uint64   `group:"simulation" default:"1" placeholder:"EPOCH" help:"The first of them."`
+	FirstLoad      int      `group:"simulation" placeholder:"N" help:"Leaves that the first epoch inserts. By default 50."`
+	Insertions     int      `group:"simulation" default:"20" placeholder:"N" help:"Leaves that every later epoch inserts."`
+	Rotations      float64  `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations: each rotation inserts a stale and a fresh leaf."`
+	DirectorySize  uint64   `group:"simulation" placeholder:"N" help:"Size of a directory too large to hold, such as 4294967296: what an epoch leaves untouched is then made up."`
+	Compression    string   `group:"simulation" enum:"none,zstd,gzip,s2,mixed" default:"none" help:"none, zstd, gzip, s2, or mixed: each epoch another."`
+	Seed           uint64   `group:"simulation" default:"1" placeholder:"N" help:"Equal seeds make equal logs."`
+	Tamper         []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Make an epoch wrong; repeatable. ${tamper_kinds}."`
+	Signatures     string   `group:"signatures" placeholder:"URL" help:"Bucket or directory to write signed digests to. A directory is created. By default there are none."`
+	SigningKeyFile string   `group:"signatures" type:"existingfile" placeholder:"FILE" help:"File with the signing key, an ed25519 seed of 64 hexadecimal digits, which may also stand in KTAUDIT_SIGNING_KEY. By default --seed makes one."`
+}
+
+func (simulateCmd) Help() string {
+	return `Examples:
+  ktaudit simulate --log-directory ./log --epochs 1000 --compression mixed
+  ktaudit simulate --log-directory ./log --signatures ./signatures --tamper 17=rewrite --tamper 30=missing
+  ktaudit simulate --log-directory ./big --epochs 1 --insertions 300000 --directory-size 4294967296`
+}
+
+// Run writes the log and prints what there is to know about it.
+func (c simulateCmd) Run(ctx context.Context, a *app) (err error) {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	log, err := openForWriting(ctx, c.LogDirectory, &open)
+	if err != nil {
+		return fmt.Errorf("--log-directory: %w", err)
+	}
+	var signatures *blob.Bucket
+	if c.Signatures != "" {
+		if signatures, err = openForWriting(ctx, c.Signatures, &open); err != nil {
+			return fmt.Errorf("--signatures: %w", err)
+		}
+	}
+	summary, err := simulateLog(ctx, a, log, signatures, o)
+	if err != nil {
+		return err
+	}
+	return c.print(a, o, summary)
+}
+
+// options are what the flags ask for.
+func (c simulateCmd) options() (simlog.Options, error) {
+	configuration, err := c.configuration()
+	if err != nil {
+		return simlog.Options{}, err
+	}
+	compression, err := simlog.ParseCompression(c.Compression)
+	if err != nil {
+		return simlog.Options{}, fmt.Errorf("--compression: %w", err)
+	}
+	tamper, err := parseTamper(c.Tamper)
+	if err != nil {
+		return simlog.Options{}, err
+	}
+	o := simlog.Options{
+		Configuration: configuration, Namespace: c.Namespace, Seed: c.Seed, First: c.First, Epochs: c.Epochs,
+		FirstLoad: c.FirstLoad, Insertions: c.Insertions, RotationShare: c.Rotations, DirectorySize: c.DirectorySize,
+		Compression: compression, Tamper: tamper,
+	}
+	if c.Signatures != "" {
+		o.SigningKey, err = c.signingKey()
+	} else if c.SigningKeyFile != "" {
+		err = errors.New("--signing-key-file: where do the signed digests go? Give --signatures")
+	}
+	return o, err
+}
+
+func parseTamper(texts []string) (map[uint64]simlog.Kind, error) {
+	tamper := map[uint64]simlog.Kind{}
+	for _, text := range texts {
+		epoch, kind, err := simlog.ParseTamper(text)
+		if err != nil {
+			return nil, fmt.Errorf("--tamper: %w", err)
+		}
+		if other, ok := tamper[epoch]; ok {
+			return nil, fmt.Errorf("--tamper: epoch %d cannot be wrong by %s and by %s", epoch, other, kind)
+		}
+		tamper[epoch] = kind
+	}
+	return tamper, nil
+}
+
+// tamperKinds is for the help text.
+func tamperKinds() string {
+	var names []string
+	for _, kind := range simlog.Kinds() {
+		names = append(names, string(kind))
+	}
+	return strings.Join(names, ", ")
+}
+
+// signingKey is the user's key, or one that the seed makes. Such a key is no secret: it is for trying things out.
+func (c simulateCmd) signingKey() (ed25519.PrivateKey, error) {
+	text, from := os.Getenv("KTAUDIT_SIGNING_KEY"), "KTAUDIT_SIGNING_KEY"
+	if c.SigningKeyFile != "" {
+		var err error
+		if text, err = readSecret(c.SigningKeyFile); err != nil {
+			return nil, fmt.Errorf("--signing-key-file: %w", err)
+		}
+		from = c.SigningKeyFile
+	}
+	if text == "" {
+		return demoKey(c.Seed), nil
+	}
+	seed, err := hex.DecodeString(text)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%s does not hold a signing key of %d hexadecimal digits", from, 2*ed25519.SeedSize)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+func demoKey(seed uint64) ed25519.PrivateKey {
+	secret := sha256.Sum256(fmt.Appendf(nil, "ktaudit simulated signing key %d", seed))
+	return ed25519.NewKeyFromSeed(secret[:])
+}
+
+func verifyingKey(key ed25519.PrivateKey) string {
+	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
+}
+
+// openForWriting opens a bucket, or a directory that it creates, and refuses one that holds something: two logs mixed
+// are one that lies.
+func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
+	if !strings.Contains(at, "://") {
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	bucket, err := blobstore.OpenBucket(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	open.add(bucket.Close)
+	page, _, err := bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(page) > 0 {
+		return nil, fmt.Errorf("%s is not empty: it holds %s, and two logs must not be mixed", at, page[0].Key)
+	}
+	return bucket, nil
+}
+
+// simulateLog writes a log under a progress bar.
+func simulateLog(ctx context.Context, a *app, log, signatures *blob.Bucket, o simlog.Options) (simlog.Summary, error) {
+	a.bars.start("simulating", o.Epochs)
+	defer a.bars.finish()
+	return simlog.Write(ctx, log, signatures, o, func(done, _ uint64) { a.bars.set(done) })
+}
+
+// print says what was written and what can be done with it.
+func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
+	key := ""
+	if o.SigningKey != nil {
+		key = verifyingKey(o.SigningKey)
+	}
+	if a.json {
+		return a.object(struct {
+			Namespace      string `json:"namespace"`
+			LogDirectory   string `json:"log_directory"`
+			Signatures     string `json:"signatures,omitempty"`
+			VerifyingKey   string `json:"verifying_key,omitempty"`
+			First          uint64 `json:"first"`
+			Last           uint64 `json:"last"`
+			PreviousDigest string `json:"previous_digest"`
+			Digest         string `json:"digest"`
+			Objects        int    `json:"objects"`
+			Inserted       int    `json:"inserted"`
+			Unchanged      int    `json:"unchanged"`
+			Bytes          int64  `json:"bytes"`
+			StoredBytes    int64  `json:"stored_bytes"`
+		}{
+			c.Namespace, c.LogDirectory, c.Signatures, key, s.First, s.Last, s.PreviousDigest.String(), s.Digest.String(),
+			s.Objects, s.Inserted, s.Unchanged, s.Bytes, s.StoredBytes,
+		})
+	}
+	a.line("namespace", "%s", c.Namespace)
+	a.line("log", "%s", c.LogDirectory)
+	a.line("epochs", "%s", rangeText(jobs.Range{From: s.First, To: s.Last}))
+	a.line("elements", "%d inserted, %d unchanged", s.Inserted, s.Unchanged)
+	a.line("size", "%d bytes, %d stored in %d batches", s.Bytes, s.StoredBytes, s.Objects)
+	a.line("digest", "%s", s.Digest)
+	next := ""
+	if key != "" {
+		a.line("signed in", "%s", c.Signatures)
+		a.line("key", "%s", key)
+		next = fmt.Sprintf(" --signatures %s --verifying-key %s", c.Signatures, key)
+	}
+	a.printf("\nAudit it: ktaudit run --namespace %s --log-directory %s --audit-store DIR --from %d --to %d%s\n",
+		c.Namespace, c.LogDirectory, s.First, s.Last, next)
+	return nil
+}

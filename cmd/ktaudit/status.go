@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+type statusCmd struct {
+	namespaceFlag
+	storeFlag
+	queueFlags
+	rangeFlags
+}
+
+func (statusCmd) Help() string {
+	return `Exits with 1 if an epoch was rejected or has no verdict. Without a range it looks at all epochs from the first to the last
+with a verdict. The head is the last epoch up to which everything is verified.
+
+Examples:
+  ktaudit status --namespace example --audit-store ./audit
+  ktaudit status --namespace example --audit-store ./audit --from 1 --to 1000 --redis redis://localhost:6379/0 --json`
+}
+
+// Run prints the status.
+func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
+	if c.From != 0 && c.To != 0 {
+		if err := c.check(); err != nil {
+			return err
+		}
+	}
+	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	if err != nil {
+		return fmt.Errorf("--audit-store: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	var redis *jobs.Redis
+	var note string
+	if c.Redis != "" && c.Redis != jobs.Embedded {
+		// The queue is only a work list: that it cannot be reached changes nothing about what is verified.
+		if redis, err = c.connect(ctx, a); err != nil {
+			note = err.Error()
+		} else {
+			defer redis.Close()
+		}
+	}
+	status, err := jobs.ReadStatus(ctx, store, c.Namespace, c.From, c.To, redis)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		status.QueueNote = note
+	}
+	return a.report(status, nextSteps{store: c.AuditStore})
+}
+
+// maxListed is how many ranges and rejections are printed for a human; --json has all.
+const maxListed = 20
+
+// nextSteps is what the advice at the end of a report refers to.
+type nextSteps struct {
+	logDirectory string // empty if the command does not know it
+	store        string
+}
+
+// report prints a status and returns errFound unless every epoch is verified.
+func (a *app) report(s jobs.Status, next nextSteps) error {
+	if a.json {
+		if err := a.object(s); err != nil {
+			return err
+		}
+	} else {
+		a.printStatus(s, next)
+	}
+	if !s.Good() || s.VerifiedCount == 0 {
+		return errFound
+	}
+	return nil
+}
+
+func (a *app) printStatus(s jobs.Status, next nextSteps) {
+	a.line("namespace", "%s", s.Namespace)
+	if s.To == 0 {
+		a.line("epochs", "none has a verdict")
+		a.printQueues(s)
+		return
+	}
+	total := s.To - s.From + 1
+	a.line("epochs", "%s", rangeText(jobs.Range{From: s.From, To: s.To}))
+	if s.Head == 0 {
+		a.line("head", "none: epoch %d is not verified", s.From)
+	} else {
+		a.line("head", "%d", s.Head)
+	}
+	a.line("verified", "%s", countText(s.VerifiedCount, s.Verified))
+	a.line("rejected", "%d", s.RejectedCount)
+	a.line("missing", "%s", countText(s.MissingCount, s.Gaps))
+	a.printQueues(s)
+	if len(s.Rejected) > 0 {
+		a.printf("\n")
+	}
+	for i, r := range s.Rejected {
+		if i == maxListed {
+			a.printf("and %d more rejected; --json lists them\n", s.RejectedCount-maxListed)
+			break
+		}
+		a.printf("epoch %d rejected: %s\n", r.Epoch, r.Reason)
+		if r.Detail != "" {
+			a.printf("  %s\n", r.Detail)
+		}
+	}
+	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
+	if s.RejectedCount > 0 {
+		a.printf("A rejection is final. The verdicts are %s, with evidence beside them under evidence/.\n", verdictsAt(s, next.store))
+	}
+	if len(s.Gaps) > 0 {
+		from := "the log directory"
+		if next.logDirectory != "" {
+			from = next.logDirectory
+		}
+		a.printf("Epochs without a verdict: look for them in %s, then run or enqueue --from %d --to %d.\n",
+			from, s.Gaps[0].From, s.Gaps[len(s.Gaps)-1].To)
+	}
+}
+
+// verdictsAt says where a namespace's verdicts are.
+func verdictsAt(s jobs.Status, store string) string {
+	return fmt.Sprintf("in %s under %s/verdicts/", store, s.Namespace)
+}
+
+func (a *app) printQueues(s jobs.Status) {
+	if s.QueueNote != "" {
+		a.line("queue", "%s", s.QueueNote)
+	}
+	for _, q := range s.Queues {
+		paused := ""
+		if q.Paused {
+			paused = ", paused"
+		}
+		a.line("queue", "%-8s  %d waiting, %d active, %d to retry, %d given up%s", q.Class, q.Pending, q.Active, q.Retry, q.Archived, paused)
+	}
+}
+
+// line prints one aligned line of a report.
+func (a *app) line(title, format string, args ...any) {
+	a.printf("%-10s %s\n", title, fmt.Sprintf(format, args...))
+}
+
+// countText is a count with the ranges that make it up.
+func countText(count uint64, ranges []jobs.Range) string {
+	if count == 0 {
+		return "0"
+	}
+	texts := make([]string, 0, min(len(ranges), maxListed+1))
+	for i, r := range ranges {
+		if i == maxListed {
+			texts = append(texts, fmt.Sprintf("and %d more ranges", len(ranges)-maxListed))
+			break
+		}
+		texts = append(texts, rangeText(r))
+	}
+	return fmt.Sprintf("%-8d  %s", count, strings.Join(texts, ", "))
+}
+
+func rangeText(r jobs.Range) string {
+	if r.From == r.To {
+		return fmt.Sprint(r.From)
+	}
+	return fmt.Sprintf("%d to %d", r.From, r.To)
+}

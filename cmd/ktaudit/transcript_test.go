@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestTranscripts plays the transcripts in testdata/*.txt and compares every line that the commands print.
+//
+// A transcript is a shell session. A line that begins with "$ " is a command, run by sh in a directory that is new for
+// each transcript and holds "vectors", a link to the test vectors. What follows is its standard output; lines of
+// standard error come after it and begin with "! ", and "[exit N]" closes a command that did not exit with 0. A line
+// that begins with "#" explains. What differs between two runs is scrubbed; see scrubs.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(want))
+			if got == string(want) {
+				return
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			t.Errorf("%s is not what the commands print now (go test -update rewrites it):\n%s", file, firstDifference(string(want), got))
+		})
+	}
+}
+
+// play runs the commands of a transcript and returns the transcript with what they print now.
+func play(t *testing.T, transcript string) string {
+	t.Helper()
+	dir := newWorkDir(t)
+	var b strings.Builder
+	for line := range strings.Lines(transcript) {
+		switch {
+		case strings.HasPrefix(line, "$ "):
+			b.WriteString(line)
+			b.WriteString(shell(t, dir, strings.TrimSpace(line[2:])))
+		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" && !strings.HasSuffix(b.String(), "\n\n"):
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// newWorkDir makes the directory in which a transcript's commands run.
+func newWorkDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors, err := filepath.Abs("../../testdata/vectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(vectors, filepath.Join(dir, "vectors")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// environment is what a command under test sees: nothing of the caller's that could change its output.
+func environment(dir string) []string {
+	return []string{
+		"PATH=" + binDir + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"HOME=" + dir, "TMPDIR=" + dir, "COLUMNS=110", "LC_ALL=C", "TZ=UTC",
+	}
+}
+
+// shell runs one command and returns what it printed, in the form of a transcript.
+func shell(t *testing.T, dir, command string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment(dir), &stdout, &stderr
+	err := cmd.Run()
+	var b strings.Builder
+	b.WriteString(scrub(stdout.String(), dir))
+	for line := range strings.Lines(scrub(stderr.String(), dir)) {
+		b.WriteString(strings.TrimRight("! "+strings.TrimSuffix(line, "\n"), " ") + "\n")
+	}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		fmt.Fprintf(&b, "[exit %d]\n", exit.ExitCode())
+	case err != nil:
+		t.Fatalf("%s: %v", command, err)
+	}
+	return b.String()
+}
+
+// scrubs are what differs between two runs or two machines.
+var scrubs = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`(_seconds":)[0-9.e-]+`), "${1}SECONDS"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
+	{regexp.MustCompile(`\bgo1\.\d+(\.\d+)?\b`), "GOVERSION"},
+	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},
+	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
+	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},
+}
+
+func scrub(s, dir string) string {
+	s = strings.ReplaceAll(s, dir, "WORK")
+	for _, r := range scrubs {
+		s = r.pattern.ReplaceAllString(s, r.with)
+	}
+	if s != "" && !strings.HasSuffix(s, "\n") {
+		s += "\n"
+	}
+	return s
+}
+
+func firstDifference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			return fmt.Sprintf("line %d\nwant: %s\ngot:  %s", i+1, w[i], g[i])
+		}
+	}
+	return fmt.Sprintf("it has %d lines, want %d", len(g), len(w))
+}

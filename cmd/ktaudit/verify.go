@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+type verifyCmd struct {
+	configurationFlag
+	rangeFlags
+	Epoch    uint64 `group:"log" placeholder:"EPOCH" help:"The one epoch to verify in a directory or bucket, or the epoch of a file."`
+	Name     string `group:"log" placeholder:"NAME" help:"A file's name as the log published it, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
+	Previous string `group:"log" placeholder:"HEX" help:"Instead of --name, with --epoch and --digest: the digest before the file's epoch."`
+	Digest   string `group:"log" placeholder:"HEX" help:"Instead of --name, with --epoch and --previous: the digest after the file's epoch."`
+	limitFlags
+	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Batches to work on at the same time."`
+	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, or bucket URLs."`
+}
+
+func (verifyCmd) Help() string {
+	return `Says of each batch whether it proves what its name claims. Compressed batches (zstd, gzip, s2) are recognised by their
+content. In a directory every log is verified, at any depth, and gaps between a log's epochs are reported; a bucket
+needs --epoch or --from and --to.
+
+Examples:
+  ktaudit verify log/1001/d0bb…/e100…
+  ktaudit verify --epoch 1001 --previous d0bb… --digest e100… batch.zst
+  ktaudit verify ./log --json
+  ktaudit verify --from 1000 --to 1100 "s3://log?region=us-east-1"`
+}
+
+// result is what verify says of one batch.
+type result struct {
+	Input          string  `json:"input"` // the file, or the log directory
+	Epoch          uint64  `json:"epoch"`
+	PreviousDigest string  `json:"previous_digest,omitempty"`
+	Digest         string  `json:"digest,omitempty"`
+	Outcome        string  `json:"outcome"` // verified, rejected or missing
+	Reason         string  `json:"reason,omitempty"`
+	Detail         string  `json:"detail,omitempty"`
+	Inserted       int     `json:"inserted"`
+	Unchanged      int     `json:"unchanged"`
+	Bytes          int64   `json:"bytes"`
+	StoredBytes    int64   `json:"stored_bytes"`
+	Compression    string  `json:"compression,omitempty"`
+	SHA256         string  `json:"sha256,omitempty"`
+	VerifySeconds  float64 `json:"verify_seconds"`
+}
+
+const outcomeMissing = "missing"
+
+func (r *result) reject(reason validator.Reason, detail string) {
+	r.Outcome, r.Reason, r.Detail = string(validator.Rejected), string(reason), detail
+}
+
+// Run verifies every input and prints one line for each batch, in order.
+func (c verifyCmd) Run(ctx context.Context, a *app) (err error) {
+	configuration, err := c.configuration()
+	if err != nil {
+		return err
+	}
+	if err := c.checkFlags(); err != nil {
+		return err
+	}
+	v := verifier{configuration: configuration, limits: c.limitFlags}
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	var inputs []input
+	for _, arg := range c.Inputs {
+		found, err := c.inputs(ctx, arg, &open)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, found...)
+	}
+	var s verifySummary
+	err = inOrder(ctx, c.Jobs, v.tasks(inputs), func(r result) error { return s.print(a, r) })
+	if err != nil {
+		return err
+	}
+	if !a.json {
+		a.printf("%s\n", s)
+	}
+	if s.verified < s.total {
+		return errFound
+	}
+	return nil
+}
+
+// checkFlags refuses flags that contradict each other.
+func (c verifyCmd) checkFlags() error {
+	switch {
+	case c.given() && c.Epoch != 0:
+		return errors.New("--epoch and --from/--to exclude each other")
+	case c.Jobs < 1:
+		return errors.New("--jobs: at least 1 is needed")
+	case c.Name != "" && (c.Previous != "" || c.Digest != ""):
+		return errors.New("--name says what --previous and --digest say: give one or the other")
+	case (c.Previous != "" || c.Digest != "") && (c.Previous == "" || c.Digest == "" || c.Epoch == 0):
+		return errors.New("--epoch, --previous and --digest belong together")
+	case c.named() && len(c.Inputs) != 1:
+		return errors.New("a name fits one file only")
+	case c.given():
+		return c.check()
+	}
+	return nil
+}
+
+// named tells whether flags name a file.
+func (c verifyCmd) named() bool { return c.Name != "" || c.Previous != "" }
+
+// verifier judges batches.
+type verifier struct {
+	configuration validator.Configuration
+	limits        limitFlags
+}
+
+// tasks are the judgements to be made, in the order in which their results are printed.
+func (v verifier) tasks(inputs []input) iter.Seq[task[result]] {
+	return func(yield func(task[result]) bool) {
+		for _, in := range inputs {
+			for epoch := range in.epochs {
+				if !yield(func(ctx context.Context) (result, error) { return v.verify(ctx, in, epoch) }) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// verify judges one batch. One that cannot be decoded is read again from the beginning before it is rejected, since a
+// store or a network may have garbled it.
+func (v verifier) verify(ctx context.Context, in input, epoch uint64) (result, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := v.attempt(ctx, in, epoch)
+		again := err == nil && r.Reason == string(validator.MalformedProof) || errors.Is(err, fetcher.ErrChanged)
+		if !again || attempt == 2 {
+			return r, err
+		}
+	}
+}
+
+func (v verifier) attempt(ctx context.Context, in input, epoch uint64) (result, error) {
+	r := result{Input: in.label, Epoch: epoch}
+	name, batch, err := in.open(ctx, epoch)
+	if name != (validator.Name{}) {
+		r.Epoch, r.PreviousDigest, r.Digest = name.Epoch, name.PreviousDigest.String(), name.Digest.String()
+	}
+	if err != nil {
+		return r, r.judgeFetch(in, err)
+	}
+	defer batch.Close()
+	start := time.Now()
+	judged, err := validator.Verify(ctx, name, batch, v.configuration, v.limits.validator())
+	if err == nil {
+		err = batch.Finish()
+	}
+	r.VerifySeconds = time.Since(start).Seconds()
+	if err != nil {
+		return r, r.judgeFetch(in, err)
+	}
+	info, err := batch.Info()
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", in.label, err)
+	}
+	r.Outcome, r.Reason, r.Detail = string(judged.Outcome), string(judged.Reason), judged.Detail
+	r.Inserted, r.Unchanged = judged.Inserted, judged.Unchanged
+	r.Bytes, r.StoredBytes, r.Compression, r.SHA256 = info.Bytes, info.StoredBytes, info.Compression, info.SHA256
+	return r, nil
+}
+
+// judgeFetch turns the findings among the fetcher's errors into an outcome and returns the others.
+func (r *result) judgeFetch(in input, err error) error {
+	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
+	_, name := errors.AsType[*fetcher.NameError](err)
+	switch {
+	case errors.Is(err, fetcher.ErrNotPublished):
+		r.Outcome, r.Detail = outcomeMissing, "no batch is there"
+	case errors.Is(err, fetcher.ErrTooLarge):
+		r.reject(validator.BatchTooLarge, err.Error())
+	case errors.Is(err, fetcher.ErrCorrupt), name:
+		r.reject(validator.MalformedProof, err.Error())
+	case equivocation:
+		r.reject(jobs.Equivocation, err.Error())
+	default:
+		return fmt.Errorf("%s: %w", in.label, err)
+	}
+	return nil
+}
+
+// verifySummary counts results and links each epoch to the one before it.
+type verifySummary struct {
+	total, verified, rejected, missing int
+	last                               result
+}
+
+// print prints one result. Two neighbouring epochs must share a digest: a log whose epoch does not start where the one
+// before it ended has shown two trees for one epoch, however valid each batch is by itself.
+func (s *verifySummary) print(a *app, r result) error {
+	verified := string(validator.Verified)
+	neighbours := r.Input == s.last.Input && r.Epoch == s.last.Epoch+1 && r.Outcome == verified && s.last.Outcome == verified
+	if neighbours && r.PreviousDigest != s.last.Digest {
+		r.reject(jobs.Equivocation, fmt.Sprintf("epoch %d ended with digest %s, but epoch %d starts from %s",
+			s.last.Epoch, s.last.Digest, r.Epoch, r.PreviousDigest))
+	}
+	s.last = r
+	s.total++
+	switch r.Outcome {
+	case verified:
+		s.verified++
+	case outcomeMissing:
+		s.missing++
+	default:
+		s.rejected++
+	}
+	if a.json {
+		return a.object(r)
+	}
+	a.printf("%-8s  %s epoch %d", r.Outcome, r.Input, r.Epoch)
+	switch r.Outcome {
+	case verified:
+		a.printf("  %d inserted, %d unchanged\n", r.Inserted, r.Unchanged)
+	case outcomeMissing:
+		a.printf("  %s\n", r.Detail)
+	default:
+		a.printf("  %s\n          %s\n", r.Reason, r.Detail)
+	}
+	return a.out.err
+}
+
+// String is the last line.
+func (s verifySummary) String() string {
+	text := fmt.Sprintf("%d of %d verified", s.verified, s.total)
+	var wrong []string
+	if s.rejected > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d rejected", s.rejected))
+	}
+	if s.missing > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d missing", s.missing))
+	}
+	if len(wrong) > 0 {
+		text += ": " + strings.Join(wrong, ", ")
+	}
+	return text
+}
