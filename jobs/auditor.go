@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
@@ -15,60 +17,79 @@ import (
 
 // Reasons of a rejection beyond the validator's.
 const (
-	SignatureInvalid        validator.Reason = "signature_invalid"
+	// SignatureInvalid: a signed digest is malformed, not signed by a trusted key, for another epoch or out of order.
+	SignatureInvalid validator.Reason = "signature_invalid"
+	// SignatureDigestMismatch: another digest was signed than the one that was published.
 	SignatureDigestMismatch validator.Reason = "signature_digest_mismatch"
-	Equivocation            validator.Reason = "equivocation"
-	DigestReused            validator.Reason = "digest_reused"
+	// Equivocation: the log published more than one batch for the epoch.
+	Equivocation validator.Reason = "equivocation"
+	// DigestReused: the epoch has the digest of the one before. An epoch that changed nothing is none that a log publishes.
+	DigestReused validator.Reason = "digest_reused"
 )
-
-// ErrNoSignature: keys are configured and the epoch has no signed digest yet. Retry later.
-var ErrNoSignature = errors.New("not signed yet")
 
 // IsNotYet says whether err means that the log has not published all of an epoch yet: no fault, and no verdict.
 func IsNotYet(err error) bool {
 	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature)
 }
 
-// ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays.
-// Both are kept under evidence/ in the audit store.
+// ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays. The
+// new one is under evidence/ in the audit store.
 type ContradictionError struct {
 	Recorded, Found blobstore.Verdict
 }
 
 func (e *ContradictionError) Error() string {
+	describe := func(v blobstore.Verdict) string {
+		return fmt.Sprintf("%s %s %s/%s", v.Outcome, v.Reason, v.PreviousDigest, v.Digest)
+	}
 	return fmt.Sprintf("epoch %d: found %s, on record is %s", e.Found.Epoch, describe(e.Found), describe(e.Recorded))
 }
 
-// AuditorConfig says how one log is audited.
+// AuditorConfig says how one log is audited. Fields without a default must be set.
 type AuditorConfig struct {
 	Namespace     string
 	Configuration validator.Configuration
-	Limits        validator.Options // MaxElements and MaxBytes; Workers is set from the cores that are free
-	Fetcher       *fetcher.Fetcher
-	Store         *blobstore.Store
+	// Limits are those on a proof. Their Workers is not used: every epoch gets a share of the cores.
+	Limits  validator.Options
+	Fetcher *fetcher.Fetcher
+	Store   *blobstore.Store
 
-	// Keys are the trusted keys. Without any, signed digests are not looked at and a verdict says not_required.
+	// Keys are the trusted keys. Without any, signed digests are not looked at and verdicts say not_required.
 	Keys signature.Keys
-	// Signatures holds the log's signed digests as "{epoch}.json". Nil means the audit store's own signatures/.
+	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the audit store already.
 	Signatures *blob.Bucket
-	// First is the epoch the audit starts at. The epoch before it is nobody's job, so its signed digest is used if it
-	// is there and not waited for. 0 means 1.
+	// First is the epoch that the audit starts at. 0 means 1. The epoch before it is nobody's to judge, so its signed
+	// digest is held against epoch First if it is there, and not waited for if it isn't.
 	First uint64
 
-	Archive  bool    // keep every batch's stored bytes in the audit store, not only those of rejected epochs
-	Budget   *Budget // memory in flight, shared by all auditors of a process; nil means NewBudget(0)
-	Software string  // goes into verdicts, such as "ktaudit v0.1.0"
+	// Archive keeps every batch in the audit store. Without it, only batches that were rejected for what is in them are kept.
+	Archive  bool
+	Budget   *Budget // shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	Software string  // of the verdict, such as "ktaudit 0.1.0"
 	Log      zerolog.Logger
 }
 
-// Auditor takes single epochs of one log all the way from the log directory to a verdict in the audit store. It knows
-// no queue and may be used by any number of goroutines.
+// Auditor takes single epochs of one log all the way from the log directory to a verdict in the audit store. It knows no
+// queue, and may be used by any number of goroutines.
 type Auditor struct {
 	AuditorConfig
 }
 
 // NewAuditor checks c and fills in its defaults.
 func NewAuditor(c AuditorConfig) (*Auditor, error) {
+	switch {
+	case c.Fetcher == nil || c.Store == nil:
+		return nil, errors.New("an auditor needs a fetcher and an audit store")
+	case c.Configuration == validator.Configuration{}:
+		return nil, errors.New("an auditor needs the log's configuration")
+	}
+	if err := checkNamespace(c.Namespace); err != nil {
+		return nil, err
+	}
+	c.First = max(c.First, 1)
+	if c.Budget == nil {
+		c.Budget = NewBudget(0)
+	}
 	return &Auditor{c}, nil
 }
 
@@ -76,15 +97,30 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 // and no error.
 //
 // An error means that there is no verdict: the epoch or its signed digest is not published yet (IsNotYet), or something
-// went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict on
-// record and which a retry would not see again. Panics come back as errors.
-func (a *Auditor) Audit(ctx context.Context, epoch uint64) (blobstore.Verdict, error) {
-	return blobstore.Verdict{}, errors.New("not built yet")
+// went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
+// on record and which a retry would not see again. Panics come back as errors.
+func (a *Auditor) Audit(ctx context.Context, epoch uint64) (verdict blobstore.Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
+			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
+		}
+	}()
+	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
+	if !errors.Is(err, blobstore.ErrNotFound) {
+		return recorded, err
+	}
+	j := &judgement{auditor: a, started: time.Now()}
+	defer j.close()
+	if err := j.reach(ctx, epoch); err != nil {
+		return blobstore.Verdict{}, err
+	}
+	return j.record(ctx)
 }
 
-func describe(v blobstore.Verdict) string {
-	if v.Outcome == blobstore.Rejected {
-		return fmt.Sprintf("rejected (%s) %s", v.Reason, v.Batch.Key)
-	}
-	return v.Outcome + " " + v.Batch.Key
+// checkNamespace applies the audit store's rules for what may be part of a key.
+func checkNamespace(namespace string) error {
+	return blobstore.Verdict{
+		Schema: blobstore.Schema, Namespace: namespace, Outcome: blobstore.Rejected, Reason: "none",
+	}.Validate()
 }

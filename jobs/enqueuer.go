@@ -2,9 +2,24 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/blobstore"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// enqueueWorkers share one client: asynq's enqueue is one round trip a task, and this many in flight keep a local
+	// server busy.
+	enqueueWorkers = 64
+	// maxGenerations bounds how many blocked IDs of one epoch are stepped over.
+	maxGenerations = 16
+	progressEvery  = 200 * time.Millisecond
 )
 
 // Enqueuer puts epochs on a namespace's queue.
@@ -15,20 +30,198 @@ type Enqueuer struct {
 	Store     *blobstore.Store // epochs with a verdict in it are left out; nil: none are
 }
 
-// Counts says what became of the epochs of a range. Their sum is how many were looked at.
+// Counts says what became of the epochs of a range.
 type Counts struct {
 	Enqueued      uint64 `json:"enqueued"`       // put on the queue
 	AlreadyQueued uint64 `json:"already_queued"` // were on the queue, waiting, running or to be retried
 	AlreadyJudged uint64 `json:"already_judged"` // have a verdict
-	Revived       uint64 `json:"revived"`        // were given up or lost by the queue, and are on it again
+	Revived       uint64 `json:"revived"`        // had been given up or lost by the queue, and are on it again
 }
 
 // Total is how many epochs were looked at.
 func (c Counts) Total() uint64 { return c.Enqueued + c.AlreadyQueued + c.AlreadyJudged + c.Revived }
 
-// Enqueue puts every epoch from from to to, both included, on the queue unless it has a verdict or is there already. It may
-// be repeated and run beside others at any time. progress, if not nil, is called now and then with the counts so far, from one
-// goroutine at a time.
+type tally struct{ enqueued, alreadyQueued, alreadyJudged, revived atomic.Uint64 }
+
+func (t *tally) counts() Counts {
+	return Counts{t.enqueued.Load(), t.alreadyQueued.Load(), t.alreadyJudged.Load(), t.revived.Load()}
+}
+
+// Enqueue puts every epoch from from to to, both included, on the queue unless it has a verdict or is there already. It
+// may be repeated, and run beside others, at any time. progress, if not nil, is called now and then with the counts so
+// far, by one goroutine at a time and not after Enqueue has returned. With an error come the counts up to it.
+//
+// An epoch's task ID is always the same, so that Redis refuses a second task. Where the ID is held by a task that was
+// archived, or that Redis lost in part so that it will never run, the epoch is enqueued anew: the archived task is
+// deleted, a lost one stepped over with another ID (ID~1, ID~2, …), the same for every enqueuer.
 func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(Counts)) (Counts, error) {
-	return Counts{}, errors.New("not built yet")
+	var t tally
+	if from == 0 || to < from {
+		return t.counts(), fmt.Errorf("cannot enqueue epochs %d to %d: want 1 ≤ from ≤ to", from, to)
+	}
+	if progress != nil {
+		defer reportEvery(progressEvery, func() { progress(t.counts()) })()
+	}
+	err := e.enqueue(ctx, &t, func(send func(uint64) error) error {
+		return e.unjudged(ctx, from, to, &t, send)
+	})
+	return t.counts(), err
+}
+
+// unjudged sends the epochs from from to to that have no verdict, in order.
+func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send func(uint64) error) error {
+	next := from
+	sendBefore := func(end uint64) error {
+		for ; next < end; next++ {
+			if err := send(next); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if e.Store != nil {
+		err := eachJudged(ctx, e.Store, e.Namespace, from, to, func(epochs []uint64) error {
+			for _, epoch := range epochs {
+				if err := sendBefore(epoch); err != nil {
+					return err
+				}
+				t.alreadyJudged.Add(1)
+				next = epoch + 1
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if next > to || next == 0 { // every epoch up to to is judged; 0 is the one after the last there is
+		return nil
+	}
+	if err := sendBefore(to); err != nil {
+		return err
+	}
+	return send(to)
+}
+
+// enqueue puts the epochs that produce sends on the queue, many at a time.
+func (e *Enqueuer) enqueue(ctx context.Context, t *tally, produce func(send func(uint64) error) error) error {
+	q := enqueuing{Enqueuer: e, tally: t, queue: Queue(e.Namespace, e.class()), scanned: time.Now()}
+	for _, c := range classes {
+		if err := readQueued(ctx, e.Redis.client, e.Namespace, Queue(e.Namespace, c), &q.queued); err != nil {
+			return err
+		}
+	}
+	// A new client makes the queue known again, should Redis have lost its data since the last one.
+	q.client = asynq.NewClientFromRedisClient(e.Redis.client)
+
+	group, ctx := errgroup.WithContext(ctx)
+	epochs := make(chan uint64, enqueueWorkers)
+	group.Go(func() error {
+		defer close(epochs)
+		return produce(func(epoch uint64) error {
+			if q.queued.has(epoch) {
+				t.alreadyQueued.Add(1)
+				return nil
+			}
+			select {
+			case epochs <- epoch:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+	for range enqueueWorkers {
+		group.Go(func() error {
+			for epoch := range epochs {
+				if err := q.put(ctx, epoch); err != nil {
+					return fmt.Errorf("enqueuing epoch %d: %w", epoch, err)
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (e *Enqueuer) class() Class {
+	if e.Class == "" {
+		return Backfill
+	}
+	return e.Class
+}
+
+// enqueuing is one call of Enqueue.
+type enqueuing struct {
+	*Enqueuer
+	*tally
+	client  *asynq.Client
+	queue   string
+	queued  epochSet  // what was on the queue
+	scanned time.Time // when it was read
+}
+
+// put enqueues one epoch under the first of its IDs that is free.
+func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
+	task := Task{Namespace: q.Namespace, Epoch: epoch}
+	payload, err := json.Marshal(task)
+	if err != nil {
+		return err
+	}
+	revived := false
+	for generation := 0; generation < maxGenerations; {
+		id := task.generation(generation)
+		_, err := q.client.EnqueueContext(ctx, asynq.NewTask(TypeAudit, payload),
+			asynq.TaskID(id), asynq.Queue(q.queue), asynq.MaxRetry(maxRetry), asynq.Timeout(TaskTimeout))
+		switch {
+		case err == nil && (revived || generation > 0):
+			q.revived.Add(1)
+			return nil
+		case err == nil:
+			q.enqueued.Add(1)
+			return nil
+		case !errors.Is(err, asynq.ErrTaskIDConflict):
+			return err
+		}
+		switch held, err := condition(ctx, q.Redis.client, q.queue, id, q.scanned); {
+		case err != nil:
+			return err
+		case held == taskAlive:
+			q.alreadyQueued.Add(1)
+			return nil
+		case held == taskFinished:
+			// A crash between the two leaves the epoch off the queue: whoever enqueues next finds it so.
+			err := q.Redis.inspector().DeleteTask(q.queue, id)
+			if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
+				return err
+			}
+			revived = true
+		case held == taskDead:
+			generation++
+		} // taskGone: the ID is free now
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("redis has lost %d tasks of this epoch in part; delete the keys asynq:{%s}:t:%s*", maxGenerations, q.queue, task.ID())
+}
+
+// reportEvery calls report at an interval and, when the returned function is called, once more and never again.
+func reportEvery(interval time.Duration, report func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				report()
+			case <-done:
+				report()
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }

@@ -2,30 +2,97 @@ package jobs
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"runtime"
+	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 )
 
 // Embedded is the Redis URL that stands for a Redis inside this process, which forgets everything when it ends.
 const Embedded = "embedded"
 
-// Redis is a connection to the server that holds the queues.
-type Redis struct{}
+// connectTimeout bounds the first exchange with the server, so that a wrong address is an answer and not a wait.
+const connectTimeout = 10 * time.Second
 
-// ConnectRedis connects to redis://, rediss:// (TLS), unix:// or redis-sentinel://, redis-cluster://, or Embedded, and checks
-// that the server answers. It warns when the server may evict tasks. No error or log line contains the password.
+// Redis is a connection to the server that holds the queues.
+type Redis struct {
+	client   redis.UniversalClient
+	shown    string
+	embedded *miniredis.Miniredis
+}
+
+// ConnectRedis connects to a Redis server, or starts one inside the process for Embedded, and checks that it answers. It
+// warns when the server may evict tasks. No error or log line contains the password.
 //
-//	redis://[user][:password]@host[:port][/db]          rediss:// the same with TLS
-//	unix://[user][:password]@/path/to/socket[?db=N]
-//	redis-sentinel://[user][:password]@host[:port],host…[/db]?master=NAME
-//	redis-cluster://[user][:password]@host[:port],host…
+//	redis://[user][:password@]host[:port][/db]          rediss:// is the same with TLS
+//	unix://[user][:password@]/path/to/socket[?db=N]
+//	redis-sentinel://[user][:password@]host[:port],host…[/db]?master=NAME
+//	redis-cluster://[user][:password@]host[:port],host…
 func ConnectRedis(ctx context.Context, url string, log zerolog.Logger) (*Redis, error) {
-	return nil, errors.New("not built yet")
+	if url == Embedded {
+		return startEmbedded()
+	}
+	options, shown, err := parseRedisURL(url)
+	if err != nil {
+		return nil, err
+	}
+	// A worker's slots, its heartbeat and an enqueuer's goroutines share the pool.
+	options.PoolSize = enqueueWorkers + 10*runtime.GOMAXPROCS(0)
+	r := &Redis{client: redis.NewUniversalClient(options), shown: shown}
+
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := r.client.Ping(ctx).Err(); err != nil {
+		_ = r.Close()
+		return nil, fmt.Errorf("redis at %s does not answer: %w", shown, err)
+	}
+	r.warnOfEviction(ctx, log)
+	return r, nil
+}
+
+// startEmbedded starts the in-process server. It listens on a loopback port, for asynq speaks to sockets only.
+func startEmbedded() (*Redis, error) {
+	server, err := miniredis.Run()
+	if err != nil {
+		return nil, fmt.Errorf("embedded redis: %w", err)
+	}
+	options, _, err := parseRedisURL("redis://" + server.Addr())
+	if err != nil {
+		server.Close()
+		return nil, err
+	}
+	return &Redis{client: redis.NewUniversalClient(options), shown: Embedded, embedded: server}, nil
+}
+
+// warnOfEviction says so when the server would throw tasks away rather than refuse new ones. Managed servers often forbid
+// CONFIG; then the operator has to look.
+func (r *Redis) warnOfEviction(ctx context.Context, log zerolog.Logger) {
+	reply, err := r.client.ConfigGet(ctx, "maxmemory-policy").Result()
+	policy, known := reply["maxmemory-policy"]
+	switch {
+	case err != nil || !known:
+		log.Warn().Str("redis", r.shown).AnErr("cause", err).
+			Msg("cannot see redis's maxmemory-policy: make sure it is noeviction")
+	case policy != "noeviction":
+		log.Warn().Str("redis", r.shown).Str("policy", policy).
+			Msg("redis may evict tasks: set maxmemory-policy noeviction")
+	}
 }
 
 // String returns the server's address without credentials.
-func (r *Redis) String() string { return "" }
+func (r *Redis) String() string { return r.shown }
 
 // Close closes the connection and ends an embedded server.
-func (r *Redis) Close() error { return nil }
+func (r *Redis) Close() error {
+	err := r.client.Close()
+	if r.embedded != nil {
+		r.embedded.Close()
+	}
+	return err
+}
+
+func (r *Redis) inspector() *asynq.Inspector { return asynq.NewInspectorFromRedisClient(r.client) }

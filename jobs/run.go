@@ -3,22 +3,37 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
 	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
 )
 
-// RunConfig says what Run does. From, To and the fields without a default must be set.
+const (
+	// defaultWindow is how many epochs a run keeps in play.
+	defaultWindow = 10_000
+	// runTick is how often a run looks at the clock, checkEvery how often at what others wrote into the audit store.
+	runTick    = 250 * time.Millisecond
+	checkEvery = 3 * time.Second
+	// idleAfter is how long a run waits for the queue to bring its epochs before it takes them up without the queue.
+	idleAfter = 5 * time.Second
+)
+
+// RunConfig says what Run does. From and To must be set.
 type RunConfig struct {
 	From, To uint64
 	// Window is how many epochs are on the queue at most. 0 means 10,000.
 	Window int
-	// NotPublishedWait is how long Run waits for an epoch that is not published or not signed, from when it first
-	// looked. After that the epoch counts as missing. 0 means one look and no waiting.
+	// NotPublishedWait is how long Run waits for an epoch that is not published or not signed, from when it first looked.
+	// After that the epoch counts as missing. 0 means one look and no waiting.
 	NotPublishedWait time.Duration
-	// FaultWait is how long Run goes on trying an epoch that faults keep from a verdict. After that it counts as failed. 0
-	// means 10 min.
+	// FaultWait is how long Run goes on trying an epoch that faults keep from a verdict, from the first of them. After
+	// that it counts as failed. 0 means 10 min.
 	FaultWait time.Duration
 	Worker    WorkerConfig
-	// Progress, if not nil, is called after every change, from one goroutine at a time.
+	// Progress, if not nil, is called after every change, by one goroutine at a time and not after Run has returned.
 	Progress func(RunSummary)
 }
 
@@ -34,10 +49,266 @@ type RunSummary struct {
 // Settled is how many epochs nothing more will happen to in this run.
 func (s RunSummary) Settled() uint64 { return s.Verified + s.Rejected + s.Missing + s.Failed }
 
-// Run audits a range of epochs in this process and returns when each has a verdict in the audit store or was given up.
+// Run audits a range of epochs in this process, and returns when each has a verdict in the audit store or was given up.
 // Killed at any moment, it goes on where it was when run again. Other workers on the same Redis may help.
 //
-// Exit status of a program: 2 if err != nil or Failed > 0, else 1 if Rejected or Missing > 0, else 0.
+// A program's exit status: 2 if err != nil or Failed > 0, else 1 if Rejected or Missing > 0, else 0. If ctx ends first, Run
+// stops as a worker does, and returns ctx's error.
 func Run(ctx context.Context, r *Redis, a *Auditor, c RunConfig) (RunSummary, error) {
-	return RunSummary{}, errors.New("not built yet")
+	if c.From == 0 || c.To < c.From {
+		return RunSummary{}, fmt.Errorf("cannot run epochs %d to %d: want 1 ≤ from ≤ to", c.From, c.To)
+	}
+	if c.Window <= 0 {
+		c.Window = defaultWindow
+	}
+	if c.FaultWait <= 0 {
+		c.FaultWait = 10 * time.Minute
+	}
+	// An epoch is looked at several times within the waits.
+	c.Worker = c.Worker.withDefaults()
+	c.Worker.NotYetDelay = min(c.Worker.NotYetDelay, max(c.NotPublishedWait/3, time.Second))
+	c.Worker.MaxRetryDelay = min(c.Worker.MaxRetryDelay, c.FaultWait/3)
+
+	worker, err := NewWorker(r, []*Auditor{a}, c.Worker, a.Log)
+	if err != nil {
+		return RunSummary{}, err
+	}
+	worker.pollInterval = 200 * time.Millisecond
+	run := &run{
+		config: c, auditor: a, worker: worker,
+		enqueuer: &Enqueuer{Redis: r, Namespace: a.Namespace},
+		summary:  RunSummary{Total: c.To - c.From + 1},
+		next:     c.From, open: map[uint64]*openEpoch{},
+		attempts: make(chan attempt, c.Worker.Concurrency),
+		moved:    time.Now(),
+	}
+	return run.run(ctx)
+}
+
+// run is one call of Run. All but attempts and inFlight belongs to one goroutine.
+type run struct {
+	config   RunConfig
+	auditor  *Auditor
+	worker   *Worker
+	enqueuer *Enqueuer
+
+	summary RunSummary
+	next    uint64                // the first epoch that is not in play yet; past To, there is none
+	open    map[uint64]*openEpoch // in play, and without a verdict
+
+	attempts chan attempt
+	direct   sync.WaitGroup // epochs taken up without the queue
+	moved    time.Time      // when something last happened
+	checked  time.Time      // when the audit store was last looked at
+}
+
+// openEpoch is what a run knows of an epoch without a verdict.
+type openEpoch struct {
+	missingSince time.Time // when it was first found not to be published or signed
+	failingSince time.Time // when it first failed
+}
+
+func (r *run) run(ctx context.Context) (RunSummary, error) {
+	working, stop := context.WithCancel(ctx)
+	r.worker.observe = func(a attempt) {
+		select {
+		case r.attempts <- a:
+		case <-working.Done():
+		}
+	}
+	workerEnded := make(chan error, 1)
+	go func() { workerEnded <- r.worker.Run(working) }()
+
+	err := r.loop(ctx, working, workerEnded)
+	stop()
+	r.direct.Wait()
+	if workerErr := <-workerEnded; err == nil {
+		err = workerErr
+	}
+	return r.summary, err
+}
+
+func (r *run) loop(ctx, working context.Context, workerEnded chan error) error {
+	ticker := time.NewTicker(runTick)
+	defer ticker.Stop()
+	for {
+		if err := r.fill(ctx); err != nil {
+			return err
+		}
+		if len(r.open) == 0 {
+			return nil
+		}
+		select {
+		case a := <-r.attempts:
+			r.note(a)
+		case <-ticker.C:
+			if err := r.tick(ctx, working); err != nil {
+				return err
+			}
+		case err := <-workerEnded: // it never started
+			workerEnded <- nil
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fill puts more epochs in play when half of the window is free. Those with a verdict are settled at once.
+func (r *run) fill(ctx context.Context) error {
+	for r.next <= r.config.To && r.next != 0 && len(r.open) <= r.config.Window/2 {
+		last := min(r.config.To, r.next-1+uint64(r.config.Window-len(r.open)))
+		for epoch := r.next; epoch <= last; epoch++ {
+			r.open[epoch] = &openEpoch{}
+		}
+		from := r.next
+		r.next = last + 1
+		err := eachJudged(ctx, r.auditor.Store, r.auditor.Namespace, from, last, func(epochs []uint64) error {
+			return r.settleJudged(ctx, epochs)
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.enqueue(ctx, from, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enqueue puts the open epochs of a part of the range on the queue, unless they are there.
+func (r *run) enqueue(ctx context.Context, from, to uint64) error {
+	return r.enqueuer.enqueue(ctx, &tally{}, func(send func(uint64) error) error {
+		for _, epoch := range r.openEpochs(from, to) {
+			if err := send(epoch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (r *run) openEpochs(from, to uint64) []uint64 {
+	var epochs []uint64
+	for epoch := range r.open {
+		if from <= epoch && epoch <= to {
+			epochs = append(epochs, epoch)
+		}
+	}
+	slices.Sort(epochs)
+	return epochs
+}
+
+// settleJudged settles those of the epochs that are open; all have a verdict, whoever wrote it.
+func (r *run) settleJudged(ctx context.Context, epochs []uint64) error {
+	epochs = slices.DeleteFunc(epochs, func(epoch uint64) bool { return r.open[epoch] == nil })
+	verdicts, err := readVerdicts(ctx, r.auditor.Store, r.auditor.Namespace, epochs)
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		r.settle(v.Epoch, outcomeCount(&r.summary, v))
+	}
+	return nil
+}
+
+func outcomeCount(s *RunSummary, v blobstore.Verdict) *uint64 {
+	if v.Outcome == blobstore.Verified {
+		return &s.Verified
+	}
+	return &s.Rejected
+}
+
+func (r *run) settle(epoch uint64, count *uint64) {
+	delete(r.open, epoch)
+	*count++
+	r.moved = time.Now()
+	if r.config.Progress != nil {
+		r.config.Progress(r.summary)
+	}
+}
+
+// note takes in how an attempt at an epoch ended. An attempt that was broken off says nothing.
+func (r *run) note(a attempt) {
+	open := r.open[a.epoch]
+	if open == nil {
+		return // not ours, or settled
+	}
+	r.moved = time.Now()
+	_, contradicted := errors.AsType[*ContradictionError](a.err)
+	switch {
+	case a.err == nil || contradicted:
+		r.settle(a.epoch, outcomeCount(&r.summary, a.verdict))
+	case errors.Is(a.err, context.Canceled):
+	case IsNotYet(a.err):
+		if open.missingSince.IsZero() {
+			open.missingSince = time.Now()
+		}
+		r.giveUp(a.epoch, open)
+	default:
+		if open.failingSince.IsZero() {
+			open.failingSince = time.Now()
+		}
+	}
+}
+
+// giveUp settles an epoch that was waited for long enough.
+func (r *run) giveUp(epoch uint64, open *openEpoch) {
+	switch {
+	case !open.missingSince.IsZero() && time.Since(open.missingSince) >= r.config.NotPublishedWait:
+		r.settle(epoch, &r.summary.Missing)
+	case !open.failingSince.IsZero() && time.Since(open.failingSince) >= r.config.FaultWait:
+		r.settle(epoch, &r.summary.Failed)
+	}
+}
+
+func (r *run) tick(ctx, working context.Context) error {
+	for epoch, open := range r.open {
+		r.giveUp(epoch, open)
+	}
+	if time.Since(r.checked) >= checkEvery && r.enqueuer.Redis.embedded == nil { // else there are no other workers
+		if err := r.check(ctx); err != nil {
+			return err
+		}
+		r.checked = time.Now()
+	}
+	if time.Since(r.moved) >= idleAfter && r.worker.inFlight.Load() == 0 {
+		r.takeUp(working)
+	}
+	return nil
+}
+
+// check settles what other workers have judged.
+func (r *run) check(ctx context.Context) error {
+	shards := map[uint64]bool{}
+	for epoch := range r.open {
+		shards[epoch/shardSize] = true
+	}
+	for shard := range shards {
+		epochs, err := r.auditor.Store.Epochs(ctx, r.auditor.Namespace, shard)
+		if err != nil {
+			return err
+		}
+		if err := r.settleJudged(ctx, epochs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeUp audits some epochs that the queue has not brought, without it. They may lie with a worker that died, or Redis may
+// have lost them or be gone. Should another worker be at one of them, both come to the same verdict.
+func (r *run) takeUp(working context.Context) {
+	r.moved = time.Now()
+	free := r.config.Worker.Concurrency
+	for _, epoch := range r.openEpochs(0, r.next) {
+		open := r.open[epoch]
+		if free == 0 {
+			return
+		}
+		if open.missingSince.IsZero() && open.failingSince.IsZero() { // else it rests before its next try
+			free--
+			r.direct.Go(func() { _ = r.worker.audit(working, r.auditor, epoch) })
+		}
+	}
 }

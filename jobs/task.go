@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/hibiken/asynq"
 )
 
 // TypeAudit is the asynq type name of the task that audits one epoch.
@@ -68,15 +66,6 @@ func epochOfID(namespace, id string) (uint64, bool) {
 	rest, _, _ = strings.Cut(rest, "~")
 	epoch, err := strconv.ParseUint(rest, 10, 64)
 	return epoch, err == nil
-}
-
-// asynqTask returns t as asynq takes it.
-func (t Task) asynqTask() (*asynq.Task, error) {
-	payload, err := json.Marshal(t)
-	if err != nil {
-		return nil, err
-	}
-	return asynq.NewTask(TypeAudit, payload), nil
 }
 
 // parseTask reads a task's payload. The queue is shared with whoever can reach Redis, so it is not trusted.

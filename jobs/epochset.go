@@ -1,0 +1,29 @@
+package jobs
+
+// shardSize is how many epochs the audit store keeps in one shard.
+const shardSize = 1000
+
+// epochSet is a set of epochs, a bit each, so that the millions that a queue holds take little memory. The zero value is
+// empty.
+type epochSet struct {
+	shards map[uint64]*[(shardSize + 63) / 64]uint64
+}
+
+func (s *epochSet) add(epoch uint64) {
+	if s.shards == nil {
+		s.shards = map[uint64]*[(shardSize + 63) / 64]uint64{}
+	}
+	shard := s.shards[epoch/shardSize]
+	if shard == nil {
+		shard = new([(shardSize + 63) / 64]uint64)
+		s.shards[epoch/shardSize] = shard
+	}
+	i := epoch % shardSize
+	shard[i/64] |= 1 << (i % 64)
+}
+
+func (s *epochSet) has(epoch uint64) bool {
+	shard := s.shards[epoch/shardSize]
+	i := epoch % shardSize
+	return shard != nil && shard[i/64]&(1<<(i%64)) != 0
+}

@@ -1,0 +1,200 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+const (
+	// The validator needs at most twice the proof's bytes, and so much for each goroutine that hashes; the fetcher's
+	// buffers and a decompressor take the rest.
+	memoryPerByte   = 2
+	memoryPerWorker = 3 << 20
+	memoryForFetch  = 2 << 20
+	// smallBatch is a batch that is verified with next to no memory besides its own.
+	smallBatch      = 256 << 10
+	memoryWhenSmall = 1 << 20
+	// compressionGuess is how many times its stored size a compressed batch is taken to have. Proofs are hashes, which
+	// hardly shrink.
+	compressionGuess = 3
+	// guessStep is by how much the guess is raised when it was wrong.
+	guessStep = 8
+)
+
+// errOverGuess: a batch turned out larger than the memory that was set aside for it.
+var errOverGuess = errors.New("batch is larger than expected")
+
+// finding is what one look at a batch came to.
+type finding struct {
+	result validator.Result
+	info   fetcher.Info
+}
+
+// isFinding says whether an error of the fetcher's says something about the log and not about the way to it.
+func isFinding(err error) bool { return err != nil && !fetcher.Transient(err) }
+
+// examineTwice downloads and verifies a batch, and does so once more, from the listing on, if it would be rejected: a rejection is
+// for ever, so no fault of a disk, a cache or a line may cause one. The batch is then kept as evidence.
+func (j *judgement) examineTwice(ctx context.Context, object fetcher.Object) (finding, error) {
+	first, err := j.examine(ctx, object, j.auditor.Archive)
+	if err != nil || first.result.Outcome == validator.Verified {
+		return first, err
+	}
+	again, err := j.auditor.locate(ctx, object.Name.Epoch)
+	if err != nil {
+		return finding{}, err
+	}
+	if again.Name != object.Name {
+		return finding{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
+	}
+	second, err := j.examine(ctx, again, !j.auditor.Archive)
+	if err != nil {
+		return finding{}, err
+	}
+	if second.info != first.info || second.result.Outcome != first.result.Outcome || second.result.Reason != first.result.Reason {
+		return finding{}, fmt.Errorf("batch %s: the source served two different bodies: first %s %s (sha256 %s), then %s %s (sha256 %s)",
+			object.Key, first.result.Outcome, first.result.Reason, first.info.SHA256,
+			second.result.Outcome, second.result.Reason, second.info.SHA256)
+	}
+	return second, nil
+}
+
+// examine looks at a batch once, with memory set aside for the size it is expected to have. Where that was too little it starts
+// over with more, which keeps batches that unpack to many times their size from all doing so at once.
+func (j *judgement) examine(ctx context.Context, object fetcher.Object, keep bool) (finding, error) {
+	guess := max(object.Size, smallBatch)
+	if object.Extension != "" {
+		guess *= compressionGuess
+	}
+	for {
+		found, err := j.examineWithin(ctx, object, keep, guess)
+		if !errors.Is(err, errOverGuess) {
+			return found, err
+		}
+		guess *= guessStep
+	}
+}
+
+func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, keep bool, guess int64) (finding, error) {
+	a := j.auditor
+	release, err := a.Budget.acquire(ctx, memoryFor(guess))
+	if err != nil {
+		return finding{}, err
+	}
+	defer release()
+
+	var stored io.Writer // the interface must be nil, not hold a nil pointer
+	if keep {
+		if err := j.openArchive(ctx, object); err != nil {
+			return finding{}, err
+		}
+		stored = j.archive
+	}
+	batch, err := a.Fetcher.Open(ctx, object, stored)
+	if errors.Is(err, fetcher.ErrTooLarge) {
+		j.close() // nothing was read
+		return finding{result: rejected(validator.BatchTooLarge, err), info: fetcher.Info{StoredBytes: object.Size}}, nil
+	}
+	if err != nil {
+		return finding{}, err
+	}
+	defer batch.Close()
+
+	limits := a.Limits
+	workers, done := a.Budget.share()
+	defer done()
+	limits.Workers = workers
+	proof := &guarded{r: batch, left: guess}
+	result, err := validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
+	switch {
+	case errors.Is(err, fetcher.ErrTooLarge):
+		result = rejected(validator.BatchTooLarge, err)
+	case errors.Is(err, fetcher.ErrCorrupt):
+		result = rejected(validator.MalformedProof, err)
+	case err != nil:
+		return finding{}, err
+	}
+	if err := batch.Finish(); err != nil {
+		return finding{}, err
+	}
+	info, err := batch.Info()
+	return finding{result, info}, err
+}
+
+// memoryFor is what to set aside for a batch of at most so many bytes.
+func memoryFor(size int64) int64 {
+	if size <= smallBatch {
+		return memoryWhenSmall
+	}
+	workers := min(int64(runtime.GOMAXPROCS(0)), 1+size/(1<<20))
+	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch
+}
+
+func rejected(reason validator.Reason, err error) validator.Result {
+	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
+}
+
+// guarded passes on so many bytes, and fails if there are more.
+type guarded struct {
+	r    io.Reader
+	left int64
+}
+
+func (g *guarded) Read(p []byte) (int, error) {
+	n, err := g.r.Read(p[:min(int64(len(p)), g.left+1)])
+	if int64(n) > g.left {
+		return 0, errOverGuess
+	}
+	g.left -= int64(n)
+	return n, err
+}
+
+// archive is a batch on its way into the audit store.
+type archive struct {
+	*blobstore.ArchiveWriter
+	release context.CancelFunc
+}
+
+// openArchive begins to keep the stored bytes of a batch. What was kept before, of an earlier look, is dropped.
+func (j *judgement) openArchive(ctx context.Context, object fetcher.Object) error {
+	j.close()
+	extension := object.Extension
+	if extension == ".sz" { // the other name of s2's framing
+		extension = ".s2"
+	}
+	ctx, release := outlive(ctx, saveTimeout)
+	w, err := j.auditor.Store.ArchiveWriter(ctx, j.auditor.Namespace, object.Name.Epoch, extension)
+	if err != nil {
+		release()
+		return err
+	}
+	j.archive = &archive{w, release}
+	return nil
+}
+
+// close drops an archive that was not committed.
+func (j *judgement) close() {
+	if j.archive != nil {
+		j.archive.Abort()
+		j.archive.release()
+		j.archive = nil
+	}
+}
+
+// outlive returns a context that ends a while after ctx does, for work that should be finished rather than cut off.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(longer, func() { timer.Stop() })
+	})
+	return longer, func() { stop(); cancel() }
+}

@@ -1,0 +1,137 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+const (
+	// maxDetail bounds a verdict's detail, part of which the log made up.
+	maxDetail = 2 << 10
+	// maxDetailKeys bounds how many names of an equivocation its detail holds. The evidence has more.
+	maxDetailKeys = 4
+)
+
+// judgement is one way of one epoch: what was found, and what is to be kept when the verdict is written.
+type judgement struct {
+	auditor *Auditor
+	started time.Time
+	verdict blobstore.Verdict
+
+	archive      *archive      // the batch, if it is to be kept
+	signed       []byte        // the epoch's verified signed digest, if it is not in the audit store already
+	equivocation *equivocation // evidence, if there is any
+
+	located, signatureChecked time.Duration
+}
+
+// equivocation is the evidence of one: the keys of the batches that the log published for an epoch, and how many there were
+// besides these.
+type equivocation struct {
+	Epoch uint64   `json:"epoch"`
+	Keys  []string `json:"keys"`
+	More  int      `json:"more,omitempty"`
+}
+
+// reach comes to a verdict, or an error says why there is none. It writes nothing but archives yet to be committed.
+func (j *judgement) reach(ctx context.Context, epoch uint64) error {
+	a := j.auditor
+	j.verdict = blobstore.Verdict{
+		Schema: blobstore.Schema, Namespace: a.Namespace, Epoch: epoch, Outcome: blobstore.Verified,
+		StartedAt: j.started.UTC(), Software: a.Software,
+		Signature: blobstore.Signature{Status: signatureNotRequired},
+	}
+	object, err := a.locate(ctx, epoch)
+	j.located = time.Since(j.started)
+	if err != nil {
+		return j.judgeName(err)
+	}
+	j.setName(object.Key, object.Name)
+
+	checking := time.Now()
+	signed, err := a.checkSignatures(ctx, object.Name)
+	j.signatureChecked = time.Since(checking)
+	if err != nil {
+		return err
+	}
+	j.verdict.Signature = signed.record
+	if a.Signatures != nil {
+		j.signed = signed.verified
+	}
+
+	verifying := time.Now()
+	found, err := j.examineTwice(ctx, object)
+	j.verdict.VerifySeconds = time.Since(verifying).Seconds()
+	if err != nil {
+		return j.judgeName(err)
+	}
+	j.verdict.Inserted, j.verdict.Unchanged = found.result.Inserted, found.result.Unchanged
+	j.verdict.Batch = blobstore.Batch{
+		Key: object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,
+		Compression: found.info.Compression, SHA256: found.info.SHA256,
+	}
+	// What the batch itself shows goes before what was said about it: the first of these that holds is the reason.
+	switch {
+	case object.Name.Digest == object.Name.PreviousDigest:
+		j.reject(DigestReused, fmt.Sprintf("epoch %d has the digest of epoch %d, %s", epoch, epoch-1, object.Name.Digest))
+	case found.result.Outcome == validator.Rejected:
+		j.reject(found.result.Reason, found.result.Detail)
+	case signed.reason != "":
+		j.reject(signed.reason, signed.detail)
+	}
+	return nil
+}
+
+// locate finds the epoch's batch. A stray object is looked for twice: someone may have been tidying up.
+func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, error) {
+	object, err := a.Fetcher.Locate(ctx, epoch)
+	if _, stray := errors.AsType[*fetcher.NameError](err); stray {
+		return a.Fetcher.Locate(ctx, epoch)
+	}
+	return object, err
+}
+
+// judgeName makes a rejection of what is wrong with an epoch's names alone. Any other error it returns.
+func (j *judgement) judgeName(err error) error {
+	if e, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
+		if name, err := parseBatchKey(e.Keys[0]); err == nil {
+			j.setName(e.Keys[0], name)
+		}
+		j.equivocation = &equivocation{e.Epoch, e.Keys, e.More}
+		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
+		j.reject(Equivocation, fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", ")))
+		return nil
+	}
+	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
+		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
+		j.reject(validator.MalformedProof, e.Error())
+		return nil
+	}
+	return err
+}
+
+func (j *judgement) setName(key string, name validator.Name) {
+	j.verdict.Batch.Key = key
+	j.verdict.PreviousDigest, j.verdict.Digest = name.PreviousDigest.String(), name.Digest.String()
+}
+
+func (j *judgement) reject(reason validator.Reason, detail string) {
+	detail = strings.ToValidUTF8(detail, "?")
+	if len(detail) > maxDetail {
+		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
+	}
+	j.verdict.Outcome, j.verdict.Reason, j.verdict.Detail = blobstore.Rejected, string(reason), detail
+}
+
+// parseBatchKey reads the name in a batch's key, which may go on with the extension of a compression.
+func parseBatchKey(key string) (validator.Name, error) {
+	name, _, _ := strings.Cut(key, ".")
+	return validator.ParseName(name)
+}

@@ -1,0 +1,67 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// listAhead is how many shards are listed at once, for a listing is mostly waiting.
+	listAhead = 8
+	// readAhead is how many verdicts are read at once.
+	readAhead = 32
+)
+
+// eachJudged calls visit with the epochs from from to to that have a verdict, a shard at a time, in order. Shards without a
+// verdict cost nothing.
+func eachJudged(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
+	shards, err := store.Shards(ctx, namespace)
+	if err != nil {
+		return fmt.Errorf("verdicts of %s: %w", namespace, err)
+	}
+	shards = slices.DeleteFunc(shards, func(shard uint64) bool {
+		return shard < from/shardSize || shard > to/shardSize
+	})
+	for batch := range slices.Chunk(shards, listAhead) {
+		listings := make([][]uint64, len(batch))
+		group, ctx := errgroup.WithContext(ctx)
+		for i, shard := range batch {
+			group.Go(func() (err error) {
+				listings[i], err = store.Epochs(ctx, namespace, shard)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return fmt.Errorf("verdicts of %s: %w", namespace, err)
+		}
+		for _, epochs := range listings {
+			low, _ := slices.BinarySearch(epochs, from)
+			high, found := slices.BinarySearch(epochs, to)
+			if found {
+				high++
+			}
+			if err := visit(epochs[low:high]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readVerdicts reads the verdicts of the epochs, in the order of the epochs.
+func readVerdicts(ctx context.Context, store *blobstore.Store, namespace string, epochs []uint64) ([]blobstore.Verdict, error) {
+	verdicts := make([]blobstore.Verdict, len(epochs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for i, epoch := range epochs {
+		group.Go(func() (err error) {
+			verdicts[i], err = store.Verdict(ctx, namespace, epoch)
+			return err
+		})
+	}
+	return verdicts, group.Wait()
+}

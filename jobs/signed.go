@@ -1,0 +1,158 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+// ErrNoSignature: keys are configured, and an epoch has no signed digest yet. Retry later.
+var ErrNoSignature = errors.New("not signed yet")
+
+// What a verdict says of the epoch's signed digest.
+const (
+	signatureVerified    = "verified"
+	signatureInvalid     = "invalid"
+	signatureNotRequired = "not_required"
+)
+
+// previousOverdue is how long after an epoch was signed the signed digest of the epoch before it may still come.
+const previousOverdue = 24 * time.Hour
+
+// signatureFinding is what an epoch's signed digests show.
+type signatureFinding struct {
+	record   blobstore.Signature
+	reason   validator.Reason // of a rejection, or empty
+	detail   string
+	verified []byte // the epoch's own signed digest, if it is good
+}
+
+// checkSignatures holds the signed digests of an epoch and of the one before it against the name of its batch.
+//
+// The epoch's own must be there: until it is, the answer is ErrNoSignature. If it is wrong, the epoch is rejected.
+//
+// The one before it must be there too, but for two exceptions: the epoch is the first of the audit, or was itself signed so
+// long ago that nobody will sign the one before any more. Then the epoch is judged by its own signed digest. Nothing is verified
+// for it that is not signed: the epoch before stays without a verdict, which is a gap that status shows and that its head does
+// not pass. If it is wrong, see checkPrevious.
+func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureFinding, error) {
+	if a.Keys.Len() == 0 {
+		return signatureFinding{record: blobstore.Signature{Status: signatureNotRequired}}, nil
+	}
+	current, data, err := a.signedDigest(ctx, name.Epoch, name.Digest)
+	found := signatureFinding{record: blobstore.Signature{Status: signatureInvalid}}
+	if err == nil {
+		found.record = blobstore.Signature{
+			Status: signatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
+		}
+		found.verified = data
+		err = a.checkPrevious(ctx, name, current)
+	}
+	if err != nil {
+		if found.reason = rejectionFor(err); found.reason == "" {
+			return signatureFinding{}, err
+		}
+		found.detail = err.Error()
+	}
+	return found, nil
+}
+
+// checkPrevious judges an epoch by the signed digest of the epoch before it.
+//
+// One that is wrong by itself (not signed by a trusted key, say) is that epoch's fault and its rejection, not this one's.
+// One that is for another digest than this epoch begins with is the fault of whichever disagrees with the batch that was published
+// before: the signed digest, or this epoch. Nobody judges the epoch before the first, so the first answers for both.
+func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, current signature.SignedDigest) error {
+	if name.Epoch <= 1 {
+		return nil
+	}
+	first := name.Epoch <= a.First
+	previous, _, err := a.signedDigest(ctx, name.Epoch-1, name.PreviousDigest)
+	switch {
+	case err == nil:
+		return signature.CheckOrder(previous, current)
+	case errors.Is(err, ErrNoSignature):
+		if signedAt := time.UnixMilli(int64(min(current.Timestamp, math.MaxInt64))); first || time.Since(signedAt) > previousOverdue {
+			return nil
+		}
+		return err
+	case first || rejectionFor(err) == "":
+		return err
+	case !errors.Is(err, signature.ErrDigestMismatch):
+		return nil
+	}
+	published, locateErr := a.locate(ctx, name.Epoch-1)
+	switch {
+	case locateErr == nil && published.Name.Digest == name.PreviousDigest:
+		return nil
+	case locateErr == nil || isFinding(locateErr):
+		return err
+	}
+	return locateErr
+}
+
+// signedDigest returns an epoch's signed digest, verified and for the digest given, in both its forms. One that is wrong is
+// read again first, should it have been replaced at that moment.
+func (a *Auditor) signedDigest(ctx context.Context, epoch uint64, digest validator.Digest) (signature.SignedDigest, []byte, error) {
+	data, err := a.readSigned(ctx, epoch)
+	if err != nil {
+		return signature.SignedDigest{}, nil, err
+	}
+	signed, err := a.checkSigned(data, epoch, digest)
+	if err != nil {
+		again, readErr := a.readSigned(ctx, epoch)
+		if readErr != nil {
+			return signature.SignedDigest{}, nil, readErr
+		}
+		if !bytes.Equal(again, data) {
+			return signature.SignedDigest{}, nil, fmt.Errorf("signed digest of epoch %d changed while it was checked", epoch)
+		}
+	}
+	return signed, data, err
+}
+
+func (a *Auditor) readSigned(ctx context.Context, epoch uint64) ([]byte, error) {
+	var data []byte
+	var err error
+	if a.Signatures != nil {
+		data, err = signature.BucketSource{Bucket: a.Signatures}.Get(ctx, epoch)
+	} else {
+		data, err = a.Store.Signature(ctx, a.Namespace, epoch)
+	}
+	if errors.Is(err, signature.ErrNotFound) || errors.Is(err, blobstore.ErrNotFound) {
+		return nil, fmt.Errorf("epoch %d: %w", epoch, ErrNoSignature)
+	}
+	return data, err
+}
+
+func (a *Auditor) checkSigned(data []byte, epoch uint64, digest validator.Digest) (signature.SignedDigest, error) {
+	signed, err := signature.Parse(data)
+	if err != nil {
+		return signed, fmt.Errorf("epoch %d: %w", epoch, err)
+	}
+	if err := a.Keys.Verify(signed); err != nil {
+		return signed, err
+	}
+	return signed, signature.Check(signed, a.Namespace, epoch, digest)
+}
+
+// rejectionFor returns the reason to reject an epoch for what is wrong with a signed digest, or nothing for other errors.
+func rejectionFor(err error) validator.Reason {
+	if errors.Is(err, signature.ErrDigestMismatch) {
+		return SignatureDigestMismatch
+	}
+	for _, wrong := range []error{signature.ErrMalformed, signature.ErrUnknownKey, signature.ErrInvalid,
+		signature.ErrMismatch, signature.ErrBackwards} {
+		if errors.Is(err, wrong) {
+			return SignatureInvalid
+		}
+	}
+	return ""
+}
