@@ -130,8 +130,11 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 			continue
 		}
 		result.Unchanged++
+		if len(v.records.buckets) == 1 {
+			continue // it is not known yet whether the proof will be spread over buckets
+		}
 		if bucket != filling {
-			if filling >= 0 && len(v.records.buckets) > 1 {
+			if filling >= 0 {
 				if err := v.sendOnce(filling); err != nil {
 					return result, err
 				}
