@@ -46,7 +46,7 @@ func hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen uint3
 
 // From these numbers of messages on, a kernel whose other lanes are idle is quicker than one message at a time.
 const (
-	fewAVX512 = 2
+	fewAVX512 = 3
 	fewAVX2   = 3
 )
 
