@@ -10,9 +10,8 @@ import (
 
 // A goroutine of its own downloads and decompresses up to readAhead buffers while the caller verifies.
 const (
-	readAhead     = 4
-	bufferSize    = 256 << 10
-	minBufferSize = 4 << 10
+	readAhead  = 4
+	bufferSize = 256 << 10
 )
 
 var errClosed = errors.New("batch is closed")
@@ -148,11 +147,12 @@ func (b *Batch) run(ctx context.Context) {
 		}
 	}()
 	defer b.content.close()
+	size := sizedFor(2*b.content.stored.size, bufferSize)
 	for made := 0; b.err == nil; {
 		var buffer []byte
 		if made < readAhead && len(b.free) == 0 {
 			made++
-			buffer = make([]byte, b.bufferSize())
+			buffer = make([]byte, size)
 		} else {
 			select {
 			case buffer = <-b.free:
@@ -176,13 +176,4 @@ func (b *Batch) run(ctx context.Context) {
 			b.err = ctx.Err()
 		}
 	}
-}
-
-// bufferSize keeps a small batch, of which a log has millions, from paying for large buffers.
-func (b *Batch) bufferSize() int64 {
-	size := b.content.stored.size
-	if size < 0 || size > bufferSize {
-		return bufferSize
-	}
-	return min(max(2*size, minBufferSize), bufferSize)
 }

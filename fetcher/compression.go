@@ -64,7 +64,7 @@ func newDecoder(r *bufio.Reader, o Options) (io.ReadCloser, string, error) {
 		}
 		return d, compression, nil
 	case compressionS2:
-		return io.NopCloser(s2.NewReader(r)), compression, nil
+		return io.NopCloser(s2.NewReader(r, s2.ReaderAllocBlock(64<<10))), compression, nil
 	}
 	return io.NopCloser(r), compression, nil
 }

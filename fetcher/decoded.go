@@ -45,7 +45,7 @@ func (d *decoded) Read(p []byte) (int, error) {
 // decode reads from the decoder, which may fail in any way it likes.
 func (d *decoded) decode(p []byte) (n int, err error) {
 	if d.source == nil {
-		d.source = bufio.NewReaderSize(d.stored, storedBuffer)
+		d.source = bufio.NewReaderSize(d.stored, sizedFor(d.stored.size, storedBuffer))
 		if d.decoder, d.compression, err = newDecoder(d.source, d.options); err != nil {
 			return 0, err
 		}
@@ -83,6 +83,15 @@ func (d *decoded) limit() int64 {
 		return d.options.maxBytes(d.stored.bytes)
 	}
 	return d.options.maxBytes(d.stored.size)
+}
+
+// sizedFor is the size of a buffer for a number of bytes, -1 if that isn't known. A small batch, of which a log has
+// millions, should not pay for large buffers.
+func sizedFor(size int64, most int) int {
+	if size < 0 {
+		return most
+	}
+	return int(min(max(size, 4<<10), int64(most)))
 }
 
 // close frees the decoder.

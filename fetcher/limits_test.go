@@ -1,0 +1,102 @@
+package fetcher
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+)
+
+// Bombs are caught by ratio or size, at no more than a few megabytes of memory. Not in parallel, to measure that.
+func TestBombs(t *testing.T) {
+	zeros := make([]byte, 64<<20)
+	for name, bomb := range map[string][]byte{
+		"zstd": bytes.Repeat(zstdBytes(t, zeros), 64), "gzip": bytes.Repeat(gzipBytes(t, zeros), 16), "s2": bytes.Repeat(s2Bytes(t, zeros), 16),
+	} {
+		for limit, test := range map[string]struct {
+			options Options
+			want    int64
+		}{
+			"ratio": {Options{MaxRatio: 2, RatioFloor: 1 << 20}, max(2*int64(len(bomb)), 1<<20)},
+			"floor": {Options{MaxRatio: 1, RatioFloor: 20 << 20}, max(int64(len(bomb)), 20<<20)},
+			"size":  {Options{MaxRatio: 1 << 40, MaxBytes: 30<<20 + 1}, 30<<20 + 1},
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			batch := fetch(t, one(bomb, nil), test.options, nil)
+			n, err := io.Copy(io.Discard, batch)
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, ErrTooLarge) || Transient(err) {
+				t.Errorf("%s, %s: got %v, want ErrTooLarge", name, limit, err)
+			}
+			if n != test.want {
+				t.Errorf("%s, %s: %d bytes came through, want %d", name, limit, n, test.want)
+			}
+			if info, err := batch.Info(); err != nil || info.Bytes != n || info.SHA256 != sum(bomb) {
+				t.Errorf("%s, %s: got %+v, %v", name, limit, info, err)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 24<<20 {
+				t.Errorf("%s, %s: %d MiB allocated", name, limit, used>>20)
+			}
+			_ = batch.Close()
+		}
+	}
+}
+
+// The defaults let anything pass that isn't far from all proofs, and Open refuses an object by its size alone.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	zeros := make([]byte, 16<<20)
+	stored := zstdBytes(t, zeros)
+	wantWhole(t, fetch(t, one(stored, nil), Options{}, nil), stored, zeros, "zstd")
+
+	content := random(1000, 11)
+	wantWhole(t, fetch(t, one(content, nil), Options{MaxBytes: 1000, MaxStoredBytes: 1000}, nil), content, content, "none")
+	batch := fetch(t, one(content, nil), Options{MaxBytes: 999}, nil)
+	if n, err := io.Copy(io.Discard, batch); n != 999 || !errors.Is(err, ErrTooLarge) {
+		t.Errorf("MaxBytes: %d bytes, %v", n, err)
+	}
+
+	f := New(one(content, nil).open(t), Options{MaxStoredBytes: 999})
+	object, err := f.Locate(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Open(t.Context(), object, nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("MaxStoredBytes: %v", err)
+	}
+	object.Size = -1
+	if _, err := f.Open(t.Context(), object, nil); err == nil || !Transient(err) {
+		t.Errorf("negative size: %v", err)
+	}
+	if got := (Options{MaxRatio: 1 << 62}).withDefaults().maxBytes(1 << 62); got != 4<<30 {
+		t.Errorf("limit overflows to %d", got)
+	}
+}
+
+// A frame may ask for MaxWindow and no more, and asking costs a decoder no more than that. Not in parallel either.
+func TestWindow(t *testing.T) {
+	frame := zstdFrame([]byte("proof"))
+	frame[5] = 17 << 3 // 2^27
+	for _, test := range []struct {
+		window int64
+		err    error
+	}{{128 << 20, nil}, {128<<20 - 1, ErrTooLarge}, {1, ErrTooLarge}} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		batch := fetch(t, one(frame, nil), Options{MaxWindow: test.window}, nil)
+		_, err := io.Copy(io.Discard, batch)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, test.err) {
+			t.Errorf("window %d: %v", test.window, err)
+		}
+		most := uint64(1 << 20)
+		if test.err == nil {
+			most += 128 << 20
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > most {
+			t.Errorf("window %d: %d KiB allocated", test.window, used>>10)
+		}
+	}
+}
