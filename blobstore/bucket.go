@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	putAttempts  = 6
+	putAttempts  = 4
 	firstBackoff = 50 * time.Millisecond
 	// probeKey cannot be anything of a namespace, which never starts with a dot.
 	probeKey = ".ktaudit/write-once"

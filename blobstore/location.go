@@ -39,6 +39,7 @@ var otherNames = map[string]string{
 
 // location is a bucket URL that has been understood.
 type location struct {
+	raw       string // as it was given
 	scheme    string
 	url       *url.URL // without the parameters below; nil for a folder
 	folder    string   // of local disk
@@ -70,7 +71,7 @@ func parse(raw string) (location, error) {
 	if u.User != nil {
 		return location{}, fmt.Errorf("%s:// URL with a user name or password: credentials belong in the environment", name)
 	}
-	l := location{scheme: name, url: u}
+	l := location{raw: raw, scheme: name, url: u}
 	if err := l.parameters(s); err != nil {
 		return location{}, fmt.Errorf("bucket URL %s: %w", raw, err)
 	}
@@ -95,7 +96,7 @@ func parsePath(path string) (location, error) {
 	if _, ok := schemes[name]; ok && name != path {
 		return location{}, fmt.Errorf("bucket URL %s: a URL has // after the colon, as in %s", path, schemes[name].example)
 	}
-	return location{scheme: "file", folder: filepath.Clean(path)}, nil
+	return location{raw: path, scheme: "file", folder: filepath.Clean(path)}, nil
 }
 
 // parameters checks the names of all and takes out those that ktaudit handles itself.
@@ -211,11 +212,11 @@ func makeFolders(folder string) error {
 }
 
 func (l *location) createURL() string {
-	path := filepath.ToSlash(l.folder)
+	path := (&url.URL{Path: filepath.ToSlash(l.folder)}).EscapedPath()
 	if !filepath.IsAbs(l.folder) {
 		path = "./" + path
 	}
-	return (&url.URL{Scheme: "file", Path: "//" + path, RawQuery: "create_dir=true"}).String()
+	return "file://" + path + "?create_dir=true"
 }
 
 func examples() string {

@@ -21,7 +21,7 @@ import (
 )
 
 // openTimeout bounds the search for credentials and the first request. A service that takes longer will not do for an audit.
-const openTimeout = 30 * time.Second
+const openTimeout = 15 * time.Second
 
 // OpenBucket opens a bucket:
 //
@@ -74,11 +74,11 @@ func (l *location) openService(ctx context.Context) (*blob.Bucket, error) {
 	defer cancel()
 	b, err := schemes[l.scheme].open(ctx, l.url)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", l.url, err)
+		return nil, fmt.Errorf("bucket %s: %w", l.raw, err)
 	}
 	if _, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, nil); err != nil {
 		_ = b.Close()
-		return nil, fmt.Errorf("bucket %s %s: %w", l.url, l.why(err), err)
+		return nil, fmt.Errorf("bucket %s %s: %w", l.raw, l.why(err), err)
 	}
 	return b, nil
 }

@@ -1,0 +1,139 @@
+package blobstore
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestWrongURLsAreExplained(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		url  string
+		says []string
+	}{
+		{"", []string{"empty", "s3://BUCKET", "plain path"}},
+		{"s4://b", []string{`unknown scheme "s4"`, `did you mean "s3"`, "azblob://CONTAINER", "gs://BUCKET", "mem://"}},
+		{"gcs://b", []string{`unknown scheme "gcs"`, "did you mean gs://"}},
+		{"minio://b", []string{"did you mean s3://"}},
+		{"https://example.org/", []string{`unknown scheme "https"`}},
+		{"S3://b", []string{`unknown scheme "S3"`, `did you mean "s3"`}},
+		{"s3:b", []string{"//", "s3://BUCKET"}},
+		{"s3://", []string{"names no bucket", "s3://BUCKET"}},
+		{"s3://b?regoin=x", []string{`unknown parameter "regoin"`, `did you mean "region"`}},
+		{"s3://b?key=x", []string{`unknown parameter "key"`, "use_path_style"}},
+		{"s3://b?region=a&region=b", []string{`"region" is given 2 times`}},
+		{"s3://b?a;b", []string{"semicolon"}},
+		{"s3://b/some/folder", []string{"s3://b?prefix=some/folder/"}},
+		{"s3://localhost:9000/b", []string{"endpoint=http://localhost:9000"}},
+		{"s3://b?prefix=x", []string{`prefix=x/`}},
+		{"s3://b?prefix=../", []string{"not a plain path"}},
+		{"s3://b?prefix=a//", []string{"not a plain path"}},
+		{"s3://b?prefix=/", []string{"not a plain path"}},
+		{"gs://b?anonimous=true", []string{`did you mean "anonymous"`}},
+		{"azblob://c?protocoll=http", []string{`did you mean "protocol"`}},
+		{"mem://name", []string{"no name"}},
+		{"mem://?no_md5", []string{`did you mean "nomd5"`}},
+		{"file://", []string{"names no folder"}},
+		{"file://data/log", []string{`"data"`, "file:///data/log", "file://./data/log"}},
+		{"file://" + folder + "?creat_dir=true", []string{`did you mean "create_dir"`}},
+		{"file://" + folder + "?create_dir=1", []string{"true or false"}},
+		{"file://" + folder + "/missing", []string{folder + "/missing does not exist", "file://" + folder + "/missing?create_dir=true"}},
+		{folder + "/missing", []string{"does not exist", "file://" + folder + "/missing?create_dir=true"}},
+		{"missing", []string{"missing does not exist", "file://./missing?create_dir=true"}},
+		{file, []string{"is a file"}},
+		{file + "/below", []string{"not a directory"}},
+	} {
+		_, bucketErr := OpenBucket(t.Context(), test.url)
+		_, storeErr := OpenStore(t.Context(), test.url)
+		for _, err := range []error{bucketErr, storeErr} {
+			if err == nil {
+				t.Errorf("%q is opened", test.url)
+				continue
+			}
+			for _, says := range test.says {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("%q: %q does not say %q", test.url, err, says)
+				}
+			}
+		}
+	}
+}
+
+func TestPasswordsInURLsAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"s3://AKIA:hunter2@b", "s3://AKIA:hunter2@b:x", "s3://AKIA:hunter2%zz@b"} {
+		if _, err := OpenBucket(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestFoldersAreOpenedByURLAndByPath(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	relative, err := filepath.Rel(mustGetwd(t), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange := filepath.Join(folder, "a b?c%20#d")
+	if err := os.Mkdir(strange, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]string{
+		folder: folder, "file://" + folder: folder, "file://localhost" + folder + "/": folder,
+		relative: folder, "file://./" + relative: folder, strange: strange,
+		"file://" + folder + "/new/folder?create_dir=true":   folder + "/new/folder",
+		"file://" + folder + "?prefix=within/":               folder + "/within",
+		"file://./" + relative + "/made?create_dir=true":     folder + "/made",
+		"file://" + folder + "/a%20b%3Fc%2520%23d?prefix=x/": strange + "/x",
+	} {
+		b, err := OpenBucket(t.Context(), url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if err := b.WriteAll(t.Context(), "k", []byte(url), nil); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(want, "k")); err != nil || string(got) != url {
+			t.Errorf("%s: %q, %v", url, got, err)
+		}
+		left, err := filepath.Glob(filepath.Join(want, "k*"))
+		if err != nil || len(left) != 1 {
+			t.Errorf("%s: left %v, %v", url, left, err)
+		}
+		b.Close()
+	}
+}
+
+func TestMemoryIsNewEachTime(t *testing.T) {
+	t.Parallel()
+	for range 2 {
+		b, err := OpenBucket(t.Context(), "mem://")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if exists, err := b.Exists(t.Context(), "k"); err != nil || exists {
+			t.Errorf("exists: %v, %v", exists, err)
+		}
+		if err := b.WriteAll(t.Context(), "k", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func mustGetwd(t *testing.T) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wd
+}
