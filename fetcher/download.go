@@ -94,9 +94,10 @@ func (d *download) read(p []byte) (int, error) {
 // all that every store tells of a body. What slips through them is a proof that doesn't verify, and a second fetch from
 // the start settles that.
 func (d *download) open() error {
-	d.request, d.cancel = context.WithCancelCause(d.ctx)
-	d.idle = time.AfterFunc(d.options.IdleTimeout, func() { d.cancel(errStalled) })
-	body, err := d.bucket.NewRangeReader(d.request, d.object.Key, d.offset, -1, nil)
+	request, cancel := context.WithCancelCause(d.ctx)
+	d.request, d.cancel = request, cancel
+	d.idle = time.AfterFunc(d.options.IdleTimeout, func() { cancel(errStalled) })
+	body, err := d.bucket.NewRangeReader(request, d.object.Key, d.offset, -1, nil)
 	if err != nil {
 		return err
 	}

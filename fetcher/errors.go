@@ -23,15 +23,16 @@ type EquivocationError struct {
 	Epoch uint64
 	// Keys are the objects' keys in order, at most 100 of them.
 	Keys []string
-	// More is how many further keys were seen. Listing stops after 1,000.
+	// More is how many further keys were seen before listing stopped, after 1,000.
 	More int
 }
 
-// Error names all keys; each is a well-formed batch name, so the line can be trusted.
+// Error is one line of a bearable length, with the first keys in it. They are well-formed and can be printed.
 func (e *EquivocationError) Error() string {
-	s := fmt.Sprintf("epoch %d: %d batches: %s", e.Epoch, len(e.Keys)+e.More, strings.Join(e.Keys, ", "))
-	if e.More > 0 {
-		s += fmt.Sprintf(" and at least %d more", e.More)
+	named := e.Keys[:min(len(e.Keys), 4)]
+	s := fmt.Sprintf("epoch %d has more than one batch: %s", e.Epoch, strings.Join(named, ", "))
+	if more := len(e.Keys) - len(named) + e.More; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
 	}
 	return s
 }

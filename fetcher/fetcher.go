@@ -39,7 +39,8 @@ type Options struct {
 	// Backoff is the wait before the second request. It doubles each time, up to 10 s or Backoff if that is longer, and
 	// is spread by half of itself either way. Default 250 ms.
 	Backoff time.Duration
-	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 30 s.
+	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 30 s. How long a whole
+	// batch may take is for the context to say.
 	IdleTimeout time.Duration
 }
 
