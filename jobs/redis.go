@@ -40,8 +40,8 @@ func ConnectRedis(ctx context.Context, url string, log zerolog.Logger) (*Redis, 
 	if err != nil {
 		return nil, err
 	}
-	// A worker's slots, its heartbeat and an enqueuer's goroutines share the pool.
-	options.PoolSize = enqueueWorkers + 10*runtime.GOMAXPROCS(0)
+	// The slots of a worker share the pool with its heartbeat, on which the leases of its tasks depend.
+	options.PoolSize = 32 + 10*runtime.GOMAXPROCS(0)
 	r := &Redis{client: redis.NewUniversalClient(options), shown: shown}
 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
