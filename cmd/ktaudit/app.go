@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -45,12 +47,22 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	if g.LogFormat == "console" || g.LogFormat == "auto" && terminal {
 		w = zerolog.ConsoleWriter{Out: b, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
 	}
+	log := zerolog.New(w).Level(parsedLevel).With().Timestamp().Logger()
+	redis.SetLogger(redisLogger{log})
 	return &app{
 		out:  &output{w: stdout},
-		log:  zerolog.New(w).Level(parsedLevel).With().Timestamp().Logger(),
+		log:  log,
 		json: g.JSON,
 		bars: b,
 	}
+}
+
+// redisLogger takes in what the Redis client would write to standard error by itself. The jobs report the errors that
+// matter; these lines are each attempt that failed on the way.
+type redisLogger struct{ log zerolog.Logger }
+
+func (l redisLogger) Printf(_ context.Context, format string, args ...any) {
+	l.log.Debug().Msgf(format, args...)
 }
 
 func isTerminal(w io.Writer) bool {

@@ -7,6 +7,8 @@ import (
 	"debug/elf"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,7 +67,7 @@ func testImageTLS(t *testing.T, image image) {
 		fmt.Fprint(w, `<ListBucketResult><Name>log</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>`)
 	}))
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the refusals below are wanted
 	server.StartTLS()
 	t.Cleanup(server.Close)
 

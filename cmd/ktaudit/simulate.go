@@ -209,10 +209,13 @@ func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
 	a.line("size", "%d bytes, %d stored in %d batches", s.Bytes, s.StoredBytes, s.Objects)
 	a.line("digest", "%s", s.Digest)
 	next := ""
+	if c.Configuration != "whatsapp_v1" {
+		next = fmt.Sprintf(" --configuration '%s'", c.Configuration)
+	}
 	if key != "" {
 		a.line("signed in", "%s", c.Signatures)
 		a.line("key", "%s", key)
-		next = fmt.Sprintf(" --signatures %s --verifying-key %s", c.Signatures, key)
+		next += fmt.Sprintf(" --signatures %s --verifying-key %s", c.Signatures, key)
 	}
 	a.printf("\nAudit it: ktaudit run --namespace %s --log-directory %s --audit-store DIR --from %d --to %d%s\n",
 		c.Namespace, c.LogDirectory, s.First, s.Last, next)

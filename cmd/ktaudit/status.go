@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,12 @@ type nextSteps struct {
 // report prints a status and returns errFound unless every epoch is verified.
 func (a *app) report(s jobs.Status, next nextSteps) error {
 	if a.json {
-		if err := a.object(s); err != nil {
+		err := a.object(struct {
+			jobs.Status
+			LogDirectory string `json:"log_directory,omitempty"`
+			AuditStore   string `json:"audit_store"`
+		}{s, next.logDirectory, next.store})
+		if err != nil {
 			return err
 		}
 	} else {
@@ -84,6 +90,9 @@ func (a *app) report(s jobs.Status, next nextSteps) error {
 
 func (a *app) printStatus(s jobs.Status, next nextSteps) {
 	a.line("namespace", "%s", s.Namespace)
+	if next.logDirectory != "" {
+		a.line("log", "%s", next.logDirectory)
+	}
 	if s.To == 0 {
 		a.line("epochs", "none has a verdict")
 		a.printQueues(s)
@@ -114,22 +123,27 @@ func (a *app) printStatus(s jobs.Status, next nextSteps) {
 		}
 	}
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
+	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)
 	if s.RejectedCount > 0 {
-		a.printf("A rejection is final. The verdicts are %s, with evidence beside them under evidence/.\n", verdictsAt(s, next.store))
+		a.printf("Rejections are final. What shows them is under %s/evidence/ and %s/archive/.\n", s.Namespace, s.Namespace)
 	}
 	if len(s.Gaps) > 0 {
-		from := "the log directory"
-		if next.logDirectory != "" {
-			from = next.logDirectory
-		}
-		a.printf("Epochs without a verdict: look for them in %s, then run or enqueue --from %d --to %d.\n",
-			from, s.Gaps[0].From, s.Gaps[len(s.Gaps)-1].To)
+		a.printMissing(s, next)
 	}
 }
 
-// verdictsAt says where a namespace's verdicts are.
-func verdictsAt(s jobs.Status, store string) string {
-	return fmt.Sprintf("in %s under %s/verdicts/", store, s.Namespace)
+// printMissing says what to do about epochs without a verdict.
+func (a *app) printMissing(s jobs.Status, next nextSteps) {
+	onQueue := 0
+	for _, q := range s.Queues {
+		onQueue += q.Pending + q.Active + q.Retry
+	}
+	if onQueue > 0 {
+		a.printf("Epochs without a verdict: workers will see to those on the queue. To be sure that all are, ")
+	} else {
+		a.printf("Epochs without a verdict: see whether %s has them. If so, ", cmp.Or(next.logDirectory, "the log directory"))
+	}
+	a.printf("run or enqueue --from %d --to %d.\n", s.Gaps[0].From, s.Gaps[len(s.Gaps)-1].To)
 }
 
 func (a *app) printQueues(s jobs.Status) {

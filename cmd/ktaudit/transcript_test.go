@@ -15,9 +15,9 @@ import (
 // TestTranscripts plays the transcripts in testdata/*.txt and compares every line that the commands print.
 //
 // A transcript is a shell session. A line that begins with "$ " is a command, run by sh in a directory that is new for
-// each transcript and holds "vectors", a link to the test vectors. What follows is its standard output; lines of
-// standard error come after it and begin with "! ", and "[exit N]" closes a command that did not exit with 0. A line
-// that begins with "#" explains. What differs between two runs is scrubbed; see scrubs.
+// each transcript and holds "vectors", a link to the test vectors. Its standard output follows with "> " before each
+// line, then its standard error with "! ", then "[exit N]" if it did not exit with 0. Other lines explain. What differs
+// between two runs is scrubbed; see scrubs.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -52,12 +52,12 @@ func play(t *testing.T, transcript string) string {
 	dir := newWorkDir(t)
 	var b strings.Builder
 	for line := range strings.Lines(transcript) {
-		switch {
-		case strings.HasPrefix(line, "$ "):
-			b.WriteString(line)
-			b.WriteString(shell(t, dir, strings.TrimSpace(line[2:])))
-		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" && !strings.HasSuffix(b.String(), "\n\n"):
-			b.WriteString(line)
+		if strings.HasPrefix(line, ">") || strings.HasPrefix(line, "!") || strings.HasPrefix(line, "[exit ") {
+			continue
+		}
+		b.WriteString(line)
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			b.WriteString(shell(t, dir, command))
 		}
 	}
 	return b.String()
@@ -96,10 +96,8 @@ func shell(t *testing.T, dir, command string) string {
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment(dir), &stdout, &stderr
 	err := cmd.Run()
 	var b strings.Builder
-	b.WriteString(scrub(stdout.String(), dir))
-	for line := range strings.Lines(scrub(stderr.String(), dir)) {
-		b.WriteString(strings.TrimRight("! "+strings.TrimSuffix(line, "\n"), " ") + "\n")
-	}
+	writeOutput(&b, ">", scrub(stdout.String(), dir))
+	writeOutput(&b, "!", scrub(stderr.String(), dir))
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -108,6 +106,12 @@ func shell(t *testing.T, dir, command string) string {
 		t.Fatalf("%s: %v", command, err)
 	}
 	return b.String()
+}
+
+func writeOutput(b *strings.Builder, mark, output string) {
+	for line := range strings.Lines(output) {
+		b.WriteString(strings.TrimRight(mark+" "+line, " \n") + "\n")
+	}
 }
 
 // scrubs are what differs between two runs or two machines.
@@ -122,15 +126,14 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},
 	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
 	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},
+	{regexp.MustCompile(`(?m)^(ktaudit )\(devel\)$|^(ktaudit )v.*$`), "${1}${2}VERSION"},
+	{regexp.MustCompile(`("version":)"[^"]*"`), `${1}"VERSION"`},
 }
 
 func scrub(s, dir string) string {
 	s = strings.ReplaceAll(s, dir, "WORK")
 	for _, r := range scrubs {
 		s = r.pattern.ReplaceAllString(s, r.with)
-	}
-	if s != "" && !strings.HasSuffix(s, "\n") {
-		s += "\n"
 	}
 	return s
 }
