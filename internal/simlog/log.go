@@ -157,7 +157,7 @@ func (l *Log) publish(ctx context.Context, epoch uint64) (Epoch, error) {
 	return e, l.publisher.sign(ctx, epoch, l.tree.digest(), kind)
 }
 
-// fork publishes the epoch as it would be with another value for one key, and leaves the tree without values.
+// fork publishes the epoch as it would be with another value for one key. The tree must be rehashed afterwards.
 func (l *Log) fork(ctx context.Context, p *proof, e *Epoch, leaf uint32) error {
 	first := &p.batch[0].commitment
 	first[0] ^= 1

@@ -56,7 +56,7 @@ func TestAttacksPassNaiveVerifiers(t *testing.T) {
 			}
 			return kept
 		},
-		// akd 0.11 lets the second of two equal leaves replace the first.
+		// A map from labels to values lets the second of two equal leaves replace the first.
 		Overlap: func(d decoded) decoded {
 			kept := decoded{unchanged: d.unchanged}
 			for i, e := range d.inserted {
