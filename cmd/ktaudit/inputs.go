@@ -20,6 +20,7 @@ import (
 type input struct {
 	label  string
 	epochs iter.Seq[uint64]
+	once   bool // it is a pipe, and can be read only once
 	// open opens an epoch's batch. The name is set as soon as it is known, even with an error.
 	open func(ctx context.Context, epoch uint64) (validator.Name, batch, error)
 }
@@ -110,10 +111,16 @@ func (c verifyCmd) fileInput(path string) (input, error) {
 	if err != nil {
 		return input{}, err
 	}
-	return input{label: path, epochs: between(name.Epoch, name.Epoch), open: func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return input{}, err
+	}
+	in := input{label: path, epochs: between(name.Epoch, name.Epoch), once: !info.Mode().IsRegular()}
+	in.open = func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
 		opened, err := openFile(ctx, path, c.limitFlags.fetcher())
 		return name, opened, err
-	}}, nil
+	}
+	return in, nil
 }
 
 // fileName is what the file claims, by the flags or by its path.

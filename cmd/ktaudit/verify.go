@@ -136,19 +136,26 @@ func (v verifier) tasks(inputs []input) iter.Seq[task[result]] {
 	}
 }
 
-// verify judges one batch. One that cannot be decoded is read again from the beginning before it is rejected, since a
-// store or a network may have garbled it.
+// verify judges one batch. It expects the elements in the order that logs write them in, which takes little memory; if
+// they come in another, the batch is read again. So is one that cannot be decoded before it is rejected, since a store
+// or a network may have garbled it.
 func (v verifier) verify(ctx context.Context, in input, epoch uint64) (result, error) {
-	for attempt := 1; ; attempt++ {
-		r, err := v.attempt(ctx, in, epoch)
-		again := err == nil && r.Reason == string(validator.MalformedProof) || errors.Is(err, fetcher.ErrChanged)
-		if !again || attempt == 2 {
+	options := v.limits.validator()
+	options.Ordered = !in.once
+	for again := !in.once; ; {
+		r, err := v.attempt(ctx, in, epoch, options)
+		switch garbled := err == nil && r.Reason == string(validator.MalformedProof) || errors.Is(err, fetcher.ErrChanged); {
+		case errors.Is(err, validator.ErrUnordered):
+			options.Ordered = false
+		case again && garbled:
+			again = false
+		default:
 			return r, err
 		}
 	}
 }
 
-func (v verifier) attempt(ctx context.Context, in input, epoch uint64) (result, error) {
+func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options validator.Options) (result, error) {
 	r := result{Input: in.label, Epoch: epoch}
 	name, batch, err := in.open(ctx, epoch)
 	if name != (validator.Name{}) {
@@ -159,7 +166,7 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64) (result, 
 	}
 	defer batch.Close()
 	start := time.Now()
-	judged, err := validator.Verify(ctx, name, batch, v.configuration, v.limits.validator())
+	judged, err := validator.Verify(ctx, name, batch, v.configuration, options)
 	if err == nil {
 		err = batch.Finish()
 	}
