@@ -43,3 +43,16 @@ func field(file, name string) string {
 	}
 	return ""
 }
+
+// otherLoad returns how many processes of others wanted a core over the last minute, or 0 where that can't be known.
+func otherLoad() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return 0
+	}
+	return load
+}

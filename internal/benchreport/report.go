@@ -16,12 +16,16 @@ import (
 // report is all that was measured.
 type report struct {
 	machine  string
+	load     float64 // before the first run
 	oracleBy string
 	date     time.Time
 	runs     int
 	sizes    []size
 	floors   []floor
 }
+
+// busy tells whether something else was at work when the measurement began.
+func (r report) busy() bool { return r.load > 0.5 }
 
 func (r report) floor(path string) (floor, bool) {
 	for _, f := range r.floors {
@@ -41,6 +45,9 @@ func (r report) markdown() string {
 		fmt.Fprintf(&b, ", built by %s", r.oracleBy)
 	}
 	b.WriteString(".\n\n")
+	if r.busy() {
+		fmt.Fprintf(&b, "**The machine was busy with other work, at a load of %.1f, so these times say little.**\n\n", r.load)
+	}
 	r.processes(&b)
 	r.inside(&b)
 	r.together(&b)

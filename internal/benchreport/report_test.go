@@ -170,3 +170,16 @@ func TestFiguresHaveThreeDigits(t *testing.T) {
 		}
 	}
 }
+
+func TestBusyMachineIsSaid(t *testing.T) {
+	t.Parallel()
+	r := example()
+	const words = "busy with other work"
+	if strings.Contains(r.markdown(), words) {
+		t.Errorf("a load of %.1f is called busy", r.load)
+	}
+	r.load = 3
+	if !strings.Contains(r.markdown(), words) {
+		t.Errorf("a load of %.1f is not called busy", r.load)
+	}
+}
