@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/internal/lanes"
 )
@@ -44,15 +46,32 @@ func field(file, name string) string {
 	return ""
 }
 
-// otherLoad returns how many processes of others wanted a core over the last minute, or 0 where that can't be known.
-func otherLoad() float64 {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
+// coresBusy returns how many cores are at work while this process waits, or 0 where that can't be known. The load average
+// would not do: the builds that come before a measurement are still in it.
+func coresBusy(wait time.Duration) float64 {
+	busy, total := processorTime()
+	time.Sleep(wait)
+	busyAfter, totalAfter := processorTime()
+	if totalAfter == total {
 		return 0
 	}
-	var load float64
-	if _, err := fmt.Sscan(string(text), &load); err != nil {
-		return 0
+	return float64(runtime.NumCPU()) * float64(busyAfter-busy) / float64(totalAfter-total)
+}
+
+// processorTime reads the first line of /proc/stat: the ticks of all cores since the start, by what they were spent on.
+// The fourth and the fifth are idle.
+func processorTime() (busy, total uint64) {
+	text, _ := os.ReadFile("/proc/stat") // without one, nothing is busy
+	line, _, _ := strings.Cut(string(text), "\n")
+	for i, field := range strings.Fields(line) {
+		ticks, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			continue // the name of the line
+		}
+		total += ticks
+		if i != 4 && i != 5 {
+			busy += ticks
+		}
 	}
-	return load
+	return busy, total
 }

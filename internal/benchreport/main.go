@@ -80,9 +80,9 @@ func run(ctx context.Context, s settings) error {
 	}
 	defer os.RemoveAll(dir)
 
-	r := report{machine: thisMachine(), load: otherLoad(), oracleBy: s.oracleBy, runs: s.runs, date: time.Now().UTC()}
+	r := report{machine: thisMachine(), busyCores: coresBusy(2 * time.Second), oracleBy: s.oracleBy, runs: s.runs, date: time.Now().UTC()}
 	if r.busy() {
-		progress("the machine is busy, with a load of %.1f: expect times that say little", r.load)
+		progress("%.1f cores are busy with other work: expect times that say little", r.busyCores)
 	}
 	// All processes come before anything that grows this one: a child is charged with its parent's memory.
 	for _, size := range s.sizes {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -92,5 +93,22 @@ func TestParseRefusesNonsense(t *testing.T) {
 	s, err := parse([]string{"-ktaudit", "k", "-oracle", "o", "-sizes", "20,300"})
 	if err != nil || len(s.sizes) != 2 || s.runs != 5 || s.directory != 1<<32 {
 		t.Errorf("parse gave %+v, %v", s, err)
+	}
+}
+
+func TestBusyCoresAreCounted(t *testing.T) {
+	stop := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	defer close(stop)
+	if got := coresBusy(200 * time.Millisecond); got < 0.3 || got > float64(runtime.NumCPU()) {
+		t.Errorf("%.2f cores are busy while one of %d spins", got, runtime.NumCPU())
 	}
 }

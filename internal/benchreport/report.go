@@ -15,17 +15,17 @@ import (
 
 // report is all that was measured.
 type report struct {
-	machine  string
-	load     float64 // before the first run
-	oracleBy string
-	date     time.Time
-	runs     int
-	sizes    []size
-	floors   []floor
+	machine   string
+	busyCores float64 // with other work, before the first run
+	oracleBy  string
+	date      time.Time
+	runs      int
+	sizes     []size
+	floors    []floor
 }
 
 // busy tells whether something else was at work when the measurement began.
-func (r report) busy() bool { return r.load > 0.5 }
+func (r report) busy() bool { return r.busyCores > 0.2 }
 
 func (r report) floor(path string) (floor, bool) {
 	for _, f := range r.floors {
@@ -46,7 +46,7 @@ func (r report) markdown() string {
 	}
 	b.WriteString(".\n\n")
 	if r.busy() {
-		fmt.Fprintf(&b, "**The machine was busy with other work, at a load of %.1f, so these times say little.**\n\n", r.load)
+		fmt.Fprintf(&b, "**%.1f cores were busy with other work when this began, so these times say little.**\n\n", r.busyCores)
 	}
 	r.processes(&b)
 	r.inside(&b)

@@ -176,10 +176,10 @@ func TestBusyMachineIsSaid(t *testing.T) {
 	r := example()
 	const words = "busy with other work"
 	if strings.Contains(r.markdown(), words) {
-		t.Errorf("a load of %.1f is called busy", r.load)
+		t.Errorf("%.1f busy cores are called busy", r.busyCores)
 	}
-	r.load = 3
+	r.busyCores = 1.5
 	if !strings.Contains(r.markdown(), words) {
-		t.Errorf("a load of %.1f is not called busy", r.load)
+		t.Errorf("%.1f busy cores are not called busy", r.busyCores)
 	}
 }
