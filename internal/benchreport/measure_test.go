@@ -3,6 +3,7 @@ package main
 import (
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,17 +98,12 @@ func TestParseRefusesNonsense(t *testing.T) {
 }
 
 func TestBusyCoresAreCounted(t *testing.T) {
-	stop := make(chan struct{})
+	var stop atomic.Bool
+	defer stop.Store(true)
 	go func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		for !stop.Load() {
 		}
 	}()
-	defer close(stop)
 	if got := coresBusy(200 * time.Millisecond); got < 0.3 || got > float64(runtime.NumCPU()) {
 		t.Errorf("%.2f cores are busy while one of %d spins", got, runtime.NumCPU())
 	}
