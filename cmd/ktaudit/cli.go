@@ -77,13 +77,12 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	a := newApp(c.globals, parsed, stdout, stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(a)
-	if err == nil || errors.Is(err, errFound) {
-		err = errors.Join(err, a.out.err)
-	}
 	switch {
+	case a.out.err != nil: // nobody has read what was found
+		return fail(stderr, a.out.err)
 	case err == nil:
 		return exitGood
-	case err == errFound || a.out.err == nil && errors.Is(err, errFound):
+	case errors.Is(err, errFound):
 		return exitFound
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return fail(stderr, errors.New("interrupted"))

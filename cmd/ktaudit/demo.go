@@ -34,6 +34,9 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.Epochs < 1 {
+		return errors.New("--epochs must be at least 1")
+	}
 	if c.Dir == "" {
 		if c.Dir, err = os.MkdirTemp("", "ktaudit-demo-"); err != nil {
 			return err

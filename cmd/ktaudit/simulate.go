@@ -80,6 +80,9 @@ func (c simulateCmd) options() (simlog.Options, error) {
 	if err != nil {
 		return simlog.Options{}, err
 	}
+	if c.Epochs < 1 || c.First < 1 || c.Insertions < 1 {
+		return simlog.Options{}, errors.New("--epochs, --first and --insertions must be at least 1")
+	}
 	o := simlog.Options{
 		Configuration: configuration, Namespace: c.Namespace, Seed: c.Seed, First: c.First, Epochs: c.Epochs,
 		FirstLoad: c.FirstLoad, Insertions: c.Insertions, RotationShare: c.Rotations, DirectorySize: c.DirectorySize,
