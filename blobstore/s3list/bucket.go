@@ -1,0 +1,125 @@
+package s3list
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/gcerrors"
+)
+
+// bucket is the driver. It has no types to offer to gocloud's As but *Error.
+type bucket struct {
+	client *client
+}
+
+var _ driver.Bucket = (*bucket)(nil)
+
+// ErrorCode is for gocloud.
+func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.code()
+	}
+	return gcerrors.Unknown
+}
+
+// As is for gocloud.
+func (b *bucket) As(any) bool { return false }
+
+// ErrorAs is for gocloud.
+func (b *bucket) ErrorAs(err error, target any) bool {
+	e, ok := target.(**Error)
+	return ok && errors.As(err, e)
+}
+
+// Close ends idle connections. Open readers stay usable.
+func (b *bucket) Close() error {
+	b.client.close()
+	return nil
+}
+
+// Attributes asks for the headers that a read would have.
+func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
+	a, err := b.head(ctx, key)
+	return a, annotate(err, "head", key)
+}
+
+func (b *bucket) head(ctx context.Context, key string) (*driver.Attributes, error) {
+	if key == "" {
+		return nil, &Error{Err: errKey}
+	}
+	return retry(ctx, b.client.options, func() (*driver.Attributes, error) {
+		e, err := b.client.send(ctx, http.MethodHead, b.client.object(key), nil, http.StatusOK)
+		if err != nil {
+			return nil, err
+		}
+		defer e.close()
+		v, err := versionOf(e.Header)
+		if err != nil {
+			return nil, err
+		}
+		size, err := strconv.ParseInt(e.Header.Get("Content-Length"), 10, 64)
+		if err != nil || size < 0 {
+			return nil, malformed("object without a length: %q", e.Header.Get("Content-Length"))
+		}
+		return &driver.Attributes{
+			CacheControl:       e.Header.Get("Cache-Control"),
+			ContentDisposition: e.Header.Get("Content-Disposition"),
+			ContentEncoding:    e.Header.Get("Content-Encoding"),
+			ContentLanguage:    e.Header.Get("Content-Language"),
+			ContentType:        contentType(e.Header),
+			ModTime:            v.modTime,
+			Size:               size,
+			ETag:               v.etag,
+		}, nil
+	})
+}
+
+// version tells the states of an object apart.
+type version struct {
+	etag    string
+	modTime time.Time
+}
+
+// versionOf reads what every S3 answer about an object has. A page that stands in its place mostly has neither.
+func versionOf(h http.Header) (version, error) {
+	v := version{etag: h.Get("ETag")}
+	if v.etag == "" {
+		return v, malformed("object without an ETag")
+	}
+	var err error
+	if v.modTime, err = http.ParseTime(h.Get("Last-Modified")); err != nil {
+		return v, malformed("object without a time of writing: %w", err)
+	}
+	return v, nil
+}
+
+func contentType(h http.Header) string {
+	if t := h.Get("Content-Type"); t != "" {
+		return t
+	}
+	return "application/octet-stream" // as S3 has it
+}
+
+// NewTypedWriter fails.
+func (b *bucket) NewTypedWriter(_ context.Context, key, _ string, _ *driver.WriterOptions) (driver.Writer, error) {
+	return nil, &Error{Op: "write", Key: key, Err: ErrReadOnly}
+}
+
+// Copy fails.
+func (b *bucket) Copy(_ context.Context, key, _ string, _ *driver.CopyOptions) error {
+	return &Error{Op: "copy to", Key: key, Err: ErrReadOnly}
+}
+
+// Delete fails.
+func (b *bucket) Delete(_ context.Context, key string, _ *driver.DeleteOptions) error {
+	return &Error{Op: "delete", Key: key, Err: ErrReadOnly}
+}
+
+// SignedURL fails: URLs of public logs need no signature.
+func (b *bucket) SignedURL(_ context.Context, key string, _ *driver.SignedURLOptions) (string, error) {
+	return "", &Error{Op: "sign a URL of", Key: key, Err: ErrReadOnly}
+}

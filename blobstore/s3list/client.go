@@ -1,0 +1,198 @@
+package s3list
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	maxRedirects = 3
+	maxHeader    = 64 << 10
+)
+
+// client asks one bucket's host.
+type client struct {
+	base    *url.URL
+	host    *host
+	http    *http.Client
+	options Options
+}
+
+func newClient(base *url.URL, o Options) *client {
+	c := &client{base: base, options: o}
+	c.host = join(c, base, o.Rate)
+	// No jar: no cookies. Redirects are the client's, so that each of them takes its turn as well.
+	c.http = &http.Client{Transport: &courteous{c: c, next: newTransport(o)}, CheckRedirect: checkRedirect}
+	return c
+}
+
+func (c *client) close() {
+	c.http.CloseIdleConnections()
+	c.host.leave(c)
+}
+
+func newTransport(o Options) *http.Transport {
+	dialer := net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        o.tls,
+		TLSHandshakeTimeout:    o.ConnectTimeout,
+		ResponseHeaderTimeout:  o.HeaderTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: o.IdleTimeout}, // else a dead connection is used on and on
+		DisableCompression:     true,                                            // lengths and ranges are of the stored bytes
+	}
+}
+
+// checkRedirect keeps redirects within https; a test server's, within the server.
+func checkRedirect(to *http.Request, via []*http.Request) error {
+	from := via[0].URL
+	switch {
+	case len(via) > maxRedirects:
+		return fmt.Errorf("%w: more than %d in a row", errRedirect, maxRedirects)
+	case to.URL.User != nil:
+		return fmt.Errorf("%w: to a URL with credentials", errRedirect)
+	case to.URL.Scheme != "https" && (from.Scheme != "http" || to.URL.Scheme != "http" || to.URL.Host != from.Host):
+		return fmt.Errorf("%w: from %s://%s to %.20q at %.200q", errRedirect, from.Scheme, from.Host, to.URL.Scheme, to.URL.Host)
+	}
+	to.Header.Del("Referer") // net/http adds it
+	return nil
+}
+
+// courteous keeps to the host's rate and says who asks.
+type courteous struct {
+	c    *client
+	next *http.Transport
+}
+
+// RoundTrip counts requests to where the host redirects as requests to the host, which is who sent us there.
+func (t *courteous) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := t.c.host.wait(r.Context(), t.c.options.MaxPause); err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", t.c.options.userAgent())
+	r.Header.Set("Accept-Encoding", "identity") // from content networks that would compress on the way
+	return t.next.RoundTrip(r)
+}
+
+// CloseIdleConnections is what http.Client's of that name looks for.
+func (t *courteous) CloseIdleConnections() { t.next.CloseIdleConnections() }
+
+// exchange is a request that was answered with one of the expected statuses. Its body ends with it.
+type exchange struct {
+	*http.Response
+	parent context.Context // the caller's
+	cancel context.CancelFunc
+	idle   *time.Timer
+	limit  time.Duration
+}
+
+// send makes one attempt. Other statuses than those expected are errors.
+func (c *client) send(parent context.Context, method, target string, header http.Header, expected ...int) (*exchange, error) {
+	ctx, cancel := context.WithCancel(parent)
+	r, err := http.NewRequestWithContext(ctx, method, target, nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	response, err := c.http.Do(r)
+	if err != nil {
+		cancel()
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // without the URL, which is long and says nothing new
+		}
+		return nil, connectionError(parent, err)
+	}
+	e := &exchange{Response: response, parent: parent, cancel: cancel, limit: c.options.IdleTimeout}
+	e.idle = time.AfterFunc(e.limit, cancel)
+	e.idle.Stop() // the caller may take its time between reads
+	if slices.Contains(expected, response.StatusCode) {
+		return e, nil
+	}
+	defer e.close()
+	c.host.heed(response.Header)
+	return nil, statusError(response.StatusCode, e)
+}
+
+// Read reads the body. A body that stalls is broken, as is one whose connection is.
+func (e *exchange) Read(p []byte) (int, error) {
+	e.idle.Reset(e.limit)
+	n, err := e.Body.Read(p)
+	e.idle.Stop()
+	if err != nil && err != io.EOF {
+		err = connectionError(e.parent, err)
+	}
+	return n, err
+}
+
+func (e *exchange) close() {
+	e.idle.Stop()
+	e.cancel()
+	_ = e.Body.Close() // what it has to say was said by Read
+}
+
+// retry makes attempts until one succeeds, fails for good, or was the last.
+func retry[T any](ctx context.Context, o Options, attempt func() (T, error)) (T, error) {
+	result, err := backoff.Retry(ctx, func() (T, error) {
+		result, err := attempt()
+		if err != nil && !isTransient(err) {
+			err = backoff.Permanent(err)
+		}
+		return result, err
+	}, backoff.WithBackOff(o.waits()), backoff.WithMaxTries(uint(o.Attempts)), backoff.WithMaxElapsedTime(0))
+	if err != nil && ctx.Err() != nil {
+		return result, ctx.Err()
+	}
+	return result, err
+}
+
+func (o Options) waits() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval: o.Backoff, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: max(o.Backoff, 10*time.Second),
+	}
+}
+
+func isTransient(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.transient
+}
+
+// object is the URL of an object. All but letters, digits and -_.~ is escaped, and dots where they would make up a "." or "..",
+// which servers and proxies along the way may take for folders.
+func (c *client) object(key string) string {
+	parts := strings.Split(key, "/")
+	for i, part := range parts {
+		if strings.Trim(part, ".") == "" {
+			parts[i] = strings.ReplaceAll(part, ".", "%2E")
+		} else {
+			parts[i] = strings.ReplaceAll(url.QueryEscape(part), "+", "%20")
+		}
+	}
+	return c.root() + "/" + strings.Join(parts, "/")
+}
+
+// listing is the URL of a listing.
+func (c *client) listing(query url.Values) string { return c.root() + "/?" + query.Encode() }
+
+func (c *client) root() string {
+	u := *c.base
+	return strings.TrimRight(u.String(), "/")
+}

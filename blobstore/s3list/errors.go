@@ -1,0 +1,161 @@
+package s3list
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"gocloud.dev/gcerrors"
+)
+
+var (
+	// ErrReadOnly: public logs can't be written. gcerrors.Unimplemented.
+	ErrReadOnly = errors.New("public logs are read-only")
+	// ErrChanged: the object was replaced while it was read. Read it again from its first byte. gcerrors.FailedPrecondition.
+	ErrChanged = errors.New("object changed while it was read")
+	// ErrMalformed: the answer is none that S3 gives to this question. It says nothing about what the log holds: a proxy or
+	// a login page may have answered in its place. Ask again later. gcerrors.Internal.
+	ErrMalformed = errors.New("not an answer of S3")
+
+	errTimeout  = errors.New("no answer in time")
+	errRedirect = errors.New("redirect refused")
+	errKey      = errors.New("key is empty")
+	errToken    = errors.New("page token is none of this bucket's")
+	errRange    = errors.New("range begins after the object's end")
+)
+
+const (
+	maxErrorBody    = 16 << 10
+	maxErrorMessage = 200
+)
+
+// Error is a request that failed. gocloud's errors wrap it: errors.As finds it.
+type Error struct {
+	// Op is what was asked for: "list", "head" or "read".
+	Op string
+	// Key is the object's key, or the prefix that was listed.
+	Key string
+	// Status is the HTTP status; 0 when none came, or when it was fine but what followed was not.
+	Status int
+	// Code is S3's name for the error, such as "SlowDown", when there is one.
+	Code string
+	// Err is what went wrong.
+	Err error
+
+	transient bool // another attempt may succeed
+}
+
+// Error quotes the key.
+func (e *Error) Error() string { return fmt.Sprintf("%s %q: %v", e.Op, e.Key, e.Err) }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// code is what gocloud calls the error.
+func (e *Error) code() gcerrors.ErrorCode {
+	switch s := e.Status; {
+	case s == http.StatusNotFound || s == http.StatusGone:
+		return gcerrors.NotFound
+	case s == http.StatusUnauthorized || s == http.StatusForbidden:
+		return gcerrors.PermissionDenied
+	case s == http.StatusPreconditionFailed:
+		return gcerrors.FailedPrecondition
+	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
+		return gcerrors.ResourceExhausted
+	case s == http.StatusRequestTimeout || s == http.StatusGatewayTimeout:
+		return gcerrors.DeadlineExceeded
+	case s == http.StatusMethodNotAllowed || s == http.StatusNotImplemented:
+		return gcerrors.Unimplemented
+	case s >= 500:
+		return gcerrors.Internal
+	case s >= 400:
+		return gcerrors.InvalidArgument
+	}
+	switch is := func(target error) bool { return errors.Is(e.Err, target) }; {
+	case is(ErrReadOnly):
+		return gcerrors.Unimplemented
+	case is(ErrChanged):
+		return gcerrors.FailedPrecondition
+	case is(ErrMalformed):
+		return gcerrors.Internal
+	case is(errTimeout):
+		return gcerrors.DeadlineExceeded
+	case is(errHeld):
+		return gcerrors.ResourceExhausted
+	case is(errKey), is(errToken), is(errRange):
+		return gcerrors.InvalidArgument
+	}
+	return gcerrors.Unknown
+}
+
+// malformed is an answer that asking again at once will not change.
+func malformed(format string, args ...any) error {
+	return &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))}
+}
+
+// broken is an answer, or a connection, of which the next attempt may bring more.
+func broken(err error) error { return &Error{Err: err, transient: true} }
+
+// connectionError is for what net/http reports. Its own timeouts count as context.DeadlineExceeded, which to the caller looks
+// like the end of the caller's context; only that keeps the name.
+func connectionError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		return broken(fmt.Errorf("%w: %v", errTimeout, err))
+	case certificate || errors.Is(err, errRedirect) || errors.Is(err, errHeld):
+		return &Error{Err: err}
+	case errors.Is(err, io.EOF): // to the caller that would be an end
+		return broken(fmt.Errorf("connection closed: %w", io.ErrUnexpectedEOF))
+	}
+	return broken(err)
+}
+
+// statusError reads what the server has to say about a status that is not a success.
+func statusError(status int, body io.Reader) *Error {
+	e := &Error{Status: status, Err: fmt.Errorf("%d %s", status, http.StatusText(status))}
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		e.transient = true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+	default:
+		e.transient = status >= 500
+	}
+	var said struct {
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+		Message string
+	}
+	// An S3 error is XML, one of a content network in front of it a page; the status counts in either case.
+	if xml.NewDecoder(io.LimitReader(body, maxErrorBody)).Decode(&said) == nil && isName(said.Code) {
+		e.Code = said.Code
+		e.Err = fmt.Errorf("%w: %s: %.*q", e.Err, said.Code, maxErrorMessage, said.Message)
+	}
+	if status == http.StatusForbidden {
+		e.Err = fmt.Errorf("%w (to those who may not list, S3 says so of missing objects too)", e.Err)
+	}
+	return e
+}
+
+func isName(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.") == ""
+}
+
+// annotate says of an error what it was that failed. Errors of the context stay as they are.
+func annotate(err error, op, key string) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Op, e.Key = op, key
+	}
+	return err
+}

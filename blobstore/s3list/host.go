@@ -1,0 +1,169 @@
+package s3list
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxHold is the longest that a host is left alone for a Retry-After. A mistaken one must not end the audit.
+const maxHold = time.Hour
+
+var errHeld = errors.New("the host asked to be left alone")
+
+// hosts are those that this process has buckets open of: the politeness that a host is owed does not grow with the number of
+// buckets.
+var hosts = struct {
+	sync.Mutex
+	byName map[string]*host
+}{byName: map[string]*host{}}
+
+// host is what all buckets of one host share.
+type host struct {
+	name    string
+	limiter *rate.Limiter
+	rates   map[*client]float64 // guarded by hosts
+
+	mu    sync.Mutex
+	until time.Time // no requests before
+}
+
+// join makes c one of the host's. leave must follow.
+func join(c *client, base *url.URL, perSecond float64) *host {
+	port := base.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
+	}
+	name := net.JoinHostPort(strings.ToLower(base.Hostname()), port)
+	hosts.Lock()
+	defer hosts.Unlock()
+	h, ok := hosts.byName[name]
+	if !ok {
+		h = &host{name: name, limiter: rate.NewLimiter(defaultRate, burst(defaultRate)), rates: map[*client]float64{}}
+		hosts.byName[name] = h
+	}
+	h.rates[c] = perSecond
+	h.adjust()
+	return h
+}
+
+func (h *host) leave(c *client) {
+	hosts.Lock()
+	defer hosts.Unlock()
+	delete(h.rates, c)
+	h.adjust()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// A host that asked for time is remembered, else closing and opening would be a way around it.
+	if len(h.rates) == 0 && !time.Now().Before(h.until) && hosts.byName[h.name] == h {
+		delete(hosts.byName, h.name)
+	}
+}
+
+// adjust sets the lowest rate that any of the buckets names.
+func (h *host) adjust() {
+	lowest := 0.0
+	for _, r := range h.rates {
+		if r != 0 && (lowest == 0 || r < lowest) {
+			lowest = r
+		}
+	}
+	if lowest == 0 {
+		lowest = defaultRate
+	}
+	if h.limiter.Limit() != rate.Limit(lowest) {
+		h.limiter.SetLimit(rate.Limit(lowest))
+		h.limiter.SetBurst(burst(lowest))
+	}
+}
+
+// wait waits for this request's turn.
+func (h *host) wait(ctx context.Context, maxPause time.Duration) error {
+	for {
+		if err := h.sitOut(ctx, maxPause); err != nil {
+			return err
+		}
+		turn := h.limiter.Reserve()
+		if err := sleep(ctx, turn.Delay()); err != nil {
+			turn.Cancel()
+			return err
+		}
+		if h.pause() <= 0 {
+			return nil
+		}
+	}
+}
+
+// sitOut waits until the host wants to hear from us again. Turns come after it, so that those who waited don't come all at once.
+func (h *host) sitOut(ctx context.Context, maxPause time.Duration) error {
+	for {
+		pause := h.pause()
+		switch {
+		case pause <= 0:
+			return nil
+		case pause > maxPause:
+			return fmt.Errorf("%w for %s more", errHeld, pause.Round(time.Second))
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *host) pause() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Until(h.until)
+}
+
+// heed takes note of an answer's Retry-After, for all requests to the host. A random tenth is added, so that not all who were
+// told the same come back together.
+func (h *host) heed(header http.Header) {
+	d := retryAfter(header.Get("Retry-After"), time.Now())
+	if d <= 0 {
+		return
+	}
+	d = min(d, maxHold)
+	until := time.Now().Add(d + rand.N(d/10+1))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if until.After(h.until) {
+		h.until = until
+	}
+}
+
+// retryAfter reads the header's two forms: seconds, or a date. It is 0 for any other.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(0, date.Sub(now))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

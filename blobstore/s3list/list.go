@@ -1,0 +1,168 @@
+package s3list
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob/driver"
+)
+
+const (
+	maxPage = 1000 // more than that S3 doesn't list at once
+	// maxEmptyPages is how many pages in a row may be empty though more is to come. S3 has such pages where much was deleted.
+	maxEmptyPages = 16
+)
+
+// pageToken is where a page begins.
+type pageToken struct {
+	Continuation string `json:"c,omitempty"` // S3's own, which it prefers
+	After        string `json:"a,omitempty"` // the last key before
+}
+
+// After is the page token with which blob.Bucket.ListPage begins after a key. That is the whole key, also in a bucket that was
+// opened with a prefix.
+func After(key string) []byte { return pageToken{After: key}.encode() }
+
+func (t pageToken) encode() []byte {
+	b, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // two strings
+	}
+	return b
+}
+
+func parseToken(b []byte) (t pageToken, err error) {
+	if len(b) == 0 {
+		return t, nil
+	}
+	if err := json.Unmarshal(b, &t); err != nil || t == (pageToken{}) {
+		return t, &Error{Err: errToken}
+	}
+	return t, nil
+}
+
+// ListPaged lists a page. It may be longer than asked for where a content network keeps max-keys from S3.
+func (b *bucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
+	page, err := b.list(ctx, o)
+	return page, annotate(err, "list", o.Prefix)
+}
+
+func (b *bucket) list(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
+	token, err := parseToken(o.PageToken)
+	if err != nil {
+		return nil, err
+	}
+	if o.BeforeList != nil {
+		if err := o.BeforeList(func(any) bool { return false }); err != nil {
+			return nil, err
+		}
+	}
+	for range maxEmptyPages {
+		page, err := retry(ctx, b.client.options, func() (*driver.ListPage, error) { return b.listOnce(ctx, o, &token) })
+		if err != nil || len(page.Objects) > 0 || page.NextPageToken == nil {
+			return page, err
+		}
+	}
+	return nil, malformed("%d empty pages, and no end", maxEmptyPages)
+}
+
+// listOnce lists what follows token, and moves it on.
+func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pageToken) (*driver.ListPage, error) {
+	answer, err := b.ask(ctx, o, *token)
+	if err != nil {
+		return nil, err
+	}
+	l, err := parseListing(answer)
+	if err != nil {
+		return nil, err
+	}
+	page := &driver.ListPage{}
+	if page.Objects, err = l.answers(o.Prefix, o.Delimiter, token.After); err != nil {
+		return nil, err
+	}
+	if n := len(page.Objects); n > 0 {
+		token.After = page.Objects[n-1].Key
+	}
+	if *l.truncated {
+		if l.token == token.Continuation {
+			return nil, malformed("the page after this one is this one")
+		}
+		token.Continuation = l.token
+		page.NextPageToken = token.encode()
+	}
+	return page, nil
+}
+
+// ask returns the answer's body.
+func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken) ([]byte, error) {
+	q := url.Values{"list-type": {"2"}, "encoding-type": {"url"}, "prefix": {o.Prefix}} // XML can't hold all keys unescaped
+	if o.Delimiter != "" {
+		q.Set("delimiter", o.Delimiter)
+	}
+	if o.PageSize > 0 && o.PageSize < maxPage {
+		q.Set("max-keys", strconv.Itoa(o.PageSize))
+	}
+	if token.Continuation != "" {
+		q.Set("continuation-token", token.Continuation)
+	} else if token.After != "" {
+		q.Set("start-after", token.After)
+	}
+	e, err := b.client.send(ctx, http.MethodGet, b.client.listing(q), nil, http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	defer time.AfterFunc(b.client.options.ListTimeout, e.cancel).Stop()
+	if encoding := e.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, malformed("content encoding %.40q, which nobody asked for", encoding)
+	}
+	answer, err := io.ReadAll(io.LimitReader(e, maxListing+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) > maxListing {
+		return nil, malformed("listing of more than %d bytes", maxListing)
+	}
+	return answer, nil
+}
+
+// answers checks that a listing answers what was asked, and brings its entries into order. A content network that doesn't pass
+// the question on, or answers from its memory, must not make a log look empty or endless.
+func (l *listing) answers(prefix, delimiter, after string) ([]*driver.ListObject, error) {
+	if l.prefix != prefix || l.delimiter != delimiter {
+		return nil, malformed("asked for prefix %q and delimiter %q, answered for %.100q and %.40q", prefix, delimiter, l.prefix, l.delimiter)
+	}
+	objects := make([]*driver.ListObject, 0, len(l.objects)+len(l.folders))
+	for _, o := range l.objects {
+		objects = append(objects, &driver.ListObject{Key: o.key, Size: o.size, ModTime: o.modTime})
+	}
+	for _, f := range l.folders {
+		objects = append(objects, &driver.ListObject{Key: f.key, IsDir: true})
+	}
+	for _, o := range objects {
+		rest, ok := strings.CutPrefix(o.Key, prefix)
+		folder := -1 // how long it would be
+		if i := strings.Index(rest, delimiter); delimiter != "" && i >= 0 {
+			folder = i + len(delimiter)
+		}
+		if !ok || o.Key == "" || o.IsDir && folder != len(rest) || !o.IsDir && folder >= 0 {
+			return nil, malformed("entry %.100q in an answer to prefix %q and delimiter %q", o.Key, prefix, delimiter)
+		}
+	}
+	slices.SortStableFunc(objects, func(a, b *driver.ListObject) int { return strings.Compare(a.Key, b.Key) })
+	for _, o := range objects {
+		if o.Key <= after {
+			return nil, fmt.Errorf("%w after %.100q", malformed("entry %.100q comes again or too late", o.Key), after)
+		}
+		after = o.Key
+	}
+	return objects, nil
+}

@@ -1,0 +1,104 @@
+package s3list
+
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+const (
+	module         = "github.com/ktaudit/ktaudit"
+	defaultRate    = 10
+	defaultContact = "https://" + module
+	maxRate        = 10_000
+	maxContact     = 200
+)
+
+// Options say how a host is asked. A zero field stands for its default.
+type Options struct {
+	// Rate is how many requests a second go to the host. All of a process's buckets of one host share it; if they name
+	// several, the lowest counts. Default 10, unless another bucket of the host names one.
+	Rate float64
+	// Contact is where the host's operator finds whoever asks: a mail address or a URL, sent with each request. Default
+	// ktaudit's home page.
+	Contact string
+	// Version is ktaudit's, sent with each request. Default what the Go build recorded.
+	Version string
+
+	// Attempts is how often a request is made that fails for a reason that may pass: 408, 425, 429, 5xx, or a
+	// connection that cannot be made or breaks. For a body, it is how many requests for it may break off one after the
+	// other; one that brought at least 64 KiB starts the count again. Default 5.
+	Attempts int
+	// Backoff is the wait before the second attempt. It doubles each time, up to 10 s or Backoff if that is longer, and
+	// is spread by half of itself either way. Default 250 ms.
+	Backoff time.Duration
+	// MaxPause is how long a Retry-After is waited for. When the host asks for more, requests fail at once until then.
+	// Default 1 minute.
+	MaxPause time.Duration
+
+	// ConnectTimeout is for the connection and again for TLS, default 10 s. HeaderTimeout is from the request to the
+	// answer's first line, ListTimeout to the end of a listing; default 30 s and 1 minute. IdleTimeout is how long a
+	// body may bring nothing; default 20 s.
+	ConnectTimeout, HeaderTimeout, ListTimeout, IdleTimeout time.Duration
+
+	tls *tls.Config // for tests, whose servers certify themselves
+}
+
+func (o Options) withDefaults() Options {
+	o.Contact = cmp.Or(o.Contact, defaultContact)
+	o.Version = cmp.Or(o.Version, buildVersion())
+	o.Attempts = cmp.Or(max(o.Attempts, 0), 5)
+	o.Backoff = cmp.Or(max(o.Backoff, 0), 250*time.Millisecond)
+	o.MaxPause = cmp.Or(max(o.MaxPause, 0), time.Minute)
+	o.ConnectTimeout = cmp.Or(max(o.ConnectTimeout, 0), 10*time.Second)
+	o.HeaderTimeout = cmp.Or(max(o.HeaderTimeout, 0), 30*time.Second)
+	o.ListTimeout = cmp.Or(max(o.ListTimeout, 0), time.Minute)
+	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 20*time.Second)
+	return o
+}
+
+func (o Options) validate() error {
+	if o.Rate != 0 && !(o.Rate > 0 && o.Rate <= maxRate) { // also refuses what is no number
+		return fmt.Errorf("rate %v: want requests a second, over 0 and up to %d", o.Rate, maxRate)
+	}
+	if i := strings.IndexFunc(o.Contact, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()\`, r) }); i >= 0 ||
+		len(o.Contact) > maxContact {
+		return fmt.Errorf("contact %q: want a mail address or a URL, in ASCII, without spaces and brackets, up to %d bytes", o.Contact, maxContact)
+	}
+	return nil
+}
+
+// userAgent is who asks.
+func (o Options) userAgent() string {
+	// What a build is called may hold characters that have a meaning in the header.
+	version := strings.Map(func(r rune) rune {
+		if r > ' ' && r <= '~' && !strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) {
+			return r
+		}
+		return -1
+	}, o.Version)
+	return fmt.Sprintf("ktaudit/%s (+%s)", cmp.Or(version, "devel"), o.Contact)
+}
+
+// burst is how many requests may go out at once after a silence: a second's worth.
+func burst(rate float64) int { return max(1, int(math.Ceil(rate))) }
+
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	if info.Main.Path == module {
+		return info.Main.Version
+	}
+	for _, d := range info.Deps {
+		if d.Path == module {
+			return d.Version
+		}
+	}
+	return ""
+}

@@ -1,0 +1,256 @@
+package s3list
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cenkalti/backoff/v5"
+	"gocloud.dev/blob/driver"
+)
+
+// minProgress is what a body must bring for the count of failures to start again. Without it a server that sends one byte a
+// request would be asked once for every byte.
+const minProgress = 64 << 10
+
+// NewRangeReader starts to read an object. Its body ends in io.EOF only after all bytes of the range. One that breaks off is
+// taken up again where it broke, if the object is still the same.
+func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	r := &reader{ctx: ctx, client: b.client, key: key, offset: offset, length: length, waits: b.client.options.waits()}
+	if key == "" {
+		return nil, annotate(&Error{Err: errKey}, "read", key)
+	}
+	if o.BeforeRead != nil {
+		if err := o.BeforeRead(func(any) bool { return false }); err != nil {
+			return nil, err
+		}
+	}
+	err := errRange
+	if length != 0 { // there is no way to ask for a range of no bytes
+		_, err = retry(ctx, b.client.options, func() (struct{}, error) { return struct{}{}, r.open() })
+	}
+	if errors.Is(err, errRange) {
+		err = r.nothing(b)
+	}
+	if err != nil {
+		return nil, annotate(err, "read", key)
+	}
+	return r, nil
+}
+
+// reader is a range of an object.
+type reader struct {
+	ctx    context.Context
+	client *client
+	key    string
+	length int64 // as asked for; negative is to the object's end
+
+	first       bool // what follows is known, from the first answer
+	attributes  driver.ReaderAttributes
+	version     version
+	offset, end int64
+
+	body     *exchange // nil between requests
+	gained   int64     // bytes since the last failure
+	failures int
+	waits    *backoff.ExponentialBackOff
+	closed   bool
+}
+
+// Read never returns 0, nil but for an empty p.
+func (r *reader) Read(p []byte) (int, error) {
+	for {
+		if r.closed {
+			return 0, os.ErrClosed
+		}
+		if r.offset == r.end {
+			return 0, io.EOF
+		}
+		if len(p) == 0 {
+			return 0, nil
+		}
+		if r.body == nil {
+			if _, err := retry(r.ctx, r.client.options, func() (struct{}, error) { return struct{}{}, r.open() }); err != nil {
+				return 0, annotate(err, "read", r.key)
+			}
+		}
+		n, err := r.body.Read(p[:min(int64(len(p)), r.end-r.offset)])
+		r.offset += int64(n)
+		r.gained += int64(n)
+		if err != nil || r.offset == r.end {
+			r.closeBody()
+		}
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil {
+			if err := r.failed(err); err != nil {
+				return 0, annotate(err, "read", r.key)
+			}
+		}
+	}
+}
+
+// failed decides what follows on a body that broke: nil if it may be taken up again, after a wait.
+func (r *reader) failed(err error) error {
+	if err == io.EOF {
+		err = broken(io.ErrUnexpectedEOF)
+	}
+	if r.gained >= minProgress {
+		r.failures = 0
+		r.waits.Reset()
+	}
+	r.gained = 0
+	r.failures++
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !e.transient {
+		return err
+	}
+	if r.failures >= r.client.options.Attempts {
+		return &Error{Err: fmt.Errorf("body broke off at byte %d of %d: %w", r.offset, r.attributes.Size, e.Err)}
+	}
+	return sleep(r.ctx, r.waits.NextBackOff())
+}
+
+// open makes one request for what is still missing.
+func (r *reader) open() error {
+	header := http.Header{}
+	ranged := true
+	switch {
+	case r.first:
+		header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.offset, r.end-1))
+	case r.length > 0 && r.length <= math.MaxInt64-r.offset:
+		header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.offset, r.offset+r.length-1))
+	case r.offset > 0:
+		header.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
+	default:
+		ranged = false
+	}
+	e, err := r.client.send(r.ctx, http.MethodGet, r.client.object(r.key), header,
+		http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
+	if err != nil {
+		return err
+	}
+	if err := r.accept(e, ranged); err != nil {
+		e.close()
+		return err
+	}
+	r.body = e
+	return nil
+}
+
+// accept checks that an answer is of the object's version and range, and goes to where the range begins.
+func (r *reader) accept(e *exchange, ranged bool) error {
+	if e.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		if r.first {
+			return &Error{Err: fmt.Errorf("%w: it had %d bytes, and ends before byte %d now", ErrChanged, r.attributes.Size, r.offset)}
+		}
+		return &Error{Err: errRange}
+	}
+	v, err := versionOf(e.Header)
+	if err != nil {
+		return err
+	}
+	from, size := int64(0), e.ContentLength
+	until := size
+	if e.StatusCode == http.StatusPartialContent {
+		if from, until, size, err = contentRange(e.Header.Get("Content-Range")); err != nil {
+			return err
+		}
+		if !ranged || from != r.offset || e.ContentLength >= 0 && e.ContentLength != until-from {
+			return malformed("asked for bytes from %d on, got %q with %d bytes", r.offset, e.Header.Get("Content-Range"), e.ContentLength)
+		}
+	}
+	if size < 0 {
+		return malformed("object without a length")
+	}
+	if r.first {
+		if v.etag != r.version.etag || !v.modTime.Equal(r.version.modTime) || size != r.attributes.Size {
+			return &Error{Err: fmt.Errorf("%w: it was %s with %d bytes, at byte %d it is %s with %d",
+				ErrChanged, r.version.etag, r.attributes.Size, r.offset, v.etag, size)}
+		}
+	} else {
+		r.end = size
+		if r.length > 0 {
+			r.end = r.offset + min(r.length, max(0, size-r.offset))
+		}
+	}
+	if r.offset > size || ranged && r.offset == size {
+		return &Error{Err: errRange}
+	}
+	if until < r.end {
+		return malformed("asked for bytes up to %d, got them up to %d of %d", r.end, until, size)
+	}
+	r.first, r.version = true, v
+	r.attributes = driver.ReaderAttributes{ContentType: contentType(e.Header), ModTime: v.modTime, Size: size}
+	// Some servers know no ranges, and send the whole object.
+	if n, err := io.CopyN(io.Discard, e, r.offset-from); err != nil {
+		if err == io.EOF {
+			err = broken(fmt.Errorf("byte %d of %d: %w", n, size, io.ErrUnexpectedEOF))
+		}
+		return err
+	}
+	return nil
+}
+
+// nothing makes this the reader of a range without bytes: one of length 0, or one that begins where the object ends, where
+// somebody takes up a body of which he had all.
+func (r *reader) nothing(b *bucket) error {
+	a, err := b.head(r.ctx, r.key)
+	if err != nil {
+		return err
+	}
+	if r.offset > a.Size || r.length != 0 && r.offset < a.Size {
+		return &Error{Err: fmt.Errorf("%w: byte %d of %d", errRange, r.offset, a.Size)}
+	}
+	r.attributes = driver.ReaderAttributes{ContentType: a.ContentType, ModTime: a.ModTime, Size: a.Size}
+	r.end = r.offset
+	return nil
+}
+
+// Attributes is for gocloud.
+func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attributes }
+
+// As is for gocloud.
+func (r *reader) As(any) bool { return false }
+
+// Close ends the request.
+func (r *reader) Close() error {
+	r.closed = true
+	r.closeBody()
+	return nil
+}
+
+func (r *reader) closeBody() {
+	if r.body != nil {
+		r.body.close()
+		r.body = nil
+	}
+}
+
+// contentRange reads "bytes 5-9/20": bytes 5 up to, not including, 10 of 20.
+func contentRange(s string) (from, until, size int64, err error) {
+	rest, ok := strings.CutPrefix(s, "bytes ")
+	span, total, ok2 := strings.Cut(rest, "/")
+	first, last, ok3 := strings.Cut(span, "-")
+	var errs [3]error
+	from, errs[0] = number(first)
+	until, errs[1] = number(last)
+	size, errs[2] = number(total)
+	if !ok || !ok2 || !ok3 || errors.Join(errs[:]...) != nil || from > until || until >= size {
+		return 0, 0, 0, malformed("content range %.100q", s)
+	}
+	return from, until + 1, size, nil
+}
+
+// number reads digits and nothing else.
+func number(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	return int64(n), err
+}

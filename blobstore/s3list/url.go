@@ -1,0 +1,138 @@
+package s3list
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// The schemes of bucket URLs. SchemeHTTP is for tests and one's own servers: anybody on the way may change what it brings.
+const (
+	SchemeHTTPS = "s3list+https"
+	SchemeHTTP  = "s3list+http"
+)
+
+// Parameters are the names that a bucket URL may carry after the question mark.
+func Parameters() []string { return []string{"contact", "rate"} }
+
+func init() {
+	blob.DefaultURLMux().RegisterBucket(SchemeHTTPS, &URLOpener{})
+	blob.DefaultURLMux().RegisterBucket(SchemeHTTP, &URLOpener{})
+}
+
+// URLOpener opens bucket URLs of both schemes for gocloud's URL mux, on whose default it is registered.
+type URLOpener struct {
+	// Options are for what the URL leaves open.
+	Options Options
+}
+
+// OpenBucketURL opens s3list+https://HOST, or …/BUCKET at servers that have the bucket's name in the path. Parameters:
+//
+//	rate=10       requests a second to this host; Options.Rate
+//	contact=…     a mail address or URL; Options.Contact
+//
+// gocloud and package blobstore take prefix=FOLDER/ out of the URL before. No request is made here.
+func (o *URLOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error) {
+	b, err := o.open(u)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
+	}
+	return b, nil
+}
+
+// Open opens a bucket URL with the default Options. It is OpenBucketURL in the form that package blobstore keeps of each scheme.
+func Open(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	return new(URLOpener).OpenBucketURL(ctx, u)
+}
+
+func (o *URLOpener) open(u *url.URL) (*blob.Bucket, error) {
+	options := o.Options
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		value := q.Get(name)
+		switch {
+		case !slices.Contains(Parameters(), name):
+			return nil, fmt.Errorf("unknown parameter %q%s: want %s or prefix", name, suggest(name), strings.Join(Parameters(), ", "))
+		case len(q[name]) > 1:
+			return nil, fmt.Errorf("parameter %q is given %d times", name, len(q[name]))
+		case value == "":
+			return nil, fmt.Errorf("parameter %q is empty", name)
+		}
+		switch name {
+		case "contact":
+			options.Contact = value
+		case "rate":
+			if options.Rate, err = strconv.ParseFloat(value, 64); err != nil || options.Rate == 0 {
+				return nil, fmt.Errorf("rate=%s: want requests a second, over 0 and up to %d", value, maxRate)
+			}
+		}
+	}
+	scheme, ok := map[string]string{SchemeHTTPS: "https", SchemeHTTP: "http"}[strings.ToLower(u.Scheme)]
+	if !ok {
+		return nil, fmt.Errorf("scheme %q: want %s", u.Scheme, SchemeHTTPS)
+	}
+	if u.Opaque != "" {
+		return nil, fmt.Errorf("write %s://HOST", u.Scheme)
+	}
+	base := *u
+	base.Scheme, base.RawQuery, base.ForceQuery = scheme, "", false
+	return OpenBucket(&base, options)
+}
+
+// OpenBucket opens the bucket at an http or https URL. It makes no request. The caller must close the bucket.
+func OpenBucket(base *url.URL, o Options) (*blob.Bucket, error) {
+	b, err := openBucket(base, o)
+	if err != nil {
+		return nil, err
+	}
+	return blob.NewBucket(b), nil
+}
+
+func openBucket(base *url.URL, o Options) (*bucket, error) {
+	switch {
+	case base.Scheme != "https" && base.Scheme != "http":
+		return nil, fmt.Errorf("scheme %q: want https", base.Scheme)
+	case base.User != nil:
+		return nil, errors.New("it has a user name or password: public logs are read without")
+	case base.Hostname() == "":
+		return nil, errors.New("it names no host")
+	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
+		return nil, errors.New("it goes on after the path")
+	}
+	for part := range strings.SplitSeq(strings.Trim(base.Path, "/"), "/") {
+		if part == "." || part == ".." {
+			return nil, fmt.Errorf("path %q is not a plain one", base.Path)
+		}
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	return &bucket{client: newClient(base, o.withDefaults())}, nil
+}
+
+// suggest names the parameter that a misspelled one stands for, going by how it begins or by what people call it.
+func suggest(name string) string {
+	lower := strings.ToLower(name)
+	for parameter, others := range map[string][]string{
+		"contact": {"cont", "mail", "email", "user", "agent"},
+		"prefix":  {"pre", "folder", "dir", "path"},
+		"rate":    {"rat", "ratelimit", "limit", "rps", "qps", "max"},
+	} {
+		for _, other := range others {
+			if strings.HasPrefix(lower, other) {
+				return fmt.Sprintf(" (did you mean %q?)", parameter)
+			}
+		}
+	}
+	return ""
+}
