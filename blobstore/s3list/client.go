@@ -54,7 +54,7 @@ func newTransport(o Options) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: o.IdleTimeout}, // else a dead connection is used on and on
-		DisableCompression:     true,                                            // lengths and ranges are of the stored bytes
+		DisableCompression:     true,                                              // lengths and ranges are of the stored bytes
 	}
 }
 

@@ -3,7 +3,6 @@ package s3list
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -160,7 +159,7 @@ func (l *listing) answers(prefix, delimiter, after string) ([]*driver.ListObject
 	slices.SortStableFunc(objects, func(a, b *driver.ListObject) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range objects {
 		if o.Key <= after {
-			return nil, fmt.Errorf("%w after %.100q", malformed("entry %.100q comes again or too late", o.Key), after)
+			return nil, malformed("entry %.100q, though the one before was %.100q", o.Key, after)
 		}
 		after = o.Key
 	}

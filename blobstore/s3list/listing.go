@@ -81,7 +81,6 @@ type listingParser struct {
 	decoder *xml.Decoder
 	listing
 	url    bool // keys are escaped as in a URL's query
-	raw    []*string
 	closed bool
 
 	path  []string // the open elements
@@ -249,7 +248,7 @@ func (p *listingParser) check() error {
 	case *l.truncated && (l.token == "" || len(l.token) > maxToken):
 		return malformed("more pages, but a token of %d bytes for the next", len(l.token))
 	}
-	return errors.Join(l.unescape(p.url))
+	return l.unescape(p.url)
 }
 
 // unescape undoes the escaping of keys and makes sure that they are text.
