@@ -59,6 +59,9 @@ func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(C
 	if from == 0 || to < from {
 		return t.counts(), fmt.Errorf("cannot enqueue epochs %d to %d: want 1 ≤ from ≤ to", from, to)
 	}
+	if err := checkNamespace(e.Namespace); err != nil {
+		return t.counts(), err
+	}
 	if progress != nil {
 		defer reportEvery(progressEvery, func() { progress(t.counts()) })()
 	}

@@ -1,0 +1,232 @@
+package jobs
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/validator"
+)
+
+// longAgo and justNow are when the epoch before the first was signed.
+var (
+	longAgo = time.Now().Add(-100 * 24 * time.Hour)
+	justNow = time.Now().Add(-time.Hour)
+)
+
+func TestSignedDigests(t *testing.T) {
+	t.Parallel()
+	// Every case audits epoch 5 of a log that starts at epoch 3.
+	for _, c := range []struct {
+		name   string
+		start  time.Time
+		first  uint64
+		spoil  func(t *testing.T, w *world)
+		reason validator.Reason // "" = verified
+		err    error
+	}{
+		{name: "all good", start: longAgo},
+		{name: "missing", start: longAgo, spoil: unsign(5), err: ErrNoSignature},
+		{name: "broken", spoil: breakSignature(5), reason: SignatureInvalid},
+		{name: "for another digest", spoil: resign(5, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), reason: SignatureDigestMismatch},
+		{name: "for another epoch", spoil: resign(5, func(s *signature.SignedDigest) { s.Epoch = 6 }), reason: SignatureInvalid},
+		{name: "for another log", spoil: resign(5, func(s *signature.SignedDigest) { s.Namespace = "other" }), reason: SignatureInvalid},
+		{name: "not JSON", spoil: write(5, "nonsense"), reason: SignatureInvalid},
+		{name: "too long", spoil: write(5, string(make([]byte, signature.MaxSize+1))), reason: SignatureInvalid},
+		{name: "by a stranger", spoil: strangersSignature(5), reason: SignatureInvalid},
+		{name: "older than the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 }), reason: SignatureInvalid},
+		{name: "as old as the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp -= 120_000 })},
+
+		{name: "before: not yet signed", start: justNow, spoil: unsign(4), err: ErrNoSignature},
+		{name: "before: never signed", start: longAgo, spoil: unsign(4)},
+		{name: "before: not signed, first of the audit", start: justNow, first: 5, spoil: unsign(4)},
+		{name: "before: not signed, before the audit", start: justNow, first: 7, spoil: unsign(4)},
+		{name: "before: broken is its own fault", spoil: breakSignature(4)},
+		{name: "before: other digest is its own fault", spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })},
+		{name: "before: other digest, as was published", spoil: forkedBefore, reason: SignatureDigestMismatch},
+		{name: "before: other digest, nothing published", spoil: func(t *testing.T, w *world) {
+			resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })(t, w)
+			moveObject(t, w.log, w.keyOf(t, 4), "")
+		}, err: errNotYet},
+		{name: "before: broken, first of the audit", first: 5, spoil: breakSignature(4), reason: SignatureInvalid},
+		{name: "before: other digest, first of the audit", first: 5,
+			spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), reason: SignatureDigestMismatch},
+		{name: "before: signed later", spoil: resign(4, func(s *signature.SignedDigest) { s.Timestamp += 1 << 40 }), reason: SignatureInvalid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, simlog.Options{First: 3, Epochs: 4, Start: c.start})
+			w.config.First = c.first
+			if c.spoil != nil {
+				c.spoil(t, w)
+			}
+			v, err := w.auditor(t).Audit(t.Context(), 5)
+			if c.err != nil {
+				if !errors.Is(err, c.err) && !(c.err == errNotYet && IsNotYet(err)) {
+					t.Fatalf("error is %v, want %v", err, c.err)
+				}
+				if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 5); !errors.Is(err, blobstore.ErrNotFound) {
+					t.Errorf("a verdict was written: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Reason != string(c.reason) || (c.reason == "") != (v.Outcome == blobstore.Verified) {
+				t.Errorf("verdict is %s (%s: %s), want reason %q", v.Outcome, v.Reason, v.Detail, c.reason)
+			}
+		})
+	}
+}
+
+var errNotYet = errors.New("not yet, for whatever cause")
+
+func TestWithoutKeysNothingIsRequired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 2})
+	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
+	v, err := w.auditor(t).Audit(t.Context(), 2)
+	if err != nil || v.Signature.Status != signatureNotRequired || v.Outcome != blobstore.Verified {
+		t.Errorf("verdict is %+v, %v", v, err)
+	}
+}
+
+func TestSignedDigestsFromTheAuditStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 2})
+	w.config.Signatures = nil
+	a := w.auditor(t)
+	if _, err := a.Audit(t.Context(), 2); !errors.Is(err, ErrNoSignature) {
+		t.Errorf("error is %v, want ErrNoSignature", err)
+	}
+	for epoch := uint64(1); epoch <= 2; epoch++ {
+		data, err := w.signatures.ReadAll(t.Context(), fmt.Sprintf("%d.json", epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Store.PutSignature(t.Context(), testNamespace, epoch, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := a.Audit(t.Context(), 2)
+	if err != nil || v.Signature.Status != signatureVerified {
+		t.Errorf("verdict is %+v, %v", v, err)
+	}
+}
+
+// A batch that is wrong in itself is rejected for that, whatever was signed.
+func TestBatchGoesBeforeSignature(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{5: simlog.Delete}})
+	breakSignature(5)(t, w)
+	v, err := w.auditor(t).Audit(t.Context(), 5)
+	if err != nil || v.Reason != string(validator.PreviousDigestMismatch) || v.Signature.Status != signatureInvalid {
+		t.Errorf("verdict is %s (%s), signature %s, %v", v.Outcome, v.Reason, v.Signature.Status, err)
+	}
+}
+
+func TestAnotherSignedDigestOnRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 2})
+	a := w.auditor(t)
+	if err := a.Store.PutSignature(t.Context(), testNamespace, 2, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	v, err := a.Audit(t.Context(), 2)
+	if err != nil || v.Outcome != blobstore.Verified {
+		t.Fatalf("verdict is %+v, %v", v, err)
+	}
+	if got := w.evidence(t, 2); len(got) != 1 {
+		t.Errorf("evidence is %q, want the signed digest that was not recorded", got)
+	}
+}
+
+func write(epoch uint64, data string) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		t.Helper()
+		if err := w.signatures.WriteAll(t.Context(), fmt.Sprintf("%d.json", epoch), []byte(data), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func unsign(epoch uint64) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		t.Helper()
+		moveObject(t, w.signatures, fmt.Sprintf("%d.json", epoch), "")
+	}
+}
+
+// resign changes a signed digest and signs it again with a key of the log's.
+func resign(epoch uint64, change func(*signature.SignedDigest)) func(*testing.T, *world) {
+	return signWith(testKey(), epoch, change)
+}
+
+func strangersSignature(epoch uint64) func(*testing.T, *world) {
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	return signWith(key, epoch, func(*signature.SignedDigest) {})
+}
+
+func signWith(key ed25519.PrivateKey, epoch uint64, change func(*signature.SignedDigest)) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		t.Helper()
+		s := readSigned(t, w, epoch)
+		change(&s)
+		s, err := signature.Sign(key, s.Ciphersuite, s.Namespace, s.Timestamp, s.Epoch, s.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeSigned(t, w, epoch, s)
+	}
+}
+
+func breakSignature(epoch uint64) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		t.Helper()
+		s := readSigned(t, w, epoch)
+		s.Signature[0] ^= 1
+		writeSigned(t, w, epoch, s)
+	}
+}
+
+func readSigned(t *testing.T, w *world, epoch uint64) signature.SignedDigest {
+	t.Helper()
+	data, err := w.signatures.ReadAll(t.Context(), fmt.Sprintf("%d.json", epoch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := signature.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func writeSigned(t *testing.T, w *world, epoch uint64, s signature.SignedDigest) {
+	t.Helper()
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(epoch, string(data))(t, w)
+}
+
+// forkedBefore has epoch 4 published and signed with a digest that epoch 5 does not begin with.
+func forkedBefore(t *testing.T, w *world) {
+	t.Helper()
+	key := w.keyOf(t, 4)
+	name, err := parseBatchKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name.Digest[0] ^= 1
+	moveObject(t, w.log, key, name.String())
+	resign(4, func(s *signature.SignedDigest) { s.Digest = name.Digest })(t, w)
+}
