@@ -122,7 +122,7 @@ func (b *bars) start(title string, total uint64) {
 	}
 	b.bar = progressbar.NewOptions64(int64(total),
 		progressbar.OptionSetWriter(b.w),
-		progressbar.OptionSetDescription(fmt.Sprintf("%-9s", title)),
+		progressbar.OptionSetDescription(fmt.Sprintf("%-10s", title)),
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowIts(),

@@ -10,14 +10,16 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
 // TestTranscripts plays the transcripts in testdata/*.txt and compares every line that the commands print.
 //
 // A transcript is a shell session. A line that begins with "$ " is a command, run by sh in a directory that is new for
 // each transcript and holds "vectors", a link to the test vectors. Its standard output follows with "> " before each
-// line, then its standard error with "! ", then "[exit N]" if it did not exit with 0. Other lines explain. What differs
-// between two runs is scrubbed; see scrubs.
+// line, then its standard error with "! ", then "[exit N]" if it did not exit with 0. Other lines explain. A transcript
+// that mentions KTAUDIT_REDIS has a Redis there. What differs between two runs is scrubbed; see scrubs.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -50,6 +52,10 @@ func TestTranscripts(t *testing.T) {
 func play(t *testing.T, transcript string) string {
 	t.Helper()
 	dir := newWorkDir(t)
+	env := environment(dir)
+	if strings.Contains(transcript, "KTAUDIT_REDIS") {
+		env = append(env, "KTAUDIT_REDIS="+testservers.Redis(t).URL())
+	}
 	var b strings.Builder
 	for line := range strings.Lines(transcript) {
 		if strings.HasPrefix(line, ">") || strings.HasPrefix(line, "!") || strings.HasPrefix(line, "[exit ") {
@@ -57,7 +63,7 @@ func play(t *testing.T, transcript string) string {
 		}
 		b.WriteString(line)
 		if command, ok := strings.CutPrefix(line, "$ "); ok {
-			b.WriteString(shell(t, dir, command))
+			b.WriteString(shell(t, dir, env, command))
 		}
 	}
 	return b.String()
@@ -89,11 +95,11 @@ func environment(dir string) []string {
 }
 
 // shell runs one command and returns what it printed, in the form of a transcript.
-func shell(t *testing.T, dir, command string) string {
+func shell(t *testing.T, dir string, env []string, command string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, environment(dir), &stdout, &stderr
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, &stdout, &stderr
 	err := cmd.Run()
 	var b strings.Builder
 	writeOutput(&b, ">", scrub(stdout.String(), dir))
@@ -124,6 +130,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
 	{regexp.MustCompile(`\bgo1\.\d+(\.\d+)?\b`), "GOVERSION"},
 	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},
+	{regexp.MustCompile(`(redis://127.0.0.1:)\d{2,}`), "${1}PORT"},
 	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
 	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},
 	{regexp.MustCompile(`(?m)^(ktaudit )\(devel\)$|^(ktaudit )v.*$`), "${1}${2}VERSION"},
