@@ -68,22 +68,28 @@ func (j *judgement) examineTwice(ctx context.Context, object fetcher.Object) (fi
 }
 
 // examine looks at a batch once, with memory set aside for the size it is expected to have. Where that was too little it starts
-// over with more, which keeps batches that unpack to many times their size from all doing so at once.
+// over with more, which keeps batches that unpack to many times their size from all doing so at once; likewise where the
+// batch is not in the order that lets the validator do with little.
 func (j *judgement) examine(ctx context.Context, object fetcher.Object, keep bool) (finding, error) {
 	guess := max(object.Size, smallBatch)
 	if object.Extension != "" {
 		guess *= compressionGuess
 	}
+	ordered := true
 	for {
-		found, err := j.examineWithin(ctx, object, keep, guess)
-		if !errors.Is(err, errOverGuess) {
+		found, err := j.examineWithin(ctx, object, keep, guess, ordered)
+		switch {
+		case errors.Is(err, errOverGuess):
+			guess *= guessStep
+		case errors.Is(err, validator.ErrUnordered):
+			ordered = false
+		default:
 			return found, err
 		}
-		guess *= guessStep
 	}
 }
 
-func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, keep bool, guess int64) (finding, error) {
+func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, keep bool, guess int64, ordered bool) (finding, error) {
 	a := j.auditor
 	release, err := a.Budget.acquire(ctx, memoryFor(guess))
 	if err != nil {
@@ -111,7 +117,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	limits := a.Limits
 	workers, done := a.Budget.share()
 	defer done()
-	limits.Workers = workers
+	limits.Workers, limits.Ordered = workers, ordered
 	proof := &guarded{r: batch, left: guess}
 	result, err := validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
 	switch {
