@@ -29,7 +29,7 @@ func sniff(head []byte) string {
 	switch {
 	case strings.HasPrefix(s, "\x28\xb5\x2f\xfd"):
 		return compressionZstd
-	case len(s) >= 4 && s[0]&0xf0 == 0x50 && s[1:4] == "\x2a\x4d\x18": // a skippable frame, first in pzstd's files
+	case len(s) >= 4 && s[0]&0xf0 == 0x50 && s[1:4] == "\x2a\x4d\x18": // skippable frame, as pzstd writes first
 		return compressionZstd
 	case strings.HasPrefix(s, "\x1f\x8b\x08"):
 		return compressionGzip
@@ -40,7 +40,7 @@ func sniff(head []byte) string {
 }
 
 // newDecoder returns a reader of what r holds once it is decompressed. All formats may be several frames one after the
-// other, as parallel compressors write them; anything else after a frame is an error. Memory: MaxWindow and a little
+// other, as parallel compressors write them; anything else after a frame is an error, so all of r is read. Memory: MaxWindow and a little
 // more for zstd, 9 MiB for S2, under 100 KiB for gzip.
 func newDecoder(r *bufio.Reader, o Options) (io.ReadCloser, string, error) {
 	head, err := r.Peek(sniffLength)

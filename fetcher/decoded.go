@@ -17,8 +17,8 @@ type decoded struct {
 	stored  *stored
 	options Options
 
-	source      *bufio.Reader
-	decoder     io.ReadCloser // nil before the first Read, and if the first bytes already were wrong
+	begun       bool
+	decoder     io.ReadCloser // nil if the first bytes already were wrong
 	compression string
 	bytes       int64
 	err         error
@@ -44,9 +44,10 @@ func (d *decoded) Read(p []byte) (int, error) {
 
 // decode reads from the decoder, which may fail in any way it likes.
 func (d *decoded) decode(p []byte) (n int, err error) {
-	if d.source == nil {
-		d.source = bufio.NewReaderSize(d.stored, sizedFor(d.stored.size, storedBuffer))
-		if d.decoder, d.compression, err = newDecoder(d.source, d.options); err != nil {
+	if !d.begun {
+		d.begun = true
+		source := bufio.NewReaderSize(d.stored, sizedFor(d.stored.size, storedBuffer))
+		if d.decoder, d.compression, err = newDecoder(source, d.options); err != nil {
 			return 0, err
 		}
 	}
@@ -55,12 +56,6 @@ func (d *decoded) decode(p []byte) (n int, err error) {
 
 // judge says what a decoder's error, io.EOF among them, means for the batch.
 func (d *decoded) judge(err error) error {
-	if err == io.EOF {
-		// The decoder is content. It must not have left anything.
-		if _, err = d.source.Peek(1); err == nil {
-			err = errors.New("more follows its end")
-		}
-	}
 	if d.stored.err == nil {
 		_, _ = io.Copy(io.Discard, d.stored) // it records its error
 	}
