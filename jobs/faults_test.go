@@ -96,11 +96,12 @@ func TestReplacedBatchIsEquivocation(t *testing.T) {
 
 // faultyReads makes reads of a bucket go wrong.
 type faultyReads struct {
-	mu        sync.Mutex
-	seed      *rand.Rand
-	share     float64 // of requests that fail, or whose body breaks off
-	damage    float64 // of bodies with one byte changed
-	afterOpen func()  // called once, after the first body was opened
+	mu         sync.Mutex
+	seed       *rand.Rand
+	share      float64 // of requests that fail, or whose body breaks off
+	damage     float64 // of bodies with one byte changed
+	beforeOpen func()  // called before a body is opened
+	afterOpen  func()  // called once, after the first body was opened
 }
 
 func (f *faultyReads) chance(share float64) bool {
@@ -150,6 +151,9 @@ func (f *faultyBucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*d
 func (f *faultyBucket) NewRangeReader(ctx context.Context, key string, offset, length int64, _ *driver.ReaderOptions) (driver.Reader, error) {
 	if f.faults.chance(f.faults.share) {
 		return nil, errFault
+	}
+	if f.faults.beforeOpen != nil {
+		f.faults.beforeOpen()
 	}
 	data, err := f.b.ReadAll(ctx, key)
 	if err != nil {

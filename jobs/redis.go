@@ -40,6 +40,7 @@ func ConnectRedis(ctx context.Context, url string, log zerolog.Logger) (*Redis, 
 	if err != nil {
 		return nil, err
 	}
+	redis.SetLogger(redisLogger{log}) // there is one for the process
 	// The slots of a worker share the pool with its heartbeat, on which the leases of its tasks depend.
 	options.PoolSize = 32 + 10*runtime.GOMAXPROCS(0)
 	r := &Redis{client: redis.NewUniversalClient(options), shown: shown}
@@ -93,6 +94,13 @@ func (r *Redis) Close() error {
 		r.embedded.Close()
 	}
 	return err
+}
+
+// redisLogger takes what go-redis would write to standard error. It comes back as errors of the calls it is about, too.
+type redisLogger struct{ log zerolog.Logger }
+
+func (l redisLogger) Printf(_ context.Context, format string, args ...any) {
+	l.log.Debug().Msgf(format, args...)
 }
 
 func (r *Redis) inspector() *asynq.Inspector { return asynq.NewInspectorFromRedisClient(r.client) }

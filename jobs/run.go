@@ -97,7 +97,8 @@ type run struct {
 	open    map[uint64]*openEpoch // in play, and without a verdict
 
 	attempts chan attempt
-	direct   sync.WaitGroup // epochs taken up without the queue
+	direct   sync.WaitGroup // of epochs taken up without the queue
+	taken    bool           // so they were last
 	moved    time.Time      // when something last happened
 	checked  time.Time      // when the audit store was last looked at
 }
@@ -176,9 +177,10 @@ func (r *run) fill(ctx context.Context) error {
 	return nil
 }
 
-// enqueue puts the open epochs of a part of the range on the queue, unless they are there.
+// enqueue puts the open epochs of a part of the range on the queue, unless they are there. That it cannot is no reason to end:
+// the epochs will be taken up without it.
 func (r *run) enqueue(ctx context.Context, from, to uint64) error {
-	return r.enqueuer.enqueue(ctx, &tally{}, func(send func(uint64) error) error {
+	err := r.enqueuer.enqueue(ctx, &tally{}, func(send func(uint64) error) error {
 		for _, epoch := range r.openEpochs(from, to) {
 			if err := send(epoch); err != nil {
 				return err
@@ -186,6 +188,11 @@ func (r *run) enqueue(ctx context.Context, from, to uint64) error {
 		}
 		return nil
 	})
+	if err != nil && ctx.Err() == nil {
+		r.auditor.Log.Warn().Err(err).Msg("the queue takes no epochs")
+		return nil
+	}
+	return err
 }
 
 func (r *run) openEpochs(from, to uint64) []uint64 {
@@ -235,6 +242,7 @@ func (r *run) note(a attempt) {
 		return // not ours, or settled
 	}
 	r.moved = time.Now()
+	r.taken = r.taken && !a.queued
 	_, contradicted := errors.AsType[*ContradictionError](a.err)
 	switch {
 	case a.err == nil || contradicted:
@@ -272,7 +280,16 @@ func (r *run) tick(ctx, working context.Context) error {
 		}
 		r.checked = time.Now()
 	}
-	if time.Since(r.moved) >= idleAfter && r.worker.inFlight.Load() == 0 {
+	if r.worker.inFlight.Load() > 0 {
+		return nil
+	}
+	switch {
+	case r.taken: // and the queue has brought nothing since
+		r.takeUp(working)
+	case time.Since(r.moved) >= idleAfter:
+		if err := r.enqueue(ctx, 0, r.next); err != nil {
+			return err
+		}
 		r.takeUp(working)
 	}
 	return nil
@@ -299,7 +316,7 @@ func (r *run) check(ctx context.Context) error {
 // takeUp audits some epochs that the queue has not brought, without it. They may lie with a worker that died, or Redis may
 // have lost them or be gone. Should another worker be at one of them, both come to the same verdict.
 func (r *run) takeUp(working context.Context) {
-	r.moved = time.Now()
+	r.taken, r.moved = true, time.Now()
 	free := r.config.Worker.Concurrency
 	for _, epoch := range r.openEpochs(0, r.next) {
 		open := r.open[epoch]

@@ -68,6 +68,7 @@ type attempt struct {
 	epoch   uint64
 	verdict blobstore.Verdict
 	err     error
+	queued  bool // the queue brought it
 }
 
 // NewWorker returns a worker for the logs that auditors audit.
@@ -153,7 +154,8 @@ func (w *Worker) audit(ctx context.Context, auditor *Auditor, epoch uint64) erro
 	defer w.inFlight.Add(-1)
 	verdict, err := auditor.Audit(ctx, epoch)
 	if w.observe != nil {
-		w.observe(attempt{epoch, verdict, err})
+		_, queued := asynq.GetTaskID(ctx)
+		w.observe(attempt{epoch, verdict, err, queued})
 	}
 	if _, contradicted := errors.AsType[*ContradictionError](err); contradicted {
 		return nil // the verdict on record stays, and the auditor has said so

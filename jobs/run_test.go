@@ -1,0 +1,182 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/rs/zerolog"
+)
+
+func TestRunJudgesARange(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := newWorld(t, simlog.Options{Epochs: 40, Tamper: map[uint64]simlog.Kind{
+			12: simlog.Rewrite, 15: simlog.Missing, 30: simlog.Signature}})
+		a := w.auditor(t)
+		var last RunSummary
+		c := RunConfig{From: 1, To: 40, Window: 16, Progress: func(s RunSummary) {
+			if s.Settled() != last.Settled()+1 {
+				t.Errorf("progress jumps from %+v to %+v", last, s)
+			}
+			last = s
+		}}
+		got, err := Run(t.Context(), r, a, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := RunSummary{Total: 40, Verified: 37, Rejected: 2, Missing: 1}
+		if diff := cmp.Diff(want, got); diff != "" || last != got {
+			t.Errorf("summary differs (-want +got):\n%s\nlast progress %+v", diff, last)
+		}
+		status, err := ReadStatus(t.Context(), w.config.Store, testNamespace, 1, 40, nil)
+		if err != nil || status.VerifiedCount != 37 || status.Head != 11 || len(status.Rejected) != 2 ||
+			!cmp.Equal(status.Gaps, []Range{{15, 15}}) {
+			t.Errorf("status is %+v, %v", status, err)
+		}
+		// Again, there is nothing left to do but to look for the one that is missing.
+		last = RunSummary{}
+		if again, err := Run(t.Context(), r, a, c); err != nil || again != want {
+			t.Errorf("again %+v, %v", again, err)
+		}
+	})
+}
+
+func TestRunWaitsForLateEpochs(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := newWorld(t, simlog.Options{Epochs: 3})
+		key := w.keyOf(t, 2)
+		batch, err := w.log.ReadAll(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moveObject(t, w.log, key, "")
+		var once atomic.Bool
+		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, NotPublishedWait: time.Minute,
+			Worker: WorkerConfig{NotYetDelay: time.Millisecond},
+			Progress: func(s RunSummary) {
+				if s.Verified == 2 && once.CompareAndSwap(false, true) {
+					if err := w.log.WriteAll(context.Background(), key, batch, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			}})
+		if err != nil || got.Verified != 3 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+func TestRunGivesUpOnFaults(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := newWorld(t, simlog.Options{Epochs: 3})
+		faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 2)), share: 1}
+		w.config.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{MaxAttempts: 1})
+		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, FaultWait: time.Second})
+		if want := (RunSummary{Total: 3, Failed: 3}); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	})
+}
+
+func TestRunStopsAndGoesOn(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := newWorld(t, simlog.Options{Epochs: 60})
+		a := w.auditor(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Run(ctx, r, a, RunConfig{From: 1, To: 60, Window: 20, Progress: func(s RunSummary) {
+			if s.Verified == 10 {
+				cancel()
+			}
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("error is %v", err)
+		}
+		before := w.judged(t, 1, 60)
+		if before < 10 || before == 60 {
+			t.Fatalf("%d verdicts after it was stopped at 10", before)
+		}
+		got, err := Run(t.Context(), r, a, RunConfig{From: 1, To: 60})
+		if err != nil || got.Verified != 60 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// Tasks may lie where no worker will take them: with one that died, with one that holds them, or in a queue that is paused.
+func TestRunTakesUpWhatTheQueueDoesNotBring(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := newWorld(t, simlog.Options{Epochs: 10})
+		mustEnqueue(t, enqueuer(r), 3, 5, Counts{Enqueued: 3})
+		if err := r.inspector().PauseQueue(backfillQueue); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 10})
+		if err != nil || got.Verified != 10 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+func TestRunCountsWhatOthersJudge(t *testing.T) {
+	t.Parallel()
+	server := testservers.Redis(t)
+	connect := func() *Redis {
+		r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Close() })
+		return r
+	}
+	w := newWorld(t, simlog.Options{Epochs: 50, Tamper: map[uint64]simlog.Kind{7: simlog.Digest}})
+	startWorker(t, connect(), w.auditor(t), WorkerConfig{})
+	got, err := Run(t.Context(), connect(), w.auditor(t), RunConfig{From: 1, To: 50, Worker: WorkerConfig{Concurrency: 1}})
+	if want := (RunSummary{Total: 50, Verified: 49, Rejected: 1}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestRunSurvivesTheLossOfRedis(t *testing.T) {
+	t.Parallel()
+	server := testservers.Redis(t)
+	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.New(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w := newWorld(t, simlog.Options{Epochs: 60})
+	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 60, Worker: WorkerConfig{Concurrency: 2},
+		Progress: func(s RunSummary) {
+			if s.Verified == 20 {
+				server.Kill()
+				if err := server.Start(); err != nil {
+					t.Error(err)
+				}
+			}
+		}})
+	if err != nil || got.Verified != 60 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []RunConfig{{From: 0, To: 5}, {From: 6, To: 5}} {
+		if _, err := Run(t.Context(), nil, nil, c); err == nil {
+			t.Errorf("%d to %d: no error", c.From, c.To)
+		}
+	}
+}

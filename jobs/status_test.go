@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/rs/zerolog"
+)
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	rejected := func(epoch uint64) RejectedEpoch {
+		return RejectedEpoch{Epoch: epoch, Reason: "digest_mismatch", Detail: "detail of digest_mismatch"}
+	}
+	// Epochs on record: verified 5 to 7, 9, 11 to 12, 3001, 3002; rejected 8 and 13.
+	for _, c := range []struct {
+		name     string
+		from, to uint64
+		want     Status
+	}{
+		{"all that is known", 0, 0, Status{
+			From: 5, To: 3002, Head: 7, VerifiedCount: 8, RejectedCount: 2, MissingCount: 1 + 2987,
+			Verified: []Range{{5, 7}, {9, 9}, {11, 12}, {3001, 3002}}, Gaps: []Range{{10, 10}, {14, 3000}},
+			Rejected: []RejectedEpoch{rejected(8), rejected(13)},
+		}},
+		{"all good", 5, 7, Status{From: 5, To: 7, Head: 7, VerifiedCount: 3, Verified: []Range{{5, 7}}}},
+		{"from before the first", 1, 6, Status{
+			From: 1, To: 6, VerifiedCount: 2, MissingCount: 4, Verified: []Range{{5, 6}}, Gaps: []Range{{1, 4}}}},
+		{"from before the first, up to the last", 4, 0, Status{
+			From: 4, To: 3002, VerifiedCount: 8, RejectedCount: 2, MissingCount: 1 + 1 + 2987,
+			Verified: []Range{{5, 7}, {9, 9}, {11, 12}, {3001, 3002}}, Gaps: []Range{{4, 4}, {10, 10}, {14, 3000}},
+			Rejected: []RejectedEpoch{rejected(8), rejected(13)},
+		}},
+		{"past the last", 3001, 5000, Status{
+			From: 3001, To: 5000, Head: 3002, VerifiedCount: 2, MissingCount: 1998, Verified: []Range{{3001, 3002}}, Gaps: []Range{{3003, 5000}}}},
+		{"a rejected one", 8, 8, Status{From: 8, To: 8, RejectedCount: 1, Rejected: []RejectedEpoch{rejected(8)}}},
+		{"a rejected one first", 8, 9, Status{
+			From: 8, To: 9, VerifiedCount: 1, RejectedCount: 1, Verified: []Range{{9, 9}}, Rejected: []RejectedEpoch{rejected(8)}}},
+		{"an unknown one", 4000, 4000, Status{From: 4000, To: 4000, MissingCount: 1, Gaps: []Range{{4000, 4000}}}},
+		{"nothing up to one", 0, 3, Status{From: 1, To: 3, MissingCount: 3, Gaps: []Range{{1, 3}}}},
+		{"nothing from one on", 4000, 0, Status{From: 4000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			store := blobstore.NewStore(openMemory(t))
+			for _, epoch := range []uint64{5, 6, 7, 9, 11, 12, 3001, 3002} {
+				putVerdict(t, store, epoch, "")
+			}
+			for _, epoch := range []uint64{8, 13} {
+				putVerdict(t, store, epoch, "digest_mismatch")
+			}
+			got, err := ReadStatus(t.Context(), store, testNamespace, c.from, c.to, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.want.Namespace = testNamespace
+			if c.want.Verified == nil {
+				c.want.Verified = []Range{}
+			}
+			if c.want.Gaps == nil {
+				c.want.Gaps = []Range{}
+			}
+			if c.want.Rejected == nil {
+				c.want.Rejected = []RejectedEpoch{}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("status differs (-want +got):\n%s", diff)
+			}
+			if good := c.want.RejectedCount+c.want.MissingCount == 0; got.Good() != good {
+				t.Errorf("Good is %v", got.Good())
+			}
+		})
+	}
+}
+
+func TestStatusOfNothing(t *testing.T) {
+	t.Parallel()
+	got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, 0, 0, nil)
+	want := Status{Namespace: testNamespace, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v, status differs (-want +got):\n%s", err, diff)
+	}
+	if _, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, 5, 4, nil); err == nil {
+		t.Error("from 5 to 4: no error")
+	}
+}
+
+func TestStatusCountsQueues(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		store := blobstore.NewStore(openMemory(t))
+		mustEnqueue(t, enqueuer(r), 1, 5, Counts{Enqueued: 5})
+		if err := r.inspector().ArchiveTask(backfillQueue, Task{testNamespace, 3}.ID()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.inspector().PauseQueue(backfillQueue); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []QueueCounts{
+			{Queue: Queue(testNamespace, Fresh), Class: Fresh},
+			{Queue: backfillQueue, Class: Backfill, Pending: 4, Archived: 1, Paused: true},
+		}
+		if diff := cmp.Diff(want, got.Queues); diff != "" || got.QueueNote != "" {
+			t.Errorf("note %q, queues differ (-want +got):\n%s", got.QueueNote, diff)
+		}
+	})
+}
+
+func TestStatusWithoutRedis(t *testing.T) {
+	t.Parallel()
+	server := testservers.Redis(t)
+	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	server.Kill()
+	store := blobstore.NewStore(openMemory(t))
+	putVerdict(t, store, 1, "")
+	got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, r)
+	if err != nil || got.Head != 1 || got.QueueNote == "" || got.Queues != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
