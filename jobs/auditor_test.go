@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -335,6 +336,46 @@ func TestNewAuditorRefuses(t *testing.T) {
 		spoil(&c)
 		if _, err := NewAuditor(c); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// Ten big epochs on a machine with memory for two at a time queue up.
+func TestBigEpochsQueueForMemory(t *testing.T) {
+	t.Parallel()
+	const epochs = 10
+	w := newWorld(t, simlog.Options{Epochs: epochs, FirstLoad: 4000, Insertions: 4000})
+	object, err := w.config.Fetcher.Locate(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if object.Size <= smallBatch {
+		t.Fatalf("a batch of %d bytes is a small one", object.Size)
+	}
+	g := newGate()
+	w.config.Fetcher = fetcher.New((&faultyReads{seed: rand.New(rand.NewPCG(1, 2)), beforeOpen: g.pass}).over(t, w.log), fetcher.Options{})
+	w.config.Budget = NewBudget(2*memoryFor(object.Size) + memoryFor(object.Size)/2)
+	a := w.auditor(t)
+	results := make(chan error, epochs)
+	for epoch := uint64(1); epoch <= epochs; epoch++ {
+		go func() {
+			v, err := a.Audit(context.Background(), epoch)
+			if err == nil && v.Outcome != blobstore.Verified {
+				err = errors.New(v.Detail)
+			}
+			results <- err
+		}()
+	}
+	// The signed digests are read from another bucket, so whoever enters has its memory.
+	<-g.entered
+	<-g.entered
+	if w.config.Budget.free.TryAcquire(memoryFor(object.Size)) {
+		t.Error("there is memory for a third")
+	}
+	close(g.open)
+	for range epochs {
+		if err := <-results; err != nil {
+			t.Error(err)
 		}
 	}
 }

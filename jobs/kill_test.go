@@ -1,0 +1,287 @@
+package jobs
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/validator"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+)
+
+// helperVariable makes the test binary the process of its value, a helper's arguments, instead of running tests.
+const helperVariable = "KTAUDIT_JOBS_TEST_HELPER"
+
+// helper is a process that a test kills: a worker, or a run of epochs 1 to Run.
+type helper struct {
+	Dir, Redis string
+	Run        uint64
+}
+
+func TestMain(m *testing.M) {
+	arguments := os.Getenv(helperVariable)
+	if arguments == "" {
+		os.Exit(m.Run())
+	}
+	var h helper
+	err := json.Unmarshal([]byte(arguments), &h)
+	if err == nil {
+		err = h.main()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+}
+
+func (h helper) main() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log, err := blobstore.OpenBucket(ctx, filepath.Join(h.Dir, "log"))
+	if err != nil {
+		return err
+	}
+	store, err := blobstore.OpenStore(ctx, filepath.Join(h.Dir, "audit"))
+	if err != nil {
+		return err
+	}
+	logger := zerolog.New(os.Stdout)
+	r, err := ConnectRedis(ctx, h.Redis, logger)
+	if err != nil {
+		return err
+	}
+	slow := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), beforeOpen: func() { // like one on the network
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+	}}
+	a, err := NewAuditor(AuditorConfig{
+		Namespace: testNamespace, Configuration: validator.WhatsAppV1(), Store: store, Log: logger,
+		Fetcher: fetcher.New(blob.NewBucket(&faultyBucket{faults: slow, b: log}), fetcher.Options{}),
+	})
+	if err != nil {
+		return err
+	}
+	if h.Run > 0 {
+		_, err := Run(ctx, r, a, RunConfig{From: 1, To: h.Run, Worker: WorkerConfig{Concurrency: 4}})
+		return err
+	}
+	w, err := NewWorker(r, []*Auditor{a}, WorkerConfig{Concurrency: 4}, logger)
+	if err != nil {
+		return err
+	}
+	w.pollInterval = 20 * time.Millisecond
+	return w.Run(ctx)
+}
+
+// process is a running helper. Every line it logs goes to lines.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error
+}
+
+func start(t *testing.T, h helper, lines *verdictLines) *process {
+	t.Helper()
+	arguments, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: exec.Command(os.Args[0]), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), helperVariable+"="+string(arguments))
+	var stderr bytes.Buffer
+	p.cmd.Stderr = &stderr
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		lines.read(bufio.NewScanner(stdout))
+		if p.err = p.cmd.Wait(); p.err != nil && stderr.Len() > 0 {
+			p.err = fmt.Errorf("%w: %s", p.err, stderr.String())
+		}
+		close(p.ended)
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended
+	<-p.ended
+}
+
+// verdictLines counts, for each epoch, the lines that say that its verdict was written.
+type verdictLines struct {
+	mu     sync.Mutex
+	counts map[uint64]int
+}
+
+func (v *verdictLines) read(lines *bufio.Scanner) {
+	for lines.Scan() {
+		var line struct {
+			Epoch   uint64
+			Outcome string
+		}
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Outcome != "" {
+			v.mu.Lock()
+			v.counts[line.Epoch]++
+			v.mu.Unlock()
+		}
+	}
+}
+
+func (v *verdictLines) check(t *testing.T) {
+	t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for epoch, n := range v.counts {
+		if n > 1 {
+			t.Errorf("epoch %d was judged %d times", epoch, n)
+		}
+	}
+}
+
+// logOnDisk simulates a log in a new directory, with an empty audit store beside it.
+func logOnDisk(t *testing.T, epochs uint64) (dir string, store *blobstore.Store) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, name := range []string{"log", "audit"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := blobstore.OpenBucket(t.Context(), filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	o := simlog.Options{Epochs: epochs, Namespace: testNamespace, Tamper: map[uint64]simlog.Kind{epochs / 2: simlog.Delete}}
+	if _, err := simlog.Write(t.Context(), log, nil, o, nil); err != nil {
+		t.Fatal(err)
+	}
+	store, err = blobstore.OpenStore(t.Context(), filepath.Join(dir, "audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return dir, store
+}
+
+func checkAllJudged(t *testing.T, store *blobstore.Store, epochs uint64) {
+	t.Helper()
+	s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.VerifiedCount != epochs-1 || s.RejectedCount != 1 || s.Rejected[0].Epoch != epochs/2 {
+		t.Errorf("status is %+v", s)
+	}
+}
+
+// Workers and Redis are killed at random. Nothing is lost, because what has no verdict is enqueued again, and nothing is judged
+// twice.
+func TestKilledWorkers(t *testing.T) {
+	t.Parallel()
+	const epochs, kills = 400, 12
+	dir, store := logOnDisk(t, epochs)
+	server := testservers.Redis(t)
+	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	e := &Enqueuer{Redis: r, Namespace: testNamespace, Store: store}
+	mustEnqueue(t, e, 1, epochs, Counts{Enqueued: epochs})
+
+	lines := &verdictLines{counts: map[uint64]int{}}
+	h := helper{Dir: dir, Redis: server.URL()}
+	workers := []*process{start(t, h, lines), start(t, h, lines)}
+	lost := uint64(0)
+	enqueueAgain := func() {
+		ageLeases(t, r)
+		counts, err := e.Enqueue(t.Context(), 1, epochs, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost += counts.Enqueued + counts.Revived
+	}
+	for kill := range kills {
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond) // anywhere in its work
+		victim := rand.IntN(len(workers))
+		workers[victim].kill()
+		if kill == kills/2 {
+			server.Kill()
+			if err := server.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		enqueueAgain()
+		workers[victim] = start(t, h, lines)
+	}
+	eventually(t, "all verdicts", func() bool {
+		enqueueAgain()
+		s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs, nil)
+		return err == nil && s.MissingCount == 0
+	})
+	if lost == 0 {
+		t.Error("no task was ever lost: the test kills at the wrong moments")
+	}
+	for _, w := range workers {
+		_ = w.cmd.Process.Signal(syscall.SIGTERM)
+		if <-w.ended; w.err != nil {
+			t.Errorf("worker did not end well: %v", w.err)
+		}
+	}
+	checkAllJudged(t, store, epochs)
+	lines.check(t)
+}
+
+// ageLeases makes it half a minute later for the tasks in flight. Living workers renew their leases within five seconds, so
+// some of what they are at is enqueued a second time, which must not matter.
+func ageLeases(t *testing.T, r *Redis) {
+	t.Helper()
+	lease := queueKey(backfillQueue, "lease")
+	for _, id := range r.client.ZRange(t.Context(), lease, 0, -1).Val() {
+		do(t, r, "ZADD", lease, "XX", time.Now().Add(-leaseGrace-time.Second).Unix(), id)
+	}
+}
+
+func TestKilledRuns(t *testing.T) {
+	t.Parallel()
+	const epochs = 200
+	dir, store := logOnDisk(t, epochs)
+	server := testservers.Redis(t)
+	lines := &verdictLines{counts: map[uint64]int{}}
+	for _, redis := range []string{Embedded, server.URL(), Embedded, server.URL(), Embedded} {
+		p := start(t, helper{Dir: dir, Redis: redis, Run: epochs}, lines)
+		select {
+		case <-time.After(time.Duration(300+rand.IntN(500)) * time.Millisecond):
+		case <-p.ended:
+		}
+		p.kill()
+	}
+	p := start(t, helper{Dir: dir, Redis: server.URL(), Run: epochs}, lines)
+	if <-p.ended; p.err != nil {
+		t.Error(p.err)
+	}
+	checkAllJudged(t, store, epochs)
+	lines.check(t)
+}
