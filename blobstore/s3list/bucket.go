@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"gocloud.dev/blob/driver"
@@ -61,9 +60,8 @@ func (b *bucket) head(ctx context.Context, key string) (*driver.Attributes, erro
 		if err != nil {
 			return nil, err
 		}
-		size, err := strconv.ParseInt(e.Header.Get("Content-Length"), 10, 64)
-		if err != nil || size < 0 {
-			return nil, malformed("object without a length: %q", e.Header.Get("Content-Length"))
+		if e.ContentLength < 0 {
+			return nil, malformed("object without a length")
 		}
 		return &driver.Attributes{
 			CacheControl:       e.Header.Get("Cache-Control"),
@@ -72,7 +70,7 @@ func (b *bucket) head(ctx context.Context, key string) (*driver.Attributes, erro
 			ContentLanguage:    e.Header.Get("Content-Language"),
 			ContentType:        contentType(e.Header),
 			ModTime:            v.modTime,
-			Size:               size,
+			Size:               e.ContentLength,
 			ETag:               v.etag,
 		}, nil
 	})

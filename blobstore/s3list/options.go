@@ -37,7 +37,7 @@ type Options struct {
 	// is spread by half of itself either way. Default 250 ms.
 	Backoff time.Duration
 	// MaxPause is how long a Retry-After is waited for. When the host asks for more, requests fail at once until then.
-	// Default 1 minute.
+	// Default 20 s, which package fetcher doesn't take for a request that stalls.
 	MaxPause time.Duration
 
 	// ConnectTimeout is for the connection and again for TLS, default 10 s. HeaderTimeout is from the request to the
@@ -53,7 +53,7 @@ func (o Options) withDefaults() Options {
 	o.Version = cmp.Or(o.Version, buildVersion())
 	o.Attempts = cmp.Or(max(o.Attempts, 0), 5)
 	o.Backoff = cmp.Or(max(o.Backoff, 0), 250*time.Millisecond)
-	o.MaxPause = cmp.Or(max(o.MaxPause, 0), time.Minute)
+	o.MaxPause = cmp.Or(max(o.MaxPause, 0), 20*time.Second)
 	o.ConnectTimeout = cmp.Or(max(o.ConnectTimeout, 0), 10*time.Second)
 	o.HeaderTimeout = cmp.Or(max(o.HeaderTimeout, 0), 30*time.Second)
 	o.ListTimeout = cmp.Or(max(o.ListTimeout, 0), time.Minute)

@@ -25,6 +25,7 @@ type Server struct {
 	// URL is the server's address, http://127.0.0.1:PORT.
 	URL    string
 	bucket *blob.Bucket
+	server *httptest.Server // nil for a Handler
 
 	mu       sync.Mutex
 	requests []Request
@@ -41,9 +42,9 @@ type Request struct {
 // New starts a server that ends with the test. The bucket stays the caller's to close.
 func New(t testing.TB, bucket *blob.Bucket) *Server {
 	s := &Server{bucket: bucket}
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	s.URL = server.URL
+	s.server = httptest.NewServer(s)
+	t.Cleanup(s.server.Close)
+	s.URL = s.server.URL
 	return s
 }
 
@@ -124,14 +125,26 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	for name, value := range map[string]string{
 		"Accept-Ranges": "bytes", "Cache-Control": attributes.CacheControl, "Content-Disposition": attributes.ContentDisposition,
-		"Content-Encoding": attributes.ContentEncoding, "Content-Language": attributes.ContentLanguage,
-		"Content-Type": attributes.ContentType, "ETag": attributes.ETag, "x-amz-server-side-encryption": "AES256",
+		"Content-Language": attributes.ContentLanguage, "Content-Type": attributes.ContentType, "ETag": attributes.ETag, "x-amz-server-side-encryption": "AES256",
 	} {
 		if value != "" {
 			w.Header().Set(name, value)
 		}
 	}
-	http.ServeContent(w, r, "", attributes.ModTime, bytes.NewReader(content)) // knows ranges and conditions as S3 does
+	http.ServeContent(encoded{w, attributes.ContentEncoding}, r, "", attributes.ModTime, bytes.NewReader(content)) // knows ranges and conditions as S3 does
+}
+
+// encoded keeps the encoding from http.ServeContent, which would leave out the length.
+type encoded struct {
+	http.ResponseWriter
+	encoding string
+}
+
+func (e encoded) WriteHeader(status int) {
+	if e.encoding != "" {
+		e.Header().Set("Content-Encoding", e.encoding)
+	}
+	e.ResponseWriter.WriteHeader(status)
 }
 
 // fail answers with an error of S3's.
@@ -141,3 +154,14 @@ func fail(w http.ResponseWriter, status int, code string) {
 	_, _ = io.WriteString(w, xml.Header+"<Error><Code>"+code+"</Code><Message>"+http.StatusText(status)+
 		"</Message><RequestId>4VWJ5TT01SRSPHZE</RequestId><HostId>uJ0G</HostId></Error>")
 }
+
+// Replace writes an object to the bucket behind the server.
+func (s *Server) Replace(t testing.TB, key, content string) {
+	t.Helper()
+	if err := s.bucket.WriteAll(t.Context(), key, []byte(content), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Close ends the server before the test does.
+func (s *Server) Close() { s.server.Close() }
