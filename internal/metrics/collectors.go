@@ -1,0 +1,206 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// LogState is how far a log and its audit are. A field that is zero is not known, and not shown.
+type LogState struct {
+	Head   uint64 // the last epoch up to which every one is verified
+	Newest uint64 // the last one published
+	// NewestSince is when Newest was first seen.
+	NewestSince time.Time
+	// Open is how many published epochs have no verdict. A rejection is a verdict: it holds back Head for ever, and an
+	// alert on the lag would never end.
+	Open uint64
+	// OldestOpenSince is when the oldest of these was published, or first seen.
+	OldestOpenSince time.Time
+}
+
+var (
+	headDesc        = desc("head_epoch", "Last epoch up to which every epoch is verified.", "namespace")
+	newestDesc      = desc("newest_published_epoch", "Last epoch that the log has published.", "namespace")
+	newestSinceDesc = desc("newest_published_timestamp_seconds", "When that epoch was first seen.", "namespace")
+	lagEpochsDesc   = desc("lag_epochs", "Published epochs without a verdict.", "namespace")
+	lagSecondsDesc  = desc("lag_seconds", "Age of the oldest published epoch without a verdict; 0 if there is none.", "namespace")
+)
+
+// logCollector works the lag out when it is asked for, so that it grows while whoever sets the state hangs.
+type logCollector struct {
+	mu     sync.Mutex
+	states map[string]LogState // by namespace
+}
+
+func (c *logCollector) set(namespace string, s LogState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.states[namespace] = s
+}
+
+func (c *logCollector) Describe(ch chan<- *prometheus.Desc) {
+	send(ch, headDesc, newestDesc, newestSinceDesc, lagEpochsDesc, lagSecondsDesc)
+}
+
+func (c *logCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	states := maps.Clone(c.states)
+	c.mu.Unlock()
+	for namespace, s := range states {
+		if s.Head > 0 {
+			ch <- number(headDesc, float64(s.Head), namespace)
+		}
+		if s.Newest > 0 {
+			ch <- number(newestDesc, float64(s.Newest), namespace)
+		}
+		if !s.NewestSince.IsZero() {
+			ch <- number(newestSinceDesc, seconds(s.NewestSince), namespace)
+		}
+		lag := 0.0
+		if s.Open > 0 && !s.OldestOpenSince.IsZero() {
+			lag = max(0, time.Since(s.OldestOpenSince).Seconds())
+		}
+		ch <- number(lagEpochsDesc, float64(s.Open), namespace)
+		ch <- number(lagSecondsDesc, lag, namespace)
+	}
+}
+
+// Queues are the state of the queues of this process's logs.
+type Queues struct {
+	Queues  []Queue
+	Workers map[string]int // by namespace: how many live workers, in all processes, take its tasks
+}
+
+// Queue is the state of one queue.
+type Queue struct {
+	Namespace string
+	Class     string // fresh or backfill
+
+	Pending, Active, Retry, Archived int
+	Paused                           bool
+	OldestPending                    time.Duration
+}
+
+var (
+	tasksDesc   = desc("queue_tasks", "Tasks on a queue, by state.", "namespace", "class", "state")
+	pausedDesc  = desc("queue_paused", "1 while a queue is paused.", "namespace", "class")
+	oldestDesc  = desc("queue_oldest_pending_seconds", "How long the oldest pending task has waited.", "namespace", "class")
+	workersDesc = desc("workers", "Live workers, in all processes, that take a log's tasks.", "namespace")
+)
+
+type queueCollector struct {
+	names set
+	state *cached[Queues]
+}
+
+// WatchQueues shows the state of the queues, as read says when the page is asked for, but no more often than every few
+// seconds. It may be called once. While read fails there is nothing to show; the dependency redis says why.
+func (m *Metrics) WatchQueues(read func(context.Context) (Queues, error)) {
+	if m != nil {
+		m.registry.MustRegister(&queueCollector{m.names, newCached(read)})
+	}
+}
+
+func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	send(ch, tasksDesc, pausedDesc, oldestDesc, workersDesc)
+}
+
+func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
+	state, err := c.state.get(context.Background())
+	if err != nil {
+		return
+	}
+	for _, q := range state.Queues {
+		if !c.names[q.Namespace] || !queueClasses[q.Class] {
+			continue // two queues that are other would be one series twice
+		}
+		for name, n := range map[string]int{"pending": q.Pending, "active": q.Active, "retry": q.Retry, "archived": q.Archived} {
+			ch <- number(tasksDesc, float64(n), q.Namespace, q.Class, name)
+		}
+		paused := 0.0
+		if q.Paused {
+			paused = 1
+		}
+		ch <- number(pausedDesc, paused, q.Namespace, q.Class)
+		ch <- number(oldestDesc, q.OldestPending.Seconds(), q.Namespace, q.Class)
+	}
+	for namespace := range c.names {
+		ch <- number(workersDesc, float64(state.Workers[namespace]), namespace)
+	}
+}
+
+// dependency is something this process cannot do its work without.
+type dependency struct {
+	name  string
+	state *cached[struct{}]
+}
+
+// WatchDependency shows whether something answers, and makes readiness depend on it. The name is a plain word (redis,
+// audit_store), each of which may be watched once.
+func (m *Metrics) WatchDependency(name string, check func(context.Context) error) {
+	if m == nil {
+		return
+	}
+	d := &dependency{name, newCached(func(ctx context.Context) (struct{}, error) { return struct{}{}, check(ctx) })}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, known := range m.dependencies {
+		if known.name == name {
+			panic(fmt.Sprintf("metrics: dependency %s is watched twice", name))
+		}
+	}
+	m.dependencies = append(m.dependencies, d)
+}
+
+// dependencyErrors asks all dependencies at once, and returns their answers by name.
+func (m *Metrics) dependencyErrors(ctx context.Context) map[string]error {
+	m.mu.Lock()
+	dependencies := m.dependencies[:len(m.dependencies):len(m.dependencies)]
+	m.mu.Unlock()
+	answers := make([]error, len(dependencies))
+	var all sync.WaitGroup
+	for i, d := range dependencies {
+		all.Go(func() { _, answers[i] = d.state.get(ctx) })
+	}
+	all.Wait()
+	byName := map[string]error{}
+	for i, d := range dependencies {
+		byName[d.name] = answers[i]
+	}
+	return byName
+}
+
+var upDesc = desc("dependency_up", "1 while something that this process needs answers it, 0 while it does not.", "dependency")
+
+type dependencyCollector Metrics
+
+func (c *dependencyCollector) Describe(ch chan<- *prometheus.Desc) { ch <- upDesc }
+
+func (c *dependencyCollector) Collect(ch chan<- prometheus.Metric) {
+	for name, err := range (*Metrics)(c).dependencyErrors(context.Background()) {
+		up := 1.0
+		if err != nil {
+			up = 0
+		}
+		ch <- number(upDesc, up, name)
+	}
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(prefix, "", name), help, labels, nil)
+}
+
+func number(d *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func send(ch chan<- *prometheus.Desc, all ...*prometheus.Desc) {
+	for _, d := range all {
+		ch <- d
+	}
+}

@@ -1,0 +1,276 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+const namespace = "example.log.v1"
+
+func TestEpochs(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name string
+		in   Result
+		want string // the series that is 1 afterwards
+	}{
+		{"verified", Result{Outcome: Verified}, `ktaudit_epochs_total{namespace="example.log.v1",outcome="verified",reason=""}`},
+		{"rejected", Result{Outcome: Rejected, Reason: "digest_mismatch"},
+			`ktaudit_epochs_total{namespace="example.log.v1",outcome="rejected",reason="digest_mismatch"}`},
+		{"a reason made up", Result{Outcome: Rejected, Reason: "x_1"},
+			`ktaudit_epochs_total{namespace="example.log.v1",outcome="rejected",reason="other"}`},
+		{"duplicate", Result{Outcome: Duplicate}, `ktaudit_epochs_total{namespace="example.log.v1",outcome="duplicate",reason=""}`},
+		{"contradiction", Result{Outcome: Contradiction, Reason: "digest_mismatch"},
+			`ktaudit_epochs_total{namespace="example.log.v1",outcome="contradiction",reason=""}`},
+		{"failure", Result{Failure: AuditStore}, `ktaudit_epoch_failures_total{kind="audit_store",namespace="example.log.v1"}`},
+		{"no result at all", Result{}, `ktaudit_epoch_failures_total{kind="other",namespace="example.log.v1"}`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := New(Options{Namespaces: []string{namespace}})
+			e := m.Begin(t.Context(), namespace, 7)
+			if got := testutil.ToFloat64(m.active.WithLabelValues(namespace)); got != 1 {
+				t.Errorf("%v active epochs after Begin, want 1", got)
+			}
+			e.End(c.in)
+			if got := testutil.ToFloat64(m.active.WithLabelValues(namespace)); got != 0 {
+				t.Errorf("%v active epochs after End, want 0", got)
+			}
+			page := scrape(t, m)
+			ones := 0
+			for line := range strings.Lines(page) {
+				if strings.HasPrefix(line, "ktaudit_epoch") && strings.HasSuffix(line, "} 1\n") && strings.Contains(line, "_total{") {
+					ones++
+				}
+			}
+			if !strings.Contains(page, c.want+" 1\n") || ones != 1 {
+				t.Errorf("want %s 1 and no other, page is\n%s", c.want, page)
+			}
+		})
+	}
+}
+
+func TestRejectionHasItsTime(t *testing.T) {
+	t.Parallel()
+	for _, r := range []Result{{Outcome: Rejected, Reason: "equivocation"}, {Outcome: Contradiction}} {
+		m := New(Options{Namespaces: []string{namespace}})
+		before := float64(time.Now().Unix())
+		m.Begin(t.Context(), namespace, 1).End(r)
+		reason := r.Reason
+		if r.Outcome == Contradiction {
+			reason = Contradiction
+		}
+		if got := testutil.ToFloat64(m.lastRejected.WithLabelValues(namespace, reason)); got < before || got > before+60 {
+			t.Errorf("%+v: last rejected at %v, want now, %v", r, got, before)
+		}
+	}
+	m := New(Options{Namespaces: []string{namespace}})
+	m.Begin(t.Context(), namespace, 1).End(Result{Outcome: Verified})
+	if n := testutil.CollectAndCount(m.lastRejected); n != 0 {
+		t.Errorf("a verified epoch made %d series of rejections", n)
+	}
+}
+
+// Alerts look for a change of these, and the first change is none if the series begins with it.
+func TestSeriesExistFromTheStart(t *testing.T) {
+	t.Parallel()
+	page := scrape(t, New(Options{Namespaces: []string{namespace}}))
+	for _, want := range []string{
+		`ktaudit_epochs_total{namespace="example.log.v1",outcome="verified",reason=""} 0`,
+		`ktaudit_epochs_total{namespace="example.log.v1",outcome="rejected",reason="equivocation"} 0`,
+		`ktaudit_epoch_failures_total{kind="log_directory",namespace="example.log.v1"} 0`,
+		`ktaudit_active_epochs{namespace="example.log.v1"} 0`,
+	} {
+		if !strings.Contains(page, want+"\n") {
+			t.Errorf("%s is not on the page of a process that has just begun", want)
+		}
+	}
+}
+
+func TestStagesAndBytes(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Namespaces: []string{namespace}})
+	e := m.Begin(t.Context(), namespace, 1)
+	now := time.Now()
+	e.Overlapped(Download, now.Add(-time.Minute), now, 30*time.Millisecond)
+	e.Overlapped(Verify, now.Add(-time.Minute), now, 4*time.Minute)
+	e.Stage("tea", now)
+	e.Read(100, 250)
+	e.Read(100, 250)
+	e.End(Result{Outcome: Verified})
+	page := scrape(t, m)
+	for _, want := range []string{
+		`ktaudit_epoch_stage_seconds_bucket{namespace="example.log.v1",stage="download",le="0.025"} 0`,
+		`ktaudit_epoch_stage_seconds_bucket{namespace="example.log.v1",stage="download",le="0.05"} 1`,
+		`ktaudit_epoch_stage_seconds_bucket{namespace="example.log.v1",stage="verify",le="120.0"} 0`,
+		`ktaudit_epoch_stage_seconds_bucket{namespace="example.log.v1",stage="verify",le="300.0"} 1`,
+		`ktaudit_epoch_stage_seconds_count{namespace="example.log.v1",stage="other"} 1`,
+		`ktaudit_epoch_seconds_count{namespace="example.log.v1"} 1`,
+		`ktaudit_downloaded_bytes_total{namespace="example.log.v1"} 200`,
+		`ktaudit_decompressed_bytes_total{namespace="example.log.v1"} 500`,
+	} {
+		if !strings.Contains(page, strings.ReplaceAll(want, `.0"}`, `"}`)+"\n") {
+			t.Errorf("%s is not on the page\n%s", want, page)
+		}
+	}
+}
+
+// Whatever a log, a fault or a mistake may say, the page has as many series as before.
+func TestLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Namespaces: []string{namespace}})
+	count := func() int {
+		families, err := m.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, f := range families {
+			if strings.HasPrefix(f.GetName(), "ktaudit_") {
+				n += len(f.GetMetric())
+			}
+		}
+		return n
+	}
+	strange := func(i int) {
+		s := strings.Repeat("x", i+1)
+		m.Begin(t.Context(), s, 1).End(Result{Outcome: s, Reason: s})
+		m.Begin(t.Context(), s, 1).End(Result{Outcome: Rejected, Reason: s})
+		e := m.Begin(t.Context(), s, 1)
+		e.Stage(Stage(s), time.Now())
+		e.End(Result{Failure: Failure(s)})
+		m.AlertRaised(s, s)
+		m.AlertSent(s, nil)
+		m.AlertSent(s, errors.New(s))
+		m.SetLog(s, LogState{Head: 1, Newest: 2})
+		m.SetThresholds(s, Thresholds{Silent: 1, Backlog: 1, Transient: 1})
+	}
+	strange(0)
+	once := count()
+	for i := range 50 {
+		strange(i)
+	}
+	if again := count(); again != once {
+		t.Errorf("%d series after one round of unknown labels, %d after many", once, again)
+	}
+}
+
+func TestLag(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Namespaces: []string{namespace, "b"}})
+	m.SetLog(namespace, LogState{
+		Head: 40, Newest: 50, NewestSince: time.Unix(1800000000, 0), Open: 3, OldestOpenSince: time.Now().Add(-time.Hour),
+	})
+	m.SetLog("b", LogState{Newest: 9, OldestOpenSince: time.Now().Add(-time.Hour)})
+	page := scrape(t, m)
+	for _, want := range []string{
+		`ktaudit_head_epoch\{namespace="example.log.v1"\} 40`,
+		`ktaudit_newest_published_epoch\{namespace="example.log.v1"\} 50`,
+		`ktaudit_newest_published_timestamp_seconds\{namespace="example.log.v1"\} 1.8e\+09`,
+		`ktaudit_lag_epochs\{namespace="example.log.v1"\} 3`,
+		`ktaudit_lag_seconds\{namespace="example.log.v1"\} 36\d\d\.\d+`,
+		`ktaudit_lag_seconds\{namespace="b"\} 0`,
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(page) {
+			t.Errorf("%s is not on the page\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, `ktaudit_head_epoch{namespace="b"}`) {
+		t.Error("a head is shown that is not known")
+	}
+}
+
+func TestAlertsThresholdsAndMemory(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Namespaces: []string{namespace}, Version: "v1", Commit: "abc", GoVersion: "go1.26", HashPath: "avx2"})
+	m.SetThresholds(namespace, Thresholds{Silent: time.Hour})
+	m.SetAlertsPending(2, 1)
+	m.AlertRaised(namespace, "silent")
+	m.AlertSent("slack", nil)
+	m.AlertSent("slack", errors.New("503"))
+	m.WatchMemory(1<<30, func() int64 { return 1 << 20 })
+	page := scrape(t, m)
+	for _, want := range []string{
+		`ktaudit_threshold_seconds{namespace="example.log.v1",threshold="silent"} 3600`,
+		`ktaudit_alerts_pending{severity="critical"} 2`,
+		`ktaudit_alerts_pending{severity="warning"} 1`,
+		`ktaudit_alerts_raised_total{kind="silent",namespace="example.log.v1"} 1`,
+		`ktaudit_alerts_sent_total{target="slack"} 1`,
+		`ktaudit_alerts_failed_total{target="slack"} 1`,
+		`ktaudit_memory_budget_bytes 1.073741824e+09`,
+		`ktaudit_memory_reserved_bytes 1.048576e+06`,
+		`ktaudit_build_info{commit="abc",go_version="go1.26",version="v1"} 1`,
+		`ktaudit_hash_path_info{path="avx2"} 1`,
+	} {
+		if !strings.Contains(page, want+"\n") {
+			t.Errorf("%s is not on the page\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, `threshold="backlog"`) {
+		t.Error("a threshold is shown that was not set")
+	}
+}
+
+func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
+	var m *Metrics
+	m.WatchMemory(1, nil)
+	m.WatchQueues(nil)
+	m.WatchDependency("redis", nil)
+	m.SetThresholds(namespace, Thresholds{Silent: 1})
+	m.SetLog(namespace, LogState{})
+	m.SetAlertsPending(1, 1)
+	m.AlertRaised(namespace, "silent")
+	m.AlertSent("slack", nil)
+	ctx, now := context.Background(), time.Now()
+	allocations := testing.AllocsPerRun(100, func() {
+		e := m.Begin(ctx, namespace, 1)
+		e.Stage(Locate, now)
+		e.Overlapped(Verify, now, now, 0)
+		e.Read(1, 1)
+		e.End(Result{Outcome: Verified})
+	})
+	if allocations != 0 {
+		t.Errorf("an epoch that nobody measures costs %v allocations", allocations)
+	}
+}
+
+// A reason that is added elsewhere must be added here, or it would be "other".
+func TestReasonsAreAllKnown(t *testing.T) {
+	t.Parallel()
+	declared := regexp.MustCompile(`(?m)^\s+\w+ +(?:validator\.)?Reason = "(\w+)"`)
+	found := set{}
+	for _, folder := range []string{"validator", "jobs"} {
+		files, err := filepath.Glob("../../" + folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range declared.FindAllStringSubmatch(string(text), -1) {
+				found[match[1]] = true
+			}
+		}
+	}
+	for reason := range found {
+		if !reasons[reason] {
+			t.Errorf("reason %s is not in this package's set", reason)
+		}
+	}
+	for reason := range reasons {
+		if !found[reason] {
+			t.Errorf("reason %s is declared nowhere", reason)
+		}
+	}
+}
