@@ -159,6 +159,13 @@ func (b *bucket) list(ctx context.Context, prefix string) iter.Seq2[string, erro
 	}
 }
 
+func (b *bucket) remove(ctx context.Context, key string) error {
+	if err := b.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("remove %s: %w", key, err)
+	}
+	return nil
+}
+
 func (b *bucket) close() error { return b.Close() }
 
 func contentType(key string) string {

@@ -215,6 +215,13 @@ func (d *disk) list(_ context.Context, prefix string) iter.Seq2[string, error] {
 	}
 }
 
+func (d *disk) remove(_ context.Context, key string) error {
+	if err := os.Remove(d.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func (d *disk) close() error { return nil }
 
 func (d *disk) path(key string) string {

@@ -22,6 +22,8 @@ type objects interface {
 	open(ctx context.Context, key string) (io.ReadCloser, int64, error)
 	// list yields the names directly under a prefix that ends in "/". Names of folders end in "/".
 	list(ctx context.Context, prefix string) iter.Seq2[string, error]
+	// remove takes an object away; one that is not there is no error. A power failure may bring it back.
+	remove(ctx context.Context, key string) error
 	close() error
 }
 
