@@ -287,7 +287,13 @@ func (d *decoder) fill(n int) error {
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
-		got, err := d.r.Read(d.buf[d.end:])
+		// What is within the limit is decoded before what is beyond it is looked for, so that the verdict does not depend
+		// on how much a reader gives at once.
+		space := d.buf[d.end:]
+		if left := d.maxBytes - d.base - int64(d.end); left < int64(len(space)) {
+			space = space[:max(left, 1)]
+		}
+		got, err := d.r.Read(space)
 		d.end += got
 		if d.base+int64(d.end) > d.maxBytes {
 			return &rejection{BatchTooLarge, fmt.Sprintf("more than %d bytes", d.maxBytes)}

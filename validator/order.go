@@ -3,6 +3,7 @@ package validator
 import (
 	"bytes"
 	"cmp"
+	"context"
 )
 
 // entry is a record's place in label order.
@@ -11,8 +12,18 @@ type entry struct {
 	at  uint64 // which chunk, in the upper half, and the offset in it
 }
 
+const (
+	// pollEvery is for how many entries sorting goes on before it looks whether it should stop.
+	pollEvery = 1 << 16
+	// shortest is how long a stretch is at least: shorter ones are extended by insertion, so that there are never many.
+	shortest = 16
+	// keepEntries is up to how many entries' memory is kept for the next run. Runs of an honest proof are far smaller.
+	keepEntries = 1 << 16
+)
+
 // sorter puts the records of a run in label order. It is used again and again, so that its memory is too.
 type sorter struct {
+	ctx     context.Context
 	run     run
 	entries []entry
 	spare   []entry
@@ -23,50 +34,95 @@ func (s *sorter) record(e entry) record { return record(s.run.chunks[e.at>>32][u
 
 // sort returns the run's records in order of label, then length. Logs write their lists in order, or in a few ordered
 // stretches, so stretches are found and merged: n records in r stretches cost n × log2(r) comparisons, n × log2(n) at
-// the most, whatever the order.
-func (s *sorter) sort(r run) []entry {
-	s.run, s.entries, s.runs = r, s.entries[:0], s.runs[:0]
+// the most, whatever the order. The only error is ctx's.
+func (s *sorter) sort(r run) ([]entry, error) {
+	s.run, s.entries, s.runs = r, sized(s.entries, r.count), s.runs[:0]
+	begin := 0
 	for c, chunk := range r.chunks {
+		if c%(pollEvery/64) == 0 && s.ctx.Err() != nil {
+			return nil, s.ctx.Err()
+		}
 		for at := 0; at < len(chunk); {
 			rec := record(chunk[at:])
 			e := entry{key: rec.key(), at: uint64(c)<<32 | uint64(at)}
-			if n := len(s.entries); n > 0 && s.compare(s.entries[n-1], e) > 0 {
-				s.runs = append(s.runs, n)
-			}
+			n := len(s.entries)
 			s.entries = append(s.entries, e)
+			if n > 0 && s.compare(s.entries[n-1], e) > 0 {
+				if n-begin >= shortest {
+					s.runs, begin = append(s.runs, n), n
+				}
+				s.insert(begin)
+			}
 			at += rec.size()
 		}
 	}
 	s.runs = append(s.runs, len(s.entries))
 	for len(s.runs) > 1 {
-		s.mergePairs()
+		s.spare = sized(s.spare, r.count)
+		if err := s.mergePairs(); err != nil {
+			return nil, err
+		}
 	}
-	return s.entries
+	return s.entries, nil
+}
+
+// insert moves the last entry to its place among those from begin on.
+func (s *sorter) insert(begin int) {
+	i := len(s.entries) - 1
+	e := s.entries[i]
+	for ; i > begin && s.compare(s.entries[i-1], e) > 0; i-- {
+		s.entries[i] = s.entries[i-1]
+	}
+	s.entries[i] = e
+}
+
+// sized returns entries emptied, with room for exactly n if they had too little: a proof that puts everything into one
+// bucket must not make memory grow by doubling.
+func sized(entries []entry, n int) []entry {
+	if cap(entries) < n {
+		return make([]entry, 0, n)
+	}
+	return entries[:0]
+}
+
+// rest gives up what a very large run needed.
+func (s *sorter) rest() {
+	s.run = run{}
+	if cap(s.entries) > keepEntries {
+		s.entries, s.spare = nil, nil
+	}
 }
 
 // mergePairs merges each stretch with its neighbour, which halves their number.
-func (s *sorter) mergePairs() {
+func (s *sorter) mergePairs() error {
 	out, ends, begin := s.spare[:0], s.runs[:0], 0
 	for i := 0; i < len(s.runs); i += 2 {
 		middle, end := s.runs[i], s.runs[i]
 		if i+1 < len(s.runs) {
 			end = s.runs[i+1]
 		}
-		out = s.merge(out, s.entries[begin:middle], s.entries[middle:end])
+		var err error
+		if out, err = s.merge(out, s.entries[begin:middle], s.entries[middle:end]); err != nil {
+			return err
+		}
 		ends, begin = append(ends, end), end
 	}
 	s.entries, s.spare, s.runs = out, s.entries, ends
+	return nil
 }
 
-func (s *sorter) merge(out, a, b []entry) []entry {
+func (s *sorter) merge(out, a, b []entry) ([]entry, error) {
 	for len(a) > 0 && len(b) > 0 {
+		if len(out)%pollEvery == 0 && s.ctx.Err() != nil {
+			return nil, s.ctx.Err()
+		}
 		if s.compare(a[0], b[0]) <= 0 {
 			out, a = append(out, a[0]), a[1:]
 		} else {
 			out, b = append(out, b[0]), b[1:]
 		}
 	}
-	return append(append(out, a...), b...)
+	return append(append(out, a...), b...), nil
 }
 
 func (s *sorter) compare(a, b entry) int {

@@ -72,7 +72,7 @@ type sweep struct {
 	ended []ended    // since the last flush
 	done  []prepared // all
 
-	overlap *overlap // the first one found, by index of its later element
+	overlap *overlap // of those found, the one whose later element comes first
 	byLevel []uint32
 	ends    []int
 	kept    []byte
@@ -172,7 +172,7 @@ func (s *sweep) overlapping(index int) {
 	s.overlap = firstOverlap(s.overlap, &overlap{min(s.lastIndex, index), max(s.lastIndex, index)})
 }
 
-// firstOverlap picks the one that a reader of the proof would come upon first.
+// firstOverlap picks one of two, so that the detail does not depend on which worker was quicker.
 func firstOverlap(a, b *overlap) *overlap {
 	if a == nil || b != nil && (b.b < a.b || b.b == a.b && b.a < a.a) {
 		return b

@@ -85,9 +85,12 @@ func (v *verification) run(r io.Reader) (Result, error) {
 	if err == nil {
 		err = v.finish()
 	}
+	if err != nil {
+		v.cancel() // nobody needs what is still being hashed
+	}
 	if v.units != nil {
 		close(v.units)
-		v.workers.Wait() // at most a few units: all of them poll the context
+		v.workers.Wait()
 	}
 	if err == nil {
 		err = v.ctx.Err() // some units may not have been hashed
@@ -181,7 +184,7 @@ func (v *verification) sendPending() error {
 func (v *verification) finish() error {
 	if len(v.records.buckets) == 1 {
 		v.done = make([]prepared, 1)
-		v.hash(newSweep(v.layout, min(max(v.records.count, 1), sweepLeaves)), &sorter{}, []run{v.records.take(0)})
+		v.hash(newSweep(v.layout, min(max(v.records.count, 1), sweepLeaves)), &sorter{ctx: v.ctx}, []run{v.records.take(0)})
 		return v.ctx.Err()
 	}
 	for i := range v.records.buckets {
@@ -215,7 +218,7 @@ func (v *verification) work() {
 			v.cancel()
 		}
 	}()
-	sweep, sorter := newSweep(v.layout, sweepLeaves), &sorter{}
+	sweep, sorter := newSweep(v.layout, sweepLeaves), &sorter{ctx: v.ctx}
 	for unit := range v.units {
 		if v.ctx.Err() != nil {
 			continue
@@ -229,10 +232,15 @@ func (v *verification) work() {
 	}
 }
 
-// hash makes the subtrees of some buckets.
+// hash makes the subtrees of some buckets, or stops half-way when the context ends: finish then says so.
 func (v *verification) hash(s *sweep, sorter *sorter, unit []run) {
+	defer sorter.rest()
 	for _, run := range unit {
-		for i, e := range sorter.sort(run) {
+		entries, err := sorter.sort(run)
+		if err != nil {
+			return
+		}
+		for i, e := range entries {
 			if i%sweepLeaves == sweepLeaves-1 && v.ctx.Err() != nil {
 				return
 			}
