@@ -313,7 +313,6 @@ func TestEpochSet(t *testing.T) {
 	}
 }
 
-// taskOptions are what a task's fate depends on.
 func TestTasksAreTriedForEver(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {

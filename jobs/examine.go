@@ -36,6 +36,7 @@ var errOverGuess = errors.New("batch is larger than expected")
 type finding struct {
 	result validator.Result
 	info   fetcher.Info
+	took   time.Duration // to download and verify it, without the wait for memory
 }
 
 // isFinding says whether an error of the fetcher's says something about the log and not about the way to it.
@@ -104,6 +105,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 		}
 		stored = j.archive
 	}
+	began := time.Now()
 	batch, err := a.Fetcher.Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
 		j.close() // nothing was read
@@ -132,7 +134,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 		return finding{}, err
 	}
 	info, err := batch.Info()
-	return finding{result, info}, err
+	return finding{result, info, time.Since(began)}, err
 }
 
 // memoryFor is what to set aside for a batch of at most so many bytes.

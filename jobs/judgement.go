@@ -66,12 +66,11 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 		j.signed = signed.verified
 	}
 
-	verifying := time.Now()
 	found, err := j.examineTwice(ctx, object)
-	j.verdict.VerifySeconds = time.Since(verifying).Seconds()
 	if err != nil {
 		return j.judgeName(err)
 	}
+	j.verdict.VerifySeconds = found.took.Seconds()
 	j.verdict.Inserted, j.verdict.Unchanged = found.result.Inserted, found.result.Unchanged
 	j.verdict.Batch = blobstore.Batch{
 		Key: object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,

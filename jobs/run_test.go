@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
 )
 
 func TestRunJudgesARange(t *testing.T) {
@@ -178,5 +180,44 @@ func TestRunRefuses(t *testing.T) {
 		if _, err := Run(t.Context(), nil, nil, c); err == nil {
 			t.Errorf("%d to %d: no error", c.From, c.To)
 		}
+	}
+}
+
+func TestRunOnS3(t *testing.T) {
+	t.Parallel()
+	server := testservers.S3(t)
+	open := func(name string) *blob.Bucket {
+		b, err := blobstore.OpenBucket(t.Context(), server.BucketURL(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	}
+	log, signatures := open("log"), open("signatures")
+	o := simlog.Options{Epochs: 30, Namespace: testNamespace, SigningKey: testKey(), Compression: simlog.Mixed,
+		Tamper: map[uint64]simlog.Kind{9: simlog.Malformed, 20: simlog.Equivocate}}
+	if _, err := simlog.Write(t.Context(), log, signatures, o, nil); err != nil {
+		t.Fatal(err)
+	}
+	store, err := blobstore.OpenStore(t.Context(), server.BucketURL("audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	config := testConfig(t, log, signatures, store)
+	config.Archive = true
+	a, err := NewAuditor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ConnectRedis(t.Context(), testservers.Redis(t).URL(), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := Run(t.Context(), r, a, RunConfig{From: 1, To: 30})
+	if want := (RunSummary{Total: 30, Verified: 28, Rejected: 2}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }
