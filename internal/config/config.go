@@ -1,0 +1,123 @@
+package config
+
+import "time"
+
+// The tags say how a field is called in the file, and, after zero, the word that stands there for its zero value. A field
+// tagged single takes one mapping as well as a list of them. Durations and sizes have a unit; numbers start at 1.
+
+// Config is a configuration file with defaults and presets filled in. What is zero was left out and has no default.
+type Config struct {
+	// Redis is the URL of the Redis that holds the queue, or "embedded". It has no password in it.
+	Redis string `yaml:"redis"`
+	// RedisPasswordFile and RedisPasswordEnv name the file or the environment variable with the password; at most one.
+	RedisPasswordFile string `yaml:"redis_password_file"`
+	RedisPasswordEnv  string `yaml:"redis_password_env"`
+	// AuditStore is the bucket URL or folder of the audit store, which all namespaces share.
+	AuditStore string `yaml:"audit_store"`
+	// Listen is the address, host:port, that serves /metrics, /healthz and /readyz. Empty means that nothing does.
+	Listen string `yaml:"listen" zero:"none"`
+	// Budget bounds the memory of all batches in flight in one process. 0 leaves it to jobs.NewBudget.
+	Budget Bytes `yaml:"memory" zero:"auto"`
+	// Concurrency is how many epochs a worker works on at the same time. 0 leaves it to jobs.WorkerConfig.
+	Concurrency int `yaml:"concurrency" zero:"auto"`
+	// ShutdownTimeout is how long epochs in flight may go on after a worker was told to stop.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	Alerts          Alerts        `yaml:"alerts"`
+	// Namespaces are the logs. There is at least one, and no two have the same name.
+	Namespaces []Namespace `yaml:"namespaces"`
+
+	// Where the fields stand in the file, by path; empty for a Config that was made otherwise.
+	file      string
+	positions map[string]position
+}
+
+// Namespace is one log and how it is audited.
+type Namespace struct {
+	// Namespace is the log's name, as it stands in signed digests and in the audit store.
+	Namespace string `yaml:"namespace"`
+	// Preset is the name of the built-in preset that the fields were taken from where the file is silent. See PresetNames.
+	Preset string `yaml:"preset"`
+	// LogDirectory is the bucket URL or folder where the log publishes its batches.
+	LogDirectory string `yaml:"log_directory"`
+	// Configuration is how the log's tree is hashed; validator.ParseConfiguration reads it.
+	Configuration string `yaml:"configuration"`
+	// VerifyingKeys are the trusted keys, for signature.ParseKeys. Without any, signed digests are not looked at.
+	VerifyingKeys []string `yaml:"verifying_keys"`
+	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the audit store.
+	Signatures string `yaml:"signatures"`
+	// First is the first epoch to audit. Earlier ones are nobody's business.
+	First uint64 `yaml:"first"`
+	// Last is the last epoch of a log that is closed. 0 means that it is still being published.
+	Last uint64 `yaml:"last" zero:"none"`
+	// Poll is how often to look for new epochs.
+	Poll time.Duration `yaml:"poll"`
+	// SilentAfter is how long a log may publish nothing before that is an alert; 0 means for ever, as for a closed log.
+	SilentAfter time.Duration `yaml:"silent_after" zero:"never"`
+	// TransientAfter is how long an epoch may fail for transient reasons before that is an alert; 0 means for ever.
+	TransientAfter time.Duration `yaml:"transient_after" zero:"never"`
+	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means for ever.
+	BacklogAge time.Duration `yaml:"backlog_age" zero:"never"`
+	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
+	Archive   bool          `yaml:"archive"`
+	Retention time.Duration `yaml:"retention" zero:"for ever"`
+	Limits    Limits        `yaml:"limits"`
+	Backfills []Backfill    `yaml:"backfill,single"`
+}
+
+// Limits bound what one batch may be. What exceeds them is rejected.
+type Limits struct {
+	// MaxBytes bounds a batch after decompression, MaxStoredBytes as it is stored.
+	MaxBytes       Bytes `yaml:"max_bytes"`
+	MaxStoredBytes Bytes `yaml:"max_stored_bytes"`
+	// MaxElements bounds the inserted and the unchanged elements together.
+	MaxElements int `yaml:"max_elements"`
+}
+
+// Backfill is a piece of history that is audited beside the new epochs.
+type Backfill struct {
+	// From and To are the first and the last epoch. To is 0 for the newest one of a log that is not closed.
+	From uint64 `yaml:"from"`
+	To   uint64 `yaml:"to" zero:"newest"`
+	// Cron says when to begin or go on, for cron.ParseStandard, in UTC. Empty means at once.
+	Cron string `yaml:"cron"`
+	// Window is how many of its epochs may be on the queue at the same time.
+	Window int `yaml:"window"`
+}
+
+// Alerts are whom to tell.
+type Alerts struct {
+	Alertmanager []AlertmanagerTarget `yaml:"alertmanager,single"`
+	Webhook      []WebhookTarget      `yaml:"webhook,single"`
+	Slack        []SlackTarget        `yaml:"slack,single"`
+}
+
+// AlertmanagerTarget is a Prometheus Alertmanager.
+type AlertmanagerTarget struct {
+	// URL is the one that its web page has, without /api/v2.
+	URL string `yaml:"url"`
+}
+
+// WebhookTarget is an HTTP endpoint that takes signed JSON.
+type WebhookTarget struct {
+	URL string `yaml:"url"`
+	// SecretFile and SecretEnv name the file or the environment variable with the key of the HMAC; it is one of them.
+	SecretFile string `yaml:"secret_file"`
+	SecretEnv  string `yaml:"secret_env"`
+}
+
+// SlackTarget is an incoming webhook of Slack or of a service like it. Its URL is a secret.
+type SlackTarget struct {
+	// URLFile and URLEnv name the file or the environment variable with the URL; it is one of them.
+	URLFile string `yaml:"url_file"`
+	URLEnv  string `yaml:"url_env"`
+}
+
+// Find returns the namespace of that name.
+func (c *Config) Find(namespace string) (Namespace, bool) {
+	for _, n := range c.Namespaces {
+		if n.Namespace == namespace {
+			return n, true
+		}
+	}
+	return Namespace{}, false
+}

@@ -1,0 +1,283 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// decoder fills the structs of config.go from YAML nodes and notes where everything stands.
+type decoder struct {
+	*collector
+	positions map[string]position
+}
+
+func (d *decoder) root(body ast.Node, c *Config) {
+	d.positions[""] = position{1, 1}
+	if body == nil || body.Type() == ast.NullType {
+		d.refuse("", "the file says nothing")
+		return
+	}
+	d.value(body, reflect.ValueOf(c).Elem(), field{}, "")
+}
+
+// refuse adds a problem with the field and keeps it from being validated.
+func (d *decoder) refuse(path, format string, args ...any) {
+	d.add(d.positions[path], path, format, args...)
+	d.blame(path)
+}
+
+// value fills v from n. The position of path is set already; path is empty for the whole file.
+func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
+	switch n := n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		d.refuse(path, "anchors, aliases and tags are not known here: write the value itself")
+		return
+	case *ast.NullNode:
+		d.refuse(path, "is empty: give it a value or leave the key out")
+		return
+	case ast.MapNode:
+		switch {
+		case v.Kind() == reflect.Struct:
+			d.mapping(n, v, path)
+		case f.single:
+			d.elements([]ast.Node{n.(ast.Node)}, v, path)
+		default:
+			d.refuse(path, "want %s, not a mapping", wanted(v.Type(), f))
+		}
+		return
+	case *ast.SequenceNode:
+		if v.Kind() != reflect.Slice {
+			d.refuse(path, "want %s, not a list", wanted(v.Type(), f))
+			return
+		}
+		d.elements(n.Values, v, path)
+		return
+	}
+	text, ok := scalarText(n)
+	switch {
+	case !ok || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice:
+		d.refuse(path, "want %s", wanted(v.Type(), f))
+	case strings.Contains(text, "${"):
+		d.refuse(path, "variables are not put in: write the value itself")
+	default:
+		if err := setScalar(v, f, text); err != nil {
+			d.refuse(path, "%v", err)
+		}
+	}
+}
+
+// mapping fills a struct.
+func (d *decoder) mapping(m ast.MapNode, v reflect.Value, path string) {
+	fields := fieldsOf(v.Type())
+	seen := map[string]position{}
+	for entries := m.MapRange(); entries.Next(); {
+		at := tokenPosition(entries.Key().GetToken())
+		name, ok := keyText(entries.Key())
+		if !ok {
+			d.add(at, path, "a key is a plain word here, and keys are not merged in from elsewhere")
+			continue
+		}
+		f, ok := fieldNamed(fields, name)
+		if !ok {
+			message, meant := unknownKey(v.Type(), name)
+			d.add(at, path, "%s", message)
+			if meant != "" {
+				d.blame(strings.TrimPrefix(path+"."+meant, "."))
+			}
+			continue
+		}
+		below := strings.TrimPrefix(path+"."+name, ".")
+		if before, ok := seen[name]; ok {
+			d.add(at, below, "stands there already, in line %d", before.line)
+			continue
+		}
+		seen[name] = at
+		value := entries.Value()
+		if _, empty := value.(*ast.NullNode); value != nil && !empty {
+			at = nodePosition(value)
+		}
+		d.positions[below] = at
+		if value == nil {
+			value = ast.Null(entries.Key().GetToken())
+		}
+		d.value(value, v.Field(f.index), f, below)
+	}
+}
+
+// elements fills a list. The fields that an element does not give keep their defaults.
+func (d *decoder) elements(nodes []ast.Node, v reflect.Value, path string) {
+	list := reflect.MakeSlice(v.Type(), len(nodes), len(nodes))
+	for i, n := range nodes {
+		below := fmt.Sprintf("%s[%d]", path, i)
+		d.positions[below] = nodePosition(n)
+		element := list.Index(i)
+		switch e := element.Addr().Interface().(type) {
+		case *Namespace:
+			*e = d.blankNamespace(n, below)
+		case *Backfill:
+			*e = defaultBackfill()
+		}
+		d.value(n, element, field{}, below)
+	}
+	v.Set(list)
+}
+
+// blankNamespace is what the fields of a namespace are before the file is heard: defaults or a preset.
+func (d *decoder) blankNamespace(n ast.Node, path string) Namespace {
+	if m, ok := n.(ast.MapNode); ok {
+		for entries := m.MapRange(); entries.Next(); {
+			if key, _ := keyText(entries.Key()); key != "preset" {
+				continue
+			}
+			if name, ok := scalarText(entries.Value()); ok {
+				if preset, err := Preset(name); err == nil {
+					return preset
+				}
+			}
+		}
+	}
+	return defaultNamespace()
+}
+
+func fieldNamed(fields []field, name string) (field, bool) {
+	for _, f := range fields {
+		if f.name == name {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+// unknownKey says what is wrong with a key that a struct does not have, and which one was perhaps meant.
+func unknownKey(t reflect.Type, name string) (message, meant string) {
+	known := fieldNames(t)
+	for _, secret := range known {
+		if kind, ok := strings.CutSuffix(secret, "_file"); ok && (name == kind || strings.HasSuffix(kind, "_"+name)) {
+			return fmt.Sprintf("%s is a secret, and secrets do not stand in this file: name the file or the environment variable "+
+				"that holds it with %s or %s_env", name, secret, kind), secret
+		}
+	}
+	if meant := closest(name, known); meant != "" {
+		return fmt.Sprintf("unknown key %.60q (did you mean %q?)", name, meant), meant
+	}
+	if place := elsewhere(name); place != "" {
+		return fmt.Sprintf("unknown key %.60q: it belongs to %s", name, place), ""
+	}
+	return fmt.Sprintf("unknown key %.60q: want %s", name, strings.Join(known, ", ")), ""
+}
+
+// keyText is a key's text. Merge keys and composed keys have none.
+func keyText(key ast.MapKeyNode) (string, bool) {
+	switch key.(type) {
+	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
+		return key.GetToken().Value, true
+	}
+	return "", false
+}
+
+// scalarText is the text of a value as it stands in the file: 007 is not 7 before it is known that a number is wanted.
+func scalarText(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		t := n.GetToken()
+		return t.Value, t.Type != token.UnknownType
+	}
+	return "", false
+}
+
+// setScalar reads text as what v is.
+func setScalar(v reflect.Value, f field, text string) error {
+	if f.zero != "" && text == f.zero {
+		v.SetZero()
+		return nil
+	}
+	switch p := v.Addr().Interface().(type) {
+	case *string:
+		return setString(p, text)
+	case *bool:
+		*p = text == "true"
+		if !*p && text != "false" {
+			return fmt.Errorf("%.60q is neither true nor false", text)
+		}
+		return nil
+	case *time.Duration:
+		n, err := parseDuration(text)
+		return setNumber(p, n, err, text, f)
+	case *Bytes:
+		n, err := parseBytes(text)
+		return setNumber(p, n, err, text, f)
+	case *int:
+		n, err := wholeNumber(text, strconv.IntSize-1)
+		return setNumber(p, int(n), err, text, f)
+	case *uint64:
+		n, err := wholeNumber(text, 63)
+		return setNumber(p, n, err, text, f)
+	}
+	panic(fmt.Sprintf("no configuration field has the type %s", v.Type()))
+}
+
+// setNumber sets *p unless the number could not be read or is zero: where that has a meaning, there is a word for it.
+func setNumber[T time.Duration | Bytes | int | uint64](p *T, n T, err error, text string, f field) error {
+	switch {
+	case err != nil && f.zero != "":
+		return fmt.Errorf("%w (or %s)", err, f.zero)
+	case err != nil:
+		return err
+	case n == 0:
+		return fmt.Errorf("%.60s is too little: want %s", text, wanted(reflect.TypeFor[T](), f))
+	}
+	*p = n
+	return nil
+}
+
+func setString(p *string, text string) error {
+	switch {
+	case strings.TrimSpace(text) != text || text == "":
+		return fmt.Errorf("%.60q is empty or has space around it", text)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return fmt.Errorf("%.60q has line breaks or control characters in it", text)
+	}
+	*p = text
+	return nil
+}
+
+// wholeNumber reads decimal digits only: no sign, no separators, no other base.
+func wholeNumber(text string, bits int) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, bits)
+	if err != nil {
+		return 0, fmt.Errorf("%.60q is not a whole number such as 1000", text)
+	}
+	return n, nil
+}
+
+// wanted says what may stand in a field.
+func wanted(t reflect.Type, f field) string {
+	what := map[reflect.Type]string{
+		reflect.TypeFor[string](): "a text", reflect.TypeFor[bool](): "true or false",
+		reflect.TypeFor[time.Duration](): "a duration such as 30s, 15m or 30d", reflect.TypeFor[Bytes](): "a size such as 512MiB or 2GiB",
+		reflect.TypeFor[int](): "a whole number from 1 on", reflect.TypeFor[uint64](): "a whole number from 1 on",
+	}[t]
+	switch {
+	case t.Kind() == reflect.Struct:
+		what = "a mapping with the keys " + strings.Join(fieldNames(t), ", ")
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+		what = "a list, in which each item begins with \"- \""
+	case t.Kind() == reflect.Slice:
+		what = "a list of texts, each beginning with \"- \""
+	}
+	if f.zero != "" {
+		what += ", or " + f.zero
+	}
+	return what
+}

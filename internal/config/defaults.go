@@ -1,0 +1,82 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// defaultConfig is what a file says that says nothing.
+func defaultConfig() Config {
+	return Config{
+		Redis:           "embedded",
+		ShutdownTimeout: 30 * time.Second,
+	}
+}
+
+// defaultNamespace is a namespace of which nothing is said. The logs known today publish every minute or two.
+func defaultNamespace() Namespace {
+	return Namespace{
+		Configuration:  "whatsapp_v1",
+		First:          1,
+		Poll:           30 * time.Second,
+		SilentAfter:    30 * time.Minute,
+		TransientAfter: time.Hour,
+		BacklogAge:     time.Hour,
+		Limits:         Limits{MaxBytes: 2 * GiB, MaxStoredBytes: 2 * GiB, MaxElements: 32 << 20},
+	}
+}
+
+// defaultBackfill is a backfill of which nothing is said. Its window takes about 3 MB of Redis.
+func defaultBackfill() Backfill { return Backfill{Window: 10_000} }
+
+// complete fills in the defaults that depend on other fields.
+func (c *Config) complete() {
+	for i := range c.Namespaces {
+		n := &c.Namespaces[i]
+		if n.Last != 0 && !c.given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
+			n.SilentAfter = 0 // a closed log is silent
+		}
+		for j := range n.Backfills {
+			b := &n.Backfills[j]
+			if b.From == 0 {
+				b.From = n.First
+			}
+			if b.To == 0 {
+				b.To = n.Last
+			}
+		}
+	}
+}
+
+// presets are the public logs. No verifying key of theirs has been published.
+var presets = map[string]func(*Namespace){
+	"whatsapp-v1": func(n *Namespace) {
+		n.Namespace = "whatsapp.key-transparency.v1"
+		n.LogDirectory = "s3list+https://d1tfr3x7n136ak.cloudfront.net"
+		n.Last = 2_026_881 // closed in March 2026
+		n.SilentAfter = 0
+	},
+	"whatsapp-v2": func(n *Namespace) {
+		n.Namespace = "whatsapp.key-transparency.v2"
+		n.LogDirectory = "s3list+https://d4ttn6vhp3mg0.cloudfront.net"
+		n.First = 722_606
+	},
+}
+
+// PresetNames returns the names that Preset knows, sorted.
+func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
+
+// Preset returns a built-in namespace, with defaults: whatsapp-v1 and whatsapp-v2 are WhatsApp's public logs.
+func Preset(name string) (Namespace, error) {
+	set, ok := presets[name]
+	if !ok {
+		return Namespace{}, fmt.Errorf("unknown preset %.60q: want %s", name, strings.Join(PresetNames(), " or "))
+	}
+	n := defaultNamespace()
+	n.Preset = name
+	set(&n)
+	return n, nil
+}

@@ -1,0 +1,144 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// What a file may be. A log takes some 50 tokens, so there is room for hundreds. The parser's time grows with the square of
+// the tokens and with the cube of the depth.
+const (
+	MaxFileBytes = 1 << 20
+	maxTokens    = 20_000
+	maxDepth     = 16
+)
+
+// Load reads and parses a file. Paths in it are relative to the working directory, not to the file.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, text)
+}
+
+// Parse reads a configuration. The name stands for the file in errors, which are Problems.
+func Parse(name string, text []byte) (*Config, error) {
+	problems := &collector{file: name}
+	body := document(string(text), problems)
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	c := defaultConfig()
+	c.file, c.positions = name, map[string]position{}
+	d := decoder{problems, c.positions}
+	d.root(body, &c)
+	c.complete()
+	c.validate(problems)
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// document returns the top of the one YAML document in text; nil if there is nothing in it.
+func document(text string, problems *collector) (body ast.Node) {
+	start := position{1, 1}
+	switch {
+	case len(text) > MaxFileBytes:
+		problems.add(position{}, "", "the file is larger than %s", Bytes(MaxFileBytes))
+		return nil
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		problems.add(position{}, "", "the file is not UTF-8 text")
+		return nil
+	}
+	defer func() {
+		// Not ours to repair, but a file must not bring down what reads it.
+		if p := recover(); p != nil {
+			body = nil
+			problems.add(start, "", "the file is not YAML that can be read (%.100s)", fmt.Sprint(p))
+		}
+	}()
+	tokens := lexer.Tokenize(strings.TrimPrefix(text, "\ufeff"))
+	if t, what := excess(tokens); t != nil {
+		problems.add(tokenPosition(t), "", "the file has %s", what)
+		return nil
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		at, message := start, err.Error()
+		if y, ok := err.(yaml.Error); ok {
+			message = y.GetMessage() // without the lines of the file
+			if t := y.GetToken(); t != nil {
+				at = tokenPosition(t)
+			}
+		}
+		problems.add(at, "", "not YAML: %s", message)
+		return nil
+	}
+	for _, doc := range file.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.DirectiveType || doc.Body.Type() == ast.CommentType {
+			continue
+		}
+		if body != nil {
+			problems.add(nodePosition(doc.Body), "", "a second document begins: want one")
+			return nil
+		}
+		body = doc.Body
+	}
+	return body
+}
+
+// excess returns the token at which there are too many or they are nested too deeply.
+func excess(tokens token.Tokens) (at *token.Token, what string) {
+	count, depth := 0, 0
+	for _, t := range tokens {
+		switch t.Type {
+		case token.CommentType:
+			continue
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		}
+		count++
+		switch {
+		case depth > maxDepth:
+			return t, fmt.Sprintf("brackets more than %d deep", maxDepth)
+		case count > maxTokens:
+			return t, fmt.Sprintf("more than %d keys, values and marks", maxTokens)
+		}
+	}
+	return nil, ""
+}
+
+func tokenPosition(t *token.Token) position {
+	if t == nil || t.Position == nil {
+		return position{1, 1}
+	}
+	return position{t.Position.Line, t.Position.Column}
+}
+
+// nodePosition is where a node begins: a mapping with its first key.
+func nodePosition(n ast.Node) position {
+	if m, ok := n.(ast.MapNode); ok {
+		if entries := m.MapRange(); entries.Next() {
+			return tokenPosition(entries.Key().GetToken())
+		}
+	}
+	return tokenPosition(n.GetToken())
+}

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// YAML returns the configuration as a file that gives every field that is set, by the file, by a preset or by default. It
+// holds no secrets, and Parse reads it as c again.
+func (c *Config) YAML() string {
+	var text strings.Builder
+	writeFields(&text, reflect.ValueOf(*c), "")
+	return text.String()
+}
+
+// writeFields writes the fields of a struct, one a line.
+func writeFields(text *strings.Builder, v reflect.Value, indent string) {
+	for _, f := range fieldsOf(v.Type()) {
+		value := v.Field(f.index)
+		switch {
+		case value.IsZero() && f.zero != "":
+			fmt.Fprintf(text, "%s%s: %s\n", indent, f.name, f.zero)
+		case value.IsZero() && value.Kind() != reflect.Bool, value.Kind() == reflect.Slice && value.Len() == 0:
+			// nothing to say
+		case value.Kind() == reflect.Struct:
+			fmt.Fprintf(text, "%s%s:\n", indent, f.name)
+			writeFields(text, value, indent+"  ")
+		case value.Kind() == reflect.Slice:
+			fmt.Fprintf(text, "%s%s:\n", indent, f.name)
+			for i := range value.Len() {
+				writeElement(text, value.Index(i), indent+"  ")
+			}
+		default:
+			fmt.Fprintf(text, "%s%s: %s\n", indent, f.name, scalar(value))
+		}
+	}
+}
+
+func writeElement(text *strings.Builder, v reflect.Value, indent string) {
+	if v.Kind() != reflect.Struct {
+		fmt.Fprintf(text, "%s- %s\n", indent, scalar(v))
+		return
+	}
+	var fields strings.Builder
+	writeFields(&fields, v, indent+"  ")
+	text.WriteString(indent + "- " + strings.TrimPrefix(fields.String(), indent+"  "))
+}
+
+// plain is a text that is nothing but a text without quotes around it, in every version of YAML.
+var plain = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9_./+@=?%-]*(:[A-Za-z0-9_./+@=?%-]+)*$`)
+
+func scalar(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		return durationText(x)
+	case string:
+		switch strings.ToLower(x) {
+		case "true", "false", "yes", "no", "on", "off", "y", "n", "null", ".", ".nan", ".inf", "---", "...":
+			return strconv.Quote(x)
+		}
+		if !plain.MatchString(x) {
+			return strconv.Quote(x)
+		}
+		return x
+	}
+	return fmt.Sprint(v.Interface())
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/robfig/cron/v3"
+)
+
+// Validate checks every field by itself and with the others. It returns Problems, all there are, or nil. Nothing is opened.
+func (c *Config) Validate() error {
+	problems := &collector{file: c.file}
+	c.validate(problems)
+	return problems.err()
+}
+
+// validate adds what is wrong with c to what decoding has found. A field that could not be decoded is not held against.
+func (c *Config) validate(problems *collector) {
+	v := checker{c, problems}
+	v.queue()
+	v.auditStore()
+	if c.Listen != "" {
+		v.check("listen", checkAddress(c.Listen))
+	}
+	v.must("memory", c.Budget >= 0, "is less than nothing")
+	v.must("concurrency", c.Concurrency >= 0, "is less than nothing")
+	v.must("shutdown_timeout", c.ShutdownTimeout >= 0, "is less than nothing")
+	v.alerts()
+	v.must("namespaces", len(c.Namespaces) > 0, "is missing: which logs are to be audited?")
+	names := map[string]int{}
+	for i := range c.Namespaces {
+		n, path := &c.Namespaces[i], fmt.Sprintf("namespaces[%d].", i)
+		v.namespace(n, path)
+		first, twice := names[n.Namespace]
+		if twice && n.Namespace != "" {
+			v.must(path+"namespace", false, "%s is the name of namespaces[%d] already", n.Namespace, first)
+			continue
+		}
+		names[n.Namespace] = i
+	}
+}
+
+// checker is a Config that is being validated.
+type checker struct {
+	*Config
+	problems *collector
+}
+
+// must adds a problem with the field unless ok.
+func (v checker) must(path string, ok bool, format string, args ...any) {
+	if !ok && !v.problems.isBlamed(path) {
+		v.problems.add(v.position(path), path, format, args...)
+		v.problems.blame(path)
+	}
+}
+
+// check adds err as a problem with the field.
+func (v checker) check(path string, err error) { v.must(path, err == nil, "%v", err) }
+
+// redisSchemes are those that jobs.ConnectRedis knows.
+var redisSchemes = []string{"redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"}
+
+func (v checker) queue() {
+	v.must("redis_password_env", v.RedisPasswordFile == "" || v.RedisPasswordEnv == "", "redis_password_file is given too: choose one")
+	v.check("redis_password_env", checkVariable(v.RedisPasswordEnv))
+	if v.Redis == "embedded" {
+		for _, path := range []string{"redis_password_file", "redis_password_env"} {
+			v.must(path, !v.given(path), "the embedded redis has no password")
+		}
+		return
+	}
+	scheme, rest, ok := strings.Cut(v.Redis, "://")
+	known := false
+	for _, s := range redisSchemes {
+		known = known || s == scheme
+	}
+	if !ok || !known {
+		v.must("redis", false, "want embedded or a URL that begins with %s://", strings.Join(redisSchemes, "://, "))
+		return
+	}
+	if user, _, ok := cutLast(rest, "@"); ok {
+		v.must("redis", !strings.Contains(user, ":"),
+			"has a password in it, and secrets do not stand in this file: use redis_password_file or redis_password_env")
+	}
+}
+
+func (v checker) auditStore() {
+	scheme, _, _ := strings.Cut(v.AuditStore, "://")
+	switch {
+	case v.AuditStore == "":
+		v.must("audit_store", false, "is missing: where are the verdicts to be kept?")
+	case scheme == "mem":
+		v.must("audit_store", false, "verdicts in memory would be lost with the process: name a folder or a bucket")
+	case strings.HasPrefix(scheme, "s3list+"):
+		v.must("audit_store", false, "%s:// can only be read: name a folder or a bucket that verdicts can be written to", scheme)
+	default:
+		v.check("audit_store", blobstore.CheckURL(v.AuditStore))
+	}
+}
+
+func (v checker) alerts() {
+	seen := map[string]string{} // where each target is first
+	once := func(path, target string) {
+		v.must(path, seen[target] == "", "the same target as %s: each alert would arrive twice", seen[target])
+		seen[target] = path
+	}
+	for i, t := range v.Alerts.Alertmanager {
+		path := fmt.Sprintf("alerts.alertmanager[%d].url", i)
+		v.check(path, checkHTTP(t.URL))
+		once(path, t.URL)
+	}
+	for i, t := range v.Alerts.Webhook {
+		path := fmt.Sprintf("alerts.webhook[%d].", i)
+		v.check(path+"url", checkHTTP(t.URL))
+		v.secret(path, "secret", t.SecretFile, t.SecretEnv)
+		once(path+"url", t.URL)
+	}
+	for i, t := range v.Alerts.Slack {
+		path := fmt.Sprintf("alerts.slack[%d].", i)
+		v.secret(path, "url", t.URLFile, t.URLEnv)
+		if t.URLFile != "" {
+			once(path+"url_file", "file "+t.URLFile)
+		}
+		if t.URLEnv != "" {
+			once(path+"url_env", "variable "+t.URLEnv)
+		}
+	}
+}
+
+// secret checks that a target says in one way where its secret is.
+func (v checker) secret(path, what, file, env string) {
+	v.must(path+what+"_file", file != "" || env != "" || v.problems.isBlamed(path+what+"_env"),
+		"is missing: name the file with the %s here, or its environment variable as %s_env", what, what)
+	v.must(path+what+"_env", file == "" || env == "", "%s_file is given too: choose one", what)
+	v.check(path+what+"_env", checkVariable(env))
+}
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// checkVariable does not repeat what it refuses: it may be the secret itself.
+func checkVariable(name string) error {
+	if name != "" && !variable.MatchString(name) {
+		return fmt.Errorf("is not the name of an environment variable, which has letters, digits and _")
+	}
+	return nil
+}
+
+func checkAddress(text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%.60q is not an address such as 127.0.0.1:9464 or :9464", text)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%.60q has no port from 1 to 65535", text)
+	}
+	return nil
+}
+
+// checkHTTP does not repeat what it refuses: there may be a token in it.
+func checkHTTP(text string) error {
+	if text == "" {
+		return fmt.Errorf("is missing")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("is not a URL")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("does not begin with https:// or http://")
+	case u.Hostname() == "":
+		return fmt.Errorf("names no host")
+	case u.User != nil:
+		return fmt.Errorf("has a user name or password in it, and secrets do not stand in this file")
+	}
+	return nil
+}
+
+// checkCron checks when a backfill runs. The parser of the cron package panics on a time zone without times.
+func checkCron(text string) error {
+	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
+		return fmt.Errorf("times are in UTC, and a time zone cannot be given")
+	}
+	schedule, err := cron.ParseStandard(text)
+	if err != nil {
+		return fmt.Errorf("%w: want five fields, minute, hour, day, month and weekday, or a word such as @daily", err)
+	}
+	if schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
+		return fmt.Errorf("%q never comes", text)
+	}
+	return nil
+}
+
+func cutLast(s, separator string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, separator); i >= 0 {
+		return s[:i], s[i+len(separator):], true
+	}
+	return s, "", false
+}
