@@ -54,7 +54,6 @@ func newTransport(o Options) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: o.IdleTimeout}, // else a dead connection is used on and on
-		DisableCompression:     true,                                              // lengths and ranges are of the stored bytes
 	}
 }
 
@@ -86,7 +85,7 @@ func (t *courteous) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", t.c.options.userAgent())
-	r.Header.Set("Accept-Encoding", "identity") // from content networks that would compress on the way
+	r.Header.Set("Accept-Encoding", "identity") // lengths and ranges are of the stored bytes; also keeps net/http from unpacking
 	return t.next.RoundTrip(r)
 }
 

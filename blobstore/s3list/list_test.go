@@ -144,8 +144,8 @@ func TestNothingLooksLikeAnEmptyListing(t *testing.T) {
 		"list of buckets":        {xml(`<ListAllMyBucketsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>`), gcerrors.Internal, 1},
 		"empty element":          {xml(`<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"/>`), gcerrors.Internal, 1},
 		"other namespace":        {change("http://s3.amazonaws.com/doc/2006-03-01/", "http://example.org/"), gcerrors.Internal, 1},
-		"other prefix":           {change("1/", "2/"), gcerrors.Internal, 1},
-		"shorter prefix":         {change("1/", ""), gcerrors.Internal, 1},
+		"other prefix":           {change("<Prefix>1/", "<Prefix>2/"), gcerrors.Internal, 1},
+		"shorter prefix":         {change("<Prefix>1/", "<Prefix>"), gcerrors.Internal, 1},
 		"a delimiter":            {change("<MaxKeys>", "<Delimiter>/</Delimiter><MaxKeys>"), gcerrors.Internal, 1},
 		"key count too high":     {change("<KeyCount>0", "<KeyCount>1"), gcerrors.Internal, 1},
 		"first version":          {change("<KeyCount>0</KeyCount>", ""), gcerrors.Internal, 1},
@@ -162,7 +162,7 @@ func TestNothingLooksLikeAnEmptyListing(t *testing.T) {
 		"unknown entity":         {change("<Name>l", "<Name>&b;"), gcerrors.Internal, 1},
 		"other encoding of text": {change("UTF-8", "UTF-16"), gcerrors.Internal, 1},
 		"unknown escaping":       {change(">url<", ">base64<"), gcerrors.Internal, 1},
-		"bad escaping":           {change("1/", "1/%zz"), gcerrors.Internal, 1},
+		"bad escaping":           {change("<Prefix>1/", "<Prefix>1/%zz"), gcerrors.Internal, 1},
 		"compressed": {s3listtest.Edit(func(h http.Header, body []byte) []byte {
 			h.Set("Content-Encoding", "gzip")
 			return body

@@ -92,6 +92,12 @@ func TestBrokenBodies(t *testing.T) {
 			return body
 		})
 	}
+	part := func(from, until int, contentRange string) s3listtest.Fault {
+		return s3listtest.Edit(func(h http.Header, body []byte) []byte {
+			h.Set("Content-Range", contentRange)
+			return body[from:until]
+		})
+	}
 	const offset = 5
 	for name, test := range map[string]struct {
 		next   []s3listtest.Fault
@@ -118,7 +124,9 @@ func TestBrokenBodies(t *testing.T) {
 		"without time":       {always: without("Last-Modified"), want: ErrMalformed, gone: 1},
 		"without a range":    {always: without("Content-Range"), want: ErrMalformed, gone: 1},
 		"other range":        {always: header("Content-Range", "bytes 4-24/26"), want: ErrMalformed, gone: 1},
-		"shorter range":      {always: header("Content-Range", "bytes 5-24/26"), want: ErrMalformed, gone: 1},
+		"range begins late":  {always: part(1, 21, "bytes 6-25/26"), want: ErrMalformed, gone: 1},
+		"length of another":  {always: header("Content-Range", "bytes 5-24/26"), want: ErrMalformed, gone: 1},
+		"shorter range":      {next: []s3listtest.Fault{part(0, 20, "bytes 5-24/26")}, gone: 2},
 		"size of the range":  {always: header("Content-Range", "bytes 5-25/*"), want: ErrMalformed, gone: 1},
 		"range past the end": {always: header("Content-Range", "bytes 5-25/25"), want: ErrMalformed, gone: 1},
 		"whole object, cut": {next: []s3listtest.Fault{func(h http.Handler) http.Handler {

@@ -158,8 +158,8 @@ func (r *reader) accept(e *exchange, ranged bool) error {
 		return err
 	}
 	from, size := int64(0), e.ContentLength
-	until := size
 	if e.StatusCode == http.StatusPartialContent {
+		var until int64 // may be before the range's end; then there will be another request
 		if from, until, size, err = contentRange(e.Header.Get("Content-Range")); err != nil {
 			return err
 		}
@@ -183,9 +183,6 @@ func (r *reader) accept(e *exchange, ranged bool) error {
 	}
 	if r.offset > size || ranged && r.offset == size {
 		return &Error{Err: errRange}
-	}
-	if until < r.end {
-		return malformed("asked for bytes up to %d, got them up to %d of %d", r.end, until, size)
 	}
 	r.first, r.version = true, v
 	r.attributes = driver.ReaderAttributes{ContentType: contentType(e.Header), ModTime: v.modTime, Size: size}
