@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -104,53 +103,6 @@ func (v checker) auditStore() {
 	}
 }
 
-func (v checker) alerts() {
-	seen := map[string]string{} // where each target is first
-	once := func(path, target string) {
-		v.must(path, seen[target] == "", "the same target as %s: each alert would arrive twice", seen[target])
-		seen[target] = path
-	}
-	for i, t := range v.Alerts.Alertmanager {
-		path := fmt.Sprintf("alerts.alertmanager[%d].url", i)
-		v.check(path, checkHTTP(t.URL))
-		once(path, t.URL)
-	}
-	for i, t := range v.Alerts.Webhook {
-		path := fmt.Sprintf("alerts.webhook[%d].", i)
-		v.check(path+"url", checkHTTP(t.URL))
-		v.secret(path, "secret", t.SecretFile, t.SecretEnv)
-		once(path+"url", t.URL)
-	}
-	for i, t := range v.Alerts.Slack {
-		path := fmt.Sprintf("alerts.slack[%d].", i)
-		v.secret(path, "url", t.URLFile, t.URLEnv)
-		if t.URLFile != "" {
-			once(path+"url_file", "file "+t.URLFile)
-		}
-		if t.URLEnv != "" {
-			once(path+"url_env", "variable "+t.URLEnv)
-		}
-	}
-}
-
-// secret checks that a target says in one way where its secret is.
-func (v checker) secret(path, what, file, env string) {
-	v.must(path+what+"_file", file != "" || env != "" || v.problems.isBlamed(path+what+"_env"),
-		"is missing: name the file with the %s here, or its environment variable as %s_env", what, what)
-	v.must(path+what+"_env", file == "" || env == "", "%s_file is given too: choose one", what)
-	v.check(path+what+"_env", checkVariable(env))
-}
-
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// checkVariable does not repeat what it refuses: it may be the secret itself.
-func checkVariable(name string) error {
-	if name != "" && !variable.MatchString(name) {
-		return fmt.Errorf("is not the name of an environment variable, which has letters, digits and _")
-	}
-	return nil
-}
-
 func checkAddress(text string) error {
 	_, port, err := net.SplitHostPort(text)
 	if err != nil {
@@ -164,9 +116,6 @@ func checkAddress(text string) error {
 
 // checkHTTP does not repeat what it refuses: there may be a token in it.
 func checkHTTP(text string) error {
-	if text == "" {
-		return fmt.Errorf("is missing")
-	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
@@ -176,7 +125,7 @@ func checkHTTP(text string) error {
 	case u.Hostname() == "":
 		return fmt.Errorf("names no host")
 	case u.User != nil:
-		return fmt.Errorf("has a user name or password in it, and secrets do not stand in this file")
+		return fmt.Errorf("has a user name or password in it, and secrets do not stand in this file: use url_file or url_env")
 	}
 	return nil
 }
