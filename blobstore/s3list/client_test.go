@@ -117,7 +117,7 @@ func TestRedirects(t *testing.T) {
 
 func TestSendsNothingOfItsOwn(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"key": alphabet}, quick())
+	b, server := opened(t, map[string]string{"key": alphabet}, quick())
 	server.Always(s3listtest.Edit(func(h http.Header, body []byte) []byte {
 		h.Set("Set-Cookie", "session=1; Path=/")
 		return body
@@ -140,7 +140,7 @@ func TestSendsNothingOfItsOwn(t *testing.T) {
 
 func TestLongHeadersAreRefused(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"key": alphabet}, quick())
+	b, server := opened(t, map[string]string{"key": alphabet}, quick())
 	server.Always(s3listtest.Edit(func(h http.Header, body []byte) []byte {
 		h.Set("X-Long", strings.Repeat("x", 2*maxHeader))
 		return body

@@ -87,7 +87,7 @@ func (s *seeded) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 
 func TestWritesFail(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"key": "content"}, quick())
+	b, server := opened(t, map[string]string{"key": "content"}, quick())
 	ctx := t.Context()
 	_, signing := b.SignedURL(ctx, "key", nil)
 	for name, err := range map[string]error{
@@ -110,8 +110,8 @@ func quick() Options {
 	return Options{Rate: maxRate, Backoff: time.Millisecond, IdleTimeout: 10 * time.Second, MaxPause: 10 * time.Second}
 }
 
-// open serves objects, and opens the bucket.
-func open(t *testing.T, objects map[string]string, o Options) (*blob.Bucket, *s3listtest.Server) {
+// opened serves objects, and opens the bucket.
+func opened(t *testing.T, objects map[string]string, o Options) (*blob.Bucket, *s3listtest.Server) {
 	t.Helper()
 	server := serve(t, objects)
 	return openAt(t, server.URL, o), server

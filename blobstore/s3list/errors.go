@@ -142,9 +142,6 @@ func statusError(status int, body io.Reader) *Error {
 		e.Code = said.Code
 		e.Err = fmt.Errorf("%w: %s: %.*q", e.Err, said.Code, maxErrorMessage, said.Message)
 	}
-	if status == http.StatusForbidden {
-		e.Err = fmt.Errorf("%w (to those who may not list, S3 says so of missing objects too)", e.Err)
-	}
 	return e
 }
 
@@ -156,6 +153,9 @@ func isName(s string) bool {
 func annotate(err error, op, key string) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		e.Op, e.Key = op, key
+		if e.Status == http.StatusForbidden && op != "list" {
+			e.Err = fmt.Errorf("%w (to those who may not list, S3 says so of missing objects too)", e.Err)
+		}
 	}
 	return err
 }

@@ -34,7 +34,7 @@ func list(ctx context.Context, b *blob.Bucket, prefix, delimiter string) (keys [
 
 func TestListTellsKeySizeAndTime(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"12/a/b": "hello", "1/a/b": "", "120/a/b": ""}, quick())
+	b, server := opened(t, map[string]string{"12/a/b": "hello", "1/a/b": "", "120/a/b": ""}, quick())
 	objects, next, err := b.ListPage(t.Context(), blob.FirstPageToken, 10, &blob.ListOptions{Prefix: "12/"})
 	if err != nil || len(next) != 0 || len(objects) != 1 {
 		t.Fatalf("%d objects, next %q: %v", len(objects), next, err)
@@ -58,7 +58,7 @@ func TestListOverManyPages(t *testing.T) {
 		objects[key] = "x"
 		want = append(want, key)
 	}
-	b, server := open(t, objects, quick())
+	b, server := opened(t, objects, quick())
 	got, err := list(t.Context(), b, "log/", "")
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("%d keys: %v", len(got), err)
@@ -100,7 +100,7 @@ func TestListThroughAForgetfulNetwork(t *testing.T) {
 	} {
 		t.Run(test.dropped+" for "+test.prefix, func(t *testing.T) {
 			t.Parallel()
-			b, server := open(t, objects, quick())
+			b, server := opened(t, objects, quick())
 			server.Always(s3listtest.DropQuery(test.dropped))
 			options := &blob.ListOptions{Prefix: test.prefix, Delimiter: test.delimiter}
 			var got []string
@@ -175,7 +175,7 @@ func TestNothingLooksLikeAnEmptyListing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, server := open(t, nil, quick())
+			b, server := opened(t, nil, quick())
 			server.Always(test.fault)
 			keys, err := list(t.Context(), b, "1/", "")
 			if err == nil || len(keys) != 0 {
@@ -203,7 +203,7 @@ func TestListEmptyPages(t *testing.T) {
 		return s3listtest.Body(200, "application/xml", fmt.Sprintf(`<ListBucketResult><Prefix></Prefix><KeyCount>0</KeyCount><IsTruncated>%t</IsTruncated>`+
 			`<NextContinuationToken>t%d</NextContinuationToken></ListBucketResult>`, !end, i))
 	}
-	b, server := open(t, map[string]string{"key": ""}, quick())
+	b, server := opened(t, map[string]string{"key": ""}, quick())
 	server.Next(page(1, false), page(2, false), page(3, true))
 	if keys, err := list(t.Context(), b, "", ""); err != nil || len(keys) != 0 {
 		t.Errorf("%q, %v", keys, err)
@@ -218,7 +218,7 @@ func TestListEmptyPages(t *testing.T) {
 
 func TestListDirectories(t *testing.T) {
 	t.Parallel()
-	b, _ := open(t, map[string]string{"a": "", "d/x": "", "d/y/z": "", "e/": ""}, quick())
+	b, _ := opened(t, map[string]string{"a": "", "d/x": "", "d/y/z": "", "e/": ""}, quick())
 	for prefix, want := range map[string][]string{
 		"":   {"a", "d/", "e/"},
 		"d":  {"d/"},

@@ -40,7 +40,7 @@ func TestRanges(t *testing.T) {
 	}{{"as S3", nil}, {"without ranges", []s3listtest.Fault{s3listtest.IgnoreRange}}} {
 		t.Run(server.name, func(t *testing.T) {
 			t.Parallel()
-			b, s := open(t, map[string]string{"key": alphabet}, quick())
+			b, s := opened(t, map[string]string{"key": alphabet}, quick())
 			s.Always(server.fault...)
 			for _, test := range []struct {
 				offset, length int64
@@ -64,7 +64,7 @@ func TestRanges(t *testing.T) {
 
 func TestEmptyObject(t *testing.T) {
 	t.Parallel()
-	b, _ := open(t, map[string]string{"key": ""}, quick())
+	b, _ := opened(t, map[string]string{"key": ""}, quick())
 	for _, length := range []int64{-1, 0, 5} {
 		r, err := b.NewRangeReader(t.Context(), "key", 0, length, nil)
 		if err != nil {
@@ -137,9 +137,9 @@ func TestBrokenBodies(t *testing.T) {
 			t.Parallel()
 			o := quick()
 			if strings.Contains(name, "stalled") {
-				o.IdleTimeout = 50 * time.Millisecond
+				o.IdleTimeout = 300 * time.Millisecond
 			}
-			b, server := open(t, map[string]string{"key": alphabet}, o)
+			b, server := opened(t, map[string]string{"key": alphabet}, o)
 			server.Next(test.next...)
 			if test.always != nil {
 				server.Always(test.always)
@@ -169,7 +169,7 @@ func TestBrokenBodies(t *testing.T) {
 func TestResumesWhereItBroke(t *testing.T) {
 	t.Parallel()
 	content := bytes.Repeat([]byte("0123456789abcdef"), 64<<10/16*20)
-	b, server := open(t, map[string]string{"key": string(content)}, quick())
+	b, server := opened(t, map[string]string{"key": string(content)}, quick())
 	// More breaks than attempts, but each after enough bytes.
 	for range 15 {
 		server.Next(s3listtest.Cut(minProgress + 100))
@@ -189,7 +189,7 @@ func TestResumesWhereItBroke(t *testing.T) {
 func TestReplacedObject(t *testing.T) {
 	t.Parallel()
 	for _, ranges := range []bool{true, false} {
-		b, server := open(t, map[string]string{"key": alphabet}, quick())
+		b, server := opened(t, map[string]string{"key": alphabet}, quick())
 		if !ranges {
 			server.Always(s3listtest.IgnoreRange)
 		}
@@ -209,7 +209,7 @@ func TestReplacedObject(t *testing.T) {
 
 func TestLengthThatIsTooLong(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"key": alphabet}, quick())
+	b, server := opened(t, map[string]string{"key": alphabet}, quick())
 	server.Always(s3listtest.Edit(func(h http.Header, body []byte) []byte {
 		h.Set("Content-Length", "30")
 		return body
@@ -221,7 +221,7 @@ func TestLengthThatIsTooLong(t *testing.T) {
 
 func TestReadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"key": alphabet}, quick())
+	b, server := opened(t, map[string]string{"key": alphabet}, quick())
 	server.Next(s3listtest.Stall(3))
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := b.NewReader(ctx, "key", nil)
@@ -240,7 +240,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 
 func TestHead(t *testing.T) {
 	t.Parallel()
-	b, server := open(t, map[string]string{"a/b": alphabet}, quick())
+	b, server := opened(t, map[string]string{"a/b": alphabet}, quick())
 	a, err := b.Attributes(t.Context(), "a/b")
 	if err != nil || a.Size != 26 || a.ETag == "" || a.ModTime.IsZero() {
 		t.Errorf("%+v, %v", a, err)

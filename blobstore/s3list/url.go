@@ -40,20 +40,18 @@ type URLOpener struct {
 //
 // gocloud and package blobstore take prefix=FOLDER/ out of the URL before. No request is made here.
 func (o *URLOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error) {
-	b, err := o.open(u)
+	b, err := open(u, o.Options)
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
 	}
 	return b, nil
 }
 
-// Open opens a bucket URL with the default Options. It is OpenBucketURL in the form that package blobstore keeps of each scheme.
-func Open(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
-	return new(URLOpener).OpenBucketURL(ctx, u)
-}
+// Open is OpenBucketURL with the default Options, in the form that package blobstore keeps of each scheme: its errors leave it to
+// the caller to name the URL.
+func Open(_ context.Context, u *url.URL) (*blob.Bucket, error) { return open(u, Options{}) }
 
-func (o *URLOpener) open(u *url.URL) (*blob.Bucket, error) {
-	options := o.Options
+func open(u *url.URL, options Options) (*blob.Bucket, error) {
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return nil, err
