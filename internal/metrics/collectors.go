@@ -16,8 +16,8 @@ type LogState struct {
 	Newest uint64 // the last one published
 	// NewestSince is when Newest was first seen.
 	NewestSince time.Time
-	// Open is how many published epochs have no verdict. A rejection is a verdict: it holds back Head for ever, and an
-	// alert on the lag would never end.
+	// Open is how many published epochs have no verdict, of those that the audit is due: not of a backfill still under way.
+	// A rejection is a verdict. It holds back Head for ever, and an alert on the distance to it would never end.
 	Open uint64
 	// OldestOpenSince is when the oldest of these was published, or first seen.
 	OldestOpenSince time.Time

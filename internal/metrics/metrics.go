@@ -144,9 +144,8 @@ func (m *Metrics) WatchMemory(budget int64, reserved func() int64) {
 
 // Thresholds are how long a log's conditions may last before they are alerts. A zero one is not shown.
 type Thresholds struct {
-	Silent    time.Duration // nothing published
-	Backlog   time.Duration // age of the oldest epoch without a verdict
-	Transient time.Duration // nothing but faults
+	Silent  time.Duration // nothing published
+	Backlog time.Duration // age of the oldest epoch without a verdict
 }
 
 // SetThresholds shows a log's thresholds, so that the rules in deploy/prometheus need not repeat the configuration.
@@ -154,7 +153,7 @@ func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 	if m == nil {
 		return
 	}
-	for name, d := range map[string]time.Duration{"silent": t.Silent, "backlog": t.Backlog, "transient": t.Transient} {
+	for name, d := range map[string]time.Duration{"silent": t.Silent, "backlog": t.Backlog} {
 		if d > 0 {
 			m.thresholds.WithLabelValues(m.names.bound(namespace), name).Set(d.Seconds())
 		}

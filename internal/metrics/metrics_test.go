@@ -152,7 +152,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.AlertSent(s, nil)
 		m.AlertSent(s, errors.New(s))
 		m.SetLog(s, LogState{Head: 1, Newest: 2})
-		m.SetThresholds(s, Thresholds{Silent: 1, Backlog: 1, Transient: 1})
+		m.SetThresholds(s, Thresholds{Silent: 1, Backlog: 1})
 	}
 	strange(0)
 	once := count()

@@ -1,0 +1,133 @@
+// Package deploy holds examples of how to run ktaudit, and the tests that keep them true.
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/rs/zerolog"
+)
+
+const namespace = "example.log.v1"
+
+// promtool runs Prometheus's own checker in a folder. Where it is not installed the test fails on CI and is skipped elsewhere.
+func promtool(t *testing.T, folder, input string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil {
+		gopath, _ := exec.Command("go", "env", "GOPATH").Output()
+		path, err = exec.LookPath(filepath.Join(strings.TrimSpace(string(gopath)), "bin", "promtool"))
+	}
+	if err != nil {
+		const missing = "promtool is not installed; scripts/test installs it"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir, cmd.Stdin = folder, strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"check rules":  {"check", "rules", "--lint-fatal", "ktaudit.rules.yaml"},
+		"check config": {"check", "config", "prometheus.yaml"},
+		"test rules":   {"test", "rules", "ktaudit.rules.test.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			promtool(t, "prometheus", "", args...)
+		})
+	}
+}
+
+// TestMetricsPage has Prometheus's linter read the page of a process that has seen everything.
+func TestMetricsPage(t *testing.T) {
+	t.Parallel()
+	if out := promtool(t, "", page(t), "check", "metrics"); strings.TrimSpace(out) != "" {
+		t.Errorf("promtool check metrics says\n%s", out)
+	}
+}
+
+// TestDashboardQueries has promtool parse every query of the dashboard, dressed up as a rule.
+func TestDashboardQueries(t *testing.T) {
+	t.Parallel()
+	var rules strings.Builder
+	rules.WriteString("groups:\n- name: dashboard\n  rules:\n")
+	for i, expr := range dashboardQueries(t) {
+		rules.WriteString("  - record: dashboard:query:" + strings.Repeat("x", i+1) + "\n    expr: |\n      " +
+			strings.ReplaceAll(expr, "\n", "\n      ") + "\n")
+	}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "dashboard.yaml"), []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, folder, "", "check", "rules", "dashboard.yaml")
+}
+
+// page returns what a process that has seen everything shows at /metrics.
+func page(t *testing.T) string {
+	t.Helper()
+	m := metrics.New(metrics.Options{
+		Namespaces: []string{namespace}, Version: "v1.0.0", Commit: "0123456", GoVersion: "go1.26", HashPath: "avx2",
+	})
+	for _, r := range []metrics.Result{
+		{Outcome: metrics.Verified}, {Outcome: metrics.Rejected, Reason: "digest_mismatch"},
+		{Outcome: metrics.Contradiction}, {Failure: metrics.AuditStore},
+	} {
+		e := m.Begin(t.Context(), namespace, 1)
+		for _, stage := range []metrics.Stage{
+			metrics.Locate, metrics.Signature, metrics.Memory, metrics.Download, metrics.Verify, metrics.Write,
+		} {
+			e.Stage(stage, time.Now())
+		}
+		e.Read(1, 1)
+		e.End(r)
+	}
+	m.SetLog(namespace, metrics.LogState{Head: 1, Newest: 2, NewestSince: time.Now(), Open: 1, OldestOpenSince: time.Now()})
+	m.SetThresholds(namespace, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour})
+	m.SetAlertsPending(1, 1)
+	m.AlertRaised(namespace, "rejected")
+	m.AlertSent("slack", nil)
+	m.AlertSent("slack", errors.New("down"))
+	m.WatchMemory(1, func() int64 { return 1 })
+	m.WatchDependency("redis", func(context.Context) error { return nil })
+	m.WatchDependency("audit_store", func(context.Context) error { return nil })
+	m.WatchQueues(func(context.Context) (metrics.Queues, error) {
+		return metrics.Queues{
+			Queues:  []metrics.Queue{{Namespace: namespace, Class: "fresh", Pending: 1}},
+			Workers: map[string]int{namespace: 1},
+		}, nil
+	})
+	server, err := m.Serve(t.Context(), "127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	response, err := http.Get("http://" + server.Address() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%d, %v: %s", response.StatusCode, err, text)
+	}
+	return string(text)
+}
