@@ -1,0 +1,248 @@
+package alert
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob/memblob"
+)
+
+const namespace = "example.key-transparency.v1"
+
+var secret = []byte("a secret of the webhook")
+
+// quick retries within a test's patience.
+var quick = retryTimes{first: 10 * time.Millisecond, longest: 50 * time.Millisecond, refused: 100 * time.Millisecond,
+	claimed: 20 * time.Millisecond}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// opener opens the same store again and again, as several processes would.
+type opener func(t *testing.T) *blobstore.Store
+
+func inMemory() opener {
+	b := memblob.OpenBucket(nil)
+	return func(*testing.T) *blobstore.Store { return blobstore.NewStore(b) }
+}
+
+func at(url string) opener {
+	return func(t *testing.T) *blobstore.Store {
+		s, err := blobstore.OpenStore(t.Context(), url)
+		must(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+}
+
+// onEachStore runs a test on all that may hold an audit store.
+func onEachStore(t *testing.T, test func(*testing.T, opener)) {
+	t.Parallel()
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, inMemory())
+	})
+	t.Run("local disk", func(t *testing.T) {
+		t.Parallel()
+		test(t, at(t.TempDir()))
+	})
+	t.Run("S3", func(t *testing.T) {
+		t.Parallel()
+		test(t, at(testservers.S3(t).BucketURL("audit")))
+	})
+}
+
+// message is what a webhook receives.
+type message struct {
+	Version int
+	Status  string
+	Alert
+}
+
+// receiver is a webhook's server that keeps what it accepted.
+type receiver struct {
+	*httptest.Server
+	mu       sync.Mutex
+	accepted []message
+}
+
+// newReceiver answers as a test says, and 200 if it says nothing or 0.
+func newReceiver(t *testing.T, answer func(r *http.Request, m message) int) *receiver {
+	t.Helper()
+	rc := &receiver{}
+	rc.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = verify(secret, r.Header.Get(SignatureHeader), body, time.Now())
+		}
+		var m message
+		if err = errors.Join(err, json.Unmarshal(body, &m)); err != nil {
+			t.Error(err)
+			return
+		}
+		if answer != nil {
+			if code := answer(r, m); code != 0 && code != http.StatusOK {
+				w.WriteHeader(code)
+				return
+			}
+		}
+		rc.mu.Lock()
+		defer rc.mu.Unlock()
+		rc.accepted = append(rc.accepted, m)
+	}))
+	t.Cleanup(rc.Close)
+	return rc
+}
+
+// verify is what a receiver does with the signature; the documentation describes it.
+func verify(secret []byte, header string, body []byte, now time.Time) error {
+	var unix int64
+	var signature string
+	if _, err := fmt.Sscanf(header, "t=%d,v1=%s", &unix, &signature); err != nil {
+		return fmt.Errorf("signature %q: %w", header, err)
+	}
+	mac := hmac.New(sha256.New, secret)
+	fmt.Fprintf(mac, "%d.", unix)
+	mac.Write(body)
+	got, err := hex.DecodeString(signature)
+	switch {
+	case err != nil || !hmac.Equal(got, mac.Sum(nil)):
+		return errors.New("the signature is not of this body")
+	case now.Sub(time.Unix(unix, 0)).Abs() > 5*time.Minute:
+		return errors.New("the signature is too old")
+	}
+	return nil
+}
+
+// got returns what was accepted, as "status incident".
+func (rc *receiver) got() []string {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	var all []string
+	for _, m := range rc.accepted {
+		all = append(all, m.Status+" "+m.Incident)
+	}
+	return all
+}
+
+func (rc *receiver) want(t *testing.T, want ...string) {
+	t.Helper()
+	if got := rc.got(); !slices.Equal(got, want) {
+		t.Errorf("received:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func (rc *receiver) target(t *testing.T, name string) Target {
+	t.Helper()
+	target, err := NewWebhook(name, rc.URL, secret)
+	must(t, err)
+	return target
+}
+
+// dispatcher returns one with quick retries and a lease that no test outlives, unless the options say otherwise.
+func dispatcher(t *testing.T, s *blobstore.Store, o Options, targets ...Target) *Dispatcher {
+	t.Helper()
+	o.Store, o.Namespaces, o.Targets, o.Every = s, []string{namespace}, targets, 10*time.Millisecond
+	if o.retry == (retryTimes{}) {
+		o.retry = quick
+	}
+	if o.lease == 0 {
+		o.lease = 5 * time.Minute
+	}
+	d, err := NewDispatcher(o)
+	must(t, err)
+	return d
+}
+
+// start runs a dispatcher until the test ends, or until the function it returns is called.
+func start(t *testing.T, d *Dispatcher) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := d.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func rejection(epoch uint64) blobstore.Verdict {
+	return blobstore.Verdict{
+		Schema: blobstore.Schema, Namespace: namespace, Epoch: epoch, Outcome: blobstore.Rejected, Reason: "digest_mismatch",
+		Detail: "the end digest is another", PreviousDigest: strings.Repeat("a1", 32), Digest: strings.Repeat("b2", 32),
+		Signature: blobstore.Signature{Status: "not_required"}, Software: "test",
+	}
+}
+
+func raise(t *testing.T, s *blobstore.Store, alerts ...Alert) {
+	t.Helper()
+	for _, a := range alerts {
+		must(t, Outbox{s}.Raise(t.Context(), a))
+	}
+}
+
+func wantOpen(t *testing.T, s *blobstore.Store, want ...string) {
+	t.Helper()
+	if got, err := s.Outbox(namespace).Open(t.Context()); err != nil || !slices.Equal(got, want) {
+		t.Errorf("open: %q, %v, want %q", got, err, want)
+	}
+}
+
+// lines is a log that tests read.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func logger() (zerolog.Logger, *lines) {
+	l := &lines{}
+	return zerolog.New(l), l
+}

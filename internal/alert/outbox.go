@@ -1,0 +1,125 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// Outbox takes alerts and keeps them in the audit store until they were delivered. The zero value is of no use.
+type Outbox struct {
+	Store *blobstore.Store
+}
+
+// Raise puts an alert into the outbox, once per incident: if the incident was raised before, delivered or not, ended or not, it
+// does nothing. When it returns nil the alert will reach every target. An error means that it may not be there: raise it again,
+// and write nothing that would keep others from finding the same.
+//
+// It reads once and writes once. A crash between the two leaves nothing. Should the incident be closed by a dispatcher between
+// the two, the notice is written anew, and dispatchers, who look for the record of the closed one before they send, remove it.
+func (o Outbox) Raise(ctx context.Context, a Alert) error {
+	a.ResolvedAt = time.Time{}
+	a, err := a.fill(time.Now())
+	if err != nil {
+		return err
+	}
+	return o.put(ctx, a)
+}
+
+// Resolve says that a condition was over at a time. Those who were told of it are told so; for an incident that was never
+// raised, or is resolved already, it does nothing. It reads two or three times, and lists nothing.
+func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time.Time) error {
+	kind, err := checkIncident(incident)
+	if err != nil {
+		return err
+	}
+	if !kind.Ends() {
+		return fmt.Errorf("incident %q of %q is a fact: it does not end", incident, namespace)
+	}
+	a, err := o.raised(ctx, namespace, noticeName(kind, incident, false))
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.ResolvedAt = at.UTC()
+	if a.ResolvedAt.Before(a.At) {
+		a.ResolvedAt = a.At // by another clock
+	}
+	return o.put(ctx, a)
+}
+
+// Unresolved returns the conditions that were raised and have not ended, for a process that has just started and does not know
+// what it said before. It lists the open notices and reads those of conditions.
+func (o Outbox) Unresolved(ctx context.Context, namespace string) ([]Alert, error) {
+	box := o.Store.Outbox(namespace)
+	names, err := box.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open := setOf(names)
+	var lasting []Alert
+	for _, name := range names {
+		if !kindOf(name).Ends() {
+			continue
+		}
+		a, err := o.raised(ctx, namespace, name)
+		if errors.Is(err, blobstore.ErrNotFound) {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !a.Resolved() && !open[noticeName(a.Kind, a.Incident, true)] {
+			lasting = append(lasting, a)
+		}
+	}
+	return lasting, nil
+}
+
+// put writes a notice unless it was closed before.
+func (o Outbox) put(ctx context.Context, a Alert) error {
+	box := o.Store.Outbox(a.Namespace)
+	name := a.name()
+	_, err := box.Closed(ctx, name)
+	if !errors.Is(err, blobstore.ErrNotFound) {
+		return err
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return box.Put(ctx, name, data)
+}
+
+// raised returns an alert that is open or closed.
+//
+// An open notice that is closed between the two reads is found by the second.
+func (o Outbox) raised(ctx context.Context, namespace, name string) (Alert, error) {
+	box := o.Store.Outbox(namespace)
+	data, err := box.Notice(ctx, name)
+	if errors.Is(err, blobstore.ErrNotFound) {
+		data, err = box.Closed(ctx, name)
+	}
+	if err != nil {
+		return Alert{}, err
+	}
+	a, err := decode(namespace, name, data)
+	if err != nil {
+		return Alert{}, fmt.Errorf("notice %s of %q: %w: %w", name, namespace, blobstore.ErrCorrupt, err)
+	}
+	return a, nil
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}

@@ -1,0 +1,78 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// slackBatch is how many alerts share a message, so that a flood of them does not drown a channel.
+	slackBatch = 20
+	// slackDetail is how much of a detail is shown, in bytes. Slack takes 3000 characters a block, after escaping.
+	slackDetail = 500
+)
+
+// NewSlack is an incoming webhook of Slack, or of a chat that takes the same JSON. The URL is the secret. Name may be empty.
+func NewSlack(name, address string) (Target, error) {
+	u, err := parseAddress("slack", address)
+	if err != nil {
+		return Target{}, err
+	}
+	if name, err = named(name, "slack", u.String()); err != nil {
+		return Target{}, err
+	}
+	p := newPoster(u)
+	return Target{name: name, batch: slackBatch, send: func(ctx context.Context, alerts []Alert) error {
+		body, err := slackBody(alerts)
+		if err != nil {
+			return &refusal{err}
+		}
+		return p.post(ctx, body, nil)
+	}}, nil
+}
+
+type slackText struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+type slackBlock struct {
+	Type string    `json:"type"`
+	Text slackText `json:"text"`
+}
+
+// slackBody says the same twice: in blocks, and as text for notifications and for chats that don't know blocks.
+func slackBody(alerts []Alert) ([]byte, error) {
+	message := struct {
+		Text   string       `json:"text"`
+		Blocks []slackBlock `json:"blocks"`
+	}{}
+	var lines []string
+	if len(alerts) > 1 {
+		heading := fmt.Sprintf("*%d alerts*", len(alerts))
+		lines = append(lines, heading)
+		message.Blocks = append(message.Blocks, section(heading))
+	}
+	for _, a := range alerts {
+		headline := fmt.Sprintf("*%s*\n%s", escape(a.title()), escape(a.Summary))
+		facts := fmt.Sprintf("namespace %s, incident %s, since %s", escape(a.Namespace), escape(a.Incident), a.At.Format(time.RFC3339))
+		if a.Resolved() {
+			facts += ", until " + a.ResolvedAt.Format(time.RFC3339)
+		}
+		if a.Detail != "" {
+			facts += "\n" + escape(cut(a.Detail, slackDetail))
+		}
+		lines = append(lines, headline+"\n"+facts)
+		message.Blocks = append(message.Blocks, section(headline+"\n"+facts))
+	}
+	message.Text = strings.Join(lines, "\n\n")
+	return json.Marshal(message)
+}
+
+func section(text string) slackBlock { return slackBlock{"section", slackText{"mrkdwn", text}} }
+
+// escape keeps text from being taken for markup: it may come from a log, and could call everyone in a channel or show a link.
+var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace

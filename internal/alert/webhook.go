@@ -1,0 +1,68 @@
+package alert
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// SignatureHeader is the header of a webhook's requests that shows they come from ktaudit:
+//
+//	X-Ktaudit-Signature: t=UNIX,v1=HEX
+//
+// HEX is the HMAC-SHA256, under the shared secret, of the digits of UNIX, a dot, and the body as it was received. A receiver
+// computes the same, compares in constant time, and refuses a UNIX time that is more than a few minutes away.
+const SignatureHeader = "X-Ktaudit-Signature"
+
+// minSecret is the shortest secret of a webhook, in bytes.
+const minSecret = 16
+
+// NewWebhook is any HTTP server that takes JSON, one alert a request: the fields of Alert, with version (1) and status ("firing"
+// or "resolved"). The secret signs the requests; it has at least 16 bytes. Name may be empty.
+//
+// A request may come twice, with the same namespace, incident and status.
+func NewWebhook(name, address string, secret []byte) (Target, error) {
+	u, err := parseAddress("webhook", address)
+	if err != nil {
+		return Target{}, err
+	}
+	if len(secret) < minSecret {
+		return Target{}, fmt.Errorf("webhook: a secret of %d bytes, want at least %d", len(secret), minSecret)
+	}
+	identity := *u
+	identity.User = nil
+	if name, err = named(name, "webhook", identity.String()); err != nil {
+		return Target{}, err
+	}
+	p := newPoster(u, string(secret))
+	return Target{name: name, batch: 1, send: func(ctx context.Context, alerts []Alert) error {
+		for _, a := range alerts {
+			body, err := webhookBody(a)
+			if err != nil {
+				return &refusal{err}
+			}
+			if err := p.post(ctx, body, map[string]string{SignatureHeader: sign(secret, time.Now(), body)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+func webhookBody(a Alert) ([]byte, error) {
+	return json.Marshal(struct {
+		Version int    `json:"version"`
+		Status  string `json:"status"`
+		Alert
+	}{1, a.status(), a})
+}
+
+func sign(secret []byte, now time.Time, body []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	fmt.Fprintf(mac, "%d.%s", now.Unix(), body)
+	return fmt.Sprintf("t=%d,v1=%s", now.Unix(), hex.EncodeToString(mac.Sum(nil)))
+}
