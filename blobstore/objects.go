@@ -24,6 +24,8 @@ type objects interface {
 	list(ctx context.Context, prefix string) iter.Seq2[string, error]
 	// remove takes an object away; one that is not there is no error. A power failure may bring it back.
 	remove(ctx context.Context, key string) error
+	// ping returns nil if the store is there and answers.
+	ping(ctx context.Context) error
 	close() error
 }
 
