@@ -24,7 +24,7 @@ type auditFlags struct {
 	limitFlags
 	Concurrency     int           `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
 	Memory          byteSize      `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
-	ShutdownTimeout time.Duration `group:"limits" default:"30s" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop."`
+	ShutdownTimeout time.Duration `group:"limits" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop. By default 30s."`
 }
 
 // limitFlags bound what one batch may be.
@@ -53,8 +53,9 @@ type audit struct {
 	closers
 }
 
-// open opens the log directory, the audit store and the signed digests. The caller closes what it returns.
-func (f auditFlags) open(ctx context.Context, a *app, first uint64) (opened *audit, err error) {
+// open opens the log directory, the audit store and the signed digests, within a budget that other audits may share. The
+// caller closes what it returns.
+func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs.Budget) (opened *audit, err error) {
 	o := &audit{}
 	defer func() {
 		if err != nil {
@@ -63,7 +64,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64) (opened *aud
 	}()
 	c := jobs.AuditorConfig{
 		Namespace: f.Namespace, First: first, Archive: f.Archive, Limits: f.limitFlags.validator(),
-		Budget: jobs.NewBudget(int64(f.Memory)), Software: software(), Log: a.log,
+		Budget: budget, Software: software(), Log: a.log,
 	}
 	if c.Configuration, err = f.configuration(); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/ktaudit/ktaudit/internal/config"
 )
 
 // Exit statuses, the same for every command.
@@ -31,6 +32,7 @@ type cli struct {
 	Enqueue    enqueueCmd    `cmd:"" help:"Put the epochs that have no verdict yet on the queue."`
 	Worker     workerCmd     `cmd:"" help:"Take epochs from the queue and write their verdicts, until told to stop."`
 	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
+	Config     configCmd     `cmd:"" help:"Check a configuration file."`
 	Simulate   simulateCmd   `cmd:"" help:"Write a log like a real one, honest or tampered with."`
 	Version    versionCmd    `cmd:"" help:"Show the version of this program."`
 	Completion completionCmd `cmd:"" help:"Print the completion script for a shell."`
@@ -98,7 +100,7 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("KTAUDIT"),
-		kong.Vars{"tamper_kinds": tamperKinds()},
+		kong.Vars{"tamper_kinds": tamperKinds(), "presets": strings.Join(config.PresetNames(), " or ")},
 		kong.Exit(func(int) { panic(errHelpShown) }),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "log", Title: "The log:"},

@@ -56,7 +56,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	var f auditFlags
 	f.Namespace, f.LogDirectory, f.Configuration, f.AuditStore = demoNamespace, logDir, "whatsapp_v1", storeDir
 	f.Signatures, f.VerifyingKey = signatureDir, []string{verifyingKey(key)}
-	opened, err := f.open(ctx, a, 1)
+	opened, err := f.open(ctx, a, 1, nil)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 )
 
 type enqueueCmd struct {
+	configFlags
 	namespaceFlag
 	storeFlag
 	queueFlags
@@ -22,12 +23,28 @@ func (enqueueCmd) Help() string {
 run again at any time, and should be when Redis has lost its data.
 
 Examples:
+  ktaudit enqueue --config ktaudit.yaml --namespace example --from 1 --to 1000000
   ktaudit enqueue --namespace example --redis redis://localhost:6379/0 --audit-store ./audit --from 1 --to 1000000
   KTAUDIT_REDIS=redis://localhost:6379/0 ktaudit enqueue --namespace example --audit-store ./audit --from 7 --to 7`
 }
 
 // Run enqueues the range.
 func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
+	settings, err := c.load()
+	if err != nil {
+		return err
+	}
+	namespace, err := c.chooseOne(settings, c.Namespace)
+	if err != nil {
+		return err
+	}
+	c.Namespace = namespace.Namespace
+	c.storeFlag.fill(settings)
+	c.queueFlags.fill(settings)
+	c.rangeFlags.fill(namespace)
+	if err := missing("enqueue", "--namespace=NAME", c.Namespace, "--audit-store=URL", c.AuditStore); err != nil {
+		return err
+	}
 	if err := c.check(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -15,13 +16,15 @@ import (
 // Flags that several commands share, in groups that a command embeds. What a flag says is checked before the command
 // does any work, so that a typing mistake is one clear line.
 
+const defaultConfiguration = "whatsapp_v1"
+
 // configurationFlag is how the log's tree is hashed.
 type configurationFlag struct {
-	Configuration string `group:"log" default:"whatsapp_v1" placeholder:"NAME" help:"Hash layout of the log's tree: whatsapp_v1 or experimental:DOMAIN-LABEL."`
+	Configuration string `group:"log" placeholder:"NAME" help:"Hash layout of the log's tree: whatsapp_v1 or experimental:DOMAIN-LABEL. By default whatsapp_v1."`
 }
 
 func (f configurationFlag) configuration() (validator.Configuration, error) {
-	c, err := validator.ParseConfiguration(f.Configuration)
+	c, err := validator.ParseConfiguration(cmp.Or(f.Configuration, defaultConfiguration))
 	if err != nil {
 		return c, fmt.Errorf("--configuration: %w", err)
 	}
@@ -30,7 +33,7 @@ func (f configurationFlag) configuration() (validator.Configuration, error) {
 
 // namespaceFlag names the log.
 type namespaceFlag struct {
-	Namespace string `group:"log" required:"" placeholder:"NAME" help:"The log's name, such as whatsapp.key-transparency.v1."`
+	Namespace string `group:"log" placeholder:"NAME" help:"The log's name, such as whatsapp.key-transparency.v1."`
 }
 
 // rangeFlags are the epochs from From to To, both included.
@@ -57,12 +60,12 @@ func (f rangeFlags) check() error {
 
 // storeFlag is where verdicts are.
 type storeFlag struct {
-	AuditStore string `group:"store" required:"" placeholder:"URL" help:"Bucket or directory that holds the verdicts."`
+	AuditStore string `group:"store" placeholder:"URL" help:"Bucket or directory that holds the verdicts."`
 }
 
 // logDirectoryFlag is where batches are.
 type logDirectoryFlag struct {
-	LogDirectory string `group:"log" required:"" placeholder:"URL" help:"Bucket or directory where the log publishes its batches."`
+	LogDirectory string `group:"log" placeholder:"URL" help:"Bucket or directory where the log publishes its batches."`
 }
 
 // signatureFlags are whose signed digests are trusted, and where they are.
@@ -75,12 +78,19 @@ type signatureFlags struct {
 type queueFlags struct {
 	Redis             string `group:"queue" placeholder:"URL" help:"Redis that holds the queue, such as redis://localhost:6379/0; embedded is one inside this process."`
 	RedisPasswordFile string `group:"queue" type:"existingfile" placeholder:"FILE" help:"File with the password of Redis, which may also stand in KTAUDIT_REDIS_PASSWORD."`
+
+	passwordVariable string // that holds the password too, by the configuration file
 }
+
+const redisPasswordVariable = "KTAUDIT_REDIS_PASSWORD"
 
 // url returns the URL with the password in it. It takes the URL apart by hand, since the forms for several hosts are no
 // URLs in the eyes of net/url, whose errors would repeat the password.
 func (f queueFlags) url() (string, error) {
-	password := os.Getenv("KTAUDIT_REDIS_PASSWORD")
+	password := os.Getenv(cmp.Or(f.passwordVariable, redisPasswordVariable))
+	if f.passwordVariable != "" && password == "" {
+		return "", fmt.Errorf("redis_password_env: the environment variable %s is empty", f.passwordVariable)
+	}
 	if f.RedisPasswordFile != "" {
 		secret, err := readSecret(f.RedisPasswordFile)
 		if err != nil {

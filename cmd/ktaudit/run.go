@@ -10,6 +10,7 @@ import (
 )
 
 type runCmd struct {
+	configFlags
 	auditFlags
 	rangeFlags
 	queueFlags
@@ -22,16 +23,31 @@ Killed at any moment, the same command goes on where it was.
 
 Examples:
   ktaudit run --namespace example --log-directory ./log --audit-store ./audit --from 1 --to 50
+  ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 2500001 --to 2500100
   ktaudit run --namespace example --log-directory "s3://log?region=us-east-1" \
     --audit-store "s3://audit?region=us-east-1" --from 1 --to 100000`
 }
 
 // Run audits the range and prints its status.
 func (c runCmd) Run(ctx context.Context, a *app) (err error) {
+	settings, err := c.load()
+	if err != nil {
+		return err
+	}
+	namespace, err := c.chooseOne(settings, c.Namespace)
+	if err != nil {
+		return err
+	}
+	c.auditFlags.fill(settings, namespace)
+	c.rangeFlags.fill(namespace)
+	c.queueFlags.fill(settings)
+	if err := c.complete("run"); err != nil {
+		return err
+	}
 	if err := c.check(); err != nil {
 		return err
 	}
-	opened, err := c.open(ctx, a, c.From)
+	opened, err := c.open(ctx, a, c.From, jobs.NewBudget(int64(c.Memory)))
 	if err != nil {
 		return err
 	}

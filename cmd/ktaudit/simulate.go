@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -212,7 +213,7 @@ func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
 	a.line("size", "%d bytes, %d stored in %d batches", s.Bytes, s.StoredBytes, s.Objects)
 	a.line("digest", "%s", s.Digest)
 	next := ""
-	if c.Configuration != "whatsapp_v1" {
+	if cmp.Or(c.Configuration, defaultConfiguration) != defaultConfiguration {
 		next = fmt.Sprintf(" --configuration '%s'", c.Configuration)
 	}
 	if key != "" {

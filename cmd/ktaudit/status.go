@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type statusCmd struct {
+	configFlags
 	namespaceFlag
 	storeFlag
 	queueFlags
@@ -20,19 +22,28 @@ type statusCmd struct {
 
 func (statusCmd) Help() string {
 	return `Exits with 1 if an epoch was rejected or has no verdict. Without a range it looks at all epochs from the first to the last
-with a verdict. The head is the last epoch up to which everything is verified.
+with a verdict, or to those that a configuration file or preset names. The head is the last epoch up to which everything is verified.
 
 Examples:
+  ktaudit status --config ktaudit.yaml
   ktaudit status --namespace example --audit-store ./audit
   ktaudit status --namespace example --audit-store ./audit --from 1 --to 1000 --redis redis://localhost:6379/0 --json`
 }
 
-// Run prints the status.
+// Run prints the status, of one log after the other.
 func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
-	if c.From != 0 && c.To != 0 {
-		if err := c.check(); err != nil {
-			return err
-		}
+	settings, err := c.load()
+	if err != nil {
+		return err
+	}
+	namespaces, err := c.choose(settings, c.Namespace)
+	if err != nil {
+		return err
+	}
+	c.storeFlag.fill(settings)
+	c.queueFlags.fill(settings)
+	if err := missing("status", "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", c.AuditStore); err != nil {
+		return err
 	}
 	store, err := blobstore.OpenStore(ctx, c.AuditStore)
 	if err != nil {
@@ -49,14 +60,37 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 			defer redis.Close()
 		}
 	}
-	status, err := jobs.ReadStatus(ctx, store, c.Namespace, c.From, c.To, redis)
+	var found error
+	for i, n := range namespaces {
+		if i > 0 && !a.json {
+			a.printf("\n")
+		}
+		err := c.one(ctx, a, n, store, redis, note)
+		if errors.Is(err, errFound) {
+			found = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return found
+}
+
+// one prints the status of one log.
+func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *blobstore.Store, redis *jobs.Redis, note string) error {
+	c.rangeFlags.fill(n)
+	if c.From != 0 && c.To != 0 {
+		if err := c.check(); err != nil {
+			return err
+		}
+	}
+	status, err := jobs.ReadStatus(ctx, store, n.Namespace, c.From, c.To, redis)
 	if err != nil {
 		return err
 	}
 	if note != "" {
 		status.QueueNote = note
 	}
-	return a.report(status, nextSteps{store: c.AuditStore})
+	return a.report(status, nextSteps{logDirectory: n.LogDirectory, store: c.AuditStore})
 }
 
 // maxListed is how many ranges and rejections are printed for a human; --json has all.

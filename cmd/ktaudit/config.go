@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/ktaudit/ktaudit/internal/config"
+)
+
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Say everything that is wrong with a configuration file."`
+}
+
+type configCheckCmd struct {
+	File string `arg:"" help:"The configuration file."`
+	Show bool   `group:"output" help:"Show the configuration with all defaults and presets filled in, without secrets."`
+}
+
+func (configCheckCmd) Help() string {
+	return `Exits with 0 if the file is valid, with 2 if it isn't. Opens nothing that the file names. An annotated example is
+docs/ktaudit.example.yaml.
+
+Examples:
+  ktaudit config check ktaudit.yaml
+  ktaudit config check --show ktaudit.yaml
+  ktaudit config check --json ktaudit.yaml`
+}
+
+// checked is what config check prints with --json.
+type checked struct {
+	File       string           `json:"file"`
+	Valid      bool             `json:"valid"`
+	Problems   []config.Problem `json:"problems,omitempty"`
+	Warnings   []config.Problem `json:"warnings,omitempty"`
+	Namespaces []string         `json:"namespaces,omitempty"`
+	Config     rawJSON          `json:"config,omitempty"`
+}
+
+// rawJSON is written as it is.
+type rawJSON []byte
+
+// MarshalJSON returns j.
+func (j rawJSON) MarshalJSON() ([]byte, error) { return j, nil }
+
+// Run checks the file.
+func (c configCheckCmd) Run(a *app) error {
+	loaded, err := config.Load(c.File)
+	if a.json {
+		return c.json(a, loaded, err)
+	}
+	if err != nil {
+		return err
+	}
+	comment := ""
+	if c.Show {
+		a.printf("%s", loaded.YAML())
+		comment = "# " // what is shown can be used as a file
+	} else {
+		a.printf("%s is valid: %s\n", c.File, strings.Join(namesOf(loaded), ", "))
+	}
+	for _, w := range loaded.Warnings() {
+		a.printf("%swarning: %s\n", comment, w)
+	}
+	return nil
+}
+
+func (c configCheckCmd) json(a *app, loaded *config.Config, err error) error {
+	result := checked{File: c.File, Valid: err == nil}
+	problems, invalid := errors.AsType[config.Problems](err)
+	switch {
+	case invalid:
+		result.Problems = problems
+		err = fmt.Errorf("%s is not valid", c.File)
+	case err != nil:
+		return err
+	default:
+		result.Warnings, result.Namespaces = loaded.Warnings(), namesOf(loaded)
+		if c.Show {
+			if result.Config, err = yaml.YAMLToJSON([]byte(loaded.YAML())); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(a.object(result), err)
+}
+
+func namesOf(c *config.Config) []string {
+	var names []string
+	for _, n := range c.Namespaces {
+		names = append(names, n.Namespace)
+	}
+	return names
+}
