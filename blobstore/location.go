@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
+
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 )
 
 // scheme is a kind of bucket that a URL can name.
@@ -29,12 +31,15 @@ var schemes = map[string]scheme{
 	"s3": {[]string{"accelerate", "anonymous", "disable_https", "dualstack", "endpoint", "fips", "hostname_immutable", "kmskeyid",
 		"profile", "rate_limiter_capacity", "region", "request_checksum_calculation", "response_checksum_validation", "role",
 		"s3ForcePathStyle", "ssetype", "use_path_style"}, openS3, "s3://BUCKET"},
+	s3list.SchemeHTTP:  {s3list.Parameters(), s3list.Open, s3list.SchemeHTTP + "://HOST:PORT"},
+	s3list.SchemeHTTPS: {s3list.Parameters(), s3list.Open, s3list.SchemeHTTPS + "://HOST"},
 }
 
 // otherNames are schemes that other programs use for the same services.
 var otherNames = map[string]string{
 	"azure": "azblob", "az": "azblob", "abfs": "azblob", "wasb": "azblob", "blob": "azblob",
 	"gcs": "gs", "google": "gs", "s3a": "s3", "s3n": "s3", "minio": "s3", "aws": "s3", "memory": "mem", "local": "file",
+	"http": s3list.SchemeHTTP, "https": s3list.SchemeHTTPS,
 }
 
 // location is a bucket URL that has been understood.
@@ -75,10 +80,11 @@ func parse(raw string) (location, error) {
 	if err := l.parameters(s); err != nil {
 		return location{}, fmt.Errorf("bucket URL %s: %w", raw, err)
 	}
-	switch name {
-	case "file":
+	switch {
+	case name == "file":
 		err = l.filePath(rest)
-	case "mem":
+	case l.readOnly(): // s3list looks at host and path
+	case name == "mem":
 		if u.Host != "" || u.Path != "" {
 			err = errors.New("a memory bucket has no name, since it is new and empty each time it is opened: write mem://")
 		}
@@ -136,6 +142,11 @@ func (l *location) parameters(s scheme) error {
 	q.Del("create_dir")
 	l.url.RawQuery = q.Encode()
 	return nil
+}
+
+// readOnly says whether the bucket is a public log.
+func (l *location) readOnly() bool {
+	return l.scheme == s3list.SchemeHTTP || l.scheme == s3list.SchemeHTTPS
 }
 
 func (l *location) filePath(rest string) error {

@@ -22,7 +22,7 @@ func TestWrongURLsAreExplained(t *testing.T) {
 		{"s4://b", []string{`unknown scheme "s4"`, `did you mean "s3"`, "azblob://CONTAINER", "gs://BUCKET", "mem://"}},
 		{"gcs://b", []string{`unknown scheme "gcs"`, "did you mean gs://"}},
 		{"minio://b", []string{"did you mean s3://"}},
-		{"https://example.org/", []string{`unknown scheme "https"`}},
+		{"https://example.org/", []string{`unknown scheme "https"`, "did you mean s3list+https://"}},
 		{"S3://b", []string{`unknown scheme "S3"`, `did you mean "s3"`}},
 		{"s3:b", []string{"//", "s3://BUCKET"}},
 		{"s3://", []string{"names no bucket", "s3://BUCKET"}},

@@ -30,6 +30,7 @@ const openTimeout = 15 * time.Second
 //	azblob://CONTAINER   Azure
 //	file:///FOLDER    local disk, as is a plain path; …?create_dir=true makes the folder
 //	mem://            memory: new and empty each time
+//	s3list+https://HOST  a public log, read-only: see package s3list
 //
 // All take prefix=FOLDER/, the others gocloud's parameters; credentials come from where each service's own programs find them.
 // It asks the service for a first listing, so that a wrong name, missing credentials or an unreachable service is said here,
@@ -91,6 +92,8 @@ func (l *location) why(err error) string {
 		return "does not exist, or these credentials may not list it"
 	case code == gcerrors.NotFound:
 		return "does not exist"
+	case code == gcerrors.PermissionDenied && l.readOnly():
+		return "may not be listed without credentials, so it is no public log"
 	case code == gcerrors.PermissionDenied:
 		return "refuses these credentials: they must allow listing"
 	case l.scheme == "azblob" && !azureCredentials():

@@ -55,6 +55,9 @@ func OpenStore(ctx context.Context, url string) (*Store, error) {
 		d, err := newDisk(l)
 		return &Store{d}, err
 	}
+	if l.readOnly() {
+		return nil, fmt.Errorf("audit store %s: a public log is read-only", url)
+	}
 	b, err := l.open(ctx)
 	if err != nil {
 		return nil, err

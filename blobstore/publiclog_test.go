@@ -1,0 +1,38 @@
+package blobstore
+
+import (
+	"strings"
+	"testing"
+
+	"gocloud.dev/blob/memblob"
+
+	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+)
+
+// TestOpenPublicLog: a public log opens like any bucket, can be read, and cannot be an audit store.
+func TestOpenPublicLog(t *testing.T) {
+	t.Parallel()
+	behind := memblob.OpenBucket(nil)
+	defer behind.Close()
+	if err := behind.WriteAll(t.Context(), "7/a/b", []byte("batch"), nil); err != nil {
+		t.Fatal(err)
+	}
+	url := s3listtest.New(t, behind).BucketURL()
+	bucket, err := OpenBucket(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	if data, err := bucket.ReadAll(t.Context(), "7/a/b"); err != nil || string(data) != "batch" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	if _, err := OpenBucket(t.Context(), url+"?rat=5"); err == nil || !strings.Contains(err.Error(), `did you mean "rate"`) {
+		t.Errorf("a misspelled parameter: %v", err)
+	}
+	if s, err := OpenStore(t.Context(), url); err == nil {
+		_ = s.Close()
+		t.Error("a public log was opened as an audit store")
+	} else if !strings.Contains(err.Error(), "read-only") {
+		t.Errorf("a public log as an audit store: %v", err)
+	}
+}
