@@ -122,7 +122,7 @@ func (a *Auditor) readSigned(ctx context.Context, epoch uint64) ([]byte, error) 
 	var data []byte
 	var err error
 	if a.Signatures != nil {
-		data, err = signature.BucketSource{Bucket: a.Signatures}.Get(ctx, epoch)
+		data, _, err = signature.BucketSource{Bucket: a.Signatures}.Get(ctx, epoch)
 	} else {
 		data, err = a.Store.Signature(ctx, a.Namespace, epoch)
 	}

@@ -2,7 +2,6 @@ package signature_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/hex"
@@ -11,9 +10,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"gocloud.dev/blob"
-	"gocloud.dev/blob/memblob"
 
 	"github.com/ktaudit/ktaudit/signature"
 )
@@ -137,51 +133,6 @@ func TestSignRefuses(t *testing.T) {
 		if _, err := signature.Sign(c.key, c.ciphersuite, c.namespace, 1, 1, [32]byte{}); err == nil {
 			t.Errorf("%s: signed", name)
 		}
-	}
-}
-
-func TestBucketSource(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	bucket := memblob.OpenBucket(nil)
-	t.Cleanup(func() { bucket.Close() })
-	source := signature.BucketSource{Bucket: bucket}
-	b, err := json.Marshal(sign(t, key(1), 7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, bucket, "7.json", b)
-	put(t, bucket, "8.json", make([]byte, signature.MaxSize+1))
-	put(t, bucket, "9.json", make([]byte, signature.MaxSize))
-
-	got, err := source.Get(ctx, 7)
-	if err != nil || !bytes.Equal(got, b) {
-		t.Errorf("epoch 7: %q, error %v", got, err)
-	}
-	if _, err := source.Get(ctx, 8); !errors.Is(err, signature.ErrMalformed) {
-		t.Errorf("an object that is too large: %v, want ErrMalformed", err)
-	}
-	if got, err := source.Get(ctx, 9); err != nil || len(got) != signature.MaxSize {
-		t.Errorf("an object of the largest size: %d bytes, error %v", len(got), err)
-	}
-	if _, err := source.Get(ctx, 10); !errors.Is(err, signature.ErrNotFound) {
-		t.Errorf("no object: %v, want ErrNotFound", err)
-	}
-	bucket.Close()
-	if _, err := source.Get(ctx, 7); err == nil || errors.Is(err, signature.ErrNotFound) || errors.Is(err, signature.ErrMalformed) {
-		t.Errorf("a bucket that fails: %v, want a fault that can be retried", err)
-	}
-	ended, cancel := context.WithCancel(ctx)
-	cancel()
-	if _, err := source.Get(ended, 7); !errors.Is(err, context.Canceled) {
-		t.Errorf("after cancel: %v, want context.Canceled", err)
-	}
-}
-
-func put(t *testing.T, bucket *blob.Bucket, name string, b []byte) {
-	t.Helper()
-	if err := bucket.WriteAll(t.Context(), name, b, nil); err != nil {
-		t.Fatal(err)
 	}
 }
 

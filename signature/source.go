@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -12,26 +13,32 @@ import (
 // BucketSource finds signed digests in a bucket, the one of epoch N as the object "{N}.json".
 type BucketSource struct{ Bucket *blob.Bucket }
 
-// Get returns the stored bytes for Parse. It returns ErrNotFound, wrapped, if there is no object, and ErrMalformed,
-// wrapped, if it is over MaxSize. Every other error is a fault of the bucket or the end of ctx, and may be retried.
-func (b BucketSource) Get(ctx context.Context, epoch uint64) ([]byte, error) {
+// Get returns the stored bytes for Parse, and when the object was last written, if the bucket says so: what was written
+// a moment ago may still be being written. It returns ErrNotFound, wrapped, if there is no object, and ErrMalformed,
+// wrapped, with the first MaxSize bytes, if it is over MaxSize. Every other error is a fault of the bucket or the end
+// of ctx, and may be retried; among them is a body that ends early.
+func (b BucketSource) Get(ctx context.Context, epoch uint64) (data []byte, written time.Time, err error) {
 	key := fmt.Sprintf("%d.json", epoch)
 	r, err := b.Bucket.NewReader(ctx, key, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, fmt.Errorf("%w: epoch %d: no object %s", ErrNotFound, epoch, key)
+		return nil, written, fmt.Errorf("%w: epoch %d: no object %s", ErrNotFound, epoch, key)
 	}
 	if err != nil {
-		return nil, readError(ctx, key, err)
+		return nil, written, readError(ctx, key, err)
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	data, err = io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err == nil && int64(len(data)) < min(r.Size(), MaxSize+1) {
+		// Some servers and proxies end a broken body as if it were whole. What is left of it would be malformed.
+		err = fmt.Errorf("%d of %d bytes: %w", len(data), r.Size(), io.ErrUnexpectedEOF)
+	}
 	if err != nil {
-		return nil, readError(ctx, key, err)
+		return nil, written, readError(ctx, key, err)
 	}
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("%w: epoch %d: %s is over %d bytes", ErrMalformed, epoch, key, MaxSize)
+		return data[:MaxSize], r.ModTime(), fmt.Errorf("%w: epoch %d: %s is over %d bytes", ErrMalformed, epoch, key, MaxSize)
 	}
-	return data, nil
+	return data, r.ModTime(), nil
 }
 
 // readError keeps the end of ctx recognisable: drivers wrap it in errors of their own, some without errors.Is.

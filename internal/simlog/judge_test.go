@@ -145,7 +145,7 @@ func judgeSignature(t testing.TB, w written, o simlog.Options, name validator.Na
 	}
 	var signed [2]signature.SignedDigest
 	for i, epoch := range []uint64{name.Epoch - 1, name.Epoch} {
-		b, err := signature.BucketSource{Bucket: w.signatures}.Get(t.Context(), epoch)
+		b, _, err := signature.BucketSource{Bucket: w.signatures}.Get(t.Context(), epoch)
 		if err != nil {
 			t.Fatal(err)
 		}

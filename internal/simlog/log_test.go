@@ -140,7 +140,7 @@ func TestNextPublishesOneEpoch(t *testing.T) {
 		if int64(len(all[e.Objects[0]])) != e.StoredBytes || e.Inserted != 20 || e.Unchanged == 0 || e.Kind != "" {
 			t.Errorf("epoch %d: %+v", epoch, e)
 		}
-		b, err := signature.BucketSource{Bucket: signatures}.Get(t.Context(), epoch)
+		b, _, err := signature.BucketSource{Bucket: signatures}.Get(t.Context(), epoch)
 		if err != nil {
 			t.Fatal(err)
 		}
