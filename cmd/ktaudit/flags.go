@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -52,7 +53,18 @@ func (f rangeFlags) check() error {
 		return errors.New("--from: an epoch from 1 on is needed")
 	case f.To == 0:
 		return errors.New("--to: an epoch from 1 on is needed")
-	case f.To < f.From:
+	}
+	return f.checkBounds()
+}
+
+// checkBounds is check for a range whose ends may be left open.
+func (f rangeFlags) checkBounds() error {
+	switch {
+	case f.From > blobstore.MaxEpoch:
+		return fmt.Errorf("--from %d: epochs end at %d", f.From, uint64(blobstore.MaxEpoch))
+	case f.To > blobstore.MaxEpoch:
+		return fmt.Errorf("--to %d: epochs end at %d", f.To, uint64(blobstore.MaxEpoch))
+	case f.To != 0 && f.To < f.From:
 		return fmt.Errorf("--to %d is before --from %d", f.To, f.From)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 type task[T any] func(context.Context) (T, error)
 
 // inOrder runs tasks, up to n at the same time, and hands their results to emit one by one in the order of the tasks.
-// The first error, of a task or of emit, ends it, once the tasks that are running have ended.
+// The first error, of a task, of emit or of ctx, ends it, once the tasks that are running have ended.
 func inOrder[T any](ctx context.Context, n int, tasks iter.Seq[task[T]], emit func(T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -24,6 +24,9 @@ func inOrder[T any](ctx context.Context, n int, tasks iter.Seq[task[T]], emit fu
 	defer stop()
 	var pending []chan outcome
 	for {
+		if err := ctx.Err(); err != nil { // not every task looks at it
+			return err
+		}
 		for len(pending) < n {
 			run, ok := next()
 			if !ok {

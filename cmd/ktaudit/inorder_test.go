@@ -80,3 +80,19 @@ func TestInOrderEndsAtTheFirstError(t *testing.T) {
 		t.Errorf("emitted %v, error %v, want 0 to 4 and the error of task 5", got, err)
 	}
 }
+
+func TestInOrderEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	emitted := 0
+	forever := func(_ context.Context, i int) (int, error) { return i, nil } // it does not look at its context
+	err := inOrder(ctx, 2, count(1<<62, forever), func(int) error {
+		if emitted++; emitted == 10 {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || emitted != 10 {
+		t.Errorf("%d results after the context's end, error %v, want none and its error", emitted-10, err)
+	}
+}

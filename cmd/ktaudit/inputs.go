@@ -19,8 +19,9 @@ import (
 // input is one file, or one log directory with the epochs to verify in it.
 type input struct {
 	label  string
-	epochs iter.Seq[uint64]
-	once   bool // it is a pipe, and can be read only once
+	epochs iter.Seq[uint64] // ascending
+	whole  bool             // epochs are all that are there, and what they leave out is missing
+	once   bool             // it is a pipe, and can be read only once
 	// open opens an epoch's batch. The name is set as soon as it is known, even with an error.
 	open func(ctx context.Context, epoch uint64) (validator.Name, batch, error)
 }
@@ -46,7 +47,7 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 	if c.named() {
 		return nil, fmt.Errorf("%s is a directory: --name, --previous and --digest are for a file", arg)
 	}
-	logs, err := findLogs(arg)
+	logs, err := findLogs(ctx, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -56,13 +57,15 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 	var inputs []input
 	for _, log := range logs {
 		epochs := c.wanted()
-		if epochs == nil {
-			epochs = between(log.first, log.last)
+		whole := epochs == nil
+		if whole {
+			epochs = slices.Values(log.epochs)
 		}
 		in, err := c.logInput(ctx, log.dir, epochs, open)
 		if err != nil {
 			return nil, err
 		}
+		in.whole = whole
 		inputs = append(inputs, in)
 	}
 	return inputs, nil
@@ -180,34 +183,39 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	return batch{decoded, file}, nil
 }
 
-// foundLog is a log directory on the local disk.
+// foundLog is a log directory on the local disk, with the epochs that it has a folder for, ascending.
 type foundLog struct {
-	dir         string
-	first, last uint64
+	dir    string
+	epochs []uint64
 }
 
 // findLogs finds the log directories in and under dir. A log directory is one with a folder that is named by an epoch.
-func findLogs(dir string) ([]foundLog, error) {
+func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
+	at := map[string]int{} // where in logs a directory is
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || !entry.IsDir() || path == dir {
 			return err
 		}
 		epoch, err := validator.ParseEpoch(entry.Name())
-		if err != nil || path == dir {
-			return nil
+		if err != nil {
+			return nil // not an epoch, but there may be a log in it
 		}
 		parent := filepath.Dir(path)
-		i := slices.IndexFunc(logs, func(l foundLog) bool { return l.dir == parent })
-		if i < 0 {
+		i, ok := at[parent]
+		if !ok {
 			i = len(logs)
-			logs = append(logs, foundLog{dir: parent, first: epoch, last: epoch})
+			at[parent] = i
+			logs = append(logs, foundLog{dir: parent})
 		}
-		logs[i].first, logs[i].last = min(logs[i].first, epoch), max(logs[i].last, epoch)
+		logs[i].epochs = append(logs[i].epochs, epoch)
 		return fs.SkipDir
 	})
-	if err != nil && !errors.Is(err, fs.SkipDir) {
-		return nil, err
+	for _, log := range logs {
+		slices.Sort(log.epochs)
 	}
-	return logs, nil
+	return logs, err
 }

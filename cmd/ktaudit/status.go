@@ -78,10 +78,8 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 // one prints the status of one log.
 func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *blobstore.Store, redis *jobs.Redis, note string) error {
 	c.rangeFlags.fill(n)
-	if c.From != 0 && c.To != 0 {
-		if err := c.check(); err != nil {
-			return err
-		}
+	if err := c.checkBounds(); err != nil {
+		return err
 	}
 	status, err := jobs.ReadStatus(ctx, store, n.Namespace, c.From, c.To, redis)
 	if err != nil {

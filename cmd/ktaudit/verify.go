@@ -41,6 +41,7 @@ Examples:
 type result struct {
 	Input          string  `json:"input"` // the file, or the log directory
 	Epoch          uint64  `json:"epoch"`
+	LastEpoch      uint64  `json:"last_epoch,omitempty"` // of several that are missing in a row
 	PreviousDigest string  `json:"previous_digest,omitempty"`
 	Digest         string  `json:"digest,omitempty"`
 	Outcome        string  `json:"outcome"` // verified, rejected or missing
@@ -127,13 +128,27 @@ type verifier struct {
 func (v verifier) tasks(inputs []input) iter.Seq[task[result]] {
 	return func(yield func(task[result]) bool) {
 		for _, in := range inputs {
+			var previous uint64
 			for epoch := range in.epochs {
+				if in.whole && previous != 0 && epoch-previous > 1 && !yield(gap(in, previous+1, epoch-1)) {
+					return
+				}
 				if !yield(func(ctx context.Context) (result, error) { return v.verify(ctx, in, epoch) }) {
 					return
 				}
+				previous = epoch
 			}
 		}
 	}
+}
+
+// gap is the task that finds nothing between two epochs.
+func gap(in input, first, last uint64) task[result] {
+	r := result{Input: in.label, Epoch: first, Outcome: outcomeMissing, Detail: "no batch is there"}
+	if last != first {
+		r.LastEpoch = last
+	}
+	return func(context.Context) (result, error) { return r, nil }
 }
 
 // verify judges one batch. It expects the elements in the order that logs write them in, which takes little memory; if
@@ -205,7 +220,7 @@ func (r *result) judgeFetch(in input, err error) error {
 
 // verifySummary counts results and links each epoch to the one before it.
 type verifySummary struct {
-	total, verified, rejected, missing int
+	total, verified, rejected, missing uint64
 	last                               result
 }
 
@@ -219,19 +234,23 @@ func (s *verifySummary) print(a *app, r result) error {
 			s.last.Epoch, s.last.Digest, r.Epoch, r.PreviousDigest))
 	}
 	s.last = r
-	s.total++
+	epochs, count := fmt.Sprintf("epoch %d", r.Epoch), uint64(1)
+	if r.LastEpoch != 0 {
+		epochs, count = fmt.Sprintf("epochs %d to %d", r.Epoch, r.LastEpoch), r.LastEpoch-r.Epoch+1
+	}
+	s.total += count
 	switch r.Outcome {
 	case verified:
 		s.verified++
 	case outcomeMissing:
-		s.missing++
+		s.missing += count
 	default:
 		s.rejected++
 	}
 	if a.json {
 		return a.object(r)
 	}
-	a.printf("%-8s  %s epoch %d", r.Outcome, r.Input, r.Epoch)
+	a.printf("%-8s  %s %s", r.Outcome, r.Input, epochs)
 	switch r.Outcome {
 	case verified:
 		a.printf("  %d inserted, %d unchanged\n", r.Inserted, r.Unchanged)
