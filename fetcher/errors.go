@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 var (
@@ -37,12 +38,15 @@ func (e *EquivocationError) Error() string {
 	return s
 }
 
-// NameError is a finding: something lies under the epoch whose name is not one that a log may give a batch. Listing
-// again finds the same, unless the log removes it.
+// NameError is a finding: no batch lies under the epoch, but something whose name is not one that a log may give a
+// batch. Listing again finds the same, unless the log removes or renames it. Until that is certain, as it is some time
+// after ModTime, it may also be a batch that is on its way under another name.
 type NameError struct {
 	Epoch uint64
 	// Key is the first such object's key, cut off after 1,024 bytes. It is whatever the log made up.
 	Key string
+	// ModTime is when the last of such objects was written, if the store says so.
+	ModTime time.Time
 	// Err says what is wrong with it.
 	Err error
 }

@@ -39,10 +39,15 @@ type Object struct {
 	Size int64
 	// ModTime is when the object was last written, if the store says so.
 	ModTime time.Time
+	// Stray is the key of the first object beside it that is no batch, cut off after 1,024 bytes, or empty.
+	Stray string
 }
 
 // Locate finds the batch of an epoch. It returns ErrNotPublished if there is none, *EquivocationError if batches with
-// different digests are there, *NameError if anything else is; other errors are faults of the listing.
+// different digests are there, *NameError if only other things are; other errors are faults of the listing.
+//
+// A stray object beside a batch, such as a checksum or what a file manager leaves behind, takes nothing from the batch:
+// it claims no digest. Only where it may be all that the log published is it a finding.
 //
 // One batch in several compressions is no equivocation, since each claims the same digests. The first key in byte
 // order is taken, so that every auditor judges the same object: the uncompressed one if there is one. Left out of
@@ -68,7 +73,10 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 		}
 		if err != nil {
 			if stray == nil {
-				stray = nameError(epoch, entry.Key, err)
+				stray = nameError(epoch, entry, err)
+			}
+			if entry.ModTime.After(stray.ModTime) {
+				stray.ModTime = entry.ModTime
 			}
 			continue
 		}
@@ -79,15 +87,18 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	switch {
 	case slices.ContainsFunc(batches, func(o Object) bool { return o.Name != batches[0].Name }):
 		return Object{}, equivocation(epoch, batches)
+	case truncated: // and there may be more batches among those not seen
+		return Object{}, nameError(epoch, listed[len(listed)-1],
+			fmt.Errorf("it is one of more than %d objects under the epoch", maxKeys))
+	case len(batches) > 0:
+		if stray != nil {
+			batches[0].Stray = stray.Key
+		}
+		return batches[0], nil
 	case stray != nil:
 		return Object{}, stray
-	case truncated:
-		return Object{}, nameError(epoch, listed[len(listed)-1].Key,
-			fmt.Errorf("it is one of more than %d objects under the epoch", maxKeys))
-	case len(batches) == 0:
-		return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
 	}
-	return batches[0], nil
+	return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
 }
 
 // list returns the first maxKeys objects under an epoch in byte order, and whether there are more. The prefix ends in
@@ -103,10 +114,10 @@ func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListO
 			return nil
 		},
 	})
+	if ctx.Err() != nil { // also where the listing succeeded: local disks don't look at it
+		return nil, false, ctx.Err()
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, false, ctx.Err()
-		}
 		return nil, false, fmt.Errorf("epoch %d: listing its objects: %w", epoch, err)
 	}
 	truncated = len(next) > 0 || len(objects) > maxKeys
@@ -163,6 +174,6 @@ func equivocation(epoch uint64, batches []Object) *EquivocationError {
 	return e
 }
 
-func nameError(epoch uint64, key string, err error) *NameError {
-	return &NameError{Epoch: epoch, Key: key[:min(len(key), maxKeyLength)], Err: err}
+func nameError(epoch uint64, entry *blob.ListObject, err error) *NameError {
+	return &NameError{Epoch: epoch, Key: entry.Key[:min(len(entry.Key), maxKeyLength)], ModTime: entry.ModTime, Err: err}
 }

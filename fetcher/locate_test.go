@@ -32,7 +32,7 @@ func TestLocate(t *testing.T) {
 		want    string // key
 		err     error
 		equal   []string // keys of an EquivocationError
-		stray   string   // key of a NameError
+		stray   string   // key of a NameError, or of what lies beside the wanted one
 	}{
 		"nothing":                {err: ErrNotPublished},
 		"one":                    {objects: map[string]string{key(1, digestA, digestB): "x"}, want: key(1, digestA, digestB)},
@@ -79,7 +79,14 @@ func TestLocate(t *testing.T) {
 		"short digest":           {objects: map[string]string{key(1, digestA, digestB[1:]): "x"}, stray: key(1, digestA, digestB[1:])},
 		"unknown extension":      {objects: map[string]string{key(1, digestA, digestB) + ".bz2": "x"}, stray: key(1, digestA, digestB) + ".bz2"},
 		"two extensions":         {objects: map[string]string{key(1, digestA, digestB) + ".gz.zst": "x"}, stray: key(1, digestA, digestB) + ".gz.zst"},
-		"a stray beside it":      {objects: map[string]string{key(1, digestA, digestB): "x", "1/README": "x"}, stray: "1/README"},
+		"a stray beside it":      {objects: map[string]string{key(1, digestA, digestB): "x", "1/README": "x"}, want: key(1, digestA, digestB), stray: "1/README"},
+		"a file manager's":       {objects: map[string]string{key(1, digestA, digestB): "x", "1/.DS_Store": ""}, want: key(1, digestA, digestB), stray: "1/.DS_Store"},
+		"a checksum beside it": {
+			objects: map[string]string{key(1, digestA, digestB): "x", key(1, digestA, digestB) + ".sha256": "x"},
+			want:    key(1, digestA, digestB), stray: key(1, digestA, digestB) + ".sha256",
+		},
+		"on its way by rsync": {objects: map[string]string{"1/" + digestA + "/." + digestB + ".Xy12Zw": "x"}, stray: "1/" + digestA + "/." + digestB + ".Xy12Zw"},
+		"strays only":         {objects: map[string]string{"1/.DS_Store": "", "1/README": "x"}, stray: "1/.DS_Store"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,7 +101,7 @@ func TestLocate(t *testing.T) {
 			switch {
 			case test.want != "":
 				if err != nil || object.Key != test.want || object.Size != int64(len(test.objects[test.want])) ||
-					object.Name.String()+object.Extension != test.want || object.ModTime.IsZero() {
+					object.Name.String()+object.Extension != test.want || object.ModTime.IsZero() || object.Stray != test.stray {
 					t.Errorf("got %+v, %v; want %s", object, err, test.want)
 				}
 			case test.equal != nil:
@@ -104,7 +111,7 @@ func TestLocate(t *testing.T) {
 				}
 			case test.stray != "":
 				e, ok := errors.AsType[*NameError](err)
-				if !ok || e.Epoch != 1 || e.Key != test.stray || e.Err == nil || Transient(err) {
+				if !ok || e.Epoch != 1 || e.Key != test.stray || e.Err == nil || e.ModTime.IsZero() || Transient(err) {
 					t.Errorf("got %v, want a name error for %s", err, test.stray)
 				}
 			case !errors.Is(err, test.err) || !Transient(err) || !strings.Contains(err.Error(), "epoch 1:"):
@@ -244,6 +251,13 @@ func TestLocateContext(t *testing.T) {
 	b := &faultyBucket{list: func(int) ([]*driver.ListObject, bool, error) { return nil, false, ctx.Err() }}
 	if _, err := New(b.open(t), Options{}).Locate(ctx, 1); err != context.DeadlineExceeded {
 		t.Errorf("got %v", err)
+	}
+	// A listing that doesn't look at its context must not make whoever walks over many epochs unstoppable.
+	heedless := &faultyBucket{list: func(int) ([]*driver.ListObject, bool, error) {
+		return listed(1, func(int) string { return key(1, digestA, digestB) }), false, nil
+	}}
+	if _, err := New(heedless.open(t), Options{}).Locate(ctx, 1); err != context.DeadlineExceeded {
+		t.Errorf("the listing succeeded: got %v", err)
 	}
 	if _, err := New(b.open(t), Options{}).Locate(t.Context(), 0); err == nil {
 		t.Error("epoch 0 has been located")
