@@ -1,0 +1,60 @@
+package config
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const exampleFile = "../../docs/ktaudit.example.yaml"
+
+// TestExampleFile loads the documented example and makes sure that it shows every field.
+func TestExampleFile(t *testing.T) {
+	t.Parallel()
+	c, err := Load(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings := c.Warnings(); len(warnings) > 0 {
+		t.Errorf("it has warnings: %v", warnings)
+	}
+	shown := map[string]bool{"redis_password_env": true} // cannot stand beside redis_password_file, and is in a comment
+	index := regexp.MustCompile(`\[\d+\]`)
+	for path := range c.positions {
+		shown[index.ReplaceAllString(path, "[]")] = true
+	}
+	var check func(reflect.Type, string)
+	check = func(structure reflect.Type, place string) {
+		for _, f := range fieldsOf(structure) {
+			path := strings.TrimPrefix(place+"."+f.name, ".")
+			if !shown[path] {
+				t.Errorf("%s is not shown", path)
+			}
+			below := structure.Field(f.index).Type
+			if below.Kind() == reflect.Slice {
+				below, path = below.Elem(), path+"[]"
+			}
+			if below.Kind() == reflect.Struct {
+				check(below, path)
+			}
+		}
+	}
+	check(reflect.TypeFor[Config](), "")
+}
+
+// TestTags holds every exported field to having a name in the file.
+func TestTags(t *testing.T) {
+	t.Parallel()
+	for _, structure := range []reflect.Type{
+		reflect.TypeFor[Config](), reflect.TypeFor[Namespace](), reflect.TypeFor[Backfill](), reflect.TypeFor[Limits](),
+		reflect.TypeFor[Alerts](), reflect.TypeFor[AlertmanagerTarget](), reflect.TypeFor[WebhookTarget](), reflect.TypeFor[SlackTarget](),
+	} {
+		for i := range structure.NumField() {
+			f := structure.Field(i)
+			if _, ok := f.Tag.Lookup("yaml"); f.IsExported() != ok {
+				t.Errorf("%s.%s: exported %v, named %v", structure, f.Name, f.IsExported(), ok)
+			}
+		}
+	}
+}

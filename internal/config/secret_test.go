@@ -1,0 +1,73 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	t.Setenv("KTAUDIT_TEST_SECRET", "hunter2")
+	t.Setenv("KTAUDIT_TEST_EMPTY", " ")
+	for _, test := range []struct {
+		name, file, env string
+		want, err       string
+	}{
+		{"file", file("good", "hunter2\n"), "", "hunter2", ""},
+		{"variable", "", "KTAUDIT_TEST_SECRET", "hunter2", ""},
+		{"none", "", "", "", ""},
+		{"empty file", file("empty", "\n"), "", "", "secret_file: " + filepath.Join(dir, "empty") + " is empty"},
+		{"large file", file("large", strings.Repeat("hunter2", 10_000)), "", "", "secret_file: " + filepath.Join(dir, "large") + " is larger than a secret"},
+		{"no file", filepath.Join(dir, "none"), "", "", "secret_file: open " + filepath.Join(dir, "none") + ": no such file or directory"},
+		{"empty variable", "", "KTAUDIT_TEST_EMPTY", "", "secret_env: the environment variable KTAUDIT_TEST_EMPTY is empty"},
+	} {
+		got, err := WebhookTarget{SecretFile: test.file, SecretEnv: test.env}.Secret()
+		if got != test.want || (err != nil) != (test.err != "") || err != nil && err.Error() != test.err {
+			t.Errorf("%s: %q, %v", test.name, got, err)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, name := range []string{"KTAUDIT_TEST_URL_1", "KTAUDIT_TEST_URL_2", "KTAUDIT_TEST_URL_3"} {
+		t.Setenv(name, "https://user:hunter2@alerts.example.org")
+	}
+	t.Setenv("KTAUDIT_TEST_PASSWORD", "hunter2")
+	c := parse(t, withNamespace()+`
+redis: redis://localhost
+redis_password_env: KTAUDIT_TEST_PASSWORD
+alerts:
+  alertmanager: [{url: "https://alerts.example.org"}, {url_env: KTAUDIT_TEST_URL_1}]
+  webhook: {url_env: KTAUDIT_TEST_URL_2, secret_env: KTAUDIT_TEST_PASSWORD}
+  slack: {url_env: KTAUDIT_TEST_URL_3}
+`)
+	const plain, secret = "https://alerts.example.org", "https://user:hunter2@alerts.example.org"
+	for _, test := range []struct {
+		name string
+		read func() (string, error)
+		want string
+	}{
+		{"alertmanager", c.Alerts.Alertmanager[0].Address, plain},
+		{"alertmanager with password", c.Alerts.Alertmanager[1].Address, secret},
+		{"webhook", c.Alerts.Webhook[0].Address, secret},
+		{"slack", c.Alerts.Slack[0].Address, secret},
+		{"webhook's secret", c.Alerts.Webhook[0].Secret, "hunter2"},
+		{"redis", c.RedisPassword, "hunter2"},
+	} {
+		if got, err := test.read(); got != test.want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", test.name, got, err, test.want)
+		}
+	}
+	if strings.Contains(c.YAML(), "hunter2") {
+		t.Errorf("a secret is shown:\n%s", c.YAML())
+	}
+}
