@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
@@ -64,8 +65,9 @@ type AuditorConfig struct {
 
 	// Archive keeps every batch in the audit store. Without it, only batches that were rejected for what is in them are kept.
 	Archive  bool
-	Budget   *Budget // shared by all auditors of a process; nil means one of its own, NewBudget(0)
-	Software string  // of the verdict, such as "ktaudit 0.1.0"
+	Budget   *Budget          // shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	Software string           // of the verdict, such as "ktaudit 0.1.0"
+	Metrics  *metrics.Metrics // nil measures nothing
 	Log      zerolog.Logger
 }
 
@@ -100,17 +102,22 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 // went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
 // on record and which a retry would not see again. Panics come back as errors.
 func (a *Auditor) Audit(ctx context.Context, epoch uint64) (verdict blobstore.Verdict, err error) {
+	j := &judgement{
+		auditor: a, started: time.Now(), measured: a.Metrics.Begin(ctx, a.Namespace, epoch), reaching: metrics.AuditStore,
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
 			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
+			j.reaching = metrics.Panic
 		}
+		j.measured.End(j.result(ctx, verdict, err))
 	}()
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
 	if !errors.Is(err, blobstore.ErrNotFound) {
 		return recorded, err
 	}
-	j := &judgement{auditor: a, started: time.Now()}
+	j.started = time.Now()
 	defer j.close()
 	if err := j.reach(ctx, epoch); err != nil {
 		return blobstore.Verdict{}, err

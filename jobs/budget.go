@@ -19,9 +19,10 @@ const defaultBudget = 2 << 30
 // Budget bounds the memory of all epochs in flight in a process, and shares out its cores. An epoch waits until its estimate
 // fits, in the order of arrival, so that big ones are not starved. One that is bigger than the whole budget runs alone.
 type Budget struct {
-	size    int64
-	free    *semaphore.Weighted
-	sharing atomic.Int64 // epochs that are being verified
+	size     int64
+	free     *semaphore.Weighted
+	reserved atomic.Int64
+	sharing  atomic.Int64 // epochs that are being verified
 }
 
 // NewBudget returns a budget of so many bytes. 0 means half of the memory of this container or machine.
@@ -35,13 +36,20 @@ func NewBudget(size int64) *Budget {
 // Size is the budget in bytes.
 func (b *Budget) Size() int64 { return b.size }
 
+// Reserved is how many bytes are set aside now.
+func (b *Budget) Reserved() int64 { return b.reserved.Load() }
+
 // acquire waits until n bytes are free, or all if n is more than there are. The caller must call release.
 func (b *Budget) acquire(ctx context.Context, n int64) (release func(), err error) {
 	n = min(max(n, 0), b.size)
 	if err := b.free.Acquire(ctx, n); err != nil {
 		return nil, err
 	}
-	return func() { b.free.Release(n) }, nil
+	b.reserved.Add(n)
+	return func() {
+		b.reserved.Add(-n)
+		b.free.Release(n)
+	}, nil
 }
 
 // share returns how many goroutines one more epoch may hash with, so that a lone one has every core and many don't get in

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -92,11 +93,13 @@ func (j *judgement) examine(ctx context.Context, object fetcher.Object, keep boo
 
 func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, keep bool, guess int64, ordered bool) (finding, error) {
 	a := j.auditor
+	waiting := time.Now()
 	release, err := a.Budget.acquire(ctx, memoryFor(guess))
 	if err != nil {
 		return finding{}, err
 	}
 	defer release()
+	j.measured.Stage(metrics.Memory, waiting)
 
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
 	if keep {
@@ -122,6 +125,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	limits.Workers, limits.Ordered = workers, ordered
 	proof := &guarded{r: batch, left: guess}
 	result, err := validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
+	verified := time.Now()
 	switch {
 	case errors.Is(err, fetcher.ErrTooLarge):
 		result = rejected(validator.BatchTooLarge, err)
@@ -133,8 +137,12 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	if err := batch.Finish(); err != nil {
 		return finding{}, err
 	}
+	finished := time.Now()
+	j.measured.Overlapped(metrics.Download, began, finished, proof.waited+finished.Sub(verified))
+	j.measured.Overlapped(metrics.Verify, began, verified, verified.Sub(began)-proof.waited)
 	info, err := batch.Info()
-	return finding{result, info, time.Since(began)}, err
+	j.measured.Read(info.StoredBytes, info.Bytes)
+	return finding{result, info, finished.Sub(began)}, err
 }
 
 // memoryFor is what to set aside for a batch of at most so many bytes.
@@ -150,14 +158,17 @@ func rejected(reason validator.Reason, err error) validator.Result {
 	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
 }
 
-// guarded passes on so many bytes, and fails if there are more.
+// guarded passes on so many bytes, and fails if there are more. It adds up how long it waits for them.
 type guarded struct {
-	r    io.Reader
-	left int64
+	r      io.Reader
+	left   int64
+	waited time.Duration
 }
 
 func (g *guarded) Read(p []byte) (int, error) {
+	began := time.Now()
 	n, err := g.r.Read(p[:min(int64(len(p)), g.left+1)])
+	g.waited += time.Since(began)
 	if int64(n) > g.left {
 		return 0, errOverGuess
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -30,6 +31,10 @@ type judgement struct {
 	equivocation *equivocation // evidence, if there is any
 
 	located, signatureChecked time.Duration
+
+	measured *metrics.Epoch
+	reaching metrics.Failure // whose fault it is if the way ends here
+	created  bool            // the verdict on record is this one
 }
 
 // equivocation is the evidence of one: the keys of the batches that the log published for an epoch, and how many there were
@@ -48,16 +53,20 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 		StartedAt: j.started.UTC(), Software: a.Software,
 		Signature: blobstore.Signature{Status: signatureNotRequired},
 	}
+	j.reaching = metrics.LogDirectory
 	object, err := a.locate(ctx, epoch)
 	j.located = time.Since(j.started)
+	j.measured.Stage(metrics.Locate, j.started)
 	if err != nil {
 		return j.judgeName(err)
 	}
 	j.setName(object.Key, object.Name)
 
 	checking := time.Now()
+	j.reaching = metrics.Signatures
 	signed, err := a.checkSignatures(ctx, object.Name)
 	j.signatureChecked = time.Since(checking)
+	j.measured.Stage(metrics.Signature, checking)
 	if err != nil {
 		return err
 	}
@@ -66,6 +75,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 		j.signed = signed.verified
 	}
 
+	j.reaching = metrics.LogDirectory
 	found, err := j.examineTwice(ctx, object)
 	if err != nil {
 		return j.judgeName(err)

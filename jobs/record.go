@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/rs/zerolog"
 )
 
@@ -25,6 +26,7 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	writing := time.Now()
+	j.reaching = metrics.AuditStore
 	if err := j.recordPieces(ctx); err != nil {
 		return blobstore.Verdict{}, err
 	}
@@ -33,6 +35,8 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	if err != nil {
 		return blobstore.Verdict{}, err
 	}
+	j.created = created
+	j.measured.Stage(metrics.Write, writing)
 	switch {
 	case created:
 		j.log(time.Since(writing))

@@ -97,6 +97,9 @@ func (e *Epoch) judged(r Result, now time.Time) {
 		m.lastRejected.WithLabelValues(e.namespace, Contradiction).Set(seconds(now))
 	}
 	m.epochs.WithLabelValues(e.namespace, r.Outcome, reason).Inc()
+	if r.Outcome == Duplicate {
+		return
+	}
 	m.lastVerdict.WithLabelValues(e.namespace).Set(seconds(now))
 	m.duration.WithLabelValues(e.namespace).Observe(now.Sub(e.started).Seconds())
 }

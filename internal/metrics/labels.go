@@ -4,7 +4,7 @@ package metrics
 const (
 	Verified = "verified"
 	Rejected = "rejected"
-	// Duplicate: another worker had recorded the same verdict first.
+	// Duplicate: the verdict was on record already, before work began or when it was done.
 	Duplicate = "duplicate"
 	// Contradiction: another verdict is on record.
 	Contradiction = "contradiction"

@@ -78,6 +78,11 @@ func TestRejectionHasItsTime(t *testing.T) {
 	if n := testutil.CollectAndCount(m.lastRejected); n != 0 {
 		t.Errorf("a verified epoch made %d series of rejections", n)
 	}
+	m = New(Options{Namespaces: []string{namespace}})
+	m.Begin(t.Context(), namespace, 1).End(Result{Outcome: Duplicate})
+	if testutil.CollectAndCount(m.lastVerdict) != 0 || testutil.CollectAndCount(m.duration) != 0 {
+		t.Error("an epoch that was judged before counts as a verdict of this process")
+	}
 }
 
 // Alerts look for a change of these, and the first change is none if the series begins with it.

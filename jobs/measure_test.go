@@ -1,0 +1,201 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/rs/zerolog"
+)
+
+// measured makes the world's auditors measure, and returns how to look at a series that is not 0.
+func (w *world) measured(t *testing.T) func() map[string]string {
+	t.Helper()
+	m := metrics.New(metrics.Options{Namespaces: []string{testNamespace}})
+	w.config.Metrics = m
+	server, err := m.Serve(t.Context(), "127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	line := regexp.MustCompile(`(?m)^ktaudit_([a-z_]+)\{(.*)\} (\S+)$`)
+	value := regexp.MustCompile(`(?:namespace|le)="[^"]*",?|[a-z]+=|"`)
+	return func() map[string]string {
+		response, err := http.Get("http://" + server.Address() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		page, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		series := map[string]string{}
+		for _, match := range line.FindAllStringSubmatch(string(page), -1) {
+			name := match[1] + " " + strings.Trim(value.ReplaceAllString(match[2], ""), ", ")
+			if match[3] != "0" && !strings.Contains(name, "bucket") {
+				series[strings.TrimSpace(name)] = match[3]
+			}
+		}
+		return series
+	}
+}
+
+func TestEpochsAreMeasured(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 4, Tamper: map[uint64]simlog.Kind{3: simlog.Digest, 4: simlog.Missing}})
+	series := w.measured(t)
+	a := w.auditor(t)
+	for epoch := uint64(1); epoch <= 4; epoch++ {
+		if _, err := a.Audit(t.Context(), epoch); err != nil && !IsNotYet(err) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.Audit(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	got := series()
+	for name, want := range map[string]string{
+		"epochs_total verified":                 "2",
+		"epochs_total rejected,digest_mismatch": "1",
+		"epochs_total duplicate":                "1",
+		"epoch_failures_total not_published":    "1",
+		"epoch_stage_seconds_count locate":      "4",
+		"epoch_seconds_count":                   "3",
+		"epoch_stage_seconds_count verify":      "4", // a rejected batch is looked at twice
+		"epoch_stage_seconds_count write":       "3",
+		"active_epochs":                         "",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	if got["downloaded_bytes_total"] == "" || got["last_rejected_timestamp_seconds digest_mismatch"] == "" {
+		t.Error("neither bytes nor the time of the rejection are measured")
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
+func TestFailuresAreMeasured(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 1})
+	a := w.auditor(t)
+	expired, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	fault := errors.New("connection reset")
+	cases := []struct {
+		name string
+		ctx  context.Context
+		at   metrics.Failure
+		err  error
+		want metrics.Failure
+	}{
+		{"not published", t.Context(), metrics.LogDirectory, fetcher.ErrNotPublished, metrics.NotPublished},
+		{"not signed", t.Context(), metrics.Signatures, ErrNoSignature, metrics.NotSigned},
+		{"handed back", t.Context(), metrics.AuditStore, context.Canceled, metrics.HandedBack},
+		{"too long", expired, metrics.LogDirectory, context.DeadlineExceeded, metrics.Timeout},
+		{"one request too long", t.Context(), metrics.AuditStore, context.DeadlineExceeded, metrics.AuditStore},
+		{"fault", t.Context(), metrics.LogDirectory, fault, metrics.LogDirectory},
+		{"panic", t.Context(), metrics.Panic, fault, metrics.Panic},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			j := &judgement{auditor: a, reaching: c.at}
+			if got := j.result(c.ctx, blobstore.Verdict{}, c.err); got.Failure != c.want || got.Outcome != "" {
+				t.Errorf("%+v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// An audit store that is down is counted as such, though its first answer is needed before any work begins.
+func TestAuditStoreDownIsMeasured(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 1})
+	series := w.measured(t)
+	a := w.auditor(t)
+	_ = w.audit.Close()
+	if _, err := a.Audit(t.Context(), 1); err == nil {
+		t.Fatal("an epoch was judged without a store")
+	}
+	if got := series(); got["epoch_failures_total audit_store"] != "1" {
+		t.Errorf("measured %v", got)
+	}
+}
+
+func TestBudgetKnowsWhatIsReserved(t *testing.T) {
+	t.Parallel()
+	b := NewBudget(100)
+	release, err := b.acquire(t.Context(), 70)
+	if err != nil || b.Reserved() != 70 {
+		t.Errorf("%d reserved, %v", b.Reserved(), err)
+	}
+	release()
+	if b.Reserved() != 0 {
+		t.Errorf("%d reserved in the end", b.Reserved())
+	}
+}
+
+func TestReadQueues(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		if err := r.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t, simlog.Options{Epochs: 1})
+		namespaces := []string{testNamespace, "other"}
+		state, err := r.ReadQueues(t.Context(), namespaces)
+		if err != nil || len(state.Queues) != 4 || len(state.Workers) != 0 {
+			t.Fatalf("an empty Redis has %+v, %v", state, err)
+		}
+		client := asynq.NewClientFromRedisClient(r.client)
+		for epoch := uint64(100); epoch < 103; epoch++ {
+			task := Task{testNamespace, epoch}
+			if _, err := client.Enqueue(asynq.NewTask(TypeAudit, nil), asynq.Queue(Queue(testNamespace, Backfill)), asynq.TaskID(task.ID())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.inspector().PauseQueue(Queue(testNamespace, Backfill)); err != nil {
+			t.Fatal(err)
+		}
+		worker, err := NewWorker(r, []*Auditor{w.auditor(t)}, WorkerConfig{}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- worker.Run(ctx) }()
+		deadline := time.Now().Add(30 * time.Second)
+		for state.Workers[testNamespace] == 0 && time.Now().Before(deadline) {
+			if state, err = r.ReadQueues(t.Context(), namespaces); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if state.Workers[testNamespace] != 1 || state.Workers["other"] != 0 {
+			t.Errorf("workers: %v", state.Workers)
+		}
+		for _, q := range state.Queues {
+			backfill := q.Namespace == testNamespace && q.Class == string(Backfill)
+			if want := map[bool]int{true: 3}[backfill]; q.Pending != want || q.Paused != backfill {
+				t.Errorf("queue %+v, want %d pending", q, want)
+			}
+		}
+	})
+}
