@@ -67,7 +67,7 @@ func (d *decoded) judge(err error) error {
 	case errors.Is(err, ErrTooLarge):
 		return fmt.Errorf("%s: %w", d.stored.label, err)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fmt.Errorf("%s: %w: %w: limit %d", d.stored.label, ErrTooLarge, err, d.options.MaxWindow)
+		return fmt.Errorf("%s: %w: %w: %w: limit %d", d.stored.label, ErrTooLarge, ErrWindow, err, d.options.MaxWindow)
 	}
 	return fmt.Errorf("%s: %s: %w: %w", d.stored.label, d.compression, ErrCorrupt, err)
 }

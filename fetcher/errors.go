@@ -14,6 +14,8 @@ var (
 	ErrChanged = errors.New("object changed while it was read")
 	// ErrTooLarge: the batch exceeds a limit of the Options. It is a finding: the same object exceeds it every time.
 	ErrTooLarge = errors.New("batch too large")
+	// ErrWindow comes with ErrTooLarge where the limit is MaxWindow. A Fetcher that allows more may read the same object.
+	ErrWindow = errors.New("zstd window too large")
 	// ErrCorrupt: the stored bytes are not what their compression format allows. All bytes that the store said it has
 	// did arrive, so this is a finding, once a second Open has come to the same.
 	ErrCorrupt = errors.New("corrupt compression")

@@ -14,6 +14,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"gocloud.dev/blob"
 )
 
@@ -74,6 +75,18 @@ type Fetcher struct {
 // New returns a Fetcher for the log directory in bucket, which stays the caller's to close.
 func New(bucket *blob.Bucket, o Options) *Fetcher {
 	return &Fetcher{bucket: bucket, options: o.withDefaults()}
+}
+
+// MaxWindow is the largest window that a zstd frame may ask for. A decoder takes that much memory as soon as it is asked
+// to, however little there is to decode.
+func (f *Fetcher) MaxWindow() int64 { return f.options.MaxWindow }
+
+// WithWindow returns a Fetcher for the same log directory whose MaxWindow is n, but at least 1 KiB, which is the least a
+// frame can ask for, and at most f's. Where that is too little, reading a Batch fails with ErrWindow.
+func (f *Fetcher) WithWindow(n int64) *Fetcher {
+	narrow := *f
+	narrow.options.MaxWindow = min(max(n, zstd.MinWindowSize), f.options.MaxWindow)
+	return &narrow
 }
 
 // Open starts to download and decompress object. If archive is not nil, it is given the stored bytes as they come; it

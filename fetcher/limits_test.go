@@ -6,6 +6,8 @@ import (
 	"io"
 	"runtime"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Bombs are caught by ratio or size, at no more than a few megabytes of memory. Not in parallel, to measure that.
@@ -98,5 +100,43 @@ func TestWindow(t *testing.T) {
 		if used := after.TotalAlloc - before.TotalAlloc; used > most {
 			t.Errorf("window %d: %d KiB allocated", test.window, used>>10)
 		}
+	}
+}
+
+// Who has little memory to spare can ask for a narrower decoder first, and is told when that is too narrow.
+func TestWithWindow(t *testing.T) {
+	t.Parallel()
+	wide := zstdFrame([]byte("proof"))
+	wide[5] = 13 << 3 // 8 MiB
+	single := zstdBytes(t, like(64<<10, 15), zstd.WithSingleSegment(true))
+	for name, test := range map[string]struct {
+		stored []byte
+		window int64
+		err    error
+	}{
+		"wide enough":             {wide, 8 << 20, nil},
+		"too narrow":              {wide, 8<<20 - 1, ErrWindow},
+		"none":                    {wide, 0, ErrWindow},
+		"no wider than MaxWindow": {wide, 1 << 40, nil},
+		"single segment":          {single, 64 << 10, nil},
+		"single segment, narrow":  {single, 64<<10 - 1, ErrWindow},
+	} {
+		f := New(one(test.stored, nil).open(t), Options{MaxWindow: 16 << 20}).WithWindow(test.window)
+		if f.MaxWindow() < zstd.MinWindowSize || f.MaxWindow() > 16<<20 {
+			t.Errorf("%s: window %d", name, f.MaxWindow())
+		}
+		object, err := f.Locate(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := f.Open(t.Context(), object, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, batch)
+		if !errors.Is(err, test.err) || test.err != nil && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: got %v, want %v", name, err, test.err)
+		}
+		_ = batch.Close()
 	}
 }
