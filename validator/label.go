@@ -2,7 +2,6 @@ package validator
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/bits"
 )
@@ -23,10 +22,4 @@ func commonPrefix(a, b []byte) int {
 // String names two overlapping elements by their place in the proof, counted from 0 over both lists.
 func (o *overlap) String() string {
 	return fmt.Sprintf("elements %d and %d: one's label is the other's or a prefix of it", o.a, o.b)
-}
-
-// labelString writes a label for a human: its bytes up to its length, and the length.
-func labelString(label []byte, bits int) string {
-	n := min(len(label), (bits+7)/8)
-	return fmt.Sprintf("%s/%d", hex.EncodeToString(label[:n]), bits)
 }
