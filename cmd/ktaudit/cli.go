@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/lanes"
 )
 
 // Exit statuses, the same for every command.
@@ -75,6 +76,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 		return status
 	case err != nil:
 		return fail(stderr, usageError(err))
+	}
+	if err := lanes.EnvironmentError(); err != nil {
+		return fail(stderr, err)
 	}
 	a := newApp(c.globals, parsed, stdout, stderr)
 	parsed.BindTo(ctx, (*context.Context)(nil))
