@@ -14,6 +14,7 @@ type runCmd struct {
 	auditFlags
 	rangeFlags
 	queueFlags
+	listenFlag
 	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs that are not published or not signed yet."`
 }
 
@@ -60,6 +61,11 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer redis.Close()
+	stop, err := c.observe(ctx, a, settings, redis, []*jobs.Auditor{opened.auditor})
+	if err != nil {
+		return err
+	}
+	defer stop()
 	status, err := runRange(ctx, a, redis, opened, jobs.RunConfig{
 		From: c.From, To: c.To, NotPublishedWait: c.Wait, Worker: c.worker(),
 	})

@@ -15,6 +15,7 @@ type workerCmd struct {
 	configFlags
 	auditFlags
 	queueFlags
+	listenFlag
 	First uint64 `group:"log" placeholder:"EPOCH" help:"Epoch the audit starts at: the signed digest of the one before it is not waited for. By default 1."`
 }
 
@@ -47,6 +48,11 @@ func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer redis.Close()
+	stop, err := c.observe(ctx, a, settings, redis, auditors)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	worker, err := jobs.NewWorker(redis, auditors, c.worker(), a.log)
 	if err != nil {
 		return err
