@@ -56,8 +56,8 @@ func (t *tally) counts() Counts {
 // deleted, a lost one stepped over with another ID (ID~1, ID~2, …), the same for every enqueuer.
 func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(Counts)) (Counts, error) {
 	var t tally
-	if from == 0 || to < from {
-		return t.counts(), fmt.Errorf("cannot enqueue epochs %d to %d: want 1 ≤ from ≤ to", from, to)
+	if err := checkRange(from, to); err != nil {
+		return t.counts(), err
 	}
 	if err := checkNamespace(e.Namespace); err != nil {
 		return t.counts(), err
@@ -97,13 +97,7 @@ func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send
 			return err
 		}
 	}
-	if next > to || next == 0 { // every epoch up to to is judged; 0 is the one after the last there is
-		return nil
-	}
-	if err := sendBefore(to); err != nil {
-		return err
-	}
-	return send(to)
+	return sendBefore(to + 1)
 }
 
 // enqueue puts the epochs that produce sends on the queue, many at a time.

@@ -113,7 +113,7 @@ func TestEnqueueStopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		ctx, cancel := context.WithCancel(t.Context())
-		counts, err := enqueuer(r).Enqueue(ctx, 1, 1<<40, func(c Counts) {
+		counts, err := enqueuer(r).Enqueue(ctx, 1, 1<<39, func(c Counts) {
 			if c.Enqueued > 0 {
 				cancel()
 			}

@@ -1,5 +1,11 @@
 package jobs
 
+import (
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
 // shardSize is how many epochs the audit store keeps in one shard.
 const shardSize = 1000
 
@@ -26,4 +32,12 @@ func (s *epochSet) has(epoch uint64) bool {
 	shard := s.shards[epoch/shardSize]
 	i := epoch % shardSize
 	return shard != nil && shard[i/64]&(1<<(i%64)) != 0
+}
+
+// checkRange refuses epochs that no verdict can be on, and ranges whose size or end would overflow.
+func checkRange(from, to uint64) error {
+	if from == 0 || to < from || to > blobstore.MaxEpoch {
+		return fmt.Errorf("epochs %d to %d: want 1 ≤ from ≤ to ≤ %d", from, to, uint64(blobstore.MaxEpoch))
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -55,8 +54,8 @@ func (s RunSummary) Settled() uint64 { return s.Verified + s.Rejected + s.Missin
 // A program's exit status: 2 if err != nil or Failed > 0, else 1 if Rejected or Missing > 0, else 0. If ctx ends first, Run
 // stops as a worker does, and returns ctx's error.
 func Run(ctx context.Context, r *Redis, a *Auditor, c RunConfig) (RunSummary, error) {
-	if c.From == 0 || c.To < c.From {
-		return RunSummary{}, fmt.Errorf("cannot run epochs %d to %d: want 1 ≤ from ≤ to", c.From, c.To)
+	if err := checkRange(c.From, c.To); err != nil {
+		return RunSummary{}, err
 	}
 	if c.Window <= 0 {
 		c.Window = defaultWindow
@@ -157,7 +156,7 @@ func (r *run) loop(ctx, working context.Context, workerEnded chan error) error {
 
 // fill puts more epochs in play when half of the window is free. Those with a verdict are settled at once.
 func (r *run) fill(ctx context.Context) error {
-	for r.next <= r.config.To && r.next != 0 && len(r.open) <= r.config.Window/2 {
+	for r.next <= r.config.To && len(r.open) <= r.config.Window/2 {
 		last := min(r.config.To, r.next-1+uint64(r.config.Window-len(r.open)))
 		for epoch := r.next; epoch <= last; epoch++ {
 			r.open[epoch] = &openEpoch{}

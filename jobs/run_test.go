@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -176,7 +177,7 @@ func TestRunSurvivesTheLossOfRedis(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
-	for _, c := range []RunConfig{{From: 0, To: 5}, {From: 6, To: 5}} {
+	for _, c := range []RunConfig{{From: 0, To: 5}, {From: 6, To: 5}, {From: 1, To: blobstore.MaxEpoch + 1}, {From: 1, To: math.MaxUint64}} {
 		if _, err := Run(t.Context(), nil, nil, c); err == nil {
 			t.Errorf("%d to %d: no error", c.From, c.To)
 		}

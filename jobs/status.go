@@ -1,15 +1,15 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
-// maxListed bounds how many rejections a Status lists; it counts them all.
+// maxListed bounds how many rejections a Status lists, which it counts all, and how many breaks.
 const maxListed = 10_000
 
 // Range is a run of epochs, both ends included.
@@ -23,6 +23,14 @@ type RejectedEpoch struct {
 	Epoch  uint64           `json:"epoch"`
 	Reason validator.Reason `json:"reason"`
 	Detail string           `json:"detail"`
+}
+
+// Break is where two verified epochs do not belong to one log: the one before ended with the digest Expected, and Epoch
+// begins with PreviousDigest.
+type Break struct {
+	Epoch          uint64 `json:"epoch"`
+	PreviousDigest string `json:"previous_digest"`
+	Expected       string `json:"expected"`
 }
 
 // QueueCounts says how many tasks of one class are in which state.
@@ -41,34 +49,36 @@ type Status struct {
 	Namespace string `json:"namespace"`
 	From      uint64 `json:"from"` // as asked, or the first epoch with a verdict; 0 when there is none
 	To        uint64 `json:"to"`   // as asked, or the last epoch with a verdict; 0 when there is none
-	// Head is the last epoch up to which every epoch from From on is verified; 0 when From itself is not.
+	// Head is the last epoch up to which every epoch from From on is verified and begins where the one before ended; 0
+	// when From itself is not verified.
 	Head          uint64          `json:"head"`
 	VerifiedCount uint64          `json:"verified_count"`
 	RejectedCount uint64          `json:"rejected_count"`
 	MissingCount  uint64          `json:"missing_count"`
-	Verified      []Range         `json:"verified"`
-	Gaps          []Range         `json:"gaps"`     // epochs without a verdict
-	Rejected      []RejectedEpoch `json:"rejected"` // the first 10,000
+	Verified      []Range         `json:"verified"`         // each without a break
+	Gaps          []Range         `json:"gaps"`             // epochs without a verdict
+	Rejected      []RejectedEpoch `json:"rejected"`         // the first 10,000
+	Breaks        []Break         `json:"breaks,omitempty"` // the first 10,000
 	Queues        []QueueCounts   `json:"queues,omitempty"`
 	QueueNote     string          `json:"queue_note,omitempty"` // why Queues is empty
 }
 
-// Good says whether every epoch of the range is verified.
-func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 }
+// Good says whether every epoch of the range is verified, and all are epochs of one log.
+func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
 
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the last with a verdict). r
 // may be nil; a Redis that does not answer makes a QueueNote and no error.
+//
+// It reads every verdict, and is what says whether the log is one: each verdict is about a step from one digest to the next,
+// and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against it.
 func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, r *Redis) (Status, error) {
-	if to != 0 && to < from {
-		return Status{}, fmt.Errorf("no epochs from %d to %d", from, to)
+	if err := checkRange(max(from, 1), cmp.Or(to, blobstore.MaxEpoch)); err != nil {
+		return Status{}, err
 	}
 	s := Status{Namespace: namespace, From: from, To: to, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{}}
-	last := to
-	if to == 0 {
-		last = math.MaxUint64
-	}
+	var before blobstore.Verdict
 	next := from // the first epoch not accounted for; 0: there is none yet, and the first verdict begins the range
-	err := eachJudged(ctx, store, namespace, from, last, func(epochs []uint64) error {
+	err := eachJudged(ctx, store, namespace, from, cmp.Or(to, blobstore.MaxEpoch), func(epochs []uint64) error {
 		verdicts, err := readVerdicts(ctx, store, namespace, epochs)
 		if err != nil {
 			return err
@@ -78,8 +88,8 @@ func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, f
 				s.From, next = v.Epoch, v.Epoch
 			}
 			s.addGap(next, v.Epoch)
-			s.add(v)
-			next = v.Epoch + 1
+			s.add(before, v)
+			before, next = v, v.Epoch+1
 		}
 		return nil
 	})
@@ -104,19 +114,25 @@ func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, f
 	return s, nil
 }
 
-func (s *Status) add(v blobstore.Verdict) {
-	if v.Outcome == blobstore.Verified {
-		s.VerifiedCount++
-		if n := len(s.Verified); n > 0 && s.Verified[n-1].To == v.Epoch-1 {
-			s.Verified[n-1].To = v.Epoch
-		} else {
-			s.Verified = append(s.Verified, Range{v.Epoch, v.Epoch})
+// add takes in a verdict; before is the one added last.
+func (s *Status) add(before, v blobstore.Verdict) {
+	if v.Outcome != blobstore.Verified {
+		s.RejectedCount++
+		if len(s.Rejected) < maxListed {
+			s.Rejected = append(s.Rejected, RejectedEpoch{v.Epoch, validator.Reason(v.Reason), v.Detail})
 		}
 		return
 	}
-	s.RejectedCount++
-	if len(s.Rejected) < maxListed {
-		s.Rejected = append(s.Rejected, RejectedEpoch{v.Epoch, validator.Reason(v.Reason), v.Detail})
+	s.VerifiedCount++
+	follows := before.Outcome == blobstore.Verified && before.Epoch+1 == v.Epoch
+	broken := follows && before.Digest != v.PreviousDigest
+	if broken && len(s.Breaks) < maxListed {
+		s.Breaks = append(s.Breaks, Break{v.Epoch, v.PreviousDigest, before.Digest})
+	}
+	if follows && !broken {
+		s.Verified[len(s.Verified)-1].To = v.Epoch
+	} else {
+		s.Verified = append(s.Verified, Range{v.Epoch, v.Epoch})
 	}
 }
 

@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"fmt"
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,8 +84,45 @@ func TestStatusOfNothing(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, status differs (-want +got):\n%s", err, diff)
 	}
-	if _, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, 5, 4, nil); err == nil {
-		t.Error("from 5 to 4: no error")
+	for _, c := range []struct{ from, to uint64 }{{5, 4}, {1, blobstore.MaxEpoch + 1}, {1, math.MaxUint64}, {math.MaxUint64, 0}} {
+		if got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, c.from, c.to, nil); err == nil {
+			t.Errorf("from %d to %d: no error, %+v", c.from, c.to, got)
+		}
+	}
+}
+
+// Every step may be right by itself, and the steps still be those of several logs.
+func TestStatusFindsBreaks(t *testing.T) {
+	t.Parallel()
+	digest := func(log string, epoch uint64) string { return fmt.Sprintf("%s%063x", log, epoch) }
+	store := blobstore.NewStore(openMemory(t))
+	// Log a up to 3, b from 4 to 6, which is rejected, a from 7 to 8; nothing is known of 9; b from 10 on.
+	logs := map[uint64]string{1: "a", 2: "a", 3: "a", 4: "b", 5: "b", 6: "b", 7: "a", 8: "a", 10: "b", 11: "b", 12: "c"}
+	for epoch, log := range logs {
+		v := blobstore.Verdict{
+			Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
+			PreviousDigest: digest(log, epoch-1), Digest: digest(log, epoch), Batch: blobstore.Batch{SHA256: digest(log, epoch)},
+		}
+		if epoch == 6 {
+			v.Outcome, v.Reason = blobstore.Rejected, "malformed_proof"
+		}
+		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, nil)
+	want := []Break{{4, digest("b", 3), digest("a", 3)}, {12, digest("c", 11), digest("b", 11)}}
+	verified := []Range{{1, 3}, {4, 5}, {7, 8}, {10, 11}, {12, 12}}
+	if diff := cmp.Diff(want, got.Breaks); err != nil || diff != "" || got.Head != 3 || !cmp.Equal(got.Verified, verified) {
+		t.Errorf("%v, %+v, breaks differ (-want +got):\n%s", err, got, diff)
+	}
+	for _, c := range []struct {
+		from, to uint64
+		good     bool
+	}{{1, 3, true}, {3, 4, false}, {4, 5, true}, {11, 12, false}} {
+		if got, err := ReadStatus(t.Context(), store, testNamespace, c.from, c.to, nil); err != nil || got.Good() != c.good {
+			t.Errorf("%d to %d: %+v, %v", c.from, c.to, got, err)
+		}
 	}
 }
 
