@@ -1,0 +1,293 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/robfig/cron/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
+const turn = 100
+
+// backfill brings a piece of history to an end. What it remembers saves listings: after a restart each shard is listed once, and
+// from then on only those that are not complete.
+type backfill struct {
+	BackfillPlan
+	except []Range // what other backfills of the log are for
+
+	schedule cron.Schedule // nil: always
+	next     time.Time     // when it is due; zero: nobody has looked yet
+	running  bool          // it was due, and is not through
+	until    uint64        // the end of history when it was due
+
+	low      uint64              // the lowest shard that is not complete
+	complete map[uint64]struct{} // shards above it that are
+	open     map[uint64]struct{} // shards that were seen not to be complete
+}
+
+// newBackfills makes a log's backfills: those that were asked for, and one for what these leave out.
+func newBackfills(s Schedule) ([]*backfill, error) {
+	var all []*backfill
+	rest := &backfill{BackfillPlan: BackfillPlan{From: s.First}}
+	for _, plan := range s.Backfills {
+		b := &backfill{BackfillPlan: plan}
+		b.From = max(b.From, s.First)
+		if b.To != 0 && b.To < b.From {
+			return nil, fmt.Errorf("%s: backfill to epoch %d ends before it begins, with %d", s.Namespace, b.To, b.From)
+		}
+		if b.Cron != "" {
+			var err error
+			if b.schedule, err = parseCron(b.Cron); err != nil {
+				return nil, fmt.Errorf("%s: backfill: cron %q: %w", s.Namespace, b.Cron, err)
+			}
+		}
+		rest.except = append(rest.except, Range{b.From, b.To})
+		all = append(all, b)
+	}
+	all = append(all, rest)
+	for _, b := range all {
+		if b.Window <= 0 {
+			b.Window = defaultWindow
+		}
+		b.low = b.From / shardSize
+		b.complete, b.open = map[uint64]struct{}{}, map[uint64]struct{}{}
+	}
+	return all, nil
+}
+
+// parseCron reads five fields or a word. The cron package's parser panics on a time zone without times, and none is wanted.
+func parseCron(text string) (cron.Schedule, error) {
+	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
+		return nil, errors.New("times are in UTC, and a time zone cannot be given")
+	}
+	schedule, err := cron.ParseStandard(text)
+	if err == nil && schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
+		err = errors.New("it never comes")
+	}
+	return schedule, err
+}
+
+// backfillRound puts the first epochs of each backfill that have no verdict on the queue, as many as its window holds.
+func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
+	l.handedOut, l.more = 0, false
+	end := l.endOfHistory()
+	if end == 0 {
+		return nil
+	}
+	var lists [][]uint64
+	var errs []error
+	for _, b := range l.history {
+		due, err := l.due(ctx, b, now, end)
+		if err != nil || !due {
+			errs = append(errs, err)
+			continue
+		}
+		open, err := l.openOf(ctx, b, end)
+		errs = append(errs, err)
+		if len(open) > 0 {
+			lists = append(lists, open)
+			l.handedOut += int64(len(open))
+			l.more = l.more || len(open) == b.Window
+		} else if err == nil {
+			b.running = false
+		}
+	}
+	errs = append(errs, l.enqueue(ctx, Backfill, lists...))
+	return errors.Join(errs...)
+}
+
+// endOfHistory is the last epoch that is history; 0 while there is none.
+func (l *scheduledLog) endOfHistory() uint64 {
+	head := l.head.Load()
+	if head < l.First {
+		return 0
+	}
+	if from := l.recentFrom(head); from > l.First {
+		return from - 1
+	}
+	return 0
+}
+
+// due says whether a backfill has something to do. One that waits for its time goes on at once if the queue holds epochs of it: a
+// scheduler has begun it, and was restarted.
+func (l *scheduledLog) due(ctx context.Context, b *backfill, now time.Time, end uint64) (bool, error) {
+	if b.schedule == nil {
+		return true, nil
+	}
+	if b.next.IsZero() {
+		var queued epochSet
+		if err := readQueued(ctx, l.redis.client, l.Namespace, Queue(l.Namespace, Backfill), &queued); err != nil {
+			return false, err
+		}
+		b.next = b.schedule.Next(now)
+		b.running, b.until = queued.any(b.From, b.last(end)), end
+	}
+	if !b.next.After(now) {
+		b.next = b.schedule.Next(now)
+		b.running, b.until = true, end
+	}
+	return b.running, nil
+}
+
+// last is the last epoch of the backfill while history goes to end.
+func (b *backfill) last(end uint64) uint64 {
+	if b.schedule != nil && b.until != 0 {
+		end = min(end, b.until)
+	}
+	if b.To != 0 {
+		end = min(end, b.To)
+	}
+	return end
+}
+
+// openOf returns the first epochs of a backfill without a verdict, as many as its window holds. On its way it looks at the verdicts
+// of shards that have become complete.
+func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]uint64, error) {
+	var open []uint64
+	var errs []error
+	last := b.last(end)
+	for shard := b.low; shard <= last/shardSize && len(open) < b.Window; {
+		var shards []uint64 // that are listed at once
+		for ; shard <= last/shardSize && len(shards) < min(listAhead, 1+b.Window/shardSize); shard++ {
+			if _, complete := b.complete[shard]; !complete && !b.exceptsShard(shard) {
+				shards = append(shards, shard)
+			}
+		}
+		listings := make([][]uint64, len(shards))
+		group, listing := errgroup.WithContext(ctx)
+		for i, shard := range shards {
+			group.Go(func() (err error) {
+				listings[i], err = l.Store.Epochs(listing, l.Namespace, shard)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			errs = append(errs, fmt.Errorf("verdicts of %s: %w", l.Namespace, err))
+			break
+		}
+		for i, shard := range shards {
+			missing := b.missing(shard, listings[i], last)
+			open = append(open, missing...)
+			// A verdict that cannot be read keeps its shard open, but not the later ones from being worked on.
+			errs = append(errs, l.completed(ctx, b, shard, listings[i], missing, last))
+		}
+	}
+	return open[:min(len(open), b.Window)], errors.Join(errs...)
+}
+
+// missing returns the epochs of a shard that are the backfill's and have no verdict.
+func (b *backfill) missing(shard uint64, judged []uint64, last uint64) []uint64 {
+	from, to := max(b.From, shard*shardSize), min(last, shard*shardSize+shardSize-1)
+	var missing []uint64
+	for _, epoch := range without(from, to, judged) {
+		if !b.excepts(epoch) {
+			missing = append(missing, epoch)
+		}
+	}
+	return missing
+}
+
+func (b *backfill) excepts(epoch uint64) bool {
+	for _, r := range b.except {
+		if r.From <= epoch && (r.To == 0 || epoch <= r.To) {
+			return true
+		}
+	}
+	return false
+}
+
+// exceptsShard says whether all of a shard is another backfill's.
+func (b *backfill) exceptsShard(shard uint64) bool {
+	from, to := max(b.From, shard*shardSize), shard*shardSize+shardSize-1
+	for _, r := range b.except {
+		if r.From <= from && (r.To == 0 || to <= r.To) {
+			return true
+		}
+	}
+	return false
+}
+
+// completed notes whether a shard is complete: that it has all verdicts the backfill will ever want in it. The verdicts of one that
+// was not, and is now, are new.
+func (l *scheduledLog) completed(ctx context.Context, b *backfill, shard uint64, judged, missing []uint64, last uint64) error {
+	if len(missing) > 0 || last < shard*shardSize+shardSize-1 && last != b.To {
+		b.open[shard] = struct{}{}
+		return nil
+	}
+	if _, fresh := b.open[shard]; fresh {
+		if err := l.check(ctx, judged); err != nil {
+			return err
+		}
+		delete(b.open, shard)
+	}
+	b.complete[shard] = struct{}{}
+	for {
+		if _, complete := b.complete[b.low]; !complete {
+			return nil
+		}
+		delete(b.complete, b.low)
+		b.low++
+	}
+}
+
+// hungry says whether the workers are about to be through with the history on the queue, while there is more.
+func (l *scheduledLog) hungry(ctx context.Context) bool {
+	switch {
+	case l.handedOut == 0:
+		began := !l.begun && l.endOfHistory() > 0
+		l.begun = l.begun || began
+		return began
+	case !l.more:
+		return false
+	}
+	queue := Queue(l.Namespace, Backfill)
+	pipe := l.redis.client.Pipeline()
+	counts := []*redis.IntCmd{
+		pipe.LLen(ctx, queueKey(queue, "pending")), pipe.LLen(ctx, queueKey(queue, "active")),
+		pipe.ZCard(ctx, queueKey(queue, "scheduled")), pipe.ZCard(ctx, queueKey(queue, "retry")),
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false // the next round will say so
+	}
+	waiting := int64(0)
+	for _, count := range counts {
+		waiting += count.Val()
+	}
+	return waiting < l.handedOut/2
+}
+
+// inTurn sends the epochs of several lists, some of each at a time.
+func inTurn(lists [][]uint64, send func(uint64) error) error {
+	for sent := true; sent; {
+		sent = false
+		for i, list := range lists {
+			n := min(turn, len(list))
+			for _, epoch := range list[:n] {
+				if err := send(epoch); err != nil {
+					return err
+				}
+			}
+			lists[i] = list[n:]
+			sent = sent || n > 0
+		}
+	}
+	return nil
+}
+
+// any says whether the set has an epoch from from to to.
+func (s *epochSet) any(from, to uint64) bool {
+	for shard := range s.shards {
+		for epoch := max(from, shard*shardSize); epoch <= min(to, shard*shardSize+shardSize-1); epoch++ {
+			if s.has(epoch) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,255 @@
+package jobs
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+)
+
+// mustSchedule is a log with a head, all but the last recent epochs of which are history.
+func mustSchedule(t testing.TB, r *Redis, s Schedule, head, recent uint64) *scheduledLog {
+	t.Helper()
+	l := mustFollow(t, r, s).scheduledLog
+	l.recent = recent
+	l.head.Store(head)
+	return l
+}
+
+func (l *scheduledLog) mustBackfill(t testing.TB, now time.Time) {
+	t.Helper()
+	if err := l.backfillRound(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// queued returns the epochs on a queue, ascending.
+func queued(t testing.TB, r *Redis, c Class) []uint64 {
+	t.Helper()
+	var set epochSet
+	if err := readQueued(t.Context(), r.client, testNamespace, Queue(testNamespace, c), &set); err != nil {
+		t.Fatal(err)
+	}
+	var epochs []uint64
+	for shard := range maps.Keys(set.shards) {
+		for epoch := shard * shardSize; epoch < (shard+1)*shardSize; epoch++ {
+			if set.has(epoch) {
+				epochs = append(epochs, epoch)
+			}
+		}
+	}
+	slices.Sort(epochs)
+	return epochs
+}
+
+func wantQueued(t testing.TB, r *Redis, c Class, want ...uint64) {
+	t.Helper()
+	if got := queued(t, r, c); !slices.Equal(got, want) {
+		t.Errorf("on the %s queue are epochs %d, want %d", c, got, want)
+	}
+}
+
+// finish has the queue forget epochs, as if a worker had judged them.
+func finish(t testing.TB, r *Redis, store *blobstore.Store, epochs ...uint64) {
+	t.Helper()
+	verify(t, store, epochs...)
+	for _, epoch := range epochs {
+		if err := r.inspector().DeleteTask(Queue(testNamespace, Backfill), (Task{testNamespace, epoch}).ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestBackfillKeepsItsWindow(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := emptyWorld(t)
+		s := w.schedule()
+		s.Backfills = []BackfillPlan{{From: 1, To: 12, Window: 5}}
+		verify(t, w.config.Store, 2, 3)
+		l := mustSchedule(t, r, s, 12, 2)
+		now := time.Now()
+		l.mustBackfill(t, now)
+		l.mustBackfill(t, now)
+		wantQueued(t, r, Backfill, 1, 4, 5, 6, 7)
+
+		finish(t, r, w.config.Store, 1, 5)
+		l.mustBackfill(t, now)
+		wantQueued(t, r, Backfill, 4, 6, 7, 8, 9)
+		finish(t, r, w.config.Store, 9)
+
+		l = mustSchedule(t, r, s, 12, 2) // a restart
+		l.mustBackfill(t, now)
+		wantQueued(t, r, Backfill, 4, 6, 7, 8, 10) // 11 and 12 are not history
+
+		finish(t, r, w.config.Store, 4, 6, 7, 8, 10)
+		l.mustBackfill(t, now)
+		wantQueued(t, r, Backfill)
+	})
+}
+
+func TestHistoryThatNoBackfillCoversIsAudited(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := embedded(t)
+	s := w.schedule()
+	s.First = 3
+	s.Backfills = []BackfillPlan{{From: 5, To: 6, Cron: "@yearly"}, {From: 9, To: 9, Cron: "@yearly"}}
+	l := mustSchedule(t, r, s, 12, 2)
+	l.mustBackfill(t, time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
+	wantQueued(t, r, Backfill, 3, 4, 7, 8, 10)
+}
+
+func TestCron(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := embedded(t)
+	s := w.schedule()
+	s.Backfills = []BackfillPlan{{Cron: "30 4 * * *", Window: 2}}
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 6, day, hour, minute, 0, 0, time.UTC) }
+	l := mustSchedule(t, r, s, 5, 2)
+	l.mustBackfill(t, at(1, 4, 29))
+	wantQueued(t, r, Backfill)
+	l.mustBackfill(t, at(1, 4, 30))
+	wantQueued(t, r, Backfill, 1, 2)
+	finish(t, r, w.config.Store, 1)
+
+	// It goes on until it is through with what there was, over a restart too.
+	l.head.Store(9)
+	l.mustBackfill(t, at(1, 5, 0))
+	wantQueued(t, r, Backfill, 2, 3)
+	l = mustSchedule(t, r, s, 5, 2)
+	finish(t, r, w.config.Store, 2)
+	l.mustBackfill(t, at(1, 6, 0))
+	wantQueued(t, r, Backfill, 3)
+	finish(t, r, w.config.Store, 3)
+	l.mustBackfill(t, at(1, 7, 0))
+	l.head.Store(9)
+	l.mustBackfill(t, at(1, 8, 0))
+	wantQueued(t, r, Backfill)
+
+	l.mustBackfill(t, at(2, 4, 31))
+	wantQueued(t, r, Backfill, 4, 5)
+}
+
+func TestBackfillsShare(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := embedded(t)
+	s := w.schedule()
+	s.Backfills = []BackfillPlan{{From: 1, To: 4000, Window: 1000}, {From: 4001, To: 8000, Window: 300}}
+	l := mustSchedule(t, r, s, 9000, 1000)
+	l.mustBackfill(t, time.Now())
+	if n := len(queued(t, r, Backfill)); n != 1300 {
+		t.Errorf("%d epochs are queued, want 1,300", n)
+	}
+	ids, err := r.client.LRange(t.Context(), queueKey(Queue(testNamespace, Backfill), "pending"), -600, -1).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := 0
+	for _, id := range ids {
+		if epoch, _ := epochOfID(testNamespace, id); epoch > 4000 {
+			second++
+		}
+	}
+	if second < 250 || second > 300 { // they are enqueued side by side, so the borders of turns are blurred
+		t.Errorf("of the 600 that come first, %d are the second's", second)
+	}
+}
+
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	var got []uint64
+	lists := [][]uint64{span(1, 250), span(1001, 1050), nil, span(2001, 2101)}
+	if err := inTurn(lists, func(epoch uint64) error { got = append(got, epoch); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Concat(span(1, 100), span(1001, 1050), span(2001, 2100), span(101, 200), span(2101, 2101), span(201, 250))
+	if !slices.Equal(got, want) {
+		t.Errorf("order is %d", got)
+	}
+}
+
+// A shard is listed until it is complete, and then never again.
+func TestBackfillListsOpenShardsOnly(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := embedded(t)
+	for epoch := uint64(1); epoch <= 2999; epoch++ {
+		if epoch != 1500 {
+			verify(t, w.config.Store, epoch)
+		}
+	}
+	l := mustSchedule(t, r, w.schedule(), 5000, 1000)
+	l.mustBackfill(t, time.Now())
+	b := l.history[0]
+	if _, complete := b.complete[2]; b.low != 1 || !complete || len(b.open) != 3 {
+		t.Errorf("lowest open shard is %d, complete are %v, open %v", b.low, b.complete, b.open)
+	}
+	if epochs := queued(t, r, Backfill); epochs[0] != 1500 || epochs[1] != 3000 || len(epochs) != 1002 {
+		t.Errorf("queued are %d epochs", len(epochs))
+	}
+	// What completes it breaks the chain: the verdicts of a shard are looked at then.
+	judge(t, w.config.Store, 1500, blobstore.Verified, "", 7, 1500)
+	l.mustBackfill(t, time.Now())
+	if b.low != 3 || len(b.complete) != 0 {
+		t.Errorf("lowest open shard is %d, complete are %v", b.low, b.complete)
+	}
+	wantNotices(t, w.config.Store, "1-contradiction.000000001500.chain")
+}
+
+func TestSchedulesThatCannotBe(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	for want, change := range map[string]func(s *Schedule){
+		"namespace":             func(s *Schedule) { s.Namespace = "../x" },
+		"needs a fetcher":       func(s *Schedule) { s.Fetcher = nil },
+		"before the first":      func(s *Schedule) { s.First, s.Last = 5, 4 },
+		"layout ends":           func(s *Schedule) { s.Last = 1 << 60 },
+		"ends before it begins": func(s *Schedule) { s.First = 5; s.Backfills = []BackfillPlan{{To: 4}} },
+		"expected exactly":      func(s *Schedule) { s.Backfills = []BackfillPlan{{Cron: "* * *"}} },
+		"times are in UTC":      func(s *Schedule) { s.Backfills = []BackfillPlan{{Cron: "TZ=Europe/Berlin"}} },
+		"never comes":           func(s *Schedule) { s.Backfills = []BackfillPlan{{Cron: "0 0 30 2 *"}} },
+	} {
+		s := w.schedule()
+		change(&s)
+		if _, err := NewScheduler(embedded(t), []Schedule{s}, w.config.Log); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want one with %q", err, want)
+		}
+	}
+	if _, err := NewScheduler(embedded(t), []Schedule{w.schedule(), w.schedule()}, w.config.Log); err == nil {
+		t.Error("two schedules for one log are taken")
+	}
+	if _, err := NewScheduler(embedded(t), nil, w.config.Log); err == nil {
+		t.Error("no schedule is taken")
+	}
+}
+
+// While workers work, a backfill with a small window goes on without waiting for the next period.
+func TestBackfillGoesOnAsVerdictsArrive(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := newWorld(t, simlog.Options{Epochs: 300, FirstLoad: 5, Insertions: 2})
+		s := w.schedule()
+		s.Poll = time.Hour
+		s.Backfills = []BackfillPlan{{Window: 40}}
+		l := mustSchedule(t, r, s, 300, 10)
+		done := make(chan struct{})
+		go func() { defer close(done); l.backfillForEver(t.Context()) }()
+		t.Cleanup(func() { <-done })
+		startWorker(t, r, w.auditor(t), WorkerConfig{})
+		most := 0
+		eventually(t, "290 verdicts", func() bool {
+			most = max(most, queuedOn(t, r, Backfill))
+			return w.judged(t, 1, 290) == 290
+		})
+		if most > 40 {
+			t.Errorf("%d epochs were on the queue, the window is 40", most)
+		}
+	})
+}

@@ -1,0 +1,349 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/alert"
+)
+
+const (
+	// gapLook is how far past an epoch that is missing a log is searched for later ones, in powers of two.
+	gapLook = 256
+	// maxLooks bounds how many open epochs are looked for in the log in one round.
+	maxLooks = 64
+)
+
+// follower looks after a log's newest epochs. What it remembers saves requests, and dates what it saw; without it, as after a
+// restart, it comes to the same.
+type follower struct {
+	*scheduledLog
+	moved     time.Time            // when the head was published
+	sightings map[uint64]*sighting // of open recent epochs
+	checked   epochSet             // whose verdicts were looked at
+	failing   time.Time            // since when no round has gone well; zero: the last one has
+}
+
+// sighting is what the log shows of an epoch without a verdict.
+type sighting struct {
+	published    bool
+	since        time.Time // when it was first seen to be published
+	missingSince time.Time // when it was first looked for in vain; zero if it is published
+}
+
+func newFollower(l *scheduledLog) *follower {
+	return &follower{scheduledLog: l, sightings: map[uint64]*sighting{}}
+}
+
+// round looks at the log once. One thing that fails doesn't keep the others from being done.
+func (f *follower) round(ctx context.Context, now time.Time) error {
+	work, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	lasting, err := f.outbox.Unresolved(work, f.Namespace)
+	errs := []error{err, f.advance(work, now)}
+	if head := f.head.Load(); head >= f.First {
+		errs = append(errs, f.reconcile(work, now, head, lasting), f.tellSilence(work, now, head, lasting))
+	}
+	err = errors.Join(errs...)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	tell, cancel := context.WithTimeout(ctx, tellTimeout) // the round may have taken all of its own time
+	defer cancel()
+	return errors.Join(err, f.tellFailure(tell, now, err, lasting))
+}
+
+// advance finds the log's head.
+func (f *follower) advance(ctx context.Context, now time.Time) error {
+	if f.head.Load() == 0 {
+		judged, err := highestJudged(ctx, f.Store, f.Namespace)
+		if err != nil {
+			return err
+		}
+		f.head.Store(max(judged, f.First-1))
+	}
+	known := f.head.Load()
+	head, err := f.search(ctx, known)
+	if head == known && !f.moved.IsZero() || head < f.First {
+		return err
+	}
+	// Replicas and restarts agree on when the log moved by its own clock, if it shows one.
+	f.moved = now
+	object, locateErr := f.Fetcher.Locate(ctx, head)
+	if locateErr == nil && !object.ModTime.IsZero() && object.ModTime.Before(now) {
+		f.moved = object.ModTime
+	}
+	f.head.Store(head)
+	f.sightings[head] = &sighting{published: true, since: now}
+	return err
+}
+
+// search returns the newest epoch that is published, from one on that is. It doubles its steps to catch up with a long history in
+// few requests. A log may have skipped epochs, so that one that isn't there is no proof of the end: it looks a little past it.
+func (f *follower) search(ctx context.Context, head uint64) (uint64, error) {
+	for {
+		for step := uint64(1); ; step *= 2 {
+			there, err := f.published(ctx, head, step)
+			if err != nil {
+				return head, err
+			}
+			if there {
+				head += step
+				continue
+			}
+			for step /= 2; step > 0; step /= 2 {
+				there, err := f.published(ctx, head, step)
+				if err != nil {
+					return head, err
+				}
+				if there {
+					head += step
+				}
+			}
+			break
+		}
+		past := uint64(0)
+		for step := uint64(2); step <= gapLook && past == 0; step *= 2 {
+			there, err := f.published(ctx, head, step)
+			if err != nil {
+				return head, err
+			}
+			if there {
+				past = step
+			}
+		}
+		if past == 0 {
+			return head, nil
+		}
+		head += past
+	}
+}
+
+// published says whether the log has the epoch that comes step after head.
+func (f *follower) published(ctx context.Context, head, step uint64) (bool, error) {
+	last := f.Last
+	if last == 0 {
+		last = blobstore.MaxEpoch
+	}
+	if head >= last || step > last-head {
+		return false, nil
+	}
+	object, err := f.look(ctx, head+step)
+	return object != nil, err
+}
+
+// look finds an epoch in the log: nil if it is not published. Whatever else is wrong with it is the worker's to judge; there is
+// no telling then when it was published.
+func (f *follower) look(ctx context.Context, epoch uint64) (*fetcher.Object, error) {
+	object, err := f.Fetcher.Locate(ctx, epoch)
+	if errors.Is(err, fetcher.ErrNotPublished) {
+		return nil, nil
+	}
+	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
+	_, name := errors.AsType[*fetcher.NameError](err)
+	if err == nil || equivocation || name {
+		return &object, nil
+	}
+	return nil, err
+}
+
+// recentFrom is the first epoch that is not history while the log's head is head.
+func (l *scheduledLog) recentFrom(head uint64) uint64 {
+	if head <= l.recent {
+		return l.First
+	}
+	return max(l.First, head-l.recent+1)
+}
+
+// sight looks for the open epochs in the log, those that it has not seen yet, the newest first.
+func (f *follower) sight(ctx context.Context, now time.Time, open []uint64) error {
+	for epoch := range f.sightings {
+		if _, found := slices.BinarySearch(open, epoch); !found {
+			delete(f.sightings, epoch)
+		}
+	}
+	looks := 0
+	for _, epoch := range slices.Backward(open) {
+		s := f.sightings[epoch]
+		if s == nil {
+			s = &sighting{}
+			f.sightings[epoch] = s
+		}
+		if s.published || looks == maxLooks {
+			continue
+		}
+		looks++
+		object, err := f.look(ctx, epoch)
+		switch {
+		case err != nil:
+			return err
+		case object != nil:
+			*s = sighting{published: true, since: now}
+		case s.missingSince.IsZero():
+			s.missingSince = now
+		}
+	}
+	return nil
+}
+
+// tellSkips raises an alert on each run of epochs that the log left out, once a later look has found them missing too, and
+// resolves those whose first epoch has come. The first epoch names the incident.
+func (f *follower) tellSkips(ctx context.Context, now time.Time, head uint64, open []uint64, lasting []alert.Alert) error {
+	var errs []error
+	missing := func(epoch uint64) bool {
+		s := f.sightings[epoch]
+		return s != nil && !s.missingSince.IsZero()
+	}
+	for i, epoch := range open {
+		if !missing(epoch) || i > 0 && open[i-1] == epoch-1 && missing(epoch-1) {
+			continue
+		}
+		// The rest of a longer run, whose beginning is history by now, is no news.
+		if epoch == f.recentFrom(head) && epoch > f.First {
+			continue
+		}
+		if now.Sub(f.sightings[epoch].missingSince) < f.Poll/2 { // looked for only once
+			continue
+		}
+		a := alert.OfSkipped(f.Namespace, epoch, head)
+		last := epoch
+		for missing(last + 1) {
+			last++
+		}
+		if last > epoch {
+			a.Detail = fmt.Sprintf("missing are epochs %d to %d", epoch, last)
+		}
+		errs = append(errs, f.raise(ctx, a))
+	}
+	looks := 0
+	for _, a := range lasting {
+		if a.Kind != alert.Skipped || looks == maxLooks {
+			continue
+		}
+		if s := f.sightings[a.Epoch]; s != nil {
+			if s.published {
+				errs = append(errs, f.resolve(ctx, a, now))
+			}
+			continue
+		}
+		looks++
+		object, err := f.look(ctx, a.Epoch)
+		if object != nil {
+			err = f.resolve(ctx, a, now)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// tellSilence raises an alert when the log has not moved for too long, and resolves it when it has.
+func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
+	var errs []error
+	for _, a := range lasting {
+		if a.Kind == alert.Silent && (a.Epoch < head || head == f.Last) {
+			errs = append(errs, f.resolve(ctx, a, f.moved))
+		}
+	}
+	silent := f.SilentAfter > 0 && !f.moved.IsZero() && now.Sub(f.moved) >= f.SilentAfter && (f.Last == 0 || head < f.Last)
+	if silent && !isLasting(lasting, alert.SilentIncident(head)) {
+		errs = append(errs, f.raise(ctx, alert.OfSilent(f.Namespace, head, f.moved)))
+	}
+	return errors.Join(errs...)
+}
+
+// tellBacklog raises one alert when published epochs have been waiting too long, and resolves it when none is any more.
+func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []alert.Alert) error {
+	oldest, since := uint64(math.MaxUint64), now
+	for epoch, s := range f.sightings {
+		if s.published && f.BacklogAge > 0 && now.Sub(s.since) >= f.BacklogAge && epoch < oldest {
+			oldest, since = epoch, s.since
+		}
+	}
+	late := oldest != math.MaxUint64
+	for _, a := range lasting {
+		if a.Kind != alert.Backlog {
+			continue
+		}
+		if late || f.sightings[a.Epoch] != nil {
+			return nil // one alert stands for all of the backlog
+		}
+		if err := f.resolve(ctx, a, now); err != nil {
+			return err
+		}
+	}
+	if late {
+		return f.raise(ctx, alert.OfBacklog(f.Namespace, oldest, since))
+	}
+	return nil
+}
+
+// sourceIncident is in the name of incidents that are about a log that cannot be looked at, rather than about an epoch.
+const sourceIncident = "/scheduler-"
+
+// tellFailure raises an alert when rounds have been failing for too long, and resolves it after one that has not. Its name holds
+// the day, for the same trouble may come again before the log has moved.
+func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error, lasting []alert.Alert) error {
+	if failure == nil {
+		f.failing = time.Time{}
+		var errs []error
+		for _, a := range lasting {
+			if a.Kind == alert.Transient && strings.Contains(a.Incident, sourceIncident) {
+				errs = append(errs, f.resolve(ctx, a, now))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	if f.failing.IsZero() {
+		f.failing = now
+	}
+	if f.TransientAfter <= 0 || now.Sub(f.failing) < f.TransientAfter {
+		return nil
+	}
+	a := alert.OfTransient(f.Namespace, f.head.Load()+1, f.failing, failure)
+	a.Incident += sourceIncident + f.failing.UTC().Format("20060102")
+	a.Summary = fmt.Sprintf("the scheduler cannot follow %s since %s", f.Namespace, f.failing.UTC().Format(time.RFC3339))
+	if isLasting(lasting, a.Incident) {
+		return nil
+	}
+	return f.raise(ctx, a)
+}
+
+func isLasting(lasting []alert.Alert, incident string) bool {
+	return slices.ContainsFunc(lasting, func(a alert.Alert) bool { return a.Incident == incident })
+}
+
+func (f *follower) raise(ctx context.Context, a alert.Alert) error {
+	if err := f.outbox.Raise(ctx, a); err != nil {
+		return fmt.Errorf("raising %s: %w", a.Incident, err)
+	}
+	return nil
+}
+
+func (f *follower) resolve(ctx context.Context, a alert.Alert, at time.Time) error {
+	if err := f.outbox.Resolve(ctx, f.Namespace, a.Incident, at); err != nil {
+		return fmt.Errorf("resolving %s: %w", a.Incident, err)
+	}
+	return nil
+}
+
+// highestJudged returns the highest epoch with a verdict, 0 if there is none.
+func highestJudged(ctx context.Context, store *blobstore.Store, namespace string) (uint64, error) {
+	shards, err := store.Shards(ctx, namespace)
+	for _, shard := range slices.Backward(shards) {
+		epochs, err := store.Epochs(ctx, namespace, shard)
+		if err != nil {
+			return 0, fmt.Errorf("verdicts of %s: %w", namespace, err)
+		}
+		if len(epochs) > 0 {
+			return epochs[len(epochs)-1], nil
+		}
+	}
+	return 0, err
+}

@@ -1,0 +1,330 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/gcerrors"
+)
+
+// publishNames gives a log epochs of which only the names are well-formed.
+func publishNames(t testing.TB, log *blob.Bucket, epochs ...uint64) {
+	t.Helper()
+	for _, epoch := range epochs {
+		key := fmt.Sprintf("%d/%064x/%064x", epoch, epoch-1, epoch)
+		if err := log.WriteAll(t.Context(), key, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func span(from, to uint64) []uint64 {
+	var epochs []uint64
+	for epoch := from; epoch <= to; epoch++ {
+		epochs = append(epochs, epoch)
+	}
+	return epochs
+}
+
+// schedule is of a log that looks for nothing but what the test turns on.
+func (w *world) schedule() Schedule {
+	return Schedule{Namespace: testNamespace, Fetcher: w.config.Fetcher, Store: w.config.Store, Poll: time.Minute}
+}
+
+// emptyWorld is a log that has published nothing.
+func emptyWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{log: openMemory(t), signatures: openMemory(t), audit: openMemory(t)}
+	w.config = testConfig(t, w.log, w.signatures, blobstore.NewStore(w.audit))
+	return w
+}
+
+func mustFollow(t testing.TB, r *Redis, s Schedule) *follower {
+	t.Helper()
+	scheduler, err := NewScheduler(r, []Schedule{s}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newFollower(scheduler.logs[0])
+}
+
+func (f *follower) mustRound(t testing.TB, now time.Time) {
+	t.Helper()
+	if err := f.round(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// notices returns the names of what is in the outbox, in order.
+func notices(t testing.TB, store *blobstore.Store) []string {
+	t.Helper()
+	names, err := store.Outbox(testNamespace).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func wantNotices(t testing.TB, store *blobstore.Store, want ...string) {
+	t.Helper()
+	if got := notices(t, store); !slices.Equal(got, want) {
+		t.Errorf("in the outbox is %q, want %q", got, want)
+	}
+}
+
+func embedded(t testing.TB) *Redis {
+	t.Helper()
+	r, err := ConnectRedis(t.Context(), Embedded, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// queuedOn returns how many tasks a queue has in any state.
+func queuedOn(t testing.TB, r *Redis, c Class) int {
+	t.Helper()
+	counts, err := queueCounts(r.inspector(), testNamespace, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts.Pending + counts.Active + counts.Retry + counts.Archived
+}
+
+func TestSearchFindsTheHead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		from, last  uint64
+		published   []uint64
+		want        uint64
+		maxRequests int64
+	}{
+		{"nothing", 0, 0, nil, 0, 9},
+		{"the first", 0, 0, span(1, 1), 1, 12},
+		{"nothing new", 7, 0, span(1, 7), 7, 9},
+		{"one new", 7, 0, span(1, 8), 8, 12},
+		{"numbers that sort otherwise as text", 9, 0, span(1, 100), 100, 30},
+		{"a history", 0, 0, span(1, 5000), 5000, 40},
+		{"skipped", 7, 0, []uint64{9}, 9, 14},
+		{"several skipped", 7, 0, []uint64{11, 12, 13}, 13, 25},
+		{"skipped again and again", 0, 0, []uint64{1, 2, 4, 5, 7, 8, 9, 13}, 13, 45},
+		{"a closed log", 3, 5, span(1, 9), 5, 5},
+		{"a closed log, known", 5, 5, span(1, 9), 5, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := emptyWorld(t)
+			publishNames(t, w.log, c.published...)
+			source := &outage{b: w.log}
+			s := w.schedule()
+			s.Fetcher, s.Last = fetcher.New(blob.NewBucket(source), fetcher.Options{}), c.last
+			f := mustFollow(t, embedded(t), s)
+			got, err := f.search(t.Context(), c.from)
+			if err != nil || got != c.want {
+				t.Errorf("head is %d, %v, want %d", got, err, c.want)
+			}
+			if n := source.requests.Load(); n > c.maxRequests {
+				t.Errorf("%d requests, want at most %d", n, c.maxRequests)
+			}
+		})
+	}
+}
+
+// outage is a bucket whose listings can be made to fail.
+type outage struct {
+	driver.Bucket
+	b        *blob.Bucket
+	down     atomic.Bool
+	requests atomic.Int64
+}
+
+func (o *outage) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
+	o.requests.Add(1)
+	if o.down.Load() {
+		return nil, errors.New("the network is down")
+	}
+	objects, next, err := o.b.ListPage(ctx, blob.FirstPageToken, opts.PageSize, &blob.ListOptions{Prefix: opts.Prefix})
+	page := &driver.ListPage{NextPageToken: next}
+	for _, object := range objects {
+		page.Objects = append(page.Objects, &driver.ListObject{Key: object.Key, Size: object.Size, ModTime: object.ModTime})
+	}
+	return page, err
+}
+
+func (o *outage) Close() error { return nil }
+
+func (o *outage) ErrorCode(err error) gcerrors.ErrorCode { return gcerrors.Unknown }
+
+func TestFollowEnqueuesEachNewEpochOnce(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := emptyWorld(t)
+		one, other := mustFollow(t, r, w.schedule()), mustFollow(t, r, w.schedule())
+		now := time.Now()
+		one.mustRound(t, now)
+		if n := queuedOn(t, r, Fresh); n != 0 {
+			t.Errorf("%d tasks for a log without epochs", n)
+		}
+		publishNames(t, w.log, span(1, 12)...)
+		for range 2 {
+			one.mustRound(t, now)
+			other.mustRound(t, now)
+		}
+		if n := queuedOn(t, r, Fresh); n != 12 {
+			t.Errorf("%d tasks for 12 epochs", n)
+		}
+		publishNames(t, w.log, 13)
+		other.mustRound(t, now)
+		if n := queuedOn(t, r, Fresh); n != 13 {
+			t.Errorf("%d tasks for 13 epochs", n)
+		}
+		wantNotices(t, w.config.Store)
+	})
+}
+
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := embedded(t)
+	s := w.schedule()
+	s.SilentAfter = time.Hour
+	publishNames(t, w.log, span(1, 3)...)
+	now := time.Now()
+	mustFollow(t, r, s).mustRound(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+
+	// Restarted each time, it tells by the log's own times.
+	for range 3 {
+		mustFollow(t, r, s).mustRound(t, now.Add(61*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-silent.000000000003")
+
+	publishNames(t, w.log, 4)
+	for range 2 {
+		mustFollow(t, r, s).mustRound(t, now.Add(62*time.Minute))
+	}
+	if got := notices(t, w.config.Store); !slices.Contains(got, "3-silent.000000000003") {
+		t.Errorf("not resolved: %q", got)
+	}
+}
+
+func TestClosedLogIsNotSilent(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	s := w.schedule()
+	s.SilentAfter, s.Last = time.Hour, 3
+	publishNames(t, w.log, span(1, 3)...)
+	mustFollow(t, embedded(t), s).mustRound(t, time.Now().Add(48*time.Hour))
+	wantNotices(t, w.config.Store)
+}
+
+func TestSkippedEpochs(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	one, other := mustFollow(t, embedded(t), w.schedule()), mustFollow(t, embedded(t), w.schedule())
+	publishNames(t, w.log, 1, 2, 4, 5, 9)
+	now := time.Now()
+	one.mustRound(t, now)
+	other.mustRound(t, now)
+	wantNotices(t, w.config.Store) // they may be late
+	for range 3 {
+		now = now.Add(time.Minute)
+		one.mustRound(t, now)
+		other.mustRound(t, now)
+	}
+	wantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006")
+
+	publishNames(t, w.log, 3)
+	one.mustRound(t, now.Add(time.Minute))
+	wantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006", "3-skipped.000000000003")
+}
+
+// A longer gap than one round's looks, which becomes history, stays one incident.
+func TestLongGapIsOneIncident(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	f := mustFollow(t, embedded(t), w.schedule())
+	f.recent = 20
+	publishNames(t, w.log, span(1, 30)...)
+	publishNames(t, w.log, span(36, 60)...)
+	now := time.Now()
+	f.head.Store(40)
+	for head := uint64(40); head <= 60; head++ {
+		f.Last = head
+		f.mustRound(t, now)
+		now = now.Add(time.Minute)
+	}
+	wantNotices(t, w.config.Store, "1-skipped.000000000031")
+}
+
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	r := embedded(t)
+	s := w.schedule()
+	s.BacklogAge = time.Hour
+	f := mustFollow(t, r, s)
+	now := time.Now()
+	f.mustRound(t, now)
+	f.mustRound(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+	for minutes := range 3 {
+		f.mustRound(t, now.Add(time.Duration(61+minutes)*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-backlog.000000000001")
+	a := w.auditor(t)
+	audit := func(epoch uint64) {
+		if _, err := a.Audit(t.Context(), epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit(1)
+	f.mustRound(t, now.Add(65*time.Minute))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001") // the others still wait
+	audit(2)
+	audit(3)
+	f.mustRound(t, now.Add(66*time.Minute))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
+}
+
+func TestSourceThatFails(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 3)...)
+	source := &outage{b: w.log}
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	s.Fetcher = fetcher.New(blob.NewBucket(source), fetcher.Options{})
+	f := mustFollow(t, embedded(t), s)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	f.mustRound(t, now)
+	source.down.Store(true)
+	for _, after := range []time.Duration{time.Minute, time.Hour} {
+		if err := f.round(t.Context(), now.Add(after)); err == nil || !strings.Contains(err.Error(), "the network is down") {
+			t.Errorf("error is %v", err)
+		}
+	}
+	wantNotices(t, w.config.Store)
+	for range 2 {
+		_ = f.round(t.Context(), now.Add(62*time.Minute))
+	}
+	const incident = "transient.000000000004.scheduler-20260701"
+	wantNotices(t, w.config.Store, "2-"+incident)
+	source.down.Store(false)
+	f.mustRound(t, now.Add(63*time.Minute))
+	wantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
+}

@@ -1,0 +1,144 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/validator"
+	"golang.org/x/sync/errgroup"
+)
+
+// BrokenChain is the reason of an alert on two verified epochs, one after the other, whose digests don't meet.
+const BrokenChain validator.Reason = "broken_chain"
+
+// reconcile compares the newest epochs with the audit store, puts those without a verdict on the queue and looks at the verdicts
+// that are new.
+func (f *follower) reconcile(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
+	from := f.recentFrom(head)
+	judged, err := f.judged(ctx, from, head)
+	if err != nil {
+		return err
+	}
+	open := without(from, head, judged)
+	var errs []error
+	if len(open) > 0 {
+		errs = append(errs, f.enqueue(ctx, Fresh, open))
+	}
+	errs = append(errs, f.sight(ctx, now, open))
+	errs = append(errs, f.tellSkips(ctx, now, head, open, lasting), f.tellBacklog(ctx, now, lasting))
+
+	fresh := slices.DeleteFunc(judged, f.checked.has)
+	if err := f.check(ctx, fresh); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, epoch := range fresh {
+		f.checked.add(epoch)
+	}
+	return errors.Join(errs...)
+}
+
+// judged lists the epochs of a range that have a verdict. It costs a listing for each shard.
+func (l *scheduledLog) judged(ctx context.Context, from, to uint64) ([]uint64, error) {
+	var judged []uint64
+	for shard := from / shardSize; shard <= to/shardSize; shard++ {
+		epochs, err := l.Store.Epochs(ctx, l.Namespace, shard)
+		if err != nil {
+			return nil, fmt.Errorf("verdicts of %s: %w", l.Namespace, err)
+		}
+		judged = append(judged, within(epochs, from, to)...)
+	}
+	return judged, nil
+}
+
+// within returns the part of ascending epochs that lies between from and to, both included.
+func within(epochs []uint64, from, to uint64) []uint64 {
+	low, _ := slices.BinarySearch(epochs, from)
+	high, found := slices.BinarySearch(epochs, to)
+	if found {
+		high++
+	}
+	return epochs[low:max(low, high)]
+}
+
+// without returns the epochs from from to to that are not among judged, which is ascending.
+func without(from, to uint64, judged []uint64) []uint64 {
+	var open []uint64
+	for epoch := from; epoch <= to; epoch++ {
+		if _, found := slices.BinarySearch(judged, epoch); !found {
+			open = append(open, epoch)
+		}
+	}
+	return open
+}
+
+// check raises an alert for each of the epochs that was rejected, in case a worker crashed before it could, and for each that is
+// verified but doesn't fit the verified one before or after it. Both are in the outbox once, however often they are found.
+func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
+	if len(epochs) == 0 {
+		return nil
+	}
+	verdicts, err := l.verdictsAround(ctx, epochs)
+	if err != nil {
+		return err
+	}
+	for _, epoch := range epochs {
+		v := verdicts[epoch]
+		if v.Outcome == blobstore.Rejected {
+			if err := l.outbox.Raise(ctx, alert.OfVerdict(v)); err != nil {
+				return fmt.Errorf("raising the rejection of epoch %d: %w", epoch, err)
+			}
+		}
+		for _, pair := range [][2]blobstore.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
+			if chained(pair[0], pair[1]) {
+				continue
+			}
+			detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
+				pair[0].Epoch, pair[0].Digest, pair[1].Epoch, pair[1].PreviousDigest)
+			l.log.Error().Uint64("epoch", pair[1].Epoch).Str("detail", detail).Msg("verified epochs don't fit")
+			if err := l.outbox.Raise(ctx, alert.OfBrokenChain(l.Namespace, pair[1].Epoch, string(BrokenChain), detail)); err != nil {
+				return fmt.Errorf("raising the contradiction of epoch %d: %w", pair[1].Epoch, err)
+			}
+		}
+	}
+	return nil
+}
+
+// chained says whether the second verdict goes on where the first ends. Of one that is missing or rejected nothing can be said.
+func chained(first, second blobstore.Verdict) bool {
+	return first.Outcome != blobstore.Verified || second.Outcome != blobstore.Verified || first.Digest == second.PreviousDigest
+}
+
+// verdictsAround reads the verdicts of the epochs and their neighbours, as far as there are any.
+func (l *scheduledLog) verdictsAround(ctx context.Context, epochs []uint64) (map[uint64]blobstore.Verdict, error) {
+	wanted := map[uint64]bool{}
+	for _, epoch := range epochs {
+		wanted[epoch-1], wanted[epoch], wanted[epoch+1] = true, true, true
+	}
+	delete(wanted, 0)
+	verdicts := make(map[uint64]blobstore.Verdict, len(wanted))
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for epoch := range wanted {
+		group.Go(func() error {
+			v, err := l.Store.Verdict(ctx, l.Namespace, epoch)
+			if errors.Is(err, blobstore.ErrNotFound) || epoch > blobstore.MaxEpoch {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[epoch] = v
+			return nil
+		})
+	}
+	return verdicts, group.Wait()
+}

@@ -1,0 +1,113 @@
+package jobs
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// judge puts verdicts on record, the digests of which are numbers.
+func judge(t testing.TB, store *blobstore.Store, epoch uint64, outcome, reason string, previous, digest uint64) {
+	t.Helper()
+	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
+	_, _, err := store.PutVerdict(t.Context(), blobstore.Verdict{
+		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: outcome, Reason: reason,
+		PreviousDigest: hex(previous), Digest: hex(digest), Batch: blobstore.Batch{SHA256: hex(0)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func verify(t testing.TB, store *blobstore.Store, epochs ...uint64) {
+	t.Helper()
+	for _, epoch := range epochs {
+		judge(t, store, epoch, blobstore.Verified, "", epoch-1, epoch)
+	}
+}
+
+func TestNewVerdictsAreLookedAt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		judge func(t *testing.T, s *blobstore.Store)
+		want  []string
+	}{
+		{"all good", func(t *testing.T, s *blobstore.Store) {}, nil},
+		{"rejected by a worker that crashed before its alert", func(t *testing.T, s *blobstore.Store) {
+			judge(t, s, 3, blobstore.Rejected, "overlapping_labels", 2, 3)
+		}, []string{"1-rejected.000000000003"}},
+		{"equivocation", func(t *testing.T, s *blobstore.Store) {
+			judge(t, s, 3, blobstore.Rejected, string(Equivocation), 2, 30)
+		}, []string{"1-equivocation.000000000003"}},
+		{"a break", func(t *testing.T, s *blobstore.Store) {
+			judge(t, s, 3, blobstore.Verified, "", 20, 3)
+		}, []string{"1-contradiction.000000000003.chain"}},
+		{"out of order, on both sides", func(t *testing.T, s *blobstore.Store) {
+			verify(t, s, 4, 2)
+			judge(t, s, 3, blobstore.Verified, "", 20, 30)
+		}, []string{"1-contradiction.000000000003.chain", "1-contradiction.000000000004.chain"}},
+		{"no telling beside a rejection", func(t *testing.T, s *blobstore.Store) {
+			judge(t, s, 3, blobstore.Rejected, "previous_digest_mismatch", 20, 30)
+			verify(t, s, 4)
+		}, []string{"1-rejected.000000000003"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := emptyWorld(t)
+			publishNames(t, w.log, span(1, 4)...)
+			verify(t, w.config.Store, 1)
+			f := mustFollow(t, embedded(t), w.schedule())
+			f.mustRound(t, time.Now())
+			if c.name != "out of order, on both sides" {
+				verify(t, w.config.Store, 2)
+			}
+			c.judge(t, w.config.Store)
+			for range 2 {
+				f.mustRound(t, time.Now())
+			}
+			wantNotices(t, w.config.Store, c.want...)
+			mustFollow(t, embedded(t), w.schedule()).mustRound(t, time.Now()) // after a restart
+			wantNotices(t, w.config.Store, c.want...)
+		})
+	}
+}
+
+// The chain is held together across the border of two shards, also when the lower one is history.
+func TestBreakBetweenShards(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(998, 1001)...)
+	s := w.schedule()
+	s.First = 998
+	verify(t, w.config.Store, 998, 999, 1001)
+	judge(t, w.config.Store, 1000, blobstore.Verified, "", 5, 1000)
+	f := mustFollow(t, embedded(t), s)
+	f.recent = 2
+	f.mustRound(t, time.Now())
+	wantNotices(t, w.config.Store, "1-contradiction.000000001000.chain")
+}
+
+// What the queue has given up, or lost in part, is put there again.
+func TestFollowRevivesWhatTheQueueLost(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := emptyWorld(t)
+		publishNames(t, w.log, span(1, 4)...)
+		f := mustFollow(t, r, w.schedule())
+		f.mustRound(t, time.Now())
+		fresh := Queue(testNamespace, Fresh)
+		if err := r.inspector().ArchiveTask(fresh, Task{testNamespace, 2}.ID()); err != nil {
+			t.Fatal(err)
+		}
+		do(t, r, "LREM", queueKey(fresh, "pending"), 0, Task{testNamespace, 3}.ID()) // blocked for ever
+		do(t, r, "HSET", queueKey(fresh, "t:"+Task{testNamespace, 3}.ID()), "pending_since", 1)
+		f.mustRound(t, time.Now())
+		counts, err := queueCounts(r.inspector(), testNamespace, Fresh)
+		if err != nil || counts.Pending != 4 {
+			t.Errorf("the queue is %+v, %v", counts, err)
+		}
+	})
+}

@@ -1,0 +1,198 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// defaultRecent is how many of a log's newest epochs go on the fresh queue. All before them are history.
+	defaultRecent = 1000
+	// backfillTick is how often a backfill looks whether the workers are about to run out of work.
+	backfillTick = time.Second
+	// roundTimeout bounds one look at a log, so that a source that never answers counts as one that fails.
+	roundTimeout = 5 * time.Minute
+	tellTimeout  = 30 * time.Second
+)
+
+// Schedule says how one log is followed. Namespace, Fetcher and Store must be set.
+type Schedule struct {
+	Namespace string
+	Fetcher   *fetcher.Fetcher
+	Store     *blobstore.Store
+	// First is the first epoch to audit; 0 means 1. Last is the last one of a log that is closed; 0 means that it goes on.
+	First, Last uint64
+	// Poll is how often the log is looked at. 0 means 30 s. Each pause is up to a quarter shorter, so that schedulers and
+	// logs don't fall into step.
+	Poll time.Duration
+	// SilentAfter, TransientAfter and BacklogAge say how long the log may publish nothing, may not be looked at for faults,
+	// and may have published epochs without a verdict before that is an alert; 0 means for ever.
+	SilentAfter, TransientAfter, BacklogAge time.Duration
+	// Backfills say how history is audited. What none of them covers is audited like a BackfillPlan{From: First}.
+	Backfills []BackfillPlan
+}
+
+// BackfillPlan is a piece of a log's history.
+type BackfillPlan struct {
+	// From and To are its first and last epoch. From 0 means the log's First, To 0 up to the newest history there is.
+	From, To uint64
+	// Cron says when to begin or go on, in UTC: five fields or a word such as @daily. It then goes on until every epoch there
+	// was has a verdict. Empty means always.
+	Cron string
+	// Window is how many of its epochs may be on the queue at the same time. 0 means 10,000.
+	Window int
+}
+
+// Scheduler keeps on the queue what is to be audited, and raises an alert when something is wrong with a log. It has no state that
+// matters: each round compares the log with the audit store and the queue, and adds what is missing. So any number of schedulers
+// may run, none has to be the leader, and a Redis that lost everything has it back after a round.
+type Scheduler struct {
+	redis *Redis
+	logs  []*scheduledLog
+	log   zerolog.Logger
+}
+
+// scheduledLog is one log of a scheduler. Its follower and its history are a goroutine each, and share only the head.
+type scheduledLog struct {
+	Schedule
+	redis  *Redis
+	outbox alert.Outbox
+	log    zerolog.Logger
+	recent uint64        // how many epochs up to the head are not history
+	head   atomic.Uint64 // the newest epoch known to be published; 0: none
+
+	// Of the goroutine that does history: its backfills, and how many epochs they had on the queue in the last round, and
+	// whether there were more.
+	history   []*backfill
+	handedOut int64
+	more      bool
+	begun     bool // there has been history
+}
+
+// NewScheduler checks the schedules. Several schedulers of the same logs may share a Redis.
+func NewScheduler(r *Redis, schedules []Schedule, log zerolog.Logger) (*Scheduler, error) {
+	s := &Scheduler{redis: r, log: log}
+	seen := map[string]bool{}
+	for _, schedule := range schedules {
+		l, err := newScheduledLog(r, schedule, log)
+		if err != nil {
+			return nil, err
+		}
+		if seen[l.Namespace] {
+			return nil, fmt.Errorf("scheduler has two schedules for %s", l.Namespace)
+		}
+		seen[l.Namespace] = true
+		s.logs = append(s.logs, l)
+	}
+	if len(s.logs) == 0 {
+		return nil, errors.New("scheduler has no log to follow")
+	}
+	return s, nil
+}
+
+func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, error) {
+	if err := checkNamespace(s.Namespace); err != nil {
+		return nil, err
+	}
+	s.First = max(s.First, 1)
+	if s.Poll <= 0 {
+		s.Poll = 30 * time.Second
+	}
+	switch {
+	case s.Fetcher == nil || s.Store == nil:
+		return nil, fmt.Errorf("%s: a schedule needs a fetcher and an audit store", s.Namespace)
+	case s.Last != 0 && s.Last < s.First:
+		return nil, fmt.Errorf("%s: last epoch %d is before the first, %d", s.Namespace, s.Last, s.First)
+	case max(s.First, s.Last) > blobstore.MaxEpoch:
+		return nil, fmt.Errorf("%s: the audit store's layout ends at epoch %d", s.Namespace, uint64(blobstore.MaxEpoch))
+	}
+	l := &scheduledLog{
+		Schedule: s, redis: r, outbox: alert.Outbox{Store: s.Store}, recent: defaultRecent,
+		log: log.With().Str("namespace", s.Namespace).Logger(),
+	}
+	var err error
+	l.history, err = newBackfills(s)
+	return l, err
+}
+
+// Run follows all logs until ctx ends, and then returns nil. Whatever fails is tried again and told to the log; an error means
+// that the scheduler did not start.
+func (s *Scheduler) Run(ctx context.Context) error {
+	var group errgroup.Group
+	for _, l := range s.logs {
+		group.Go(func() error { l.followForEver(ctx); return nil })
+		group.Go(func() error { l.backfillForEver(ctx); return nil })
+	}
+	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.redis.String()).Msg("scheduler started")
+	err := group.Wait()
+	s.log.Info().Msg("scheduler stopped")
+	return err
+}
+
+// followForEver looks at the log again and again. Only an end of ctx ends it.
+func (l *scheduledLog) followForEver(ctx context.Context) {
+	f := newFollower(l)
+	for ctx.Err() == nil {
+		err := f.round(ctx, time.Now())
+		l.report(ctx, err, "log not looked at to the end: will be tried again")
+		pause(ctx, l.Poll-rand.N(l.Poll/4+1))
+	}
+}
+
+// backfillForEver keeps history on the queue: a round each period, and sooner when the workers run out of it.
+func (l *scheduledLog) backfillForEver(ctx context.Context) {
+	last := time.Time{}
+	for ctx.Err() == nil {
+		if time.Since(last) >= l.Poll-rand.N(l.Poll/4+1) || l.hungry(ctx) {
+			last = time.Now()
+			round, cancel := context.WithTimeout(ctx, roundTimeout)
+			err := l.backfillRound(round, last.UTC())
+			cancel()
+			l.report(ctx, err, "history not brought onto the queue: will be tried again")
+		}
+		pause(ctx, min(backfillTick, l.Poll/4+1))
+	}
+}
+
+func (l *scheduledLog) report(ctx context.Context, err error, message string) {
+	if err != nil && ctx.Err() == nil {
+		l.log.Warn().Err(err).Msg(message)
+	}
+}
+
+// enqueue puts the epochs, those of several lists in turn, on a queue unless they are on one.
+func (l *scheduledLog) enqueue(ctx context.Context, class Class, lists ...[]uint64) error {
+	if len(lists) == 0 {
+		return nil
+	}
+	enqueuer := Enqueuer{Redis: l.redis, Namespace: l.Namespace, Class: class, Store: l.Store}
+	var t tally
+	err := enqueuer.enqueue(ctx, &t, func(send func(uint64) error) error { return inTurn(lists, send) })
+	if c := t.counts(); c.Enqueued+c.Revived > 0 {
+		l.log.Info().Str("class", string(class)).Uint64("enqueued", c.Enqueued).Uint64("revived", c.Revived).Msg("epochs enqueued")
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("redis at %s: %w", l.redis, err)
+	}
+	return err
+}
+
+// pause waits, or returns at once when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
