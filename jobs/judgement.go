@@ -26,9 +26,9 @@ type judgement struct {
 	started time.Time
 	verdict blobstore.Verdict
 
-	archive      *archive      // the batch, if it is to be kept
-	signed       []byte        // the epoch's verified signed digest, if it is not in the audit store already
-	equivocation *equivocation // evidence, if there is any
+	archive  *archive // the batch, if it is to be kept
+	signed   []byte   // the epoch's verified signed digest, if it is not in the audit store already
+	evidence []piece
 
 	located, signatureChecked time.Duration
 
@@ -113,7 +113,9 @@ func (j *judgement) judgeName(err error) error {
 		if name, err := parseBatchKey(e.Keys[0]); err == nil {
 			j.setName(e.Keys[0], name)
 		}
-		j.equivocation = &equivocation{e.Epoch, e.Keys, e.More}
+		if err := j.addEvidence("equivocation", equivocation{e.Epoch, e.Keys, e.More}); err != nil {
+			return err
+		}
 		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
 		j.reject(Equivocation, fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", ")))
 		return nil

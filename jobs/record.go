@@ -13,21 +13,30 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// saveTimeout is how long a finished verdict may take to be written, whatever happens to the job meanwhile.
+// saveTimeout is how long a finished verdict may take to be written once its job was told to end.
 const saveTimeout = 30 * time.Second
+
+// piece is a piece of evidence.
+type piece struct {
+	kind string
+	data []byte
+}
 
 // record writes what was found and returns the verdict on record.
 //
 // The verdict comes last and is the commit: after a crash before it, the epoch is judged again and the same pieces are written
-// again, which changes nothing; after it, nothing is left to do. A worker that is told to stop still writes, on a context of its
-// own: a verdict may have cost minutes.
+// again, which changes nothing; after it, nothing is left to do. A worker that is told to stop still writes, on a context that
+// outlives the job's: a verdict may have cost minutes. Nobody hurries a worker that is not told to stop.
 func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	a := j.auditor
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	ctx, cancel := outlive(ctx, saveTimeout)
 	defer cancel()
 	writing := time.Now()
 	j.reaching = metrics.AuditStore
-	if err := j.recordPieces(ctx); err != nil {
+	if err := j.keep(ctx); err != nil {
+		return blobstore.Verdict{}, err
+	}
+	if err := j.putEvidence(ctx); err != nil {
 		return blobstore.Verdict{}, err
 	}
 	j.verdict.FinishedAt = time.Now().UTC()
@@ -37,32 +46,24 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	}
 	j.created = created
 	j.measured.Stage(metrics.Write, writing)
-	switch {
-	case created:
+	if created {
 		j.log(time.Since(writing))
-	case recorded.Contradicts(j.verdict):
-		err := &ContradictionError{Recorded: recorded, Found: j.verdict}
-		a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Msg("verdict contradicts the one on record")
-		return recorded, errors.Join(err, j.putEvidence(ctx, "contradiction", j.verdict))
+	} else if recorded.Contradicts(j.verdict) {
+		return recorded, j.contradict(ctx, recorded)
 	}
 	return recorded, nil
 }
 
-// recordPieces writes everything but the verdict.
-func (j *judgement) recordPieces(ctx context.Context) error {
+// keep writes the epoch's batch and signed digest, if they are to be kept.
+func (j *judgement) keep(ctx context.Context) error {
 	a := j.auditor
 	epoch := j.verdict.Epoch
-	if j.equivocation != nil {
-		if err := j.putEvidence(ctx, "equivocation", j.equivocation); err != nil {
-			return err
-		}
-	}
 	if j.archive != nil {
 		err := j.archive.Commit()
 		// The source served something else before, to an attempt that got no further. Both are worth a look; the first stays.
 		if errors.Is(err, blobstore.ErrDiffers) {
 			a.Log.Error().Uint64("epoch", epoch).Err(err).Msg("archived batch is not the one judged")
-			err = j.putEvidence(ctx, "other-batch", j.verdict.Batch)
+			err = j.addEvidence("other-batch", j.verdict.Batch)
 		}
 		if err != nil {
 			return err
@@ -73,7 +74,8 @@ func (j *judgement) recordPieces(ctx context.Context) error {
 		if errors.Is(err, blobstore.ErrDiffers) {
 			// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
 			a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
-			err = j.putEvidence(ctx, "signature", json.RawMessage(j.signed))
+			j.evidence = append(j.evidence, piece{"signature", j.signed})
+			err = nil
 		}
 		if err != nil {
 			return err
@@ -82,14 +84,40 @@ func (j *judgement) recordPieces(ctx context.Context) error {
 	return nil
 }
 
-// putEvidence keeps a piece under a name that holds its hash, so that what several attempts find stands side by side.
-func (j *judgement) putEvidence(ctx context.Context, kind string, piece any) error {
-	data, err := json.Marshal(piece)
-	if err != nil {
+// addEvidence sets a piece of evidence aside for putEvidence.
+func (j *judgement) addEvidence(kind string, value any) error {
+	data, err := json.Marshal(value)
+	j.evidence = append(j.evidence, piece{kind, data})
+	return err
+}
+
+// putEvidence writes what evidence there is. The pieces have their hash in their name, so that what several attempts find stands
+// side by side.
+func (j *judgement) putEvidence(ctx context.Context) error {
+	for _, p := range j.evidence {
+		name := fmt.Sprintf("%s-%.8x.json", p.kind, sha256.Sum256(p.data))
+		if err := j.auditor.Store.PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, name, p.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contradict writes a verdict that contradicts the one on record among the evidence, and returns a *ContradictionError. Where it
+// cannot be written, the error is one to try again after; but the next attempt will find a verdict and look no further, so
+// the program's log gets all of it in any case.
+func (j *judgement) contradict(ctx context.Context, recorded blobstore.Verdict) error {
+	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
+	j.auditor.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
+		Msg("verdict contradicts the one on record")
+	j.evidence = nil
+	if err := j.addEvidence("contradiction", j.verdict); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s-%.8x.json", kind, sha256.Sum256(data))
-	return j.auditor.Store.PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, name, data)
+	if putErr := j.putEvidence(ctx); putErr != nil {
+		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
+	}
+	return err
 }
 
 // log writes the epoch's one line.
