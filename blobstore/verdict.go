@@ -55,7 +55,9 @@ type Batch struct {
 
 // Signature says what was known of the epoch's signed digest.
 type Signature struct {
-	Status    string `json:"status"` // verified, absent or not_required
+	// Status is verified; invalid, if the epoch's own was wrong; or not_required, if no key is trusted or the epoch was
+	// rejected before its signed digest was looked at. An epoch that lacks one gets no verdict.
+	Status    string `json:"status"`
 	KeyID     *uint8 `json:"key_id,omitempty"`
 	Timestamp uint64 `json:"timestamp,omitempty"` // milliseconds since 1970
 }

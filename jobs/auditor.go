@@ -50,7 +50,8 @@ func (e *ContradictionError) Error() string {
 type AuditorConfig struct {
 	Namespace     string
 	Configuration validator.Configuration
-	// Limits are those on a proof. Their Workers is not used: every epoch gets a share of the cores.
+	// Limits are those on a proof. Their Workers and Ordered are not used: every epoch gets a share of the cores, and is taken
+	// for ordered until it proves not to be.
 	Limits  validator.Options
 	Fetcher *fetcher.Fetcher
 	Store   *blobstore.Store
@@ -63,7 +64,7 @@ type AuditorConfig struct {
 	// digest is held against epoch First if it is there, and not waited for if it isn't.
 	First uint64
 
-	// Archive keeps every batch in the audit store. Without it, only batches that were rejected for what is in them are kept.
+	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are kept.
 	Archive  bool
 	Budget   *Budget          // shared by all auditors of a process; nil means one of its own, NewBudget(0)
 	Software string           // of the verdict, such as "ktaudit 0.1.0"

@@ -41,6 +41,11 @@ func TestEveryKindOfTamperingGetsItsReason(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if outcome == blobstore.Rejected && kind != simlog.Equivocate {
+					w.wantArchived(t, epoch)
+				} else if outcome == blobstore.Rejected && len(w.evidence(t, epoch)) != 1 {
+					t.Errorf("epoch %d: evidence is %q", epoch, w.evidence(t, epoch))
+				}
 				if v.Outcome != outcome || v.Reason != reason {
 					t.Errorf("epoch %d is %s (%s: %s), want %s (%s)", epoch, v.Outcome, v.Reason, v.Detail, outcome, reason)
 				}
@@ -158,11 +163,7 @@ func TestEvidenceIsKept(t *testing.T) {
 	if _, err := a.Audit(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	archive, err := w.config.Store.OpenArchive(t.Context(), testNamespace, 3)
-	if err != nil {
-		t.Fatal("the malformed batch was not kept:", err)
-	}
-	_ = archive.Close()
+	w.wantArchived(t, 3)
 	if _, err := w.config.Store.OpenArchive(t.Context(), testNamespace, 4); !errors.Is(err, blobstore.ErrNotFound) {
 		t.Errorf("an unjudged batch is archived: %v", err)
 	}
@@ -177,17 +178,7 @@ func TestArchiveKeepsEveryBatch(t *testing.T) {
 		if _, err := a.Audit(t.Context(), epoch); err != nil {
 			t.Fatal(err)
 		}
-		archive, err := w.config.Store.OpenArchive(t.Context(), testNamespace, epoch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got bytes.Buffer
-		_, err = got.ReadFrom(archive)
-		_ = archive.Close()
-		want, _ := w.log.ReadAll(t.Context(), w.keyOf(t, epoch))
-		if err != nil || !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("epoch %d: archived %d bytes, %v; published %d", epoch, got.Len(), err, len(want))
-		}
+		w.wantArchived(t, epoch)
 	}
 }
 
@@ -291,6 +282,13 @@ func TestTooLargeIsRejected(t *testing.T) {
 			if err != nil || v.Reason != string(validator.BatchTooLarge) {
 				t.Errorf("verdict is %s (%s), %v", v.Outcome, v.Reason, err)
 			}
+			if c.name == "stored" { // and so was not read
+				if got := w.evidence(t, 1); len(got) != 1 || !strings.Contains(got[0], w.keyOf(t, 1)) {
+					t.Errorf("evidence is %q", got)
+				}
+			} else {
+				w.wantArchived(t, 1)
+			}
 		})
 	}
 }
@@ -303,6 +301,9 @@ func TestStrayObjectIsRejected(t *testing.T) {
 	v, err := w.auditor(t).Audit(t.Context(), 1)
 	if err != nil || v.Reason != string(validator.MalformedProof) || !strings.Contains(v.Detail, "is not a batch") {
 		t.Errorf("verdict is %s (%s: %s), %v", v.Outcome, v.Reason, v.Detail, err)
+	}
+	if got := w.evidence(t, 1); len(got) != 1 || !strings.Contains(got[0], strings.ToUpper(key)) {
+		t.Errorf("evidence is %q", got)
 	}
 }
 

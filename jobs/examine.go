@@ -43,13 +43,10 @@ type finding struct {
 // isFinding says whether an error of the fetcher's says something about the log and not about the way to it.
 func isFinding(err error) bool { return err != nil && !fetcher.Transient(err) }
 
-// examineTwice downloads and verifies a batch, and does so once more, from the listing on, if it would be rejected: a rejection is
-// for ever, so no fault of a disk, a cache or a line may cause one. The batch is then kept as evidence.
-func (j *judgement) examineTwice(ctx context.Context, object fetcher.Object) (finding, error) {
-	first, err := j.examine(ctx, object, j.auditor.Archive)
-	if err != nil || first.result.Outcome == validator.Verified {
-		return first, err
-	}
+// examineAgain downloads and verifies a batch of an epoch that would be rejected once more, from the listing on, and keeps it: a
+// rejection is for ever, so no fault of a disk, a cache or a line may cause one.
+func (j *judgement) examineAgain(ctx context.Context, first finding) (finding, error) {
+	object := j.object
 	again, err := j.auditor.locate(ctx, object.Name.Epoch)
 	if err != nil {
 		return finding{}, err
@@ -112,6 +109,9 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	batch, err := a.Fetcher.Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
 		j.close() // nothing was read
+		if err := j.addEvidence("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size}); err != nil {
+			return finding{}, err
+		}
 		return finding{result: rejected(validator.BatchTooLarge, err), info: fetcher.Info{StoredBytes: object.Size}}, nil
 	}
 	if err != nil {

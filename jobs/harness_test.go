@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -157,5 +158,21 @@ func (w *world) evidence(t testing.TB, epoch uint64) []string {
 			t.Fatal(err)
 		}
 		pieces = append(pieces, string(data))
+	}
+}
+
+// wantArchived checks that an epoch's batch was kept as it is in the log directory.
+func (w *world) wantArchived(t testing.TB, epoch uint64) {
+	t.Helper()
+	archive, err := w.config.Store.OpenArchive(t.Context(), testNamespace, epoch)
+	if err != nil {
+		t.Errorf("epoch %d: its batch was not kept: %v", epoch, err)
+		return
+	}
+	defer archive.Close()
+	got, err := io.ReadAll(archive)
+	want, _ := w.log.ReadAll(t.Context(), w.keyOf(t, epoch))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("epoch %d: %d bytes were kept, %v; published were %d", epoch, len(got), err, len(want))
 	}
 }

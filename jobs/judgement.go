@@ -24,6 +24,7 @@ const (
 type judgement struct {
 	auditor *Auditor
 	started time.Time
+	object  fetcher.Object // the batch; without a key if the epoch was rejected for its names alone
 	verdict blobstore.Verdict
 
 	archive  *archive // the batch, if it is to be kept
@@ -60,6 +61,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return j.judgeName(err)
 	}
+	j.object = object
 	j.setName(object.Key, object.Name)
 
 	checking := time.Now()
@@ -76,7 +78,13 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	}
 
 	j.reaching = metrics.LogDirectory
-	found, err := j.examineTwice(ctx, object)
+	found, err := j.examine(ctx, object, a.Archive)
+	if err == nil {
+		j.weigh(found, signed)
+	}
+	if err == nil && j.verdict.Outcome == blobstore.Rejected {
+		found, err = j.examineAgain(ctx, found)
+	}
 	if err != nil {
 		return j.judgeName(err)
 	}
@@ -86,16 +94,22 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 		Key: object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,
 		Compression: found.info.Compression, SHA256: found.info.SHA256,
 	}
-	// What the batch itself shows goes before what was said about it: the first of these that holds is the reason.
+	return nil
+}
+
+// weigh rejects the epoch if anything that was found is a reason to. What the batch itself shows goes before what was said about
+// it: the first that holds is the reason.
+func (j *judgement) weigh(found finding, signed signatureFinding) {
+	name := j.object.Name
 	switch {
-	case object.Name.Digest == object.Name.PreviousDigest:
-		j.reject(DigestReused, fmt.Sprintf("epoch %d has the digest of epoch %d, %s", epoch, epoch-1, object.Name.Digest))
+	case name.Digest == name.PreviousDigest:
+		j.reject(DigestReused, fmt.Sprintf("epoch %d has the digest of epoch %d, %s", name.Epoch, name.Epoch-1, name.Digest))
 	case found.result.Outcome == validator.Rejected:
 		j.reject(found.result.Reason, found.result.Detail)
 	case signed.reason != "":
 		j.reject(signed.reason, signed.detail)
 	}
-	return nil
+	j.evidence = append(j.evidence, signed.evidence...)
 }
 
 // locate finds the epoch's batch. A stray object is looked for twice: someone may have been tidying up.
@@ -110,7 +124,7 @@ func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, err
 // judgeName makes a rejection of what is wrong with an epoch's names alone. Any other error it returns.
 func (j *judgement) judgeName(err error) error {
 	if e, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
-		if name, err := parseBatchKey(e.Keys[0]); err == nil {
+		if name, err := parseBatchKey(e.Keys[0]); err == nil && j.object.Key == "" {
 			j.setName(e.Keys[0], name)
 		}
 		if err := j.addEvidence("equivocation", equivocation{e.Epoch, e.Keys, e.More}); err != nil {
@@ -123,7 +137,7 @@ func (j *judgement) judgeName(err error) error {
 	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
 		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
 		j.reject(validator.MalformedProof, e.Error())
-		return nil
+		return j.addEvidence("name", map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
 	}
 	return err
 }

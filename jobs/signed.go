@@ -31,7 +31,8 @@ type signatureFinding struct {
 	record   blobstore.Signature
 	reason   validator.Reason // of a rejection, or empty
 	detail   string
-	verified []byte // the epoch's own signed digest, if it is good
+	verified []byte  // the epoch's own signed digest, if it is good
+	evidence []piece // what a rejection rests on
 }
 
 // checkSignatures holds the signed digests of an epoch and of the one before it against the name of its batch.
@@ -48,77 +49,76 @@ func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (sig
 	}
 	current, data, err := a.signedDigest(ctx, name.Epoch, name.Digest)
 	found := signatureFinding{record: blobstore.Signature{Status: signatureInvalid}}
+	evidence := []piece{{"signed-digest", data}}
 	if err == nil {
 		found.record = blobstore.Signature{
 			Status: signatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
 		}
 		found.verified = data
-		err = a.checkPrevious(ctx, name, current)
+		data, err = a.checkPrevious(ctx, name, current)
+		evidence = append(evidence, piece{"signed-digest-before", data})
 	}
 	if err != nil {
 		if found.reason = rejectionFor(err); found.reason == "" {
 			return signatureFinding{}, err
 		}
-		found.detail = err.Error()
+		found.detail, found.evidence = err.Error(), evidence
 	}
 	return found, nil
 }
 
-// checkPrevious judges an epoch by the signed digest of the epoch before it.
+// checkPrevious judges an epoch by the signed digest of the epoch before it, which it returns.
 //
 // One that is wrong by itself (not signed by a trusted key, say) is that epoch's fault and its rejection, not this one's.
 // One that is for another digest than this epoch begins with is the fault of whichever disagrees with the batch that was published
 // before: the signed digest, or this epoch. Nobody judges the epoch before the first, so the first answers for both.
-func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, current signature.SignedDigest) error {
+func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, current signature.SignedDigest) ([]byte, error) {
 	if name.Epoch <= 1 {
-		return nil
+		return nil, nil
 	}
 	first := name.Epoch <= a.First
-	previous, _, err := a.signedDigest(ctx, name.Epoch-1, name.PreviousDigest)
+	previous, data, err := a.signedDigest(ctx, name.Epoch-1, name.PreviousDigest)
 	switch {
 	case err == nil:
-		return signature.CheckOrder(previous, current)
+		return data, signature.CheckOrder(previous, current)
 	case errors.Is(err, ErrNoSignature):
 		if signedAt := time.UnixMilli(int64(min(current.Timestamp, math.MaxInt64))); first || time.Since(signedAt) > previousOverdue {
-			return nil
+			return nil, nil
 		}
-		return err
+		return nil, err
 	case first || rejectionFor(err) == "":
-		return err
+		return data, err
 	case !errors.Is(err, signature.ErrDigestMismatch):
-		return nil
+		return nil, nil
 	}
 	published, locateErr := a.locate(ctx, name.Epoch-1)
 	switch {
 	case locateErr == nil && published.Name.Digest == name.PreviousDigest:
-		return nil
+		return nil, nil
 	case locateErr == nil || isFinding(locateErr):
-		return err
+		return data, err
 	}
-	return locateErr
+	return nil, locateErr
 }
 
-// signedDigest returns an epoch's signed digest, verified and for the digest given, in both its forms. One that is wrong is
-// read again first, should it have been replaced at that moment.
+// signedDigest returns an epoch's signed digest in both its forms, verified and for the digest given. One that is wrong comes as
+// bytes only; it is read twice, should it have been replaced at that moment.
 func (a *Auditor) signedDigest(ctx context.Context, epoch uint64, digest validator.Digest) (signature.SignedDigest, []byte, error) {
-	data, err := a.readSigned(ctx, epoch)
-	if err != nil {
-		return signature.SignedDigest{}, nil, err
+	signed, data, err := a.readSigned(ctx, epoch, digest)
+	if rejectionFor(err) == "" {
+		return signed, data, err
 	}
-	signed, err := a.checkSigned(data, epoch, digest)
-	if err != nil {
-		again, readErr := a.readSigned(ctx, epoch)
-		if readErr != nil {
-			return signature.SignedDigest{}, nil, readErr
-		}
-		if !bytes.Equal(again, data) {
-			return signature.SignedDigest{}, nil, fmt.Errorf("signed digest of epoch %d changed while it was checked", epoch)
-		}
+	_, again, errAgain := a.readSigned(ctx, epoch, digest)
+	switch {
+	case errAgain != nil && rejectionFor(errAgain) == "":
+		return signed, nil, errAgain
+	case !bytes.Equal(again, data):
+		return signed, nil, fmt.Errorf("signed digest of epoch %d changed while it was checked", epoch)
 	}
 	return signed, data, err
 }
 
-func (a *Auditor) readSigned(ctx context.Context, epoch uint64) ([]byte, error) {
+func (a *Auditor) readSigned(ctx context.Context, epoch uint64, digest validator.Digest) (signature.SignedDigest, []byte, error) {
 	var data []byte
 	var err error
 	if a.Signatures != nil {
@@ -127,9 +127,13 @@ func (a *Auditor) readSigned(ctx context.Context, epoch uint64) ([]byte, error) 
 		data, err = a.Store.Signature(ctx, a.Namespace, epoch)
 	}
 	if errors.Is(err, signature.ErrNotFound) || errors.Is(err, blobstore.ErrNotFound) {
-		return nil, fmt.Errorf("epoch %d: %w", epoch, ErrNoSignature)
+		err = fmt.Errorf("epoch %d: %w", epoch, ErrNoSignature)
 	}
-	return data, err
+	if err != nil {
+		return signature.SignedDigest{}, data, err
+	}
+	signed, err := a.checkSigned(data, epoch, digest)
+	return signed, data, err
 }
 
 func (a *Auditor) checkSigned(data []byte, epoch uint64, digest validator.Digest) (signature.SignedDigest, error) {

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
@@ -129,6 +132,56 @@ func TestBatchGoesBeforeSignature(t *testing.T) {
 	v, err := w.auditor(t).Audit(t.Context(), 5)
 	if err != nil || v.Reason != string(validator.PreviousDigestMismatch) || v.Signature.Status != signatureInvalid {
 		t.Errorf("verdict is %s (%s), signature %s, %v", v.Outcome, v.Reason, v.Signature.Status, err)
+	}
+}
+
+// A wrong signed digest is what shows that an epoch was rightly rejected, and its source may replace it.
+func TestWrongSignedDigestsAreKept(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		first uint64
+		spoil func(*testing.T, *world)
+		keeps []uint64 // the epochs whose signed digest is evidence
+	}{
+		{"broken", 0, breakSignature(5), []uint64{5}},
+		{"nonsense", 0, write(5, "nonsense"), []uint64{5}},
+		{"empty", 0, write(5, ""), []uint64{5}},
+		{"for another digest", 0, resign(5, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), []uint64{5}},
+		{"older than the one before", 0, resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 }), []uint64{4, 5}},
+		{"before: other digest, as was published", 0, forkedBefore, []uint64{4, 5}},
+		{"before: broken, first of the audit", 5, breakSignature(4), []uint64{4, 5}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, simlog.Options{First: 3, Epochs: 4})
+			w.config.First = c.first
+			c.spoil(t, w)
+			v, err := w.auditor(t).Audit(t.Context(), 5)
+			if err != nil || v.Outcome != blobstore.Rejected {
+				t.Fatalf("verdict is %s, %v", v.Outcome, err)
+			}
+			var want []string
+			for _, epoch := range c.keeps {
+				data, err := w.signatures.ReadAll(t.Context(), fmt.Sprintf("%d.json", epoch))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, string(data))
+			}
+			got := w.evidence(t, 5)
+			slices.Sort(got)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("evidence differs (-want +got):\n%s", diff)
+			}
+			w.wantArchived(t, 5)
+		})
+	}
+	w := newWorld(t, simlog.Options{Epochs: 1})
+	write(1, strings.Repeat(" ", signature.MaxSize+1))(t, w)
+	if _, err := w.auditor(t).Audit(t.Context(), 1); err != nil || len(w.evidence(t, 1)) != 1 || len(w.evidence(t, 1)[0]) != signature.MaxSize {
+		t.Errorf("of one that is too long, %d pieces are kept, %v", len(w.evidence(t, 1)), err)
 	}
 }
 
