@@ -19,7 +19,7 @@ var layouts = map[string]struct {
 // spread over buckets and swept in several parts.
 var shapes = []struct{ directory, inserted, crowd int }{
 	{0, 0, 0}, {0, 1, 0}, {1, 0, 0}, {1, 1, 0}, {0, 2, 256}, {2, 1, 256}, {3, 2, 200}, {20, 5, 0}, {20, 20, 256},
-	{200, 10, 0}, {300, 100, 250}, {0, 500, 256}, {2500, 2500, 0}, {3000, 4000, 256}, {20000, 3000, 0}, {6000, 9000, 40},
+	{200, 10, 0}, {300, 100, 250}, {0, 500, 256}, {2500, 2500, 0}, {3000, 4000, 256}, {6000, 9000, 40}, {20000, 25000, 0},
 }
 
 // TestHonestProofsVerifyInAnyOrder: whatever the directory, and in whatever order the elements come.
@@ -136,7 +136,7 @@ var changes = map[string]func(r *rand.Rand, proof []refElement, at int) []refEle
 func TestOverlapsAreFoundWhereverTheyAre(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 3))
-	for _, n := range []int{1, 10, 3000, 12000} {
+	for _, n := range []int{1, 10, 3000, 12000, 40000} {
 		_, honest := refLayout{}.refProof(nil, randomLeaves(r, n, 0), 7)
 		for _, bits := range []int{1, 2, 5, 10, 11, 12, 20, 100, 255, 256} {
 			victim := r.IntN(n)

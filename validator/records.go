@@ -14,9 +14,10 @@ const (
 	recordMax    = recordHead + labelSize
 	insertedFlag = 1 << 15
 
-	// A proof of few elements is one bucket; a longer one is spread over 1 << bucketBits of them.
-	bucketBits = 11
-	spreadAt   = 4096
+	// A proof starts as one bucket. When it has had spreadAt elements it is spread over 1 << bucketBits of them; one that
+	// ends before that is spread over 1 << fewBits, if it has fewAt elements, so that all cores have work.
+	bucketBits, spreadAt = 11, 32768
+	fewBits, fewAt       = 4, 4096
 
 	slabMin, slabMax = 16 << 10, 1 << 20
 	// Chunks come in four sizes: 512 bytes, and four times as much each.
@@ -76,8 +77,8 @@ func (rs *records) bucketOf(key uint64) int {
 
 // add keeps an element and returns the bucket it went to.
 func (rs *records) add(e *element) int {
-	if rs.count == spreadAt && len(rs.buckets) == 1 {
-		rs.spread()
+	if rs.count == spreadAt {
+		rs.spread(bucketBits)
 	}
 	i := rs.bucketOf(leadingBits(e.label))
 	b := &rs.buckets[i]
@@ -154,11 +155,11 @@ func (rs *records) giveBack(r run) {
 	}
 }
 
-// spread moves everything from the one bucket of a short proof to the many of a long one.
-func (rs *records) spread() {
+// spread moves everything from the one bucket to 1 << bits.
+func (rs *records) spread(bits int) {
 	all := &rs.buckets[0]
 	all.seal()
-	rs.buckets = make([]bucket, 1<<bucketBits)
+	rs.buckets = make([]bucket, 1<<bits)
 	for _, chunk := range all.chunks {
 		for len(chunk) > 0 {
 			rec := record(chunk[:record(chunk).size()])

@@ -15,10 +15,11 @@ import (
 //
 // The pass does not hash; it writes down tasks, one for each node of each tree, and how many tasks deep each one's
 // input is. flush then runs all tasks of one height together, which gives the hash function thousands of independent
-// messages at a time. It runs whenever sweepLeaves leaves have come, so that what it works on stays in the processor's
+// messages at a time. It runs whenever so many leaves have come, so that what it works on stays in the processor's
 // cache, and memory does not grow with the proof: only the at most 256 nodes of the stack live on.
 const (
 	sweepLeaves = 2048
+	fewLeaves   = 512 // of a proof so short that setting up a sweep counts
 	maxOpen     = labelBits + 1
 
 	none = ^uint32(0) // no task: the tree has no node here
@@ -84,9 +85,11 @@ type overlap struct{ a, b int }
 
 // newSweep makes a sweep that stages up to the given number of leaves, or is given that many prepared subtrees.
 func newSweep(l layout, leaves int) *sweep {
-	// At a flush each open node may carry two finished tasks; each leaf closes one node, in at most two trees.
-	interior := leaves + maxOpen
-	rows := 2*maxOpen + 2 + 2*leaves + 2*interior
+	// At a flush each open node may carry two finished tasks; each leaf closes one node, in at most two trees. There are
+	// never more open nodes than leaves.
+	open := min(leaves, maxOpen)
+	interior := leaves + open
+	rows := 2*open + 2 + 2*leaves + 2*interior
 	s := &sweep{
 		layout:     l,
 		leafLabels: make([]byte, 64*leaves),

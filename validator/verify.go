@@ -53,6 +53,7 @@ type verification struct {
 	options Options
 
 	records  *records
+	leaves   int   // that a sweep takes at once
 	pending  []run // to be sent together
 	elements int   // in them
 	units    chan []run
@@ -74,7 +75,7 @@ func newVerification(ctx context.Context, name Name, c Configuration, o Options)
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	v := &verification{name: name, options: o, layout: newLayout(c, name.Epoch), records: newRecords()}
+	v := &verification{name: name, options: o, layout: newLayout(c, name.Epoch), records: newRecords(), leaves: sweepLeaves}
 	v.ctx, v.cancel = context.WithCancel(ctx)
 	return v
 }
@@ -161,7 +162,7 @@ func (v *verification) send(bucket int) error {
 	r := v.records.take(bucket)
 	v.pending = append(v.pending, r)
 	v.elements += r.count
-	if v.elements < sweepLeaves {
+	if v.elements < v.leaves {
 		return nil
 	}
 	return v.sendPending()
@@ -183,8 +184,14 @@ func (v *verification) sendPending() error {
 // finish hashes everything that has not been hashed, or was too early, and waits for it.
 func (v *verification) finish() error {
 	if len(v.records.buckets) == 1 {
+		v.leaves = min(max(v.records.count, 1), fewLeaves)
+		if v.records.count >= fewAt {
+			v.records.spread(fewBits)
+		}
+	}
+	if len(v.records.buckets) == 1 {
 		v.done = make([]prepared, 1)
-		v.hash(newSweep(v.layout, min(max(v.records.count, 1), sweepLeaves)), &sorter{ctx: v.ctx}, []run{v.records.take(0)})
+		v.hash(newSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}, []run{v.records.take(0)})
 		return v.ctx.Err()
 	}
 	for i := range v.records.buckets {
@@ -218,7 +225,7 @@ func (v *verification) work() {
 			v.cancel()
 		}
 	}()
-	sweep, sorter := newSweep(v.layout, sweepLeaves), &sorter{ctx: v.ctx}
+	sweep, sorter := newSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}
 	for unit := range v.units {
 		if v.ctx.Err() != nil {
 			continue
