@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -205,4 +206,22 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A raise that overlaps with the end of its incident opens the notice again, as if it were new.
+func TestANoticeOpenedAgainAfterItsEndIsNotSent(t *testing.T) {
+	t.Parallel()
+	open := inMemory()
+	rc := newReceiver(t, nil)
+	s := open(t)
+	raise(t, s, OfVerdict(rejection(12)))
+	must(t, dispatcher(t, s, Options{}, rc.target(t, "hook")).Flush(t.Context()))
+	wantOpen(t, s)
+	a := filled(OfVerdict(rejection(12)))
+	data, err := json.Marshal(a)
+	must(t, err)
+	must(t, s.Outbox(namespace).Put(t.Context(), a.name(), data))
+	must(t, dispatcher(t, open(t), Options{}, rc.target(t, "another")).Flush(t.Context()))
+	wantOpen(t, s)
+	rc.want(t, "firing rejected/000000000012")
 }

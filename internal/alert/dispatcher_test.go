@@ -75,6 +75,28 @@ func TestEndOfAConditionIsToldToThoseWhoWereToldOfIt(t *testing.T) {
 	})
 }
 
+func TestEndOfAConditionIsNotToldBeforeTheCondition(t *testing.T) {
+	t.Parallel()
+	var mended atomic.Bool
+	rc := newReceiver(t, func(_ *http.Request, m message) int {
+		if m.Status == "firing" && !mended.Load() {
+			return http.StatusBadRequest
+		}
+		return 0
+	})
+	open := inMemory()
+	raise(t, open(t), OfSilent(namespace, 5, began))
+	must(t, Outbox{open(t)}.Resolve(t.Context(), namespace, SilentIncident(5), began))
+	d := dispatcher(t, open(t), Options{}, rc.target(t, "hook"))
+	if err := d.Flush(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	rc.want(t)
+	mended.Store(true)
+	must(t, d.Flush(t.Context()))
+	rc.want(t, "firing silent/000000000005", "resolved silent/000000000005")
+}
+
 func TestUnresolvedConditionsAreFoundAfterARestart(t *testing.T) {
 	t.Parallel()
 	open := inMemory()

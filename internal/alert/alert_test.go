@@ -1,0 +1,149 @@
+package alert
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// everyKind is an alert of each constructor.
+func everyKind() []Alert {
+	equivocation := rejection(13)
+	equivocation.Reason = "equivocation"
+	verified := rejection(12)
+	verified.Outcome, verified.Reason = blobstore.Verified, ""
+	return []Alert{
+		OfVerdict(rejection(12)), OfVerdict(equivocation), OfContradiction(verified, rejection(12)),
+		OfBrokenChain(namespace, 12, "digest_reused", "as epoch 3"), OfSealedMismatch(namespace, 722, "two verdicts are missing"),
+		OfSkipped(namespace, 12, 13), OfSilent(namespace, 12, began), OfBacklog(namespace, 12, began),
+		OfTransient(namespace, 12, began, blobstore.ErrNotFound), OfTest(namespace, began),
+	}
+}
+
+func TestEveryKindCanBeRaisedAndRead(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	seen := map[Kind]bool{}
+	for _, a := range everyKind() {
+		a, err := a.fill(began)
+		if err != nil {
+			t.Errorf("%+v: %v", a, err)
+			continue
+		}
+		data, err := json.Marshal(a)
+		must(t, err)
+		got, err := decode(namespace, a.name(), data)
+		if err != nil || !reflect.DeepEqual(got, a) || kindOf(a.name()) != a.Kind {
+			t.Errorf("%s: read as %+v, %v, want %+v", a.name(), got, err, a)
+		}
+		if _, err := decode("another", a.name(), data); err == nil {
+			t.Errorf("%s is read in another namespace", a.name())
+		}
+		if names[a.name()] || a.Summary == "" || a.title() == "" || kinds[a.Kind].name == "" || strings.ContainsAny(a.Summary, "%!") {
+			t.Errorf("%s: %+v", a.name(), a)
+		}
+		names[a.name()], seen[a.Kind] = true, true
+	}
+	if len(seen) != len(kinds) {
+		t.Errorf("%d kinds of %d", len(seen), len(kinds))
+	}
+}
+
+func TestNoticesAreListedInOrderOfSeverity(t *testing.T) {
+	t.Parallel()
+	names := []string{
+		resolved(OfSkipped(namespace, 1, 2), began).name(), OfSilent(namespace, 1, began).name(), OfVerdict(rejection(999)).name(),
+		OfBacklog(namespace, 1, began).name(), OfSkipped(namespace, 1, 2).name(),
+	}
+	slices.Sort(names)
+	want := []string{"1-rejected.000000000999", "1-skipped.000000000001", "2-backlog.000000000001", "2-silent.000000000001",
+		"3-skipped.000000000001"}
+	if !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+}
+
+func TestWhatALogPublishedDoesNotPreventAnAlert(t *testing.T) {
+	t.Parallel()
+	v := rejection(1)
+	v.Detail = strings.Repeat("\xff\x00é", 4000)
+	a := OfVerdict(v)
+	a.Summary = "line\nline\x1b[31m" + strings.Repeat("é", 1000)
+	open := inMemory()
+	raise(t, open(t), a)
+	data, err := open(t).Outbox(namespace).Notice(t.Context(), "1-rejected.000000000001")
+	must(t, err)
+	got, err := decode(namespace, "1-rejected.000000000001", data)
+	if err != nil || len(got.Summary) > maxSummary || len(got.Detail) > maxDetail || !utf8.ValidString(got.Detail) || strings.ContainsAny(got.Summary, "\n\x1b") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestBadIncidentsAreRefused(t *testing.T) {
+	t.Parallel()
+	open := inMemory()
+	for _, bad := range []string{"", "rejected", "rejected/", "/rejected", "rejected/../x", "rejected/A", "rejected/a.b", "other/1", "silent/1",
+		"rejected/" + strings.Repeat("1", 100)} {
+		a := OfVerdict(rejection(1))
+		a.Incident = bad
+		if err := (Outbox{open(t)}).Raise(t.Context(), a); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	for _, spoil := range []func(*Alert){
+		func(a *Alert) { a.Reason = "two words" }, func(a *Alert) { a.Namespace = "../x" }, func(a *Alert) { a.Namespace = "" },
+		func(a *Alert) { a.Kind = "other" },
+	} {
+		a := OfVerdict(rejection(1))
+		spoil(&a)
+		if err := (Outbox{open(t)}).Raise(t.Context(), a); err == nil {
+			t.Errorf("%+v is taken", a)
+		}
+	}
+	wantOpen(t, open(t))
+}
+
+func TestResolutionIsNotBeforeTheBeginning(t *testing.T) {
+	t.Parallel()
+	open := inMemory()
+	raise(t, open(t), OfSilent(namespace, 5, began))
+	must(t, Outbox{open(t)}.Resolve(t.Context(), namespace, SilentIncident(5), began.Add(-time.Hour)))
+	data, err := open(t).Outbox(namespace).Notice(t.Context(), "3-silent.000000000005")
+	must(t, err)
+	if a, err := decode(namespace, "3-silent.000000000005", data); err != nil || !a.ResolvedAt.Equal(began) {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// Whatever someone puts into the audit store is refused or makes messages that are whole.
+func FuzzDecode(f *testing.F) {
+	for _, a := range everyKind() {
+		a = filled(a)
+		data, err := json.Marshal(a)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(a.name(), data)
+	}
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		a, err := decode(namespace, name, data)
+		if err != nil {
+			return
+		}
+		if a.name() != name || len(a.Summary) > maxSummary || len(a.Detail) > maxDetail || a.Severity != a.Kind.Severity() {
+			t.Errorf("%q: %+v", name, a)
+		}
+		slack, slackErr := slackBody([]Alert{a})
+		hook, hookErr := webhookBody(a)
+		manager, managerErr := alertmanagerBody([]Alert{a}, began)
+		if slackErr != nil || hookErr != nil || managerErr != nil || !json.Valid(slack) || !json.Valid(hook) || !json.Valid(manager) {
+			t.Errorf("%+v: %v, %v, %v", a, slackErr, hookErr, managerErr)
+		}
+	})
+}

@@ -1,0 +1,268 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	rejected = filled(OfVerdict(rejection(12)))
+	silent   = filled(OfSilent(namespace, 5, began))
+)
+
+func filled(a Alert) Alert {
+	a, err := a.fill(began)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func resolved(a Alert, at time.Time) Alert {
+	a.ResolvedAt = at
+	return a
+}
+
+// serve answers every request with a function and returns the address.
+func serve(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(answer)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// each makes a target of every kind at an address.
+func each(t *testing.T, address string) map[string]Target {
+	t.Helper()
+	hook, hookErr := NewWebhook("", address, secret)
+	chat, chatErr := NewSlack("", address)
+	manager, managerErr := NewAlertmanager("", address)
+	must(t, errors.Join(hookErr, chatErr, managerErr))
+	return map[string]Target{"webhook": hook, "slack": chat, "alertmanager": manager}
+}
+
+func TestAnswersAreJudged(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]struct {
+		ok, refused bool
+	}{
+		200: {ok: true}, 202: {ok: true}, 204: {ok: true},
+		301: {refused: true}, 302: {refused: true}, 304: {refused: true}, 307: {refused: true}, 400: {refused: true}, 401: {refused: true},
+		403: {refused: true}, 404: {refused: true}, 410: {refused: true}, 413: {refused: true}, 422: {refused: true},
+		408: {}, 429: {}, 500: {}, 502: {}, 503: {}, 504: {}, 599: {},
+	} {
+		address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(code)
+		})
+		for name, target := range each(t, address) {
+			err := target.send(t.Context(), []Alert{rejected})
+			if (err == nil) != want.ok || refused(err) != want.refused {
+				t.Errorf("%s, %d: %v", name, code, err)
+			}
+		}
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	elsewhere := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s %s came elsewhere", r.Method, r.URL) })
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		address := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, code) })
+		for name, target := range each(t, address) {
+			if err := target.send(t.Context(), []Alert{rejected}); !refused(err) {
+				t.Errorf("%s, %d: %v", name, code, err)
+			}
+		}
+	}
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for header, want := range map[string]time.Duration{
+		"": 0, "7": 7 * time.Second, "-7": 0, "soon": 0, "99999999999999999999": 0, "86400": maxRetryAfter, "9223372036854775807": maxRetryAfter,
+		now.Add(90 * time.Second).UTC().Format(http.TimeFormat):   90 * time.Second,
+		now.Add(-90 * time.Second).UTC().Format(http.TimeFormat):  0,
+		now.Add(9000 * time.Second).UTC().Format(http.TimeFormat): maxRetryAfter,
+		now.Add(time.Hour*1e5).UTC().Format(time.RFC3339) + "-x":  0,
+	} {
+		if got := retryAfter(header, now); got > want || got < want-time.Second {
+			t.Errorf("%q: %s, want %s", header, got, want)
+		}
+	}
+	address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "120")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	open := inMemory()
+	raise(t, open(t), OfVerdict(rejection(1)))
+	d := dispatcher(t, open(t), Options{}, each(t, address)["slack"])
+	if err := d.Flush(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if left := time.Until(d.feeds[0].lanes[1].next); left < time.Minute || left > 2*time.Minute {
+		t.Errorf("the next attempt is in %s, want two minutes", left)
+	}
+}
+
+// endless writes until the client has had enough.
+type endless struct{ context.Context }
+
+func (e endless) Read(p []byte) (int, error) { return len(p), e.Err() }
+
+func TestAnswersAreReadUpToALimit(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.Copy(w, endless{r.Context()})
+	})
+	for name, target := range each(t, address) {
+		if err := target.send(t.Context(), []Alert{rejected}); !refused(err) || len(err.Error()) > 2000 {
+			t.Errorf("%s: %.3000v", name, err)
+		}
+	}
+}
+
+func TestSecretsAreInNoErrorAndNoName(t *testing.T) {
+	t.Parallel()
+	echo := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = fmt.Fprintf(w, "no %s here, http://%s%s, %s", r.URL.Path, r.Host, r.URL, r.Header.Get("Authorization"))
+	})
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	for _, base := range []string{echo, closed.URL} {
+		address := strings.Replace(base, "http://", "http://ops:pass-TOKEN@", 1) + "/services/TOKEN/x?key=TOKEN"
+		for name, target := range each(t, address) {
+			err := target.send(t.Context(), []Alert{rejected})
+			if err == nil || strings.Contains(err.Error(), "TOKEN") || strings.Contains(target.Name(), "TOKEN") {
+				t.Errorf("%s: %q: %v", name, target.Name(), err)
+			}
+		}
+	}
+	for _, bad := range []string{"", "TOKEN", "ftp://host/TOKEN", "https:///TOKEN", "http://[TOKEN", "http://host/%zzTOKEN", "://TOKEN"} {
+		_, hook := NewWebhook("", bad, secret)
+		_, chat := NewSlack("", bad)
+		_, manager := NewAlertmanager("", bad)
+		for _, err := range []error{hook, chat, manager} {
+			if err == nil || strings.Contains(err.Error(), "TOKEN") {
+				t.Errorf("%q: %v", bad, err)
+			}
+		}
+	}
+	if _, err := NewWebhook("", echo, []byte("short-TOKEN")); err == nil || strings.Contains(err.Error(), "TOKEN") {
+		t.Errorf("a short secret: %v", err)
+	}
+	if _, err := NewSlack("Pager One", echo); err == nil {
+		t.Error("a bad name is taken")
+	}
+}
+
+func TestNamesOfTargetsDifferByAddressAndNotByPassword(t *testing.T) {
+	t.Parallel()
+	name := func(address string) string {
+		target, err := NewAlertmanager("", address)
+		must(t, err)
+		return target.Name()
+	}
+	if name("http://a:9093") == name("http://b:9093") || name("http://a:9093/x") == name("http://a:9093") {
+		t.Error("two addresses have one name")
+	}
+	if name("http://a:9093") != name("http://ops:new@a:9093/") {
+		t.Error("one address has two names")
+	}
+}
+
+// The header a receiver computes is the one of the documentation, here computed by openssl.
+func TestSignatureOfAWebhook(t *testing.T) {
+	t.Parallel()
+	const want = "t=1790000000,v1=c60797ecea25aa46de421eeeee007147364dbf830e2cca982774fe229c2efac9"
+	got := sign(secret, time.Unix(1_790_000_000, 0), []byte(`{"version":1}`))
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for name, err := range map[string]error{
+		"another body":   verify(secret, got, []byte(`{"version":2}`), time.Unix(1_790_000_000, 0)),
+		"another secret": verify([]byte("another secret, as long"), got, []byte(`{"version":1}`), time.Unix(1_790_000_000, 0)),
+		"much later":     verify(secret, got, []byte(`{"version":1}`), time.Unix(1_790_001_000, 0)),
+		"another time":   verify(secret, strings.Replace(got, "t=1790000000", "t=1790000001", 1), []byte(`{"version":1}`), time.Unix(1_790_000_000, 0)),
+	} {
+		if err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+func TestSlackMessage(t *testing.T) {
+	t.Parallel()
+	a := rejected
+	a.Summary, a.Detail = "see <https://evil.example|here> & <!channel>", strings.Repeat("<&>", 2000)
+	var message struct {
+		Text   string
+		Blocks []slackBlock
+	}
+	body, err := slackBody([]Alert{a, resolved(silent, began.Add(time.Hour))})
+	must(t, err)
+	must(t, json.Unmarshal(body, &message))
+	if len(message.Blocks) != 3 || message.Blocks[0].Text.Text != "*2 alerts*" {
+		t.Errorf("%+v", message.Blocks)
+	}
+	for _, b := range message.Blocks {
+		if b.Type != "section" || b.Text.Type != "mrkdwn" || len([]rune(b.Text.Text)) > 3000 || strings.ContainsAny(b.Text.Text, "<>") {
+			t.Errorf("%+v", b)
+		}
+	}
+	for _, want := range []string{"*Critical: epoch rejected*\nsee &lt;https://evil.example|here&gt; &amp; &lt;!channel&gt;",
+		"*Resolved: log silent*", "until 2026-11-22T09:00:00Z", namespace} {
+		if !strings.Contains(message.Text, want) {
+			t.Errorf("no %q in %s", want, message.Text)
+		}
+	}
+	if strings.ContainsAny(message.Text, "<>") {
+		t.Errorf("unescaped: %s", message.Text)
+	}
+}
+
+func TestAlertmanagerMessage(t *testing.T) {
+	t.Parallel()
+	now := began.Add(time.Minute)
+	late := now.Add(30 * 24 * time.Hour)
+	for name, c := range map[string]struct {
+		alert Alert
+		now   time.Time
+		ends  time.Time
+	}{
+		"fact":           {rejected, now, began.Add(holdFact)},
+		"late fact":      {rejected, late, late.Add(time.Hour)},
+		"condition":      {silent, now, now.Add(holdFact)},
+		"resolved":       {resolved(silent, now), late, now},
+		"late condition": {silent, late, late.Add(holdFact)},
+	} {
+		body, err := alertmanagerBody([]Alert{c.alert}, c.now)
+		must(t, err)
+		var got []alertmanagerAlert
+		must(t, json.Unmarshal(body, &got))
+		if !got[0].StartsAt.Equal(c.alert.At) || !got[0].EndsAt.Equal(c.ends) {
+			t.Errorf("%s: from %s to %s, want to %s", name, got[0].StartsAt, got[0].EndsAt, c.ends)
+		}
+	}
+	body, err := alertmanagerBody([]Alert{rejected, silent}, now)
+	must(t, err)
+	const want = `[{"labels":{"alertname":"KtauditEpochRejected","epoch":"12","incident":"rejected/000000000012",` +
+		`"namespace":"example.key-transparency.v1","reason":"digest_mismatch","severity":"critical"},` +
+		`"annotations":{"description":"the end digest is another","summary":"epoch 12 of example.key-transparency.v1 was rejected: digest_mismatch"},` +
+		`"startsAt":"2026-11-22T08:00:00Z","endsAt":"2026-11-29T08:00:00Z"},` +
+		`{"labels":{"alertname":"KtauditLogSilent","epoch":"5","incident":"silent/000000000005","namespace":"example.key-transparency.v1","severity":"warning"},`
+	if !strings.HasPrefix(string(body), want) {
+		t.Errorf("got  %s\nwant %s", body, want)
+	}
+}
