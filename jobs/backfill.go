@@ -80,6 +80,11 @@ func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
 	if end == 0 {
 		return nil
 	}
+	return l.enqueue(ctx, Backfill, func() ([][]uint64, error) { return l.openHistory(ctx, now, end) })
+}
+
+// openHistory returns, for each backfill that is due, what is to be on the queue.
+func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint64) ([][]uint64, error) {
 	var lists [][]uint64
 	var errs []error
 	for _, b := range l.history {
@@ -98,8 +103,7 @@ func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
 			b.running = false
 		}
 	}
-	errs = append(errs, l.enqueue(ctx, Backfill, lists...))
-	return errors.Join(errs...)
+	return lists, errors.Join(errs...)
 }
 
 // endOfHistory is the last epoch that is history; 0 while there is none.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,7 +18,6 @@ import (
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
-	"gocloud.dev/gcerrors"
 )
 
 // publishNames gives a log epochs of which only the names are well-formed.
@@ -129,9 +130,9 @@ func TestSearchFindsTheHead(t *testing.T) {
 			t.Parallel()
 			w := emptyWorld(t)
 			publishNames(t, w.log, c.published...)
-			source := &outage{b: w.log}
+			source := watch(w.log)
 			s := w.schedule()
-			s.Fetcher, s.Last = fetcher.New(blob.NewBucket(source), fetcher.Options{}), c.last
+			s.Fetcher, s.Last = source.fetcher(t), c.last
 			f := mustFollow(t, embedded(t), s)
 			got, err := f.search(t.Context(), c.from)
 			if err != nil || got != c.want {
@@ -144,30 +145,48 @@ func TestSearchFindsTheHead(t *testing.T) {
 	}
 }
 
-// outage is a bucket whose listings can be made to fail.
-type outage struct {
-	driver.Bucket
-	b        *blob.Bucket
+// watchedLog is a log directory that counts what is asked of it, and can be made to fail.
+type watchedLog struct {
+	faultyBucket
 	down     atomic.Bool
+	stuck    bool // it never answers
 	requests atomic.Int64
+	mu       sync.Mutex
+	reads    map[uint64]int // of batches, by epoch
 }
 
-func (o *outage) ListPaged(ctx context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
-	o.requests.Add(1)
-	if o.down.Load() {
+func watch(b *blob.Bucket) *watchedLog {
+	return &watchedLog{
+		faultyBucket: faultyBucket{faults: &faultyReads{seed: rand.New(rand.NewPCG(1, 1))}, b: b}, reads: map[uint64]int{},
+	}
+}
+
+func (w *watchedLog) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
+	w.requests.Add(1)
+	if w.stuck {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if w.down.Load() {
 		return nil, errors.New("the network is down")
 	}
-	objects, next, err := o.b.ListPage(ctx, blob.FirstPageToken, opts.PageSize, &blob.ListOptions{Prefix: opts.Prefix})
-	page := &driver.ListPage{NextPageToken: next}
-	for _, object := range objects {
-		page.Objects = append(page.Objects, &driver.ListObject{Key: object.Key, Size: object.Size, ModTime: object.ModTime})
-	}
-	return page, err
+	return w.faultyBucket.ListPaged(ctx, o)
 }
 
-func (o *outage) Close() error { return nil }
+func (w *watchedLog) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	if name, err := parseBatchKey(key); err == nil {
+		w.mu.Lock()
+		w.reads[name.Epoch]++
+		w.mu.Unlock()
+	}
+	return w.faultyBucket.NewRangeReader(ctx, key, offset, length, o)
+}
 
-func (o *outage) ErrorCode(err error) gcerrors.ErrorCode { return gcerrors.Unknown }
+func (w *watchedLog) fetcher(t testing.TB) *fetcher.Fetcher {
+	bucket := blob.NewBucket(w)
+	t.Cleanup(func() { _ = bucket.Close() })
+	return fetcher.New(bucket, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2})
+}
 
 func TestFollowEnqueuesEachNewEpochOnce(t *testing.T) {
 	t.Parallel()
@@ -305,10 +324,10 @@ func TestSourceThatFails(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	publishNames(t, w.log, span(1, 3)...)
-	source := &outage{b: w.log}
+	source := watch(w.log)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
-	s.Fetcher = fetcher.New(blob.NewBucket(source), fetcher.Options{})
+	s.Fetcher = source.fetcher(t)
 	f := mustFollow(t, embedded(t), s)
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	f.mustRound(t, now)

@@ -170,19 +170,17 @@ func (l *scheduledLog) report(ctx context.Context, err error, message string) {
 	}
 }
 
-// enqueue puts the epochs, those of several lists in turn, on a queue unless they are on one.
-func (l *scheduledLog) enqueue(ctx context.Context, class Class, lists ...[]uint64) error {
-	if len(lists) == 0 {
-		return nil
-	}
-	enqueuer := Enqueuer{Redis: l.redis, Namespace: l.Namespace, Class: class, Store: l.Store}
+// enqueue puts the epochs that find returns, those of several lists in turn, on a queue unless they are on one. It calls find once
+// it has seen what is on the queues: an epoch that leaves them meanwhile has its verdict by then.
+func (l *scheduledLog) enqueue(ctx context.Context, class Class, find func() ([][]uint64, error)) error {
+	enqueuer := Enqueuer{Redis: l.redis, Namespace: l.Namespace, Class: class}
 	var t tally
-	err := enqueuer.enqueue(ctx, &t, func(send func(uint64) error) error { return inTurn(lists, send) })
+	err := enqueuer.enqueue(ctx, &t, func(send func(uint64) error) error {
+		lists, err := find()
+		return errors.Join(err, inTurn(lists, send))
+	})
 	if c := t.counts(); c.Enqueued+c.Revived > 0 {
 		l.log.Info().Str("class", string(class)).Uint64("enqueued", c.Enqueued).Uint64("revived", c.Revived).Msg("epochs enqueued")
-	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("redis at %s: %w", l.redis, err)
 	}
 	return err
 }
