@@ -54,6 +54,7 @@ func (j *judgement) examineAgain(ctx context.Context, first finding) (finding, e
 	if again.Name != object.Name {
 		return finding{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
 	}
+	j.object = again
 	second, err := j.examine(ctx, again, !j.auditor.Archive)
 	if err != nil {
 		return finding{}, err

@@ -102,6 +102,7 @@ type faultyReads struct {
 	damage     float64 // of bodies with one byte changed
 	beforeOpen func()  // called before a body is opened
 	afterOpen  func()  // called once, after the first body was opened
+	closed     func()  // called when a body is closed
 }
 
 func (f *faultyReads) chance(share float64) bool {
@@ -144,7 +145,7 @@ func (f *faultyBucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*d
 		if err != nil {
 			return nil, err
 		}
-		page.Objects = append(page.Objects, &driver.ListObject{Key: object.Key, Size: object.Size})
+		page.Objects = append(page.Objects, &driver.ListObject{Key: object.Key, Size: object.Size, ModTime: object.ModTime})
 	}
 }
 
@@ -159,7 +160,7 @@ func (f *faultyBucket) NewRangeReader(ctx context.Context, key string, offset, l
 	if err != nil {
 		return nil, err
 	}
-	r := &faultyReader{size: int64(len(data)), end: io.EOF}
+	r := &faultyReader{size: int64(len(data)), end: io.EOF, closed: f.faults.closed}
 	if f.faults.afterOpen != nil {
 		f.faults.afterOpen()
 		f.faults.afterOpen = nil
@@ -181,8 +182,9 @@ func (f *faultyBucket) NewRangeReader(ctx context.Context, key string, offset, l
 
 type faultyReader struct {
 	bytes.Reader
-	size int64
-	end  error
+	size   int64
+	end    error
+	closed func()
 }
 
 func (r *faultyReader) Read(p []byte) (int, error) {
@@ -193,7 +195,13 @@ func (r *faultyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (r *faultyReader) Close() error { return nil }
+func (r *faultyReader) Close() error {
+	if r.closed != nil {
+		r.closed()
+	}
+	return nil
+}
+
 func (r *faultyReader) Attributes() *driver.ReaderAttributes {
 	return &driver.ReaderAttributes{Size: r.size}
 }

@@ -39,7 +39,7 @@ type judgement struct {
 }
 
 // equivocation is the evidence of one: the keys of the batches that the log published for an epoch, and how many there were
-// besides these.
+// besides these; or the keys of neighbouring epochs' batches that do not belong to one history.
 type equivocation struct {
 	Epoch uint64   `json:"epoch"`
 	Keys  []string `json:"keys"`
@@ -91,7 +91,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	j.verdict.VerifySeconds = found.took.Seconds()
 	j.verdict.Inserted, j.verdict.Unchanged = found.result.Inserted, found.result.Unchanged
 	j.verdict.Batch = blobstore.Batch{
-		Key: object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,
+		Key: j.object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,
 		Compression: found.info.Compression, SHA256: found.info.SHA256,
 	}
 	return nil

@@ -36,6 +36,9 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	if err := j.keep(ctx); err != nil {
 		return blobstore.Verdict{}, err
 	}
+	if err := j.confirm(ctx); err != nil {
+		return blobstore.Verdict{}, err
+	}
 	if err := j.putEvidence(ctx); err != nil {
 		return blobstore.Verdict{}, err
 	}
