@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 )
 
 const (
@@ -50,6 +51,7 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	errs := []error{err, f.advance(work, now)}
 	if head := f.head.Load(); head >= f.First {
 		errs = append(errs, f.reconcile(work, now, head, lasting), f.tellSilence(work, now, head, lasting))
+		f.Metrics.SetLog(f.Namespace, f.state(head))
 	}
 	err = errors.Join(errs...)
 	if ctx.Err() != nil {
@@ -152,6 +154,21 @@ func (f *follower) look(ctx context.Context, epoch uint64) (*fetcher.Object, err
 		return &object, nil
 	}
 	return nil, err
+}
+
+// state is what metrics are told.
+func (f *follower) state(head uint64) metrics.LogState {
+	state := metrics.LogState{Newest: head, NewestSince: f.moved}
+	for _, s := range f.sightings {
+		if !s.published {
+			continue
+		}
+		state.Open++
+		if state.OldestOpenSince.IsZero() || s.since.Before(state.OldestOpenSince) {
+			state.OldestOpenSince = s.since
+		}
+	}
+	return state
 }
 
 // recentFrom is the first epoch that is not history while the log's head is head.

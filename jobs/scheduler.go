@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
@@ -38,6 +39,8 @@ type Schedule struct {
 	// SilentAfter, TransientAfter and BacklogAge say how long the log may publish nothing, may not be looked at for faults,
 	// and may have published epochs without a verdict before that is an alert; 0 means for ever.
 	SilentAfter, TransientAfter, BacklogAge time.Duration
+	// Metrics are told how far the log and its audit are; nil measures nothing.
+	Metrics *metrics.Metrics
 	// Backfills say how history is audited. What none of them covers is audited like a BackfillPlan{From: First}.
 	Backfills []BackfillPlan
 }

@@ -31,7 +31,7 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	level := g.LogLevel
 	if level == "auto" {
 		switch parsed.Command() {
-		case "worker":
+		case "worker", "scheduler":
 			level = "info"
 		case "demo":
 			level = "disabled" // its report says it all

@@ -31,6 +31,7 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Verify batches in files, directories or buckets, without a queue."`
 	Run        runCmd        `cmd:"" help:"Audit a range of epochs in one process."`
 	Enqueue    enqueueCmd    `cmd:"" help:"Put the epochs that have no verdict yet on the queue."`
+	Scheduler  schedulerCmd  `cmd:"" help:"Keep on the queue what is to be audited, and send alerts, until told to stop."`
 	Worker     workerCmd     `cmd:"" help:"Take epochs from the queue and write their verdicts, until told to stop."`
 	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file."`
@@ -43,7 +44,7 @@ type cli struct {
 // globals are the flags that every command has.
 type globals struct {
 	JSON       bool   `name:"json" group:"output" help:"Print results as JSON, one object a line."`
-	LogLevel   string `group:"output" enum:"auto,debug,info,warn,error" default:"auto" help:"Least important log line to write: debug, info, warn or error. By default info for worker, warn otherwise."`
+	LogLevel   string `group:"output" enum:"auto,debug,info,warn,error" default:"auto" help:"Least important log line to write: debug, info, warn or error. By default info for worker and scheduler, warn otherwise."`
 	LogFormat  string `group:"output" enum:"auto,console,json" default:"auto" help:"How log lines look: console or json. By default console on a terminal, json otherwise."`
 	NoProgress bool   `group:"output" help:"Show no progress bar, even on a terminal."`
 }
