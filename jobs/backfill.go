@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,9 +27,9 @@ type backfill struct {
 	running  bool          // it was due, and is not through
 	until    uint64        // the end of history when it was due
 
-	low      uint64              // the lowest shard that is not complete
-	complete map[uint64]struct{} // shards above it that are
-	open     map[uint64]struct{} // shards that were seen not to be complete
+	low      uint64               // the lowest shard that is not complete
+	complete map[uint64]struct{}  // shards above it that are
+	checked  map[uint64]*epochSet // by shard that was seen not to be complete: the epochs whose verdicts were looked at
 }
 
 // newBackfills makes a log's backfills: those that were asked for, and one for what these leave out.
@@ -56,7 +57,7 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 			b.Window = defaultWindow
 		}
 		b.low = b.From / shardSize
-		b.complete, b.open = map[uint64]struct{}{}, map[uint64]struct{}{}
+		b.complete, b.checked = map[uint64]struct{}{}, map[uint64]*epochSet{}
 	}
 	return all, nil
 }
@@ -75,16 +76,22 @@ func parseCron(text string) (cron.Schedule, error) {
 
 // backfillRound puts the first epochs of each backfill that have no verdict on the queue, as many as its window holds.
 func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
-	l.handedOut, l.more = 0, false
 	end := l.endOfHistory()
 	if end == 0 {
 		return nil
 	}
-	return l.enqueue(ctx, Backfill, func() ([][]uint64, error) { return l.openHistory(ctx, now, end) })
+	find := func() ([][]uint64, error) { return l.openHistory(ctx, now, end) }
+	if l.handedOut == 0 { // and is there something now? else the queue is of no interest
+		if lists, err := find(); len(lists) == 0 {
+			return err
+		}
+	}
+	return l.enqueue(ctx, Backfill, find)
 }
 
 // openHistory returns, for each backfill that is due, what is to be on the queue.
 func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint64) ([][]uint64, error) {
+	l.handedOut, l.more = 0, false
 	var lists [][]uint64
 	var errs []error
 	for _, b := range l.history {
@@ -151,7 +158,7 @@ func (b *backfill) last(end uint64) uint64 {
 }
 
 // openOf returns the first epochs of a backfill without a verdict, as many as its window holds. On its way it looks at the verdicts
-// of shards that have become complete.
+// that are new.
 func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]uint64, error) {
 	var open []uint64
 	var errs []error
@@ -179,7 +186,7 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 			missing := b.missing(shard, listings[i], last)
 			open = append(open, missing...)
 			// A verdict that cannot be read keeps its shard open, but not the later ones from being worked on.
-			errs = append(errs, l.completed(ctx, b, shard, listings[i], missing, last))
+			errs = append(errs, l.listed(ctx, b, shard, listings[i], missing, last))
 		}
 	}
 	return open[:min(len(open), b.Window)], errors.Join(errs...)
@@ -217,19 +224,28 @@ func (b *backfill) exceptsShard(shard uint64) bool {
 	return false
 }
 
-// completed notes whether a shard is complete: that it has all verdicts the backfill will ever want in it. The verdicts of one that
-// was not, and is now, are new.
-func (l *scheduledLog) completed(ctx context.Context, b *backfill, shard uint64, judged, missing []uint64, last uint64) error {
-	if len(missing) > 0 || last < shard*shardSize+shardSize-1 && last != b.To {
-		b.open[shard] = struct{}{}
-		return nil
+// listed takes in what a shard was found to hold: it looks at the verdicts that are new, and notes whether the shard has all that
+// the backfill will ever want in it. The verdicts of a shard that was complete when it was first seen are old.
+func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, judged, missing []uint64, last uint64) error {
+	complete := len(missing) == 0 && (last >= shard*shardSize+shardSize-1 || last == b.To)
+	checked := b.checked[shard]
+	if checked == nil && !complete {
+		checked = &epochSet{}
+		b.checked[shard] = checked
 	}
-	if _, fresh := b.open[shard]; fresh {
-		if err := l.check(ctx, judged); err != nil {
+	if checked != nil {
+		fresh := slices.DeleteFunc(judged, checked.has)
+		if err := l.check(ctx, fresh); err != nil {
 			return err
 		}
-		delete(b.open, shard)
+		for _, epoch := range fresh {
+			checked.add(epoch)
+		}
 	}
+	if !complete {
+		return nil
+	}
+	delete(b.checked, shard)
 	b.complete[shard] = struct{}{}
 	for {
 		if _, complete := b.complete[b.low]; !complete {

@@ -175,6 +175,23 @@ func TestInTurn(t *testing.T) {
 	}
 }
 
+// New verdicts on history are looked at while their shard is open: a worker may have crashed before it told of a rejection.
+func TestBackfillLooksAtNewVerdicts(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	l := mustSchedule(t, embedded(t), w.schedule(), 1500, 1000)
+	verify(t, w.config.Store, 1)
+	l.mustBackfill(t, time.Now())
+	wantNotices(t, w.config.Store)
+	judge(t, w.config.Store, 2, blobstore.Rejected, "digest_mismatch", 1, 2)
+	judge(t, w.config.Store, 4, blobstore.Verified, "", 3, 4)
+	judge(t, w.config.Store, 5, blobstore.Verified, "", 7, 5)
+	for range 2 {
+		l.mustBackfill(t, time.Now())
+	}
+	wantNotices(t, w.config.Store, "1-contradiction.000000000005.chain", "1-rejected.000000000002")
+}
+
 // A shard is listed until it is complete, and then never again.
 func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	t.Parallel()
@@ -188,13 +205,13 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	l := mustSchedule(t, r, w.schedule(), 5000, 1000)
 	l.mustBackfill(t, time.Now())
 	b := l.history[0]
-	if _, complete := b.complete[2]; b.low != 1 || !complete || len(b.open) != 3 {
-		t.Errorf("lowest open shard is %d, complete are %v, open %v", b.low, b.complete, b.open)
+	if _, complete := b.complete[2]; b.low != 1 || !complete || len(b.checked) != 3 {
+		t.Errorf("lowest open shard is %d, complete are %v, open %v", b.low, b.complete, b.checked)
 	}
 	if epochs := queued(t, r, Backfill); epochs[0] != 1500 || epochs[1] != 3000 || len(epochs) != 1002 {
 		t.Errorf("queued are %d epochs", len(epochs))
 	}
-	// What completes it breaks the chain: the verdicts of a shard are looked at then.
+	// What completes it breaks the chain.
 	judge(t, w.config.Store, 1500, blobstore.Verified, "", 7, 1500)
 	l.mustBackfill(t, time.Now())
 	if b.low != 3 || len(b.complete) != 0 {

@@ -229,6 +229,9 @@ func (f *follower) tellSkips(ctx context.Context, now time.Time, head uint64, op
 		if now.Sub(f.sightings[epoch].missingSince) < f.Poll/2 { // looked for only once
 			continue
 		}
+		if isLasting(lasting, alert.SkippedIncident(epoch)) {
+			continue
+		}
 		a := alert.OfSkipped(f.Namespace, epoch, head)
 		last := epoch
 		for missing(last + 1) {

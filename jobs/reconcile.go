@@ -22,19 +22,19 @@ const BrokenChain validator.Reason = "broken_chain"
 func (f *follower) reconcile(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
 	from := f.recentFrom(head)
 	var judged, open []uint64
-	listed := false
 	list := func() (_ [][]uint64, err error) {
-		judged, err = f.judged(ctx, from, head)
-		if err == nil {
-			open, listed = without(from, head, judged), true
+		if judged, err = f.judged(ctx, from, head); err != nil {
+			return nil, err
 		}
-		return [][]uint64{open}, err
+		open = without(from, head, judged)
+		return [][]uint64{open}, nil
 	}
-	errs := []error{f.enqueue(ctx, Fresh, list)}
-	if !listed { // for want of a queue, which is no reason to keep silent about the rest
-		if _, err := list(); err != nil {
-			return errors.Join(append(errs, err)...)
-		}
+	if _, err := list(); err != nil {
+		return err
+	}
+	var errs []error
+	if len(open) > 0 {
+		errs = append(errs, f.enqueue(ctx, Fresh, list))
 	}
 	errs = append(errs, f.sight(ctx, now, open))
 	errs = append(errs, f.tellSkips(ctx, now, head, open, lasting), f.tellBacklog(ctx, now, lasting))

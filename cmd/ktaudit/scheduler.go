@@ -64,7 +64,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 			return err
 		}
 	}
-	targets, err := alertTargets(settings.Alerts)
+	targets, kinds, err := alertTargets(settings.Alerts)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,18 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	dispatcher, err := alert.NewDispatcher(alert.Options{Store: store, Namespaces: names(namespaces), Targets: targets, Log: a.log})
+	dispatcher, err := alert.NewDispatcher(alert.Options{
+		Store: store, Namespaces: names(namespaces), Targets: targets, Log: a.log,
+		OnDelivery: func(target string, _ alert.Kind, result alert.Result) {
+			var err error
+			if result != alert.Delivered {
+				err = errors.New(string(result))
+			}
+			if kind, ok := kinds[target]; ok { // else it is the log
+				m.AlertSent(kind, err)
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -175,15 +186,17 @@ func names(namespaces []config.Namespace) []string {
 	return all
 }
 
-// alertTargets makes the targets of the configuration. Their secrets are read here, once.
-func alertTargets(c config.Alerts) ([]alert.Target, error) {
-	var targets []alert.Target
+// alertTargets makes the targets of the configuration, and says by their names of which kind they are. Their secrets are read here,
+// once.
+func alertTargets(c config.Alerts) (targets []alert.Target, kinds map[string]string, err error) {
+	kinds = map[string]string{}
 	var errs []error
 	add := func(kind string, i int, target alert.Target, err error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("alerts.%s[%d]: %w", kind, i, err))
+			return
 		}
-		targets = append(targets, target)
+		targets, kinds[target.Name()] = append(targets, target), kind
 	}
 	for i, t := range c.Alertmanager {
 		address, err := t.Address()
@@ -210,5 +223,5 @@ func alertTargets(c config.Alerts) ([]alert.Target, error) {
 		}
 		add("slack", i, target, err)
 	}
-	return targets, errors.Join(errs...)
+	return targets, kinds, errors.Join(errs...)
 }
