@@ -34,6 +34,7 @@ type cli struct {
 	Scheduler  schedulerCmd  `cmd:"" help:"Keep on the queue what is to be audited, and send alerts, until told to stop."`
 	Worker     workerCmd     `cmd:"" help:"Take epochs from the queue and write their verdicts, until told to stop."`
 	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
+	Alert      alertCmd      `cmd:"" help:"Try out where alerts go."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file."`
 	Simulate   simulateCmd   `cmd:"" help:"Write a log like a real one, honest or tampered with."`
 	Version    versionCmd    `cmd:"" help:"Show the version of this program."`
