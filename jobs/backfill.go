@@ -13,8 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
-const turn = 100
+const (
+	// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
+	turn = 100
+	// historyLooks is how many of a backfill's lowest open epochs are looked for in the log in one round.
+	historyLooks = 8
+)
 
 // backfill brings a piece of history to an end. What it remembers saves listings: after a restart each shard is listed once, and
 // from then on only those that are not complete.
@@ -29,6 +33,7 @@ type backfill struct {
 
 	low      uint64               // the lowest shard that is not complete
 	complete map[uint64]struct{}  // shards above it that are
+	lowest   sightings            // of its lowest open epochs
 	checked  map[uint64]*epochSet // by shard that was seen not to be complete: the epochs whose verdicts were looked at
 }
 
@@ -57,6 +62,7 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 			b.Window = defaultWindow
 		}
 		b.low = b.From / shardSize
+		b.lowest = sightings{}
 		b.complete, b.checked = map[uint64]struct{}{}, map[uint64]*epochSet{}
 	}
 	return all, nil
@@ -102,6 +108,9 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 		}
 		open, err := l.openOf(ctx, b, end)
 		errs = append(errs, err)
+		// What remains open longest may be what the log has skipped.
+		lowest := open[:min(len(open), historyLooks)]
+		errs = append(errs, b.lowest.sight(ctx, l, now, lowest), b.lowest.tellSkips(ctx, l, now, lowest, nil))
 		if len(open) > 0 {
 			lists = append(lists, open)
 			l.handedOut += int64(len(open))

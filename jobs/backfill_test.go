@@ -192,10 +192,31 @@ func TestBackfillLooksAtNewVerdicts(t *testing.T) {
 	wantNotices(t, w.config.Store, "1-contradiction.000000000005.chain", "1-rejected.000000000002")
 }
 
+func TestEpochsThatHistorySkipped(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, 1, 2, 4, 5, 6, 7, 8, 9, 10)
+	one, other := mustSchedule(t, embedded(t), w.schedule(), 10, 2), mustSchedule(t, embedded(t), w.schedule(), 10, 2)
+	now := time.Now()
+	for range 3 {
+		one.mustBackfill(t, now)
+		other.mustBackfill(t, now)
+	}
+	wantNotices(t, w.config.Store)
+	for range 3 {
+		now = now.Add(time.Minute)
+		one.mustBackfill(t, now)
+		other.mustBackfill(t, now)
+	}
+	wantNotices(t, w.config.Store, "1-skipped.000000000003")
+}
+
 // A shard is listed until it is complete, and then never again.
 func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
+	publishNames(t, w.log, 1500)
+	publishNames(t, w.log, span(3000, 3010)...)
 	r := embedded(t)
 	for epoch := uint64(1); epoch <= 2999; epoch++ {
 		if epoch != 1500 {

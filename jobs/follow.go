@@ -10,37 +10,25 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 )
 
-const (
-	// gapLook is how far past an epoch that is missing a log is searched for later ones, in powers of two.
-	gapLook = 256
-	// maxLooks bounds how many open epochs are looked for in the log in one round.
-	maxLooks = 64
-)
+// gapLook is how far past an epoch that is missing a log is searched for later ones, in powers of two.
+const gapLook = 256
 
 // follower looks after a log's newest epochs. What it remembers saves requests, and dates what it saw; without it, as after a
 // restart, it comes to the same.
 type follower struct {
 	*scheduledLog
-	moved     time.Time            // when the head was published
-	sightings map[uint64]*sighting // of open recent epochs
-	checked   epochSet             // whose verdicts were looked at
-	failing   time.Time            // since when no round has gone well; zero: the last one has
-}
-
-// sighting is what the log shows of an epoch without a verdict.
-type sighting struct {
-	published    bool
-	since        time.Time // when it was first seen to be published
-	missingSince time.Time // when it was first looked for in vain; zero if it is published
+	sightings           // of open recent epochs
+	moved     time.Time // when the head was published
+	checked   epochSet  // whose verdicts were looked at
+	failing   time.Time // since when no round has gone well; zero: the last one has
 }
 
 func newFollower(l *scheduledLog) *follower {
-	return &follower{scheduledLog: l, sightings: map[uint64]*sighting{}}
+	return &follower{scheduledLog: l, sightings: sightings{}}
 }
 
 // round looks at the log once. One thing that fails doesn't keep the others from being done.
@@ -141,21 +129,6 @@ func (f *follower) published(ctx context.Context, head, step uint64) (bool, erro
 	return object != nil, err
 }
 
-// look finds an epoch in the log: nil if it is not published. Whatever else is wrong with it is the worker's to judge; there is
-// no telling then when it was published.
-func (f *follower) look(ctx context.Context, epoch uint64) (*fetcher.Object, error) {
-	object, err := f.Fetcher.Locate(ctx, epoch)
-	if errors.Is(err, fetcher.ErrNotPublished) {
-		return nil, nil
-	}
-	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
-	_, name := errors.AsType[*fetcher.NameError](err)
-	if err == nil || equivocation || name {
-		return &object, nil
-	}
-	return nil, err
-}
-
 // state is what metrics are told.
 func (f *follower) state(head uint64) metrics.LogState {
 	state := metrics.LogState{Newest: head, NewestSince: f.moved}
@@ -179,69 +152,9 @@ func (l *scheduledLog) recentFrom(head uint64) uint64 {
 	return max(l.First, head-l.recent+1)
 }
 
-// sight looks for the open epochs in the log, those that it has not seen yet, the newest first.
-func (f *follower) sight(ctx context.Context, now time.Time, open []uint64) error {
-	for epoch := range f.sightings {
-		if _, found := slices.BinarySearch(open, epoch); !found {
-			delete(f.sightings, epoch)
-		}
-	}
-	looks := 0
-	for _, epoch := range slices.Backward(open) {
-		s := f.sightings[epoch]
-		if s == nil {
-			s = &sighting{}
-			f.sightings[epoch] = s
-		}
-		if s.published || looks == maxLooks {
-			continue
-		}
-		looks++
-		object, err := f.look(ctx, epoch)
-		switch {
-		case err != nil:
-			return err
-		case object != nil:
-			*s = sighting{published: true, since: now}
-		case s.missingSince.IsZero():
-			s.missingSince = now
-		}
-	}
-	return nil
-}
-
-// tellSkips raises an alert on each run of epochs that the log left out, once a later look has found them missing too, and
-// resolves those whose first epoch has come. The first epoch names the incident.
-func (f *follower) tellSkips(ctx context.Context, now time.Time, head uint64, open []uint64, lasting []alert.Alert) error {
+// endSkips resolves what was raised on epochs that have come after all.
+func (f *follower) endSkips(ctx context.Context, now time.Time, lasting []alert.Alert) error {
 	var errs []error
-	missing := func(epoch uint64) bool {
-		s := f.sightings[epoch]
-		return s != nil && !s.missingSince.IsZero()
-	}
-	for i, epoch := range open {
-		if !missing(epoch) || i > 0 && open[i-1] == epoch-1 && missing(epoch-1) {
-			continue
-		}
-		// The rest of a longer run, whose beginning is history by now, is no news.
-		if epoch == f.recentFrom(head) && epoch > f.First {
-			continue
-		}
-		if now.Sub(f.sightings[epoch].missingSince) < f.Poll/2 { // looked for only once
-			continue
-		}
-		if isLasting(lasting, alert.SkippedIncident(epoch)) {
-			continue
-		}
-		a := alert.OfSkipped(f.Namespace, epoch, head)
-		last := epoch
-		for missing(last + 1) {
-			last++
-		}
-		if last > epoch {
-			a.Detail = fmt.Sprintf("missing are epochs %d to %d", epoch, last)
-		}
-		errs = append(errs, f.raise(ctx, a))
-	}
 	looks := 0
 	for _, a := range lasting {
 		if a.Kind != alert.Skipped || looks == maxLooks {
@@ -337,20 +250,6 @@ func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error
 
 func isLasting(lasting []alert.Alert, incident string) bool {
 	return slices.ContainsFunc(lasting, func(a alert.Alert) bool { return a.Incident == incident })
-}
-
-func (f *follower) raise(ctx context.Context, a alert.Alert) error {
-	if err := f.outbox.Raise(ctx, a); err != nil {
-		return fmt.Errorf("raising %s: %w", a.Incident, err)
-	}
-	return nil
-}
-
-func (f *follower) resolve(ctx context.Context, a alert.Alert, at time.Time) error {
-	if err := f.outbox.Resolve(ctx, f.Namespace, a.Incident, at); err != nil {
-		return fmt.Errorf("resolving %s: %w", a.Incident, err)
-	}
-	return nil
 }
 
 // highestJudged returns the highest epoch with a verdict, 0 if there is none.
