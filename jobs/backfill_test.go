@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"gocloud.dev/blob"
 )
 
 // mustSchedule is a log with a head, all but the last recent epochs of which are history.
@@ -231,6 +232,22 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	}
 	if epochs := queued(t, r, Backfill); epochs[0] != 1500 || epochs[1] != 3000 || len(epochs) != 1002 {
 		t.Errorf("queued are %d epochs", len(epochs))
+	}
+	// A restart lists every shard once, and what comes after it the open ones, 1, 3 and 4.
+	audit := watch(w.audit)
+	bucket := blob.NewBucket(audit)
+	defer bucket.Close()
+	s := w.schedule()
+	s.Store = blobstore.NewStore(bucket)
+	restarted := mustSchedule(t, r, s, 5000, 1000)
+	for _, want := range []int64{5, 3, 3} {
+		audit.requests.Store(0)
+		if open, err := restarted.openOf(t.Context(), restarted.history[0], 4000); err != nil || len(open) != 1002 {
+			t.Errorf("%d epochs are open, %v", len(open), err)
+		}
+		if n := audit.requests.Load(); n != want {
+			t.Errorf("%d listings, want %d", n, want)
+		}
 	}
 	// What completes it breaks the chain.
 	judge(t, w.config.Store, 1500, blobstore.Verified, "", 7, 1500)

@@ -52,7 +52,8 @@ type BackfillPlan struct {
 	// Cron says when to begin or go on, in UTC: five fields or a word such as @daily. It then goes on until every epoch there
 	// was has a verdict. Empty means always.
 	Cron string
-	// Window is how many of its epochs may be on the queue at the same time. 0 means 10,000.
+	// Window is how many of its epochs may be on the queue at the same time. 0 means 10,000. Those that the log never published
+	// stay in it: a history with as many of them stands still, and there are alerts that say so.
 	Window int
 }
 

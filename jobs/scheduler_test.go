@@ -26,9 +26,8 @@ const liveVariable = "KTAUDIT_TEST_LIVE"
 // live is a log that publishes while two schedulers and two workers, each with a connection of its own, look after it.
 type live struct {
 	*world
-	log     *simlog.Log
-	tampers map[uint64]simlog.Kind
-	every   time.Duration
+	log   *simlog.Log
+	every time.Duration
 
 	head      atomic.Uint64
 	published sync.Map // when an epoch was: uint64 to time.Time
