@@ -53,6 +53,7 @@ func TestMain(m *testing.M) {
 func (h helper) main() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	fmt.Println(`{"ready":true}`) // SIGTERM is understood from here on
 	log, err := blobstore.OpenBucket(ctx, filepath.Join(h.Dir, "log"))
 	if err != nil {
 		return err
@@ -91,6 +92,7 @@ func (h helper) main() error {
 // process is a running helper. Every line it logs goes to lines.
 type process struct {
 	cmd   *exec.Cmd
+	ready chan struct{}
 	ended chan struct{}
 	err   error
 }
@@ -101,7 +103,7 @@ func start(t *testing.T, h helper, lines *verdictLines) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(os.Args[0]), ended: make(chan struct{})}
+	p := &process{cmd: exec.Command(os.Args[0]), ready: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), helperVariable+"="+string(arguments))
 	var stderr bytes.Buffer
 	p.cmd.Stderr = &stderr
@@ -113,7 +115,7 @@ func start(t *testing.T, h helper, lines *verdictLines) *process {
 		t.Fatal(err)
 	}
 	go func() {
-		lines.read(bufio.NewScanner(stdout))
+		lines.read(bufio.NewScanner(stdout), p.ready)
 		if p.err = p.cmd.Wait(); p.err != nil && stderr.Len() > 0 {
 			p.err = fmt.Errorf("%w: %s", p.err, stderr.String())
 		}
@@ -134,13 +136,20 @@ type verdictLines struct {
 	counts map[uint64]int
 }
 
-func (v *verdictLines) read(lines *bufio.Scanner) {
+func (v *verdictLines) read(lines *bufio.Scanner, ready chan<- struct{}) {
 	for lines.Scan() {
 		var line struct {
 			Epoch   uint64
 			Outcome string
+			Ready   bool
 		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Outcome != "" {
+		if json.Unmarshal(lines.Bytes(), &line) != nil {
+			continue
+		}
+		if line.Ready {
+			close(ready)
+		}
+		if line.Outcome != "" {
 			v.mu.Lock()
 			v.counts[line.Epoch]++
 			v.mu.Unlock()
@@ -245,6 +254,10 @@ func TestKilledWorkers(t *testing.T) {
 		t.Error("no task was ever lost: the test kills at the wrong moments")
 	}
 	for _, w := range workers {
+		select {
+		case <-w.ready:
+		case <-w.ended:
+		}
 		_ = w.cmd.Process.Signal(syscall.SIGTERM)
 		if <-w.ended; w.err != nil {
 			t.Errorf("worker did not end well: %v", w.err)
