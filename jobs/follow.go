@@ -217,6 +217,43 @@ func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []ale
 	return nil
 }
 
+// tellStuck raises one alert when the jobs of published epochs have been failing for too long, and resolves it when the epoch that
+// it names has a verdict. What waits for something without failing is backlog.
+func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert.Alert) error {
+	for _, a := range lasting {
+		if a.Kind != alert.Transient || strings.Contains(a.Incident, sourceIncident) {
+			continue
+		}
+		_, err := f.Store.Verdict(ctx, f.Namespace, a.Epoch)
+		if errors.Is(err, blobstore.ErrNotFound) {
+			return nil // one alert stands for all that fail
+		}
+		if err == nil {
+			err = f.resolve(ctx, a, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var late []uint64
+	for epoch, s := range f.sightings {
+		if s.published && f.TransientAfter > 0 && now.Sub(s.since) >= f.TransientAfter {
+			late = append(late, epoch)
+		}
+	}
+	slices.Sort(late)
+	inspector := f.redis.inspector()
+	for _, epoch := range late[:min(len(late), maxLooks)] {
+		for _, c := range classes {
+			task, err := inspector.GetTaskInfo(Queue(f.Namespace, c), Task{f.Namespace, epoch}.ID())
+			if err == nil && task.Retried > 0 && task.LastErr != "" {
+				return f.raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, errors.New(task.LastErr)))
+			}
+		}
+	}
+	return nil
+}
+
 // sourceIncident is in the name of incidents that are about a log that cannot be looked at, rather than about an epoch.
 const sourceIncident = "/scheduler-"
 

@@ -320,6 +320,49 @@ func TestBacklog(t *testing.T) {
 	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
+func TestEpochsThatKeepFailing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	r := embedded(t)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	f := mustFollow(t, r, s)
+	now := time.Now()
+	f.mustRound(t, now)
+
+	faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), share: 1}
+	failing := w.config
+	failing.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{MaxAttempts: 1})
+	a, err := NewAuditor(failing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := startWorker(t, r, a, WorkerConfig{MaxRetryDelay: time.Millisecond})
+	eventually(t, "failures of all", func() bool {
+		for epoch := range uint64(3) {
+			task, err := r.inspector().GetTaskInfo(Queue(testNamespace, Fresh), Task{testNamespace, epoch + 1}.ID())
+			if err != nil || task.Retried == 0 || task.LastErr == "" {
+				return false
+			}
+		}
+		return true
+	})
+	stop()
+	f.mustRound(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+	for minutes := range 3 {
+		f.mustRound(t, now.Add(time.Duration(61+minutes)*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-transient.000000000001")
+	for epoch := range uint64(3) {
+		if _, err := w.auditor(t).Audit(t.Context(), epoch+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.mustRound(t, now.Add(65*time.Minute))
+	wantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
+}
+
 func TestSourceThatFails(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)

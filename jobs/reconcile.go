@@ -38,7 +38,7 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, head uint64, la
 	}
 	errs = append(errs, f.sight(ctx, f.scheduledLog, now, open))
 	errs = append(errs, f.tellSkips(ctx, f.scheduledLog, now, open, lasting), f.endSkips(ctx, now, lasting))
-	errs = append(errs, f.tellBacklog(ctx, now, lasting))
+	errs = append(errs, f.tellBacklog(ctx, now, lasting), f.tellStuck(ctx, now, lasting))
 
 	fresh := slices.DeleteFunc(judged, f.checked.has)
 	if err := f.check(ctx, fresh); err != nil {

@@ -36,8 +36,8 @@ type Schedule struct {
 	// Poll is how often the log is looked at. 0 means 30 s. Each pause is up to a quarter shorter, so that schedulers and
 	// logs don't fall into step.
 	Poll time.Duration
-	// SilentAfter, TransientAfter and BacklogAge say how long the log may publish nothing, may not be looked at for faults,
-	// and may have published epochs without a verdict before that is an alert; 0 means for ever.
+	// SilentAfter, TransientAfter and BacklogAge say how long the log may publish nothing, faults may keep it or its epochs from
+	// being looked at, and published epochs may lack a verdict before that is an alert; 0 means for ever.
 	SilentAfter, TransientAfter, BacklogAge time.Duration
 	// Metrics are told how far the log and its audit are; nil measures nothing.
 	Metrics *metrics.Metrics
