@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+// pauseFlags say which queues of which logs to pause or resume.
+type pauseFlags struct {
+	configFlags
+	namespaceFlag
+	queueFlags
+	Class string `group:"queue" enum:"fresh,backfill,all" default:"all" help:"Which queues: fresh, backfill or all."`
+}
+
+type pauseCmd struct{ pauseFlags }
+
+func (pauseCmd) Help() string {
+	return `Workers finish the epochs they are at and take no more. Epochs may be enqueued as before; status shows which queues are
+paused. It holds until resume, also when workers are restarted, but not when Redis loses its data. With a configuration
+file it pauses all logs in it, or one of them.
+
+Examples:
+  ktaudit pause --config ktaudit.yaml
+  ktaudit pause --namespace example --redis redis://localhost:6379/0 --class backfill`
+}
+
+// Run pauses.
+func (c pauseCmd) Run(ctx context.Context, a *app) error { return c.set(ctx, a, "pause", jobs.Pause) }
+
+type resumeCmd struct{ pauseFlags }
+
+func (resumeCmd) Help() string {
+	return `Takes pause back. What was on the queue is still there.
+
+Examples:
+  ktaudit resume --config ktaudit.yaml
+  ktaudit resume --namespace example --redis redis://localhost:6379/0 --class backfill`
+}
+
+// Run resumes.
+func (c resumeCmd) Run(ctx context.Context, a *app) error {
+	return c.set(ctx, a, "resume", jobs.Resume)
+}
+
+// set pauses or resumes, one log after the other, and prints the state of each queue.
+func (c pauseFlags) set(ctx context.Context, a *app, command string, set func(context.Context, *jobs.Redis, string, jobs.Class) ([]jobs.PausedQueue, error)) error {
+	settings, err := c.load()
+	if err != nil {
+		return err
+	}
+	namespaces, err := c.choose(settings, c.Namespace)
+	if err != nil {
+		return err
+	}
+	c.queueFlags.fill(settings)
+	if err := missing(command, "--namespace=NAME", namespaces[0].Namespace); err != nil {
+		return err
+	}
+	redis, err := c.connectShared(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	class := jobs.Class(c.Class)
+	if c.Class == "all" {
+		class = ""
+	}
+	for _, n := range namespaces {
+		queues, err := set(ctx, redis, n.Namespace, class)
+		if err != nil {
+			return err
+		}
+		for _, q := range queues {
+			if err := a.pausedQueue(n.Namespace, q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *app) pausedQueue(namespace string, q jobs.PausedQueue) error {
+	if a.json {
+		return a.object(q)
+	}
+	state := "running"
+	if q.Paused {
+		state = "paused"
+	}
+	if !q.Changed {
+		state += ", as before"
+	}
+	a.printf("%s  %-8s  %s\n", namespace, q.Class, state)
+	return nil
+}
