@@ -33,6 +33,7 @@ type cli struct {
 	Enqueue    enqueueCmd    `cmd:"" help:"Put the epochs that have no verdict yet on the queue."`
 	Scheduler  schedulerCmd  `cmd:"" help:"Keep on the queue what is to be audited, and send alerts, until told to stop."`
 	Worker     workerCmd     `cmd:"" help:"Take epochs from the queue and write their verdicts, until told to stop."`
+	Retry      retryCmd      `cmd:"" help:"Try epochs again now that wait for it or were given up."`
 	Pause      pauseCmd      `cmd:"" help:"Keep workers from taking epochs from the queue."`
 	Resume     resumeCmd     `cmd:"" help:"Let workers take epochs from a paused queue again."`
 	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
