@@ -39,10 +39,10 @@ type signatureFinding struct {
 //
 // The epoch's own must be there: until it is, the answer is ErrNoSignature. If it is wrong, the epoch is rejected.
 //
-// The one before it must be there too, but for two exceptions: the epoch is the first of the audit, or was itself signed so
-// long ago that nobody will sign the one before any more. Then the epoch is judged by its own signed digest. Nothing is verified
-// for it that is not signed: the epoch before stays without a verdict, which is a gap that status shows and that its head does
-// not pass. If it is wrong, see checkPrevious.
+// The one before it must be there too, but for three exceptions: its epoch has a verdict that rests on one, the epoch is the first
+// of the audit, or was itself signed so long ago that nobody will sign the one before any more. Then the epoch is judged by
+// its own signed digest. Nothing is verified for it that is not signed: an epoch before it without a verdict is a gap that
+// status shows and that its head does not pass. If the one before is wrong, see checkPrevious.
 func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureFinding, error) {
 	if a.Keys.Len() == 0 {
 		return signatureFinding{record: blobstore.Signature{Status: signatureNotRequired}}, nil
@@ -72,6 +72,9 @@ func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (sig
 // One that is wrong by itself (not signed by a trusted key, say) is that epoch's fault and its rejection, not this one's.
 // One that is for another digest than this epoch begins with is the fault of whichever disagrees with the batch that was published
 // before: the signed digest, or this epoch. Nobody judges the epoch before the first, so the first answers for both.
+//
+// Where the source has none that is good, the verdict on the epoch before counts, if it rests on one that was. Whether this epoch
+// begins where that one ended is then for confirm to say.
 func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, current signature.SignedDigest) ([]byte, error) {
 	if name.Epoch <= 1 {
 		return nil, nil
@@ -81,24 +84,37 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 	switch {
 	case err == nil:
 		return data, signature.CheckOrder(previous, current)
-	case errors.Is(err, ErrNoSignature):
-		if signedAt := time.UnixMilli(int64(min(current.Timestamp, math.MaxInt64))); first || time.Since(signedAt) > previousOverdue {
-			return nil, nil
-		}
+	case errors.Is(err, signature.ErrDigestMismatch) && !first:
+		return data, a.whoseFault(ctx, name, err)
+	case !errors.Is(err, ErrNoSignature) && rejectionFor(err) == "":
 		return nil, err
-	case first || rejectionFor(err) == "":
-		return data, err
-	case !errors.Is(err, signature.ErrDigestMismatch):
-		return nil, nil
 	}
-	published, locateErr := a.locate(ctx, name.Epoch-1)
+	recorded, recordErr := a.neighbour(ctx, name.Epoch-1)
+	signedAt := time.UnixMilli(int64(min(current.Timestamp, math.MaxInt64)))
 	switch {
-	case locateErr == nil && published.Name.Digest == name.PreviousDigest:
-		return nil, nil
-	case locateErr == nil || isFinding(locateErr):
+	case recordErr != nil:
+		return nil, recordErr
+	case recorded.Outcome == blobstore.Verified && recorded.Signature.Status == signatureVerified:
+		return nil, signature.CheckOrder(signature.SignedDigest{Epoch: recorded.Epoch, Timestamp: recorded.Signature.Timestamp}, current)
+	case errors.Is(err, ErrNoSignature) && !first && time.Since(signedAt) <= previousOverdue:
+		return nil, err // wait for it
+	case first && rejectionFor(err) != "":
 		return data, err
 	}
-	return nil, locateErr
+	return nil, nil
+}
+
+// whoseFault returns mismatch if it is this epoch's fault that the epoch before was signed for another digest than this one begins
+// with, and nil if the batch that was published before agrees with this epoch.
+func (a *Auditor) whoseFault(ctx context.Context, name validator.Name, mismatch error) error {
+	published, err := a.locate(ctx, name.Epoch-1)
+	switch {
+	case err == nil && published.Name.Digest == name.PreviousDigest:
+		return nil
+	case err == nil || isFinding(err):
+		return mismatch
+	}
+	return err
 }
 
 // signedDigest returns an epoch's signed digest in both its forms, verified and for the digest given. One that is wrong comes as

@@ -135,6 +135,45 @@ func TestBatchGoesBeforeSignature(t *testing.T) {
 	}
 }
 
+// What the source no longer has, or has in another form, is on record.
+func TestSignedDigestBeforeIsOnRecord(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		first  uint64
+		spoil  func(*testing.T, *world) // after epoch 4 was judged
+		reason validator.Reason         // of epoch 5
+	}{
+		{name: "taken away", spoil: unsign(4)},
+		{name: "taken away, and later than this one", spoil: func(t *testing.T, w *world) {
+			unsign(4)(t, w)
+			resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 })(t, w)
+		}, reason: SignatureInvalid},
+		{name: "broken", spoil: breakSignature(4)},
+		{name: "broken, and later than this one", spoil: func(t *testing.T, w *world) {
+			breakSignature(4)(t, w)
+			resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 })(t, w)
+		}, reason: SignatureInvalid},
+		{name: "broken, first of this audit", first: 5, spoil: breakSignature(4)},
+		{name: "for another digest, first of this audit", first: 5, spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, simlog.Options{First: 3, Epochs: 4, Start: justNow})
+			w.config.First = 3
+			if v, err := w.auditor(t).Audit(t.Context(), 4); err != nil || v.Outcome != blobstore.Verified {
+				t.Fatalf("verdict is %s (%s), %v", v.Outcome, v.Detail, err)
+			}
+			c.spoil(t, w)
+			w.config.First = max(c.first, 3)
+			v, err := w.auditor(t).Audit(t.Context(), 5)
+			if err != nil || v.Reason != string(c.reason) {
+				t.Errorf("verdict is %s (%s: %s), %v, want reason %q", v.Outcome, v.Reason, v.Detail, err, c.reason)
+			}
+		})
+	}
+}
+
 // A wrong signed digest is what shows that an epoch was rightly rejected, and its source may replace it.
 func TestWrongSignedDigestsAreKept(t *testing.T) {
 	t.Parallel()
