@@ -29,9 +29,9 @@ const (
 	DigestReused validator.Reason = "digest_reused"
 )
 
-// IsNotYet says whether err means that the log has not published all of an epoch yet: no fault, and no verdict.
+// IsNotYet says whether err means that the log has not published all of an epoch yet, or only just: no fault, and no verdict.
 func IsNotYet(err error) bool {
-	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature)
+	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrUnsettled)
 }
 
 // ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays. The
@@ -65,6 +65,11 @@ type AuditorConfig struct {
 	// digest is held against epoch First if it is there, and not waited for if it isn't.
 	First uint64
 
+	// Settle is how old a batch or a signed digest must be before what is wrong with its bytes or its name is held against the
+	// log: a younger one may still be being written. 0 means 1 min, and less than 0 that nothing is waited for, for logs that
+	// are known to be written.
+	Settle time.Duration
+
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are kept.
 	Archive  bool
 	Budget   *Budget          // shared by all auditors of a process; nil means one of its own, NewBudget(0)
@@ -91,6 +96,9 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 		return nil, err
 	}
 	c.First = max(c.First, 1)
+	if c.Settle == 0 {
+		c.Settle = defaultSettle
+	}
 	if c.Budget == nil {
 		c.Budget = NewBudget(0)
 	}
@@ -100,7 +108,8 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 // Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A rejection is a verdict
 // and no error.
 //
-// An error means that there is no verdict: the epoch or its signed digest is not published yet (IsNotYet), or something
+// An error means that there is no verdict: the epoch or its signed digest is not published yet, or too recently
+// (IsNotYet), or something
 // went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
 // on record and which a retry would not see again. Panics come back as errors.
 func (a *Auditor) Audit(ctx context.Context, epoch uint64) (verdict blobstore.Verdict, err error) {

@@ -55,6 +55,12 @@ func (j *judgement) examineAgain(ctx context.Context, first finding) (finding, e
 		return finding{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
 	}
 	j.object = again
+	if first.result.Outcome == validator.Rejected {
+		cause := fmt.Errorf("batch %s: %s: %s", again.Key, first.result.Reason, first.result.Detail)
+		if err := j.auditor.settled(again.ModTime, cause); err != nil {
+			return finding{}, err
+		}
+	}
 	second, err := j.examine(ctx, again, !j.auditor.Archive)
 	if err != nil {
 		return finding{}, err

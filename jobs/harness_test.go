@@ -62,6 +62,7 @@ func testConfig(t testing.TB, log, signatures *blob.Bucket, store *blobstore.Sto
 		Keys:          keys,
 		Signatures:    signatures,
 		Budget:        NewBudget(256 << 20),
+		Settle:        -1, // it was all written just now
 		Software:      "ktaudit test",
 		Log:           zerolog.Nop(),
 	}

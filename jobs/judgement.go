@@ -112,11 +112,17 @@ func (j *judgement) weigh(found finding, signed signatureFinding) {
 	j.evidence = append(j.evidence, signed.evidence...)
 }
 
-// locate finds the epoch's batch. A stray object is looked for twice: someone may have been tidying up.
+// locate finds the epoch's batch. A stray object alone is looked for twice, for someone may have been tidying up, and for longer
+// while it may be a batch on its way.
 func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, error) {
 	object, err := a.Fetcher.Locate(ctx, epoch)
 	if _, stray := errors.AsType[*fetcher.NameError](err); stray {
-		return a.Fetcher.Locate(ctx, epoch)
+		object, err = a.Fetcher.Locate(ctx, epoch)
+	}
+	if stray, ok := errors.AsType[*fetcher.NameError](err); ok {
+		if unsettled := a.settled(stray.ModTime, err); unsettled != nil {
+			err = unsettled
+		}
 	}
 	return object, err
 }

@@ -71,7 +71,7 @@ func (h helper) main() error {
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}}
 	a, err := NewAuditor(AuditorConfig{
-		Namespace: testNamespace, Configuration: validator.WhatsAppV1(), Store: store, Log: logger,
+		Namespace: testNamespace, Configuration: validator.WhatsAppV1(), Store: store, Settle: -1, Log: logger,
 		Fetcher: fetcher.New(blob.NewBucket(&faultyBucket{faults: slow, b: log}), fetcher.Options{}),
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ func (j *judgement) result(ctx context.Context, verdict blobstore.Verdict, err e
 	}
 	result := metrics.Result{Failure: j.reaching}
 	switch {
-	case errors.Is(err, fetcher.ErrNotPublished):
+	case errors.Is(err, fetcher.ErrNotPublished), errors.Is(err, ErrUnsettled):
 		result.Failure = metrics.NotPublished
 	case errors.Is(err, ErrNoSignature):
 		result.Failure = metrics.NotSigned

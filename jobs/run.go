@@ -29,7 +29,8 @@ type RunConfig struct {
 	// After that the epoch counts as missing. 0 means one look and no waiting.
 	NotPublishedWait time.Duration
 	// FaultWait is how long Run goes on trying an epoch that faults keep from a verdict, from the first of them. After
-	// that it counts as failed. 0 means 10 min.
+	// that it counts as failed. 0 means 10 min. An epoch that was written too recently has so long, and the auditor's Settle, to
+	// settle.
 	FaultWait time.Duration
 	Worker    WorkerConfig
 	// Progress, if not nil, is called after every change, by one goroutine at a time and not after Run has returned.
@@ -104,8 +105,10 @@ type run struct {
 
 // openEpoch is what a run knows of an epoch without a verdict.
 type openEpoch struct {
-	missingSince time.Time // when it was first found not to be published or signed
-	failingSince time.Time // when it first failed
+	missingSince   time.Time // when it was first found not to be published or signed
+	failingSince   time.Time // when it first failed
+	unsettledSince time.Time // when it was first found to be written too recently
+	restsUntil     time.Time // when the queue should have brought it back since it was last so
 }
 
 func (r *run) run(ctx context.Context) (RunSummary, error) {
@@ -247,6 +250,11 @@ func (r *run) note(a attempt) {
 	case a.err == nil || contradicted:
 		r.settle(a.epoch, outcomeCount(&r.summary, a.verdict))
 	case errors.Is(a.err, context.Canceled):
+	case errors.Is(a.err, ErrUnsettled):
+		if open.unsettledSince.IsZero() {
+			open.unsettledSince = time.Now()
+		}
+		open.restsUntil = time.Now().Add(2*r.auditor.Settle + idleAfter)
 	case IsNotYet(a.err):
 		if open.missingSince.IsZero() {
 			open.missingSince = time.Now()
@@ -264,7 +272,8 @@ func (r *run) giveUp(epoch uint64, open *openEpoch) {
 	switch {
 	case !open.missingSince.IsZero() && time.Since(open.missingSince) >= r.config.NotPublishedWait:
 		r.settle(epoch, &r.summary.Missing)
-	case !open.failingSince.IsZero() && time.Since(open.failingSince) >= r.config.FaultWait:
+	case !open.failingSince.IsZero() && time.Since(open.failingSince) >= r.config.FaultWait,
+		!open.unsettledSince.IsZero() && time.Since(open.unsettledSince) >= r.config.FaultWait+r.auditor.Settle:
 		r.settle(epoch, &r.summary.Failed)
 	}
 }
@@ -322,7 +331,8 @@ func (r *run) takeUp(working context.Context) {
 		if free == 0 {
 			return
 		}
-		if open.missingSince.IsZero() && open.failingSince.IsZero() { // else it rests before its next try
+		// Else it rests before its next try.
+		if open.missingSince.IsZero() && open.failingSince.IsZero() && time.Now().After(open.restsUntil) {
 			free--
 			r.direct.Go(func() { _ = r.worker.audit(working, r.auditor, epoch) })
 		}

@@ -120,36 +120,40 @@ func (a *Auditor) whoseFault(ctx context.Context, name validator.Name, mismatch 
 // signedDigest returns an epoch's signed digest in both its forms, verified and for the digest given. One that is wrong comes as
 // bytes only; it is read twice, should it have been replaced at that moment.
 func (a *Auditor) signedDigest(ctx context.Context, epoch uint64, digest validator.Digest) (signature.SignedDigest, []byte, error) {
-	signed, data, err := a.readSigned(ctx, epoch, digest)
+	signed, data, _, err := a.readSigned(ctx, epoch, digest)
 	if rejectionFor(err) == "" {
 		return signed, data, err
 	}
-	_, again, errAgain := a.readSigned(ctx, epoch, digest)
+	_, again, written, errAgain := a.readSigned(ctx, epoch, digest)
 	switch {
 	case errAgain != nil && rejectionFor(errAgain) == "":
 		return signed, nil, errAgain
 	case !bytes.Equal(again, data):
 		return signed, nil, fmt.Errorf("signed digest of epoch %d changed while it was checked", epoch)
+	case errors.Is(err, signature.ErrDigestMismatch) || errors.Is(err, signature.ErrMismatch):
+		return signed, data, err // the signature is good: nothing is missing from it
+	}
+	if unsettled := a.settled(written, err); unsettled != nil {
+		err = unsettled
 	}
 	return signed, data, err
 }
 
-func (a *Auditor) readSigned(ctx context.Context, epoch uint64, digest validator.Digest) (signature.SignedDigest, []byte, error) {
-	var data []byte
-	var err error
+// readSigned reads an epoch's signed digest and checks it. It returns the bytes also where they are wrong, and when the source
+// says they were written.
+func (a *Auditor) readSigned(ctx context.Context, epoch uint64, digest validator.Digest) (signed signature.SignedDigest, data []byte, written time.Time, err error) {
 	if a.Signatures != nil {
-		data, _, err = signature.BucketSource{Bucket: a.Signatures}.Get(ctx, epoch)
+		data, written, err = signature.BucketSource{Bucket: a.Signatures}.Get(ctx, epoch)
 	} else {
 		data, err = a.Store.Signature(ctx, a.Namespace, epoch)
 	}
 	if errors.Is(err, signature.ErrNotFound) || errors.Is(err, blobstore.ErrNotFound) {
 		err = fmt.Errorf("epoch %d: %w", epoch, ErrNoSignature)
 	}
-	if err != nil {
-		return signature.SignedDigest{}, data, err
+	if err == nil {
+		signed, err = a.checkSigned(data, epoch, digest)
 	}
-	signed, err := a.checkSigned(data, epoch, digest)
-	return signed, data, err
+	return signed, data, written, err
 }
 
 func (a *Auditor) checkSigned(data []byte, epoch uint64, digest validator.Digest) (signature.SignedDigest, error) {

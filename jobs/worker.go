@@ -187,6 +187,9 @@ func isFailure(err error) bool {
 // retryDelay is flat while nothing is wrong, and doubles with each failure otherwise. The jitter keeps epochs that failed
 // together from coming back together.
 func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duration {
+	if unsettled, ok := errors.AsType[*unsettledError](err); ok {
+		return unsettled.after + rand.N(unsettled.after/4+time.Second)
+	}
 	delay := w.config.NotYetDelay
 	if !IsNotYet(err) {
 		delay = min(time.Second, w.config.MaxRetryDelay)
