@@ -82,6 +82,7 @@ type AuditorConfig struct {
 // queue, and may be used by any number of goroutines.
 type Auditor struct {
 	AuditorConfig
+	claims claims
 }
 
 // NewAuditor checks c and fills in its defaults.
@@ -102,7 +103,7 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 	if c.Budget == nil {
 		c.Budget = NewBudget(0)
 	}
-	return &Auditor{c}, nil
+	return &Auditor{AuditorConfig: c}, nil
 }
 
 // Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A rejection is a verdict

@@ -20,10 +20,11 @@ import (
 // belongs to another history of the log than they do, and is rejected. Which history is on record first, and so looks right, is
 // chance; that there are two is the finding. A rejected epoch claims nothing that could be held against this one.
 //
-// This finds every fork but one. Two workers at neighbouring epochs may each look before the other has written, and both
-// epochs are verified without having been held against each other. That cannot be helped here, for a verdict is final once it
-// is written, and no store writes two objects at once. ReadStatus finds it: it reads what is on record in order, whoever
-// wrote it when. So this check makes for a reason and for evidence; whether the log is one log is said there.
+// This finds every fork but one. Two who are at neighbouring epochs may each look before the other has written, and both epochs
+// are verified without having been held against each other. Within a process claims keep that from happening. Between
+// processes it cannot be helped here, for a verdict is final once it is written, and no store writes two objects at once.
+// ReadStatus finds it: it reads what is on record in order, whoever wrote it when. So this check makes for a reason and for
+// evidence; whether the log is one log is said there.
 func (j *judgement) confirm(ctx context.Context) error {
 	if j.object.Key == "" {
 		return nil // rejected for its names alone

@@ -139,37 +139,100 @@ func (w *world) verdict(t *testing.T, epoch uint64) blobstore.Verdict {
 	return v
 }
 
-// Workers at neighbouring epochs may not see each other's verdict. The status does.
-func TestForkBetweenRacingWorkers(t *testing.T) {
+// Two that are at neighbouring epochs at the same time don't see each other's verdict. Within a process they wait for it; between
+// processes the status finds it.
+func TestForkBetweenRacers(t *testing.T) {
+	t.Parallel()
+	t.Run("processes", func(t *testing.T) {
+		t.Parallel()
+		w := newSplicedWorld(t)
+		w.config.Keys, w.config.Signatures = signature.Keys{}, nil
+		store := w.config.Store
+		var arrived sync.WaitGroup
+		arrived.Add(2)
+		w.config.Store = w.storeWith(t, func(_ context.Context, key string) error {
+			if strings.Contains(key, "/verdicts/") {
+				arrived.Done()
+				arrived.Wait()
+			}
+			return nil
+		})
+		var audits sync.WaitGroup
+		for _, epoch := range []uint64{10, 11} {
+			a := w.auditor(t)
+			audits.Go(func() {
+				if v, err := a.Audit(t.Context(), epoch); err != nil || v.Outcome != blobstore.Verified {
+					t.Errorf("epoch %d is %s, %v", epoch, v.Outcome, err)
+				}
+			})
+		}
+		audits.Wait()
+		w.config.Store = store
+		before, after := w.verdict(t, 10), w.verdict(t, 11)
+		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11, nil)
+		want := []Break{{11, after.PreviousDigest, before.Digest}}
+		if err != nil || s.Good() || s.Head != 10 || !cmp.Equal(s.Breaks, want) {
+			t.Errorf("status is %+v, %v, want %+v", s, err, want)
+		}
+	})
+	t.Run("a process", func(t *testing.T) {
+		t.Parallel()
+		w := newSplicedWorld(t)
+		w.config.Keys, w.config.Signatures = signature.Keys{}, nil
+		store := w.config.Store
+		first, other := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		w.config.Store = w.storeWith(t, func(_ context.Context, key string) error {
+			if strings.Contains(key, "/verdicts/") {
+				once.Do(func() { // the first writes when the other could have looked around
+					close(first)
+					<-other
+				})
+			}
+			return nil
+		})
+		a := w.auditor(t)
+		var audits sync.WaitGroup
+		audit := func(epoch uint64) func() {
+			return func() {
+				if _, err := a.Audit(t.Context(), epoch); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		audits.Go(audit(10))
+		<-first
+		audits.Go(audit(11))
+		eventually(t, "two claims", func() bool {
+			a.claims.mu.Lock()
+			defer a.claims.mu.Unlock()
+			return len(a.claims.open) == 2
+		})
+		close(other)
+		audits.Wait()
+		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11, nil)
+		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != Equivocation {
+			t.Errorf("status is %+v, %v", s, err)
+		}
+		if len(a.claims.open) != 0 {
+			t.Errorf("%d claims are left", len(a.claims.open))
+		}
+	})
+}
+
+// However many are at it at once, what comes out is one history and one rejection.
+func TestForkInARun(t *testing.T) {
 	t.Parallel()
 	w := newSplicedWorld(t)
 	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
-	store := w.config.Store
-	var arrived sync.WaitGroup
-	arrived.Add(2)
-	w.config.Store = w.storeWith(t, func(_ context.Context, key string) error {
-		if strings.Contains(key, "/verdicts/") {
-			arrived.Done()
-			arrived.Wait()
-		}
-		return nil
-	})
-	a := w.auditor(t)
-	var audits sync.WaitGroup
-	for _, epoch := range []uint64{10, 11} {
-		audits.Go(func() {
-			if v, err := a.Audit(t.Context(), epoch); err != nil || v.Outcome != blobstore.Verified {
-				t.Errorf("epoch %d is %s, %v", epoch, v.Outcome, err)
-			}
-		})
+	r, err := ConnectRedis(t.Context(), Embedded, w.config.Log)
+	if err != nil {
+		t.Fatal(err)
 	}
-	audits.Wait()
-	w.config.Store = store
-	before, after := w.verdict(t, 10), w.verdict(t, 11)
-	s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11, nil)
-	want := []Break{{11, after.PreviousDigest, before.Digest}}
-	if err != nil || s.Good() || s.Head != 10 || !cmp.Equal(s.Breaks, want) {
-		t.Errorf("status is %+v, %v, want %+v", s, err, want)
+	defer r.Close()
+	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 20, Worker: WorkerConfig{Concurrency: 20}})
+	if want := (RunSummary{Total: 20, Verified: 19, Rejected: 1}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }
 

@@ -37,6 +37,13 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	if err := j.keep(ctx); err != nil {
 		return blobstore.Verdict{}, err
 	}
+	if j.verdict.Outcome == blobstore.Verified {
+		withdraw, err := a.claims.stake(ctx, j.verdict)
+		defer withdraw()
+		if err != nil {
+			return blobstore.Verdict{}, err
+		}
+	}
 	if err := j.confirm(ctx); err != nil {
 		return blobstore.Verdict{}, err
 	}

@@ -31,7 +31,7 @@ func TestSettled(t *testing.T) {
 		{"by a clock that is wrong", time.Minute, -time.Hour, 0},
 		{"of a log that is known to be written", -1, 0, 0},
 	} {
-		a := &Auditor{AuditorConfig{Settle: c.settle}}
+		a := &Auditor{AuditorConfig: AuditorConfig{Settle: c.settle}}
 		err := a.settled(time.Now().Add(-c.age), cause)
 		if (err == nil) != (c.wait == 0) {
 			t.Errorf("%s: %v", c.name, err)
@@ -47,7 +47,7 @@ func TestSettled(t *testing.T) {
 			t.Errorf("%s: looks again after %s, want %s", c.name, delay, c.wait)
 		}
 	}
-	a := &Auditor{AuditorConfig{Settle: time.Minute}}
+	a := &Auditor{AuditorConfig: AuditorConfig{Settle: time.Minute}}
 	if err := a.settled(time.Time{}, cause); err != nil {
 		t.Errorf("in a store that doesn't say when: %v", err)
 	}

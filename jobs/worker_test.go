@@ -297,7 +297,7 @@ func TestRetryDelay(t *testing.T) {
 
 func TestNewWorkerRefuses(t *testing.T) {
 	t.Parallel()
-	a := &Auditor{AuditorConfig{Namespace: testNamespace}}
+	a := &Auditor{AuditorConfig: AuditorConfig{Namespace: testNamespace}}
 	for name, auditors := range map[string][]*Auditor{"no log": nil, "one log twice": {a, a}} {
 		if _, err := NewWorker(nil, auditors, WorkerConfig{}, zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)
