@@ -25,6 +25,7 @@ type auditFlags struct {
 	Concurrency     int           `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
 	Memory          byteSize      `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
 	ShutdownTimeout time.Duration `group:"limits" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop. By default 30s."`
+	Settle          time.Duration `group:"log" default:"1m" placeholder:"DURATION" help:"How old a batch or signed digest must be before what is wrong with it is held against the log, for it may still be being written. 0s for a log that is known to be written."`
 }
 
 // limitFlags bound what one batch may be.
@@ -64,7 +65,10 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 	}()
 	c := jobs.AuditorConfig{
 		Namespace: f.Namespace, First: first, Archive: f.Archive, Limits: f.limitFlags.validator(),
-		Budget: budget, Software: software(), Log: a.log,
+		Budget: budget, Software: software(), Log: a.log, Settle: f.Settle,
+	}
+	if c.Settle == 0 {
+		c.Settle = -1 // in AuditorConfig 0 is the default
 	}
 	if c.Configuration, err = f.configuration(); err != nil {
 		return nil, err

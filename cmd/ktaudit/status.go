@@ -21,8 +21,9 @@ type statusCmd struct {
 }
 
 func (statusCmd) Help() string {
-	return `Exits with 1 if an epoch was rejected or has no verdict. Without a range it looks at all epochs from the first to the last
-with a verdict, or to those that a configuration file or preset names. The head is the last epoch up to which everything is verified.
+	return `Exits with 1 if an epoch was rejected, has no verdict or does not continue the one before. Without a range it looks at all
+epochs from the first to the last with a verdict, or to those that a configuration file or preset names. The head is the last
+epoch up to which everything is verified.
 
 Examples:
   ktaudit status --config ktaudit.yaml
@@ -140,8 +141,11 @@ func (a *app) printStatus(s jobs.Status, next nextSteps) {
 	a.line("verified", "%s", countText(s.VerifiedCount, s.Verified))
 	a.line("rejected", "%d", s.RejectedCount)
 	a.line("missing", "%s", countText(s.MissingCount, s.Gaps))
+	if len(s.Breaks) > 0 {
+		a.line("breaks", "%d", len(s.Breaks))
+	}
 	a.printQueues(s)
-	if len(s.Rejected) > 0 {
+	if len(s.Rejected)+len(s.Breaks) > 0 {
 		a.printf("\n")
 	}
 	for i, r := range s.Rejected {
@@ -153,6 +157,14 @@ func (a *app) printStatus(s jobs.Status, next nextSteps) {
 		if r.Detail != "" {
 			a.printf("  %s\n", r.Detail)
 		}
+	}
+	for i, b := range s.Breaks {
+		if i == maxListed {
+			a.printf("and %d more breaks; --json lists them\n", len(s.Breaks)-maxListed)
+			break
+		}
+		a.printf("epoch %d does not continue epoch %d, though both are verified: the log has two histories\n", b.Epoch, b.Epoch-1)
+		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
 	}
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
 	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)
