@@ -53,7 +53,6 @@ func TestMain(m *testing.M) {
 func (h helper) main() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	fmt.Println(`{"ready":true}`) // SIGTERM is understood from here on
 	log, err := blobstore.OpenBucket(ctx, filepath.Join(h.Dir, "log"))
 	if err != nil {
 		return err
@@ -67,6 +66,7 @@ func (h helper) main() error {
 	if err != nil {
 		return err
 	}
+	fmt.Println(`{"ready":true}`) // SIGTERM is a regular end from here on, no failure to start
 	slow := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), beforeOpen: func() { // like one on the network
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}}
