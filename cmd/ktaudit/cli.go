@@ -43,6 +43,7 @@ type cli struct {
 	Simulate   simulateCmd   `cmd:"" help:"Write a log like a real one, honest or tampered with."`
 	Version    versionCmd    `cmd:"" help:"Show the version of this program."`
 	Completion completionCmd `cmd:"" help:"Print the completion script for a shell."`
+	Man        manCmd        `cmd:"" help:"Print the man page."`
 	Complete   completeCmd   `cmd:"" hidden:"" name:"__complete" passthrough:"" help:"List completions of a command line."`
 }
 
