@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -148,9 +149,9 @@ func (r *run) loop(ctx, working context.Context, workerEnded chan error) error {
 			if err := r.tick(ctx, working); err != nil {
 				return err
 			}
-		case err := <-workerEnded: // it never started
+		case err := <-workerEnded: // because it never started, or as it should
 			workerEnded <- nil
-			return err
+			return cmp.Or(err, ctx.Err())
 		case <-ctx.Done():
 			return ctx.Err()
 		}

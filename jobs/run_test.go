@@ -175,6 +175,21 @@ func TestRunSurvivesTheLossOfRedis(t *testing.T) {
 	}
 }
 
+// When a run is told to stop its worker ends too, and it is chance which of the two is noticed first.
+func TestInterruptedRunSaysSo(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		r := &run{config: RunConfig{From: 1, To: 1}, next: 2, open: map[uint64]*openEpoch{1: {}}}
+		ended := make(chan error, 1)
+		ended <- nil
+		if err := r.loop(ctx, ctx, ended); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error is %v", err)
+		}
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []RunConfig{{From: 0, To: 5}, {From: 6, To: 5}, {From: 1, To: blobstore.MaxEpoch + 1}, {From: 1, To: math.MaxUint64}} {
