@@ -355,7 +355,7 @@ func TestBigEpochsQueueForMemory(t *testing.T) {
 	}
 	g := newGate()
 	w.config.Fetcher = fetcher.New((&faultyReads{seed: rand.New(rand.NewPCG(1, 2)), beforeOpen: g.pass}).over(t, w.log), fetcher.Options{})
-	w.config.Budget = NewBudget(2*memoryFor(object.Size) + memoryFor(object.Size)/2)
+	w.config.Budget = NewBudget(2*memoryFor(object.Size, 0) + memoryFor(object.Size, 0)/2)
 	a := w.auditor(t)
 	results := make(chan error, epochs)
 	for epoch := uint64(1); epoch <= epochs; epoch++ {
@@ -370,7 +370,7 @@ func TestBigEpochsQueueForMemory(t *testing.T) {
 	// The signed digests are read from another bucket, so whoever enters has its memory.
 	<-g.entered
 	<-g.entered
-	if w.config.Budget.free.TryAcquire(memoryFor(object.Size)) {
+	if w.config.Budget.free.TryAcquire(memoryFor(object.Size, 0)) {
 		t.Error("there is memory for a third")
 	}
 	close(g.open)

@@ -23,6 +23,10 @@ const (
 	// smallBatch is a batch that is verified with next to no memory besides its own.
 	smallBatch      = 256 << 10
 	memoryWhenSmall = 1 << 20
+	// plainWindow is the window that a decoder has room for in what is set aside for every batch, usualWindow the largest that
+	// compressors make use of unless they are told to.
+	plainWindow = 256 << 10
+	usualWindow = 8 << 20
 	// compressionGuess is how many times its stored size a compressed batch is taken to have. Proofs are hashes, which
 	// hardly shrink.
 	compressionGuess = 3
@@ -73,18 +77,23 @@ func (j *judgement) examineAgain(ctx context.Context, first finding) (finding, e
 	return second, nil
 }
 
-// examine looks at a batch once, with memory set aside for the size it is expected to have. Where that was too little it starts
-// over with more, which keeps batches that unpack to many times their size from all doing so at once; likewise where the
-// batch is not in the order that lets the validator do with little.
+// examine looks at a batch once, with memory set aside for the size it is expected to have, and for the window if it is compressed.
+// Where that was too little it starts over with more, which keeps batches that unpack to many times their size, or ask for
+// a window of many times that, from all doing so at once; likewise where the batch is not in the order that lets the
+// validator do with little.
 func (j *judgement) examine(ctx context.Context, object fetcher.Object, keep bool) (finding, error) {
-	guess := max(object.Size, smallBatch)
+	guess, window := max(object.Size, smallBatch), int64(plainWindow)
 	if object.Extension != "" {
-		guess *= compressionGuess
+		guess, window = guess*compressionGuess, usualWindow
 	}
 	ordered := true
 	for {
-		found, err := j.examineWithin(ctx, object, keep, guess, ordered)
+		found, err := j.examineWithin(ctx, object, keep, guess, window, ordered)
 		switch {
+		case errors.Is(err, fetcher.ErrWindow) && window < usualWindow:
+			window = usualWindow
+		case errors.Is(err, fetcher.ErrWindow):
+			window = j.auditor.Fetcher.MaxWindow()
 		case errors.Is(err, errOverGuess):
 			guess *= guessStep
 		case errors.Is(err, validator.ErrUnordered):
@@ -95,10 +104,10 @@ func (j *judgement) examine(ctx context.Context, object fetcher.Object, keep boo
 	}
 }
 
-func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, keep bool, guess int64, ordered bool) (finding, error) {
+func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, keep bool, guess, window int64, ordered bool) (finding, error) {
 	a := j.auditor
 	waiting := time.Now()
-	release, err := a.Budget.acquire(ctx, memoryFor(guess))
+	release, err := a.Budget.acquire(ctx, memoryFor(guess, window))
 	if err != nil {
 		return finding{}, err
 	}
@@ -113,7 +122,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 		stored = j.archive
 	}
 	began := time.Now()
-	batch, err := a.Fetcher.Open(ctx, object, stored)
+	batch, err := a.Fetcher.WithWindow(window).Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
 		j.close() // nothing was read
 		if err := j.addEvidence("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size}); err != nil {
@@ -134,6 +143,8 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	result, err := validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
 	verified := time.Now()
 	switch {
+	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
+		return finding{}, err
 	case errors.Is(err, fetcher.ErrTooLarge):
 		result = rejected(validator.BatchTooLarge, err)
 	case errors.Is(err, fetcher.ErrCorrupt):
@@ -152,13 +163,16 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	return finding{result, info, finished.Sub(began)}, err
 }
 
-// memoryFor is what to set aside for a batch of at most so many bytes.
-func memoryFor(size int64) int64 {
+// memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a window.
+func memoryFor(size, window int64) int64 {
+	if window <= plainWindow {
+		window = 0
+	}
 	if size <= smallBatch {
-		return memoryWhenSmall
+		return memoryWhenSmall + window
 	}
 	workers := min(int64(runtime.GOMAXPROCS(0)), 1+size/(1<<20))
-	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch
+	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch + window
 }
 
 func rejected(reason validator.Reason, err error) validator.Result {
