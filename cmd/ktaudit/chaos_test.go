@@ -22,7 +22,7 @@ import (
 
 var (
 	chaosEpochs = flag.Uint64("chaos-epochs", 200, "epochs that the tests with killed workers audit")
-	chaosKill   = flag.Duration("chaos-kill-every", 300*time.Millisecond, "pause between two SIGKILLs of a worker")
+	chaosKill   = flag.Duration("chaos-kill-every", 300*time.Millisecond, "least pause between two SIGKILLs of a worker")
 )
 
 // TestKilledWorkers audits a log with a real Redis, a real S3 server and two worker processes, one of which is killed
@@ -129,7 +129,8 @@ func (c *chaos) enqueue(enqueued, judged uint64) {
 }
 
 // work runs two workers until every epoch has a verdict, kills one of them again and again, and calls during, if it is
-// not nil, with the number of verdicts so far.
+// not nil, with the number of verdicts so far. It does not kill twice without a new verdict in between: an epoch whose
+// worker was killed comes back after a minute or two, and would be killed again, and again.
 func (c *chaos) work(during func(verdicts uint64)) {
 	c.t.Helper()
 	steady := c.startWorker()
@@ -138,19 +139,24 @@ func (c *chaos) work(during func(verdicts uint64)) {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer kill.Stop()
 	defer look.Stop()
-	kills := 0
+	kills, written, writtenAtKill := 0, uint64(0), uint64(0)
 	start := time.Now()
 	// A killed worker's epochs come back after up to two minutes.
 	deadline := time.After(5*time.Minute + time.Duration(*chaosEpochs)*100*time.Millisecond)
 	for {
 		select {
 		case <-kill.C:
+			if written == writtenAtKill {
+				continue
+			}
+			writtenAtKill = written
 			_ = victim.Process.Kill() // it is running: it ends by no other way
 			_ = victim.Wait()
 			victim = c.startWorker()
 			kills++
 		case <-look.C:
 			verdicts := c.look()
+			written = verdicts
 			if during != nil {
 				during(verdicts)
 			}
