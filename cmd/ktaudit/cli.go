@@ -37,6 +37,7 @@ type cli struct {
 	Pause      pauseCmd      `cmd:"" help:"Keep workers from taking epochs from the queue."`
 	Resume     resumeCmd     `cmd:"" help:"Let workers take epochs from a paused queue again."`
 	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
+	Reverify   reverifyCmd   `cmd:"" help:"Look again at epochs that have a verdict, and raise an alert where it does not hold."`
 	Export     exportCmd     `cmd:"" help:"Write the verdicts of an audit store to standard output, as JSON lines or CSV."`
 	Alert      alertCmd      `cmd:"" help:"Try out where alerts go."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file."`
