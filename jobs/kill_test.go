@@ -66,7 +66,7 @@ func (h helper) main() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(`{"ready":true}`) // SIGTERM is a regular end from here on, no failure to start
+	fmt.Println(`{"ready":true}`)                                                // SIGTERM is a regular end from here on, no failure to start
 	slow := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), beforeOpen: func() { // like one on the network
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}}
