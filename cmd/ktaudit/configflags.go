@@ -52,6 +52,16 @@ func (f configFlags) choose(c *config.Config, name string) ([]config.Namespace, 
 	return []config.Namespace{n}, nil
 }
 
+// loadOne is load and chooseOne.
+func (f configFlags) loadOne(name string) (*config.Config, config.Namespace, error) {
+	c, err := f.load()
+	if err != nil {
+		return nil, config.Namespace{}, err
+	}
+	n, err := f.chooseOne(c, name)
+	return c, n, err
+}
+
 // chooseOne is choose for a command that is about one log.
 func (f configFlags) chooseOne(c *config.Config, name string) (config.Namespace, error) {
 	chosen, err := f.choose(c, name)

@@ -39,11 +39,7 @@ Examples:
 
 // Run writes the verdicts.
 func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
-	namespace, err := c.chooseOne(settings, c.Namespace)
+	settings, namespace, err := c.loadOne(c.Namespace)
 	if err != nil {
 		return err
 	}

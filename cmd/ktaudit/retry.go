@@ -30,11 +30,7 @@ Examples:
 
 // Run puts the epochs in line.
 func (c retryCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
-	namespace, err := c.chooseOne(settings, c.Namespace)
+	settings, namespace, err := c.loadOne(c.Namespace)
 	if err != nil {
 		return err
 	}

@@ -35,11 +35,7 @@ Examples:
 
 // Run looks again.
 func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
-	namespace, err := c.chooseOne(settings, c.Namespace)
+	settings, namespace, err := c.loadOne(c.Namespace)
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,7 @@ Examples:
 
 // Run audits the range and prints its status.
 func (c runCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
-	namespace, err := c.chooseOne(settings, c.Namespace)
+	settings, namespace, err := c.loadOne(c.Namespace)
 	if err != nil {
 		return err
 	}
