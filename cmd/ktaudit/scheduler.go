@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -105,6 +106,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 				m.AlertSent(kind, err)
 			}
 		},
+		OnPass: showPending(m),
 	})
 	if err != nil {
 		return err
@@ -113,6 +115,22 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	group.Go(func() error { return scheduler.Run(ctx) })
 	group.Go(func() error { return dispatcher.Run(ctx) })
 	return group.Wait()
+}
+
+// showPending shows how many alerts of all logs wait.
+func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
+	var mu sync.Mutex
+	all := map[string]alert.Pending{}
+	return func(namespace string, p alert.Pending) {
+		mu.Lock()
+		defer mu.Unlock()
+		all[namespace] = p
+		critical, warning := 0, 0
+		for _, p := range all {
+			critical, warning = critical+p.Critical, warning+p.Warning
+		}
+		m.SetAlertsPending(critical, warning)
+	}
 }
 
 // ofOneLog returns the flags given that can only be meant for one log.

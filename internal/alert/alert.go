@@ -143,10 +143,13 @@ func (a Alert) fill(now time.Time) (Alert, error) {
 // name is the name of a's notice. Notices are listed in the order of their names: critical ones, warnings, and what is over.
 func (a Alert) name() string { return noticeName(a.Kind, a.Incident, a.Resolved()) }
 
+// rankCritical begins the names of notices of critical alerts.
+const rankCritical = "1-"
+
 func noticeName(k Kind, incident string, resolved bool) string {
 	rank := "2-"
 	if k.Severity() == Critical {
-		rank = "1-"
+		rank = rankCritical
 	}
 	if resolved {
 		rank = "3-"

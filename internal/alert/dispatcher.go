@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,11 +36,18 @@ type Options struct {
 
 	// OnDelivery, if set, is told of each attempt to send an alert; repetitions don't count.
 	OnDelivery func(target string, kind Kind, result Result)
-	// OnPass, if set, is told what some target has not got yet, and since when the oldest of it waits (zero if there is none).
-	OnPass func(namespace string, pending int, oldest time.Time)
+	// OnPass, if set, is told what some target has not got yet. It is called from several goroutines, one for each namespace.
+	OnPass func(namespace string, p Pending)
 
 	lease time.Duration // for tests
 	retry retryTimes    // for tests
+}
+
+// Pending counts the alerts of a namespace that some target has not got yet, the ends of conditions among the warnings, and says
+// since when the oldest of them waits (zero if there is none).
+type Pending struct {
+	Critical, Warning int
+	Oldest            time.Time
 }
 
 // Result of an attempt to deliver an alert.
@@ -214,14 +222,18 @@ func (f *feed) list(ctx context.Context) ([]string, error) {
 // even if the lane's mark is missing: from here on the closed notice stands for the mark.
 func (f *feed) settle(ctx context.Context, names []string) error {
 	open := setOf(names)
-	pending, oldest := 0, time.Time{}
+	var pending Pending
 	var errs []error
 	for _, name := range names {
 		if slices.ContainsFunc(f.lanes, func(l *lane) bool { return !l.has(name) }) {
-			pending++
+			if strings.HasPrefix(name, rankCritical) {
+				pending.Critical++
+			} else {
+				pending.Warning++
+			}
 			f.mu.Lock()
-			if a, known := f.alerts[name]; known && (oldest.IsZero() || a.At.Before(oldest)) {
-				oldest = a.At
+			if a, known := f.alerts[name]; known && (pending.Oldest.IsZero() || a.At.Before(pending.Oldest)) {
+				pending.Oldest = a.At
 			}
 			f.mu.Unlock()
 			continue
@@ -243,7 +255,7 @@ func (f *feed) settle(ctx context.Context, names []string) error {
 		delete(open, name)
 	}
 	if f.options.OnPass != nil {
-		f.options.OnPass(f.namespace, pending, oldest)
+		f.options.OnPass(f.namespace, pending)
 	}
 	return errors.Join(errs...)
 }

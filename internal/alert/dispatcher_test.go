@@ -314,16 +314,15 @@ func TestPendingAlertsAreCounted(t *testing.T) {
 		return http.StatusInternalServerError
 	})
 	open := inMemory()
-	var pending int
-	var oldest time.Time
-	d := dispatcher(t, open(t), Options{OnPass: func(_ string, n int, since time.Time) { pending, oldest = n, since }}, rc.target(t, "hook"))
-	raise(t, open(t), OfBacklog(namespace, 1, began.Add(time.Hour)), OfSilent(namespace, 1, began))
-	if err := d.Flush(t.Context()); err == nil || pending != 2 || !oldest.Equal(began.Add(time.Hour)) && !oldest.Equal(began) {
-		t.Errorf("%d pending since %s, %v", pending, oldest, err)
+	var pending Pending
+	d := dispatcher(t, open(t), Options{OnPass: func(_ string, p Pending) { pending = p }}, rc.target(t, "hook"))
+	raise(t, open(t), OfBacklog(namespace, 1, began.Add(time.Hour)), OfSilent(namespace, 1, began), OfVerdict(rejection(2)))
+	if err := d.Flush(t.Context()); err == nil || pending.Critical != 1 || pending.Warning != 2 || pending.Oldest.IsZero() {
+		t.Errorf("pending: %+v, %v", pending, err)
 	}
 	up.Store(true)
-	if err := d.Flush(t.Context()); err != nil || pending != 0 || !oldest.IsZero() {
-		t.Errorf("%d pending since %s, %v", pending, oldest, err)
+	if err := d.Flush(t.Context()); err != nil || pending != (Pending{}) {
+		t.Errorf("pending: %+v, %v", pending, err)
 	}
 }
 
