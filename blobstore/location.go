@@ -14,6 +14,7 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
+	"github.com/ktaudit/ktaudit/internal/spelling"
 )
 
 // scheme is a kind of bucket that a URL can name.
@@ -249,7 +250,7 @@ func suggestScheme(name string) string {
 func suggest(word string, known []string) string {
 	best, least := "", 1+len(word)/3
 	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= least {
+		if d := spelling.Distance(strings.ToLower(word), strings.ToLower(k)); d <= least {
 			if best == "" || d < least {
 				best, least = k, d
 			}
@@ -259,25 +260,4 @@ func suggest(word string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %q?)", best)
-}
-
-// distance is how many letters must be changed, added or dropped to turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
