@@ -22,8 +22,10 @@ func (j *judgement) result(ctx context.Context, verdict blobstore.Verdict, err e
 	}
 	result := metrics.Result{Failure: j.reaching}
 	switch {
-	case errors.Is(err, fetcher.ErrNotPublished), errors.Is(err, ErrUnsettled):
+	case errors.Is(err, fetcher.ErrNotPublished):
 		result.Failure = metrics.NotPublished
+	case errors.Is(err, ErrUnsettled):
+		result.Failure = metrics.Unsettled
 	case errors.Is(err, ErrNoSignature):
 		result.Failure = metrics.NotSigned
 	case errors.Is(err, context.Canceled):

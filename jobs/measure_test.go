@@ -103,6 +103,7 @@ func TestFailuresAreMeasured(t *testing.T) {
 		want metrics.Failure
 	}{
 		{"not published", t.Context(), metrics.LogDirectory, fetcher.ErrNotPublished, metrics.NotPublished},
+		{"just written", t.Context(), metrics.LogDirectory, &unsettledError{cause: fault}, metrics.Unsettled},
 		{"not signed", t.Context(), metrics.Signatures, ErrNoSignature, metrics.NotSigned},
 		{"handed back", t.Context(), metrics.AuditStore, context.Canceled, metrics.HandedBack},
 		{"too long", expired, metrics.LogDirectory, context.DeadlineExceeded, metrics.Timeout},

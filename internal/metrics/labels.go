@@ -27,6 +27,7 @@ type Failure string
 
 const (
 	NotPublished Failure = "not_published" // no fault: the log is not that far
+	Unsettled    Failure = "unsettled"     // no fault: what looks wrong was written just now
 	NotSigned    Failure = "not_signed"    // no fault: the signer is not that far
 	HandedBack   Failure = "handed_back"   // no fault: the worker stops
 	LogDirectory Failure = "log_directory" // faults on the way to the batch
@@ -66,7 +67,7 @@ var (
 	)
 	stages = newSet(string(Locate), string(Signature), string(Memory), string(Download), string(Verify), string(Write))
 
-	failureKinds = newSet(string(NotPublished), string(NotSigned), string(HandedBack), string(LogDirectory),
+	failureKinds = newSet(string(NotPublished), string(Unsettled), string(NotSigned), string(HandedBack), string(LogDirectory),
 		string(Signatures), string(AuditStore), string(Timeout), string(Panic), string(OtherFailure))
 
 	queueClasses = newSet("fresh", "backfill")
