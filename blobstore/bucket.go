@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"cloud.google.com/go/storage"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/cenkalti/backoff/v5"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -140,9 +143,9 @@ func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, er
 	return r, r.Size(), nil
 }
 
-func (b *bucket) list(ctx context.Context, prefix string) iter.Seq2[string, error] {
+func (b *bucket) list(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		objects := b.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/"})
+		objects := b.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/", BeforeList: startAfter(after)})
 		for {
 			o, err := objects.Next(ctx)
 			if err == io.EOF {
@@ -152,10 +155,29 @@ func (b *bucket) list(ctx context.Context, prefix string) iter.Seq2[string, erro
 				yield("", fmt.Errorf("list %s: %w", prefix, err))
 				return
 			}
-			if !yield(strings.TrimPrefix(o.Key, prefix), nil) {
+			if name := strings.TrimPrefix(o.Key, prefix); name > after && !yield(name, nil) {
 				return
 			}
 		}
+	}
+}
+
+// startAfter has a service begin a listing after a name, where it can: what comes before is neither counted nor sent. S3 and
+// Google can; others send it for nothing.
+func startAfter(name string) func(as func(any) bool) error {
+	if name == "" {
+		return nil
+	}
+	return func(as func(any) bool) error {
+		var amazon *s3.ListObjectsV2Input
+		var google *storage.Query
+		switch {
+		case as(&amazon):
+			amazon.StartAfter = aws.String(aws.ToString(amazon.Prefix) + name)
+		case as(&google):
+			google.StartOffset = google.Prefix + name
+		}
+		return nil
 	}
 }
 

@@ -219,10 +219,14 @@ func epochsAreListedByShard(t *testing.T, open opener) {
 	if got, err := s.Epochs(t.Context(), namespace, 2); err != nil || len(got) != 0 {
 		t.Errorf("a shard without verdicts: %v, %v", got, err)
 	}
-	if got, err := s.Shards(t.Context(), namespace); err != nil || !slices.Equal(got, []uint64{0, 1, 722, 999_999_999}) {
-		t.Errorf("shards: %v, %v", got, err)
+	for from, want := range map[uint64][]uint64{
+		0: {0, 1, 722, 999_999_999}, 1: {1, 722, 999_999_999}, 2: {722, 999_999_999}, 722: {722, 999_999_999}, 723: {999_999_999},
+	} {
+		if got, err := s.Shards(t.Context(), namespace, from); err != nil || !slices.Equal(got, want) {
+			t.Errorf("shards from %d on: %v, %v, want %v", from, got, err, want)
+		}
 	}
-	if got, err := s.Shards(t.Context(), "other"); err != nil || len(got) != 0 {
+	if got, err := s.Shards(t.Context(), "other", 0); err != nil || len(got) != 0 {
 		t.Errorf("shards of a namespace without verdicts: %v, %v", got, err)
 	}
 }
@@ -239,7 +243,7 @@ func otherObjectsAreNotListed(t *testing.T, open opener) {
 	if got, err := s.Epochs(t.Context(), namespace, 0); err != nil || !slices.Equal(got, []uint64{1}) {
 		t.Errorf("epochs: %v, %v", got, err)
 	}
-	if got, err := s.Shards(t.Context(), namespace); err != nil || !slices.Equal(got, []uint64{0}) {
+	if got, err := s.Shards(t.Context(), namespace, 0); err != nil || !slices.Equal(got, []uint64{0}) {
 		t.Errorf("shards: %v, %v", got, err)
 	}
 }
@@ -279,7 +283,7 @@ func keysCannotBeSteered(t *testing.T, open opener) {
 		_, _, put := s.PutVerdict(t.Context(), v)
 		_, get := s.Verdict(t.Context(), bad, 1)
 		_, epochs := s.Epochs(t.Context(), bad, 0)
-		_, shards := s.Shards(t.Context(), bad)
+		_, shards := s.Shards(t.Context(), bad, 0)
 		_, signature := s.Signature(t.Context(), bad, 1)
 		_, writer := s.ArchiveWriter(t.Context(), bad, 1, "")
 		_, archive := s.OpenArchive(t.Context(), bad, 1)

@@ -196,7 +196,7 @@ func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error)
 }
 
 // list reads one folder. gocloud's driver walks everything below it, once for every thousand keys.
-func (d *disk) list(_ context.Context, prefix string) iter.Seq2[string, error] {
+func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		entries, err := os.ReadDir(d.path(prefix))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -208,7 +208,7 @@ func (d *disk) list(_ context.Context, prefix string) iter.Seq2[string, error] {
 			if e.IsDir() {
 				name += "/"
 			}
-			if !yield(name, nil) {
+			if name > after && !yield(name, nil) {
 				return
 			}
 		}

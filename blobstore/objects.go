@@ -20,8 +20,9 @@ type objects interface {
 	create(ctx context.Context, key string) (draft, error)
 	// open returns an object's bytes and their number, or ErrNotFound.
 	open(ctx context.Context, key string) (io.ReadCloser, int64, error)
-	// list yields the names directly under a prefix that ends in "/". Names of folders end in "/".
-	list(ctx context.Context, prefix string) iter.Seq2[string, error]
+	// list yields the names directly under a prefix that ends in "/", in order, those after a name that need not be one.
+	// Names of folders end in "/".
+	list(ctx context.Context, prefix, after string) iter.Seq2[string, error]
 	// remove takes an object away; one that is not there is no error. A power failure may bring it back.
 	remove(ctx context.Context, key string) error
 	// ping returns nil if the store is there and answers.

@@ -48,7 +48,7 @@ func (o Outbox) Open(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var names []string
-	for file, err := range o.store.objects.list(ctx, prefix) {
+	for file, err := range o.store.objects.list(ctx, prefix, "") {
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +137,7 @@ func (o Outbox) Claim(ctx context.Context, target string, lease time.Duration) (
 // otherClaims says whether there is a live one, and removes the dead.
 func (o Outbox) otherClaims(ctx context.Context, prefix, own string, lease time.Duration) (live bool, err error) {
 	now := time.Now()
-	for file, err := range o.store.objects.list(ctx, prefix) {
+	for file, err := range o.store.objects.list(ctx, prefix, "") {
 		if err != nil {
 			return false, err
 		}

@@ -124,19 +124,19 @@ func (s *Store) Epochs(ctx context.Context, namespace string, shard uint64) ([]u
 	if err := checkSegment("namespace", namespace); err != nil {
 		return nil, err
 	}
-	return s.numbers(ctx, shardPrefix(namespace, verdicts, shard), func(name string) (uint64, bool) {
+	return s.numbers(ctx, shardPrefix(namespace, verdicts, shard), "", func(name string) (uint64, bool) {
 		name, isJSON := strings.CutSuffix(name, ".json")
 		epoch, ok := padded(name, 12)
 		return epoch, ok && isJSON && epoch/EpochsPerShard == shard
 	})
 }
 
-// Shards returns the shards that have verdicts, ascending. On local disk a crash may have left one that has none.
-func (s *Store) Shards(ctx context.Context, namespace string) ([]uint64, error) {
+// Shards returns the shards that have verdicts, ascending, from a shard on. On local disk a crash may have left one that has none.
+func (s *Store) Shards(ctx context.Context, namespace string, from uint64) ([]uint64, error) {
 	if err := checkSegment("namespace", namespace); err != nil {
 		return nil, err
 	}
-	return s.numbers(ctx, namespace+"/"+verdicts+"/", func(name string) (uint64, bool) {
+	return s.numbers(ctx, namespace+"/"+verdicts+"/", fmt.Sprintf("%09d", from), func(name string) (uint64, bool) {
 		name, isFolder := strings.CutSuffix(name, "/")
 		shard, ok := padded(name, 9)
 		return shard, ok && isFolder
@@ -144,9 +144,9 @@ func (s *Store) Shards(ctx context.Context, namespace string) ([]uint64, error) 
 }
 
 // numbers lists what a prefix holds; anything that is not what the layout has there is passed over.
-func (s *Store) numbers(ctx context.Context, prefix string, number func(name string) (uint64, bool)) ([]uint64, error) {
+func (s *Store) numbers(ctx context.Context, prefix, after string, number func(name string) (uint64, bool)) ([]uint64, error) {
 	var all []uint64
-	for name, err := range s.objects.list(ctx, prefix) {
+	for name, err := range s.objects.list(ctx, prefix, after) {
 		if err != nil {
 			return nil, err
 		}
