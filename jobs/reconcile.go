@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,8 +85,9 @@ func without(from, to uint64, judged []uint64) []uint64 {
 	return open
 }
 
-// check raises an alert for each of the epochs that was rejected, in case a worker crashed before it could, and for each that is
-// verified but doesn't fit the verified one before or after it. Both are in the outbox once, however often they are found.
+// check raises an alert for each of the epochs that was rejected, in case a worker crashed before it could. Of each that is
+// verified but doesn't fit the verified one before or after it, it puts evidence on record and then raises an alert: after a crash
+// between the two, whoever looks next does both. Both are there once, however often they are found.
 func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
 	if len(epochs) == 0 {
 		return nil
@@ -97,19 +99,16 @@ func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
 	for _, epoch := range epochs {
 		v := verdicts[epoch]
 		if v.Outcome == blobstore.Rejected {
-			if err := l.outbox.Raise(ctx, alert.OfVerdict(v)); err != nil {
-				return fmt.Errorf("raising the rejection of epoch %d: %w", epoch, err)
+			if err := l.raise(ctx, alert.OfVerdict(v)); err != nil {
+				return err
 			}
 		}
 		for _, pair := range [][2]blobstore.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
 			if chained(pair[0], pair[1]) {
 				continue
 			}
-			detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
-				pair[0].Epoch, pair[0].Digest, pair[1].Epoch, pair[1].PreviousDigest)
-			l.log.Error().Uint64("epoch", pair[1].Epoch).Str("detail", detail).Msg("verified epochs don't fit")
-			if err := l.outbox.Raise(ctx, alert.OfBrokenChain(l.Namespace, pair[1].Epoch, string(BrokenChain), detail)); err != nil {
-				return fmt.Errorf("raising the contradiction of epoch %d: %w", pair[1].Epoch, err)
+			if err := l.tellBroken(ctx, pair[0], pair[1]); err != nil {
+				return fmt.Errorf("the contradiction of epoch %d: %w", pair[1].Epoch, err)
 			}
 		}
 	}
@@ -119,6 +118,41 @@ func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
 // chained says whether the second verdict goes on where the first ends. Of one that is missing or rejected nothing can be said.
 func chained(first, second blobstore.Verdict) bool {
 	return first.Outcome != blobstore.Verified || second.Outcome != blobstore.Verified || first.Digest == second.PreviousDigest
+}
+
+// brokenChain is the evidence that two verified epochs are not of one log. A verdict is for ever, so whoever finds two of them at odds
+// writes the same bytes.
+type brokenChain struct {
+	Reason validator.Reason      `json:"reason"`
+	Epochs [2]brokenChainVerdict `json:"epochs"`
+}
+
+type brokenChainVerdict struct {
+	Epoch          uint64 `json:"epoch"`
+	PreviousDigest string `json:"previous_digest"`
+	Digest         string `json:"digest"`
+	BatchKey       string `json:"batch_key"`
+	BatchSHA256    string `json:"batch_sha256"`
+}
+
+// tellBroken puts on record, at the second of two epochs, that it doesn't go on where the first ends, and raises an alert.
+func (l *scheduledLog) tellBroken(ctx context.Context, first, second blobstore.Verdict) error {
+	detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
+		first.Epoch, first.Digest, second.Epoch, second.PreviousDigest)
+	l.log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs don't fit")
+	found := brokenChain{Reason: BrokenChain}
+	for i, v := range []blobstore.Verdict{first, second} {
+		found.Epochs[i] = brokenChainVerdict{v.Epoch, v.PreviousDigest, v.Digest, v.Batch.Key, v.Batch.SHA256}
+	}
+	data, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	p := piece{"broken-chain", data}
+	if err := l.Store.PutEvidence(ctx, l.Namespace, second.Epoch, p.name(), p.data); err != nil {
+		return err
+	}
+	return l.raise(ctx, alert.OfBrokenChain(l.Namespace, second.Epoch, string(BrokenChain), detail))
 }
 
 // verdictsAround reads the verdicts of the epochs and their neighbours, as far as there are any.

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ func judge(t testing.TB, store *blobstore.Store, epoch uint64, outcome, reason s
 	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
 	_, _, err := store.PutVerdict(t.Context(), blobstore.Verdict{
 		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: outcome, Reason: reason,
-		PreviousDigest: hex(previous), Digest: hex(digest), Batch: blobstore.Batch{SHA256: hex(0)},
+		PreviousDigest: hex(previous), Digest: hex(digest), Batch: blobstore.Batch{Key: fmt.Sprintf("%d/batch", epoch), SHA256: hex(0)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +88,24 @@ func TestBreakBetweenShards(t *testing.T) {
 	f := mustFollow(t, embedded(t), s)
 	f.recent = 2
 	f.mustRound(t, time.Now())
+	mustFollow(t, embedded(t), s).mustRound(t, time.Now()) // another finds the same
 	wantNotices(t, w.config.Store, "1-contradiction.000000001000.chain")
+
+	pieces := w.evidence(t, 1000)
+	if len(pieces) != 1 {
+		t.Fatalf("evidence is %q, want one piece", pieces)
+	}
+	var got brokenChain
+	if err := json.Unmarshal([]byte(pieces[0]), &got); err != nil {
+		t.Fatal(err)
+	}
+	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
+	want := brokenChain{BrokenChain, [2]brokenChainVerdict{
+		{999, hex(998), hex(999), "999/batch", hex(0)}, {1000, hex(5), hex(1000), "1000/batch", hex(0)},
+	}}
+	if got != want {
+		t.Errorf("evidence is %+v, want %+v", got, want)
+	}
 }
 
 // What the queue has given up, or lost in part, is put there again.

@@ -23,6 +23,8 @@ type piece struct {
 	data []byte
 }
 
+func (p piece) name() string { return fmt.Sprintf("%s-%.8x.json", p.kind, sha256.Sum256(p.data)) }
+
 // record writes what was found and returns the verdict on record.
 //
 // The verdict comes last and is the commit: after a crash before it, the epoch is judged again and the same pieces are written
@@ -112,8 +114,7 @@ func (j *judgement) addEvidence(kind string, value any) error {
 // side by side.
 func (j *judgement) putEvidence(ctx context.Context) error {
 	for _, p := range j.evidence {
-		name := fmt.Sprintf("%s-%.8x.json", p.kind, sha256.Sum256(p.data))
-		if err := j.auditor.Store.PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, name, p.data); err != nil {
+		if err := j.auditor.Store.PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, p.name(), p.data); err != nil {
 			return err
 		}
 	}
