@@ -23,7 +23,7 @@ import (
 // liveVariable makes TestLive last as long as it says, such as 10m, on a log that publishes every second.
 const liveVariable = "KTAUDIT_TEST_LIVE"
 
-// live is a log that publishes while two schedulers and two workers, each with a connection of its own, look after it.
+// live is a log that publishes while two schedulers and four workers, each with a connection of its own, look after it.
 type live struct {
 	*world
 	log   *simlog.Log
@@ -189,7 +189,7 @@ func (l *live) waitFor(t *testing.T, epoch uint64) time.Time {
 	}
 }
 
-// Two schedulers and two workers look after a log for a while. All that is wrong with it is noticed within two periods and told
+// Two schedulers and four workers look after a log for a while. All that is wrong with it is noticed within two periods and told
 // once; nothing else is told; every epoch is brought to an end once.
 func TestLive(t *testing.T) {
 	t.Parallel()
@@ -236,8 +236,9 @@ func testLive(t *testing.T, connect func() *Redis) {
 	s.Backfills = []BackfillPlan{{To: 30, Window: 10}}
 	stop := l.startScheduler(t, connect(), s, recent, people)
 	l.startScheduler(t, connect(), s, recent, people)
-	l.startWorker(t, connect())
-	l.startWorker(t, connect())
+	for range 4 {
+		l.startWorker(t, connect())
+	}
 	l.run(t)
 
 	name := func(kind string, epoch uint64) string { return fmt.Sprintf("%s/%012d", kind, epoch) }
