@@ -85,6 +85,10 @@ func conform(t *testing.T, fresh func(*testing.T) opener) {
 		"cancelled archive leaves nothing": cancelledArchiveLeavesNothing,
 		"contended archive is whole":       contendedArchiveIsWhole,
 		"corrupt verdict is an error":      corruptVerdictIsAnError,
+		"seal is written once":             sealIsWrittenOnce,
+		"history goes on":                  historyGoesOn,
+		"contended history loses nothing":  contendedHistoryLosesNothing,
+		"corrupt history is an error":      corruptHistoryIsAnError,
 		"keys cannot be steered":           keysCannotBeSteered,
 		"cancellation is recognised":       cancellationIsRecognised,
 	} {

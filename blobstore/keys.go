@@ -21,6 +21,12 @@ const (
 	evidence   = "evidence"
 )
 
+// What the audit store keeps of many epochs.
+const (
+	seals     = "seals"
+	histories = "history"
+)
+
 // segment is one part of a key. It cannot climb ("..") nor hide (a leading "."), and every store takes it as it is.
 var segment = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$`)
 

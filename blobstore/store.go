@@ -3,6 +3,7 @@ package blobstore
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -94,15 +95,22 @@ func (s *Store) PutVerdict(ctx context.Context, v Verdict) (recorded Verdict, cr
 
 // Verdict returns what was concluded about an epoch; ErrNotFound if nothing was yet.
 func (s *Store) Verdict(ctx context.Context, namespace string, epoch uint64) (Verdict, error) {
+	v, _, err := s.VerdictObject(ctx, namespace, epoch)
+	return v, err
+}
+
+// VerdictObject returns what was concluded about an epoch, and the SHA-256 of the object that says so.
+func (s *Store) VerdictObject(ctx context.Context, namespace string, epoch uint64) (Verdict, [sha256.Size]byte, error) {
 	key, err := jsonKey(namespace, verdicts, epoch)
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{}, [sha256.Size]byte{}, err
 	}
 	data, err := s.get(ctx, key, maxVerdictBytes)
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{}, [sha256.Size]byte{}, err
 	}
-	return verdictAt(key, data, namespace, epoch)
+	v, err := verdictAt(key, data, namespace, epoch)
+	return v, sha256.Sum256(data), err
 }
 
 // verdictAt decodes the verdict found at a key. One that belongs elsewhere says nothing about this epoch.

@@ -1,0 +1,164 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	// maxHistoryBytes caps a history. Ten million epochs with a few rejections take 700 KB.
+	maxHistoryBytes = 32 << 20
+	// sweptHistories is how many outdated histories are removed each time that a new one is written.
+	sweptHistories = 16
+)
+
+// History sums up the seals of a namespace, so that millions of epochs are read as one object. It holds nothing that the seals
+// don't, and may be made from them again.
+//
+// Each is written once, as the next generation, so that of two writers one learns that it was too late. The newest counts. Older
+// ones are removed where the store allows it; the names count down, so that a listing begins with the newest in any case.
+type History struct {
+	Schema     int          `json:"schema"`
+	Namespace  string       `json:"namespace"`
+	Generation uint64       `json:"generation"` // 0: nothing was sealed yet
+	Spans      []SealedSpan `json:"spans"`      // ascending; no two of them touch
+}
+
+// SealedSpan is a run of sealed shards.
+type SealedSpan struct {
+	Span
+	Seals []string `json:"seals"` // the SHA-256 of the shards' seals, hexadecimal, in order
+}
+
+// First and Last are the span's first and last shard.
+func (s SealedSpan) First() uint64 { return s.From / EpochsPerShard }
+func (s SealedSpan) Last() uint64  { return s.To / EpochsPerShard }
+
+func (h History) validate() error {
+	if h.Schema != Schema {
+		return fmt.Errorf("schema %d: this program knows schema %d", h.Schema, Schema)
+	}
+	end := uint64(0)
+	for i, s := range h.Spans {
+		from, _ := ShardRange(s.First())
+		_, to := ShardRange(s.Last())
+		if s.From != from || s.To != to || s.To < s.From || i > 0 && s.From <= end+1 {
+			return fmt.Errorf("epochs %d to %d are no shards after epoch %d", s.From, s.To, end)
+		}
+		if uint64(len(s.Seals)) != s.Last()-s.First()+1 {
+			return fmt.Errorf("%d seals of epochs %d to %d", len(s.Seals), s.From, s.To)
+		}
+		for _, seal := range s.Seals {
+			if !hex32.MatchString(seal) {
+				return fmt.Errorf("seal %.80q", seal)
+			}
+		}
+		if err := s.validate(); err != nil {
+			return err
+		}
+		end = s.To
+	}
+	return nil
+}
+
+// History returns what is sealed of a namespace; empty, of generation 0, if nothing is. With an ErrCorrupt comes the generation of
+// the one that cannot be read, so that another can be written after it.
+func (s *Store) History(ctx context.Context, namespace string) (History, error) {
+	h := History{Schema: Schema, Namespace: namespace}
+	err := error(nil)
+	for range 3 {
+		if h.Generation, err = s.newestHistory(ctx, namespace); err != nil || h.Generation == 0 {
+			return h, err
+		}
+		key := historyKey(namespace, h.Generation)
+		var data []byte
+		data, err = s.get(ctx, key, maxHistoryBytes)
+		if errors.Is(err, ErrNotFound) {
+			continue // removed since, for there are newer ones
+		}
+		if err != nil {
+			return h, err
+		}
+		var read History
+		err = decodeLine(key, data, &read, &read.Schema, func() error {
+			if read.Namespace != namespace || read.Generation != h.Generation {
+				return fmt.Errorf("history %d of %q", read.Generation, read.Namespace)
+			}
+			return read.validate()
+		})
+		if err != nil {
+			return h, err
+		}
+		return read, nil
+	}
+	return h, err
+}
+
+// newestHistory returns the generation of the newest history, 0 if there is none.
+func (s *Store) newestHistory(ctx context.Context, namespace string) (uint64, error) {
+	if err := checkSegment("namespace", namespace); err != nil {
+		return 0, err
+	}
+	for name, err := range s.objects.list(ctx, historyPrefix(namespace), "") {
+		if err != nil {
+			return 0, err
+		}
+		if generation, ok := historyGeneration(name); ok {
+			return generation, nil
+		}
+	}
+	return 0, nil
+}
+
+// PutHistory records h as the generation after h.Generation, and returns it so. ErrDiffers if another writer was first: read the
+// history again.
+func (s *Store) PutHistory(ctx context.Context, h History) (History, error) {
+	h.Schema = Schema
+	h.Generation++
+	key := historyKey(h.Namespace, h.Generation)
+	if err := errors.Join(checkKey(h.Namespace, h.Generation), h.validate()); err != nil {
+		return h, fmt.Errorf("%s: %w", key, err)
+	}
+	data, err := encodeLine(h)
+	if err != nil {
+		return h, err
+	}
+	if err := s.putSame(ctx, key, data, maxHistoryBytes); err != nil {
+		return h, err
+	}
+	s.sweepHistory(ctx, h)
+	return h, nil
+}
+
+// sweepHistory removes histories older than the one before h, which somebody may be about to read. Those that cannot be removed
+// are in nobody's way.
+func (s *Store) sweepHistory(ctx context.Context, h History) {
+	prefix := historyPrefix(h.Namespace)
+	before := strings.TrimPrefix(historyKey(h.Namespace, h.Generation-1), prefix)
+	removed := 0
+	for name, err := range s.objects.list(ctx, prefix, before) {
+		if _, ok := historyGeneration(name); err != nil || removed == sweptHistories {
+			return
+		} else if !ok {
+			continue
+		}
+		if err := s.objects.remove(ctx, prefix+name); err != nil {
+			return
+		}
+		removed++
+	}
+}
+
+func historyPrefix(namespace string) string { return namespace + "/" + histories + "/" }
+
+func historyKey(namespace string, generation uint64) string {
+	return fmt.Sprintf("%s%012d.json", historyPrefix(namespace), uint64(MaxEpoch)-generation)
+}
+
+func historyGeneration(name string) (uint64, bool) {
+	name, isJSON := strings.CutSuffix(name, ".json")
+	n, ok := padded(name, 12)
+	return MaxEpoch - n, ok && isJSON && n < MaxEpoch
+}
