@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,10 @@ type auditFlags struct {
 	Archive bool `group:"store" help:"Keep every batch in the audit store, not only those of rejected epochs."`
 	signatureFlags
 	limitFlags
-	Concurrency     int           `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
-	Memory          byteSize      `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
-	ShutdownTimeout time.Duration `group:"limits" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop. By default 30s."`
-	Settle          time.Duration `group:"log" default:"1m" placeholder:"DURATION" help:"How old a batch or signed digest must be before what is wrong with it is held against the log, for it may still be being written. 0s for a log that is known to be written."`
+	Concurrency     int            `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
+	Memory          byteSize       `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
+	ShutdownTimeout time.Duration  `group:"limits" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop. By default 30s."`
+	Settle          *time.Duration `group:"log" placeholder:"DURATION" help:"How old a batch or signed digest must be before what is wrong with it is held against the log, for it may still be being written. By default 1m; 0s for a log that is known to be written."`
 }
 
 // limitFlags bound what one batch may be.
@@ -65,10 +66,10 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 	}()
 	c := jobs.AuditorConfig{
 		Namespace: f.Namespace, First: first, Archive: f.Archive, Limits: f.limitFlags.validator(),
-		Budget: budget, Software: software(), Log: a.log, Settle: f.Settle,
+		Budget: budget, Software: software(), Log: a.log,
 	}
-	if c.Settle == 0 {
-		c.Settle = -1 // in AuditorConfig 0 is the default
+	if f.Settle != nil {
+		c.Settle = cmp.Or(*f.Settle, -1) // in AuditorConfig 0 is the default
 	}
 	if c.Configuration, err = f.configuration(); err != nil {
 		return nil, err

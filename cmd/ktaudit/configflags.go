@@ -104,6 +104,9 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 		f.VerifyingKey = n.VerifyingKeys
 	}
 	f.Signatures = cmp.Or(f.Signatures, n.Signatures)
+	if f.Settle == nil && len(c.Namespaces) > 0 { // else n is not of a configuration, and what is usual holds
+		f.Settle = &n.Settle
+	}
 }
 
 // ofOneLog returns the flags given that can only be meant for one log.

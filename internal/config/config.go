@@ -51,6 +51,9 @@ type Namespace struct {
 	Last uint64 `yaml:"last" zero:"none"`
 	// Poll is how often to look for new epochs.
 	Poll time.Duration `yaml:"poll"`
+	// Settle is how old a batch or signed digest must be before what is wrong with it is held against the log; 0 means that
+	// nothing is waited for, as for a log that is known to be written.
+	Settle time.Duration `yaml:"settle" zero:"none"`
 	// SilentAfter is how long a log may publish nothing before that is an alert; 0 means for ever, as for a closed log.
 	SilentAfter time.Duration `yaml:"silent_after" zero:"never"`
 	// TransientAfter is how long an epoch may fail for transient reasons before that is an alert; 0 means for ever.

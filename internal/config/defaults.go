@@ -22,6 +22,7 @@ func defaultNamespace() Namespace {
 		Configuration:  "whatsapp_v1",
 		First:          1,
 		Poll:           30 * time.Second,
+		Settle:         time.Minute,
 		SilentAfter:    30 * time.Minute,
 		TransientAfter: time.Hour,
 		BacklogAge:     time.Hour,

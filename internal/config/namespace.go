@@ -86,6 +86,7 @@ func (v checker) epochs(n *Namespace, path string) {
 
 func (v checker) times(n *Namespace, path string) {
 	v.must(path+"poll", n.Poll >= minPoll, "%s is too often: want %s or more", n.Poll, durationText(minPoll))
+	v.must(path+"settle", n.Settle >= 0, "is less than nothing")
 	for _, t := range []struct {
 		name string
 		d    time.Duration

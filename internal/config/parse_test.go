@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 		Redis: "embedded", AuditStore: "./audit", ShutdownTimeout: 30 * time.Second,
 		Namespaces: []Namespace{{
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
-			Poll: 30 * time.Second, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour,
+			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour,
 			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20},
 			Backfills: []Backfill{{From: 1, Cron: "@daily", Window: 10_000}},
 		}},
@@ -90,6 +90,8 @@ func TestValues(t *testing.T) {
 		{"poll: 1500ms", func(n Namespace) any { return n.Poll }, 1500 * time.Millisecond},
 		{"poll: 1m30s", func(n Namespace) any { return n.Poll }, 90 * time.Second},
 		{"poll: '15 m'", func(n Namespace) any { return n.Poll }, 15 * time.Minute},
+		{"settle: 10s", func(n Namespace) any { return n.Settle }, 10 * time.Second},
+		{"settle: none", func(n Namespace) any { return n.Settle }, time.Duration(0)},
 		{"silent_after: 30d", func(n Namespace) any { return n.SilentAfter }, 720 * time.Hour},
 		{"silent_after: never", func(n Namespace) any { return n.SilentAfter }, time.Duration(0)},
 		{"last: none", func(n Namespace) any { return n.Last }, uint64(0)},
