@@ -33,19 +33,23 @@ var errAborted = errors.New("archive was aborted")
 // ArchiveWriter starts to archive an epoch's batch. The extension is "", ".zst", ".gz" or ".s2". The caller ends it with Commit or
 // Abort (which may follow Commit, so it can be deferred); the context must live until then.
 func (s *Store) ArchiveWriter(ctx context.Context, namespace string, epoch uint64, extension string) (*ArchiveWriter, error) {
-	key, err := epochKey(namespace, archives, epoch)
+	key, err := archiveKey(namespace, epoch, extension)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(extensions, extension) {
-		return nil, fmt.Errorf("archive of epoch %d: extension %q is none of %q", epoch, extension, extensions)
-	}
-	key += extension
 	d, err := s.objects.create(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	return &ArchiveWriter{ctx: ctx, store: s, key: key, draft: d, sha256: sha256.New()}, nil
+}
+
+func archiveKey(namespace string, epoch uint64, extension string) (string, error) {
+	key, err := epochKey(namespace, archives, epoch)
+	if err == nil && !slices.Contains(extensions, extension) {
+		err = fmt.Errorf("archive of epoch %d: extension %q is none of %q", epoch, extension, extensions)
+	}
+	return key + extension, err
 }
 
 // Write adds to the archive. After an error nothing can be committed any more.

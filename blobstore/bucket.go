@@ -145,6 +145,35 @@ func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, er
 
 func (b *bucket) list(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		for o, err := range b.walk(ctx, prefix, after) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if name := strings.TrimPrefix(o.Key, prefix); name > after && !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (b *bucket) entries(ctx context.Context, prefix string) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		for o, err := range b.walk(ctx, prefix, "") {
+			if err != nil {
+				yield(entry{}, err)
+				return
+			}
+			if !o.IsDir && !yield(entry{strings.TrimPrefix(o.Key, prefix), o.Size, o.ModTime}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// walk lists what is directly under a prefix, from about a name on.
+func (b *bucket) walk(ctx context.Context, prefix, after string) iter.Seq2[*blob.ListObject, error] {
+	return func(yield func(*blob.ListObject, error) bool) {
 		objects := b.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/", BeforeList: startAfter(after)})
 		for {
 			o, err := objects.Next(ctx)
@@ -152,10 +181,10 @@ func (b *bucket) list(ctx context.Context, prefix, after string) iter.Seq2[strin
 				return
 			}
 			if err != nil {
-				yield("", fmt.Errorf("list %s: %w", prefix, err))
+				yield(nil, fmt.Errorf("list %s: %w", prefix, err))
 				return
 			}
-			if name := strings.TrimPrefix(o.Key, prefix); name > after && !yield(name, nil) {
+			if !yield(o, nil) {
 				return
 			}
 		}

@@ -84,6 +84,11 @@ func conform(t *testing.T, fresh func(*testing.T) opener) {
 		"aborted archive leaves nothing":   abortedArchiveLeavesNothing,
 		"cancelled archive leaves nothing": cancelledArchiveLeavesNothing,
 		"contended archive is whole":       contendedArchiveIsWhole,
+		"archives are listed by shard":     archivesAreListedByShard,
+		"removed archive is gone":          removedArchiveIsGone,
+		"only archives are removed":        onlyArchivesAreRemoved,
+		"evidenced epochs are listed":      evidencedEpochsAreListed,
+		"store tells the time":             storeTellsTheTime,
 		"corrupt verdict is an error":      corruptVerdictIsAnError,
 		"seal is written once":             sealIsWrittenOnce,
 		"history goes on":                  historyGoesOn,
@@ -292,7 +297,12 @@ func keysCannotBeSteered(t *testing.T, open opener) {
 		_, writer := s.ArchiveWriter(t.Context(), bad, 1, "")
 		_, archive := s.OpenArchive(t.Context(), bad, 1)
 		_, read := s.Evidence(t.Context(), namespace, 1, bad)
-		for i, err := range []error{put, get, epochs, shards, signature, writer, archive, read,
+		_, archiveShards := s.ArchiveShards(t.Context(), bad)
+		_, archives := s.Archives(t.Context(), bad, 0)
+		_, evidenced := s.EvidencedEpochs(t.Context(), bad, 0)
+		_, now := s.Now(t.Context(), bad)
+		for i, err := range []error{put, get, epochs, shards, signature, writer, archive, read, archiveShards, archives, evidenced, now,
+			s.RemoveArchive(t.Context(), bad, 1, ""), s.RemoveArchive(t.Context(), namespace, 1, bad+"/"),
 			s.PutSignature(t.Context(), bad, 1, nil), s.PutEvidence(t.Context(), bad, 1, "x", nil),
 			s.PutEvidence(t.Context(), namespace, 1, bad, nil)} {
 			if err == nil || errors.Is(err, ErrNotFound) {

@@ -215,6 +215,32 @@ func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, e
 	}
 }
 
+func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		files, err := os.ReadDir(d.path(prefix))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			yield(entry{}, err)
+			return
+		}
+		for _, f := range files {
+			if !f.Type().IsRegular() {
+				continue
+			}
+			info, err := f.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // removed meanwhile
+			}
+			if err != nil {
+				yield(entry{}, err)
+				return
+			}
+			if !yield(entry{f.Name(), info.Size(), info.ModTime()}, nil) {
+				return
+			}
+		}
+	}
+}
+
 func (d *disk) remove(_ context.Context, key string) error {
 	if err := os.Remove(d.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 )
 
 // errExists is what creating an object returns when the key is taken. Who took it is not known: it may have been an earlier
@@ -23,11 +24,20 @@ type objects interface {
 	// list yields the names directly under a prefix that ends in "/", in order, those after a name that need not be one.
 	// Names of folders end in "/".
 	list(ctx context.Context, prefix, after string) iter.Seq2[string, error]
+	// entries yields the objects directly under a prefix that ends in "/", in order, with what a listing says of them.
+	entries(ctx context.Context, prefix string) iter.Seq2[entry, error]
 	// remove takes an object away; one that is not there is no error. A power failure may bring it back.
 	remove(ctx context.Context, key string) error
 	// ping returns nil if the store is there and answers.
 	ping(ctx context.Context) error
 	close() error
+}
+
+// entry is what a listing says of an object.
+type entry struct {
+	name     string
+	size     int64
+	modified time.Time // by the clock of the service or file server
 }
 
 // draft is an object being written. It ends with either commit or abort.
