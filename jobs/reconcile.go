@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,12 +10,8 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/validator"
 	"golang.org/x/sync/errgroup"
 )
-
-// BrokenChain is the reason of an alert on two verified epochs, one after the other, whose digests don't meet.
-const BrokenChain validator.Reason = "broken_chain"
 
 // reconcile compares the newest epochs with the audit store, puts those without a verdict on the queue and looks at the verdicts
 // that are new.
@@ -107,52 +102,12 @@ func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
 			if chained(pair[0], pair[1]) {
 				continue
 			}
-			if err := l.tellBroken(ctx, pair[0], pair[1]); err != nil {
+			if err := tellBroken(ctx, l.Store, l.log, BrokenChain, pair[0], pair[1]); err != nil {
 				return fmt.Errorf("the contradiction of epoch %d: %w", pair[1].Epoch, err)
 			}
 		}
 	}
 	return nil
-}
-
-// chained says whether the second verdict goes on where the first ends. Of one that is missing or rejected nothing can be said.
-func chained(first, second blobstore.Verdict) bool {
-	return first.Outcome != blobstore.Verified || second.Outcome != blobstore.Verified || first.Digest == second.PreviousDigest
-}
-
-// brokenChain is the evidence that two verified epochs are not of one log. A verdict is for ever, so whoever finds two of them at odds
-// writes the same bytes.
-type brokenChain struct {
-	Reason validator.Reason      `json:"reason"`
-	Epochs [2]brokenChainVerdict `json:"epochs"`
-}
-
-type brokenChainVerdict struct {
-	Epoch          uint64 `json:"epoch"`
-	PreviousDigest string `json:"previous_digest"`
-	Digest         string `json:"digest"`
-	BatchKey       string `json:"batch_key"`
-	BatchSHA256    string `json:"batch_sha256"`
-}
-
-// tellBroken puts on record, at the second of two epochs, that it doesn't go on where the first ends, and raises an alert.
-func (l *scheduledLog) tellBroken(ctx context.Context, first, second blobstore.Verdict) error {
-	detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
-		first.Epoch, first.Digest, second.Epoch, second.PreviousDigest)
-	l.log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs don't fit")
-	found := brokenChain{Reason: BrokenChain}
-	for i, v := range []blobstore.Verdict{first, second} {
-		found.Epochs[i] = brokenChainVerdict{v.Epoch, v.PreviousDigest, v.Digest, v.Batch.Key, v.Batch.SHA256}
-	}
-	data, err := json.Marshal(found)
-	if err != nil {
-		return err
-	}
-	p := piece{"broken-chain", data}
-	if err := l.Store.PutEvidence(ctx, l.Namespace, second.Epoch, p.name(), p.data); err != nil {
-		return err
-	}
-	return l.raise(ctx, alert.OfBrokenChain(l.Namespace, second.Epoch, string(BrokenChain), detail))
 }
 
 // verdictsAround reads the verdicts of the epochs and their neighbours, as far as there are any.

@@ -95,12 +95,12 @@ func TestBreakBetweenShards(t *testing.T) {
 	if len(pieces) != 1 {
 		t.Fatalf("evidence is %q, want one piece", pieces)
 	}
-	var got brokenChain
+	var got broken
 	if err := json.Unmarshal([]byte(pieces[0]), &got); err != nil {
 		t.Fatal(err)
 	}
 	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
-	want := brokenChain{BrokenChain, [2]brokenChainVerdict{
+	want := broken{BrokenChain, [2]brokenVerdict{
 		{999, hex(998), hex(999), "999/batch", hex(0)}, {1000, hex(5), hex(1000), "1000/batch", hex(0)},
 	}}
 	if got != want {
