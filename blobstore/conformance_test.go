@@ -228,14 +228,15 @@ func epochsAreListedByShard(t *testing.T, open opener) {
 	if got, err := s.Epochs(t.Context(), namespace, 2); err != nil || len(got) != 0 {
 		t.Errorf("a shard without verdicts: %v, %v", got, err)
 	}
-	for from, want := range map[uint64][]uint64{
-		0: {0, 1, 722, 999_999_999}, 1: {1, 722, 999_999_999}, 2: {722, 999_999_999}, 722: {722, 999_999_999}, 723: {999_999_999},
+	for asked, want := range map[[2]uint64][]uint64{
+		{0, MaxEpoch}: {0, 1, 722, 999_999_999}, {1, MaxEpoch}: {1, 722, 999_999_999}, {2, MaxEpoch}: {722, 999_999_999},
+		{722, 722}: {722}, {723, 999_999_999}: {999_999_999}, {0, 721}: {0, 1}, {2, 721}: nil,
 	} {
-		if got, err := s.Shards(t.Context(), namespace, from); err != nil || !slices.Equal(got, want) {
-			t.Errorf("shards from %d on: %v, %v, want %v", from, got, err, want)
+		if got, err := s.Shards(t.Context(), namespace, asked[0], asked[1]); err != nil || !slices.Equal(got, want) {
+			t.Errorf("shards %d: %v, %v, want %v", asked, got, err, want)
 		}
 	}
-	if got, err := s.Shards(t.Context(), "other", 0); err != nil || len(got) != 0 {
+	if got, err := s.Shards(t.Context(), "other", 0, MaxEpoch); err != nil || len(got) != 0 {
 		t.Errorf("shards of a namespace without verdicts: %v, %v", got, err)
 	}
 }
@@ -252,7 +253,7 @@ func otherObjectsAreNotListed(t *testing.T, open opener) {
 	if got, err := s.Epochs(t.Context(), namespace, 0); err != nil || !slices.Equal(got, []uint64{1}) {
 		t.Errorf("epochs: %v, %v", got, err)
 	}
-	if got, err := s.Shards(t.Context(), namespace, 0); err != nil || !slices.Equal(got, []uint64{0}) {
+	if got, err := s.Shards(t.Context(), namespace, 0, MaxEpoch); err != nil || !slices.Equal(got, []uint64{0}) {
 		t.Errorf("shards: %v, %v", got, err)
 	}
 }
@@ -292,7 +293,7 @@ func keysCannotBeSteered(t *testing.T, open opener) {
 		_, _, put := s.PutVerdict(t.Context(), v)
 		_, get := s.Verdict(t.Context(), bad, 1)
 		_, epochs := s.Epochs(t.Context(), bad, 0)
-		_, shards := s.Shards(t.Context(), bad, 0)
+		_, shards := s.Shards(t.Context(), bad, 0, MaxEpoch)
 		_, signature := s.Signature(t.Context(), bad, 1)
 		_, writer := s.ArchiveWriter(t.Context(), bad, 1, "")
 		_, archive := s.OpenArchive(t.Context(), bad, 1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -139,26 +140,35 @@ func (s *Store) Epochs(ctx context.Context, namespace string, shard uint64) ([]u
 	})
 }
 
-// Shards returns the shards that have verdicts, ascending, from a shard on. On local disk a crash may have left one that has none.
-func (s *Store) Shards(ctx context.Context, namespace string, from uint64) ([]uint64, error) {
+// Shards returns the shards from from to to that have verdicts, ascending. On local disk a crash may have left one that has none.
+func (s *Store) Shards(ctx context.Context, namespace string, from, to uint64) ([]uint64, error) {
 	if err := checkSegment("namespace", namespace); err != nil {
 		return nil, err
 	}
-	return s.numbers(ctx, namespace+"/"+verdicts+"/", fmt.Sprintf("%09d", from), func(name string) (uint64, bool) {
+	return s.numbersTo(ctx, namespace+"/"+verdicts+"/", fmt.Sprintf("%09d", from), to, func(name string) (uint64, bool) {
 		name, isFolder := strings.CutSuffix(name, "/")
 		shard, ok := padded(name, 9)
 		return shard, ok && isFolder
 	})
 }
 
-// numbers lists what a prefix holds; anything that is not what the layout has there is passed over.
+// numbers lists what a prefix holds after a name; anything that is not what the layout has there is passed over.
 func (s *Store) numbers(ctx context.Context, prefix, after string, number func(name string) (uint64, bool)) ([]uint64, error) {
+	return s.numbersTo(ctx, prefix, after, math.MaxUint64, number)
+}
+
+// numbersTo is numbers that ends after the number last.
+func (s *Store) numbersTo(ctx context.Context, prefix, after string, last uint64, number func(name string) (uint64, bool)) ([]uint64, error) {
 	var all []uint64
 	for name, err := range s.objects.list(ctx, prefix, after) {
 		if err != nil {
 			return nil, err
 		}
-		if n, ok := number(name); ok {
+		n, ok := number(name)
+		if ok && n > last {
+			break // names are in order
+		}
+		if ok {
 			all = append(all, n)
 		}
 	}

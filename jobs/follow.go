@@ -291,7 +291,7 @@ func isLasting(lasting []alert.Alert, incident string) bool {
 
 // highestJudged returns the highest epoch with a verdict, 0 if there is none.
 func highestJudged(ctx context.Context, store *blobstore.Store, namespace string) (uint64, error) {
-	shards, err := store.Shards(ctx, namespace, 0)
+	shards, err := store.Shards(ctx, namespace, 0, blobstore.MaxEpoch)
 	for _, shard := range slices.Backward(shards) {
 		epochs, err := store.Epochs(ctx, namespace, shard)
 		if err != nil {

@@ -19,13 +19,10 @@ const (
 // eachJudged calls visit with the epochs from from to to that have a verdict, a shard at a time, in order. Shards without a
 // verdict cost nothing.
 func eachJudged(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
-	shards, err := store.Shards(ctx, namespace, from/shardSize)
+	shards, err := store.Shards(ctx, namespace, from/shardSize, to/shardSize)
 	if err != nil {
 		return fmt.Errorf("verdicts of %s: %w", namespace, err)
 	}
-	shards = slices.DeleteFunc(shards, func(shard uint64) bool {
-		return shard < from/shardSize || shard > to/shardSize
-	})
 	for batch := range slices.Chunk(shards, listAhead) {
 		listings := make([][]uint64, len(batch))
 		group, ctx := errgroup.WithContext(ctx)
