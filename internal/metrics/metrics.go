@@ -49,6 +49,8 @@ type Metrics struct {
 	alertsSent    *prometheus.CounterVec
 	alertsFailed  *prometheus.CounterVec
 
+	archiveRemoved *prometheus.CounterVec
+
 	logs logCollector
 
 	mu           sync.Mutex
@@ -86,13 +88,16 @@ func New(o Options) *Metrics {
 		alertsRaised:  counter("alerts_raised_total", "Alerts put into the outbox by this process.", "namespace", "kind"),
 		alertsSent:    counter("alerts_sent_total", "Alerts that a target has taken.", "target"),
 		alertsFailed:  counter("alerts_failed_total", "Attempts to send an alert that failed.", "target"),
+
+		archiveRemoved: counter("archive_removed_total", "Archived batches that were removed because their retention was over.",
+			"namespace"),
 	}
 	m.logs.states = map[string]LogState{}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
-		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed,
+		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved,
 		&m.logs, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "The program.", prometheus.Labels{
@@ -117,6 +122,7 @@ func (m *Metrics) start() {
 		m.active.WithLabelValues(namespace)
 		m.downloaded.WithLabelValues(namespace)
 		m.decompressed.WithLabelValues(namespace)
+		m.archiveRemoved.WithLabelValues(namespace)
 	}
 }
 
@@ -171,6 +177,13 @@ func (m *Metrics) SetLog(namespace string, s LogState) {
 func (m *Metrics) AlertRaised(namespace, kind string) {
 	if m != nil {
 		m.alertsRaised.WithLabelValues(m.names.bound(namespace), alertKinds.bound(kind)).Inc()
+	}
+}
+
+// ArchiveRemoved counts archived batches that were removed because their retention was over.
+func (m *Metrics) ArchiveRemoved(namespace string, batches int) {
+	if m != nil {
+		m.archiveRemoved.WithLabelValues(m.names.bound(namespace)).Add(float64(batches))
 	}
 }
 

@@ -154,6 +154,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		e.Stage(Stage(s), time.Now())
 		e.End(Result{Failure: Failure(s)})
 		m.AlertRaised(s, s)
+		m.ArchiveRemoved(s, 1)
 		m.AlertSent(s, nil)
 		m.AlertSent(s, errors.New(s))
 		m.SetLog(s, LogState{Head: 1, Newest: 2})
@@ -202,6 +203,7 @@ func TestAlertsThresholdsAndMemory(t *testing.T) {
 	m.AlertRaised(namespace, "silent")
 	m.AlertSent("slack", nil)
 	m.AlertSent("slack", errors.New("503"))
+	m.ArchiveRemoved(namespace, 3)
 	m.WatchMemory(1<<30, func() int64 { return 1 << 20 })
 	page := scrape(t, m)
 	for _, want := range []string{
@@ -211,6 +213,7 @@ func TestAlertsThresholdsAndMemory(t *testing.T) {
 		`ktaudit_alerts_raised_total{kind="silent",namespace="example.log.v1"} 1`,
 		`ktaudit_alerts_sent_total{target="slack"} 1`,
 		`ktaudit_alerts_failed_total{target="slack"} 1`,
+		`ktaudit_archive_removed_total{namespace="example.log.v1"} 3`,
 		`ktaudit_memory_budget_bytes 1.073741824e+09`,
 		`ktaudit_memory_reserved_bytes 1.048576e+06`,
 		`ktaudit_build_info{commit="abc",go_version="go1.26",version="v1"} 1`,
@@ -235,6 +238,7 @@ func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
 	m.SetAlertsPending(1, 1)
 	m.AlertRaised(namespace, "silent")
 	m.AlertSent("slack", nil)
+	m.ArchiveRemoved(namespace, 1)
 	ctx, now := context.Background(), time.Now()
 	allocations := testing.AllocsPerRun(100, func() {
 		e := m.Begin(ctx, namespace, 1)
