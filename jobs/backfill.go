@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,9 +26,9 @@ type backfill struct {
 	except []Range // what other backfills of the log are for
 
 	schedule cron.Schedule // nil: always
-	next     time.Time     // when it is due; zero: nobody has looked yet
+	begun    time.Time     // the last time that it was due, which is on record; zero: nobody has looked yet
 	running  bool          // it was due, and is not through
-	until    uint64        // the end of history when it was due
+	until    uint64        // the end of history when it was begun
 
 	low      uint64               // the lowest shard that is not complete
 	complete map[uint64]struct{}  // shards above it that are
@@ -68,18 +67,6 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 	return all, nil
 }
 
-// parseCron reads five fields or a word. The cron package's parser panics on a time zone without times, and none is wanted.
-func parseCron(text string) (cron.Schedule, error) {
-	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
-		return nil, errors.New("times are in UTC, and a time zone cannot be given")
-	}
-	schedule, err := cron.ParseStandard(text)
-	if err == nil && schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
-		err = errors.New("it never comes")
-	}
-	return schedule, err
-}
-
 // backfillRound puts the first epochs of each backfill that have no verdict on the queue, as many as its window holds.
 func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
 	end := l.endOfHistory()
@@ -115,7 +102,7 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 			lists = append(lists, open)
 			l.handedOut += int64(len(open))
 			l.more = l.more || len(open) == b.Window
-		} else if err == nil {
+		} else if err == nil && end >= b.until { // else history is not known to its end yet
 			b.running = false
 		}
 	}
@@ -134,30 +121,9 @@ func (l *scheduledLog) endOfHistory() uint64 {
 	return 0
 }
 
-// due says whether a backfill has something to do. One that waits for its time goes on at once if the queue holds epochs of it: a
-// scheduler has begun it, and was restarted.
-func (l *scheduledLog) due(ctx context.Context, b *backfill, now time.Time, end uint64) (bool, error) {
-	if b.schedule == nil {
-		return true, nil
-	}
-	if b.next.IsZero() {
-		var queued epochSet
-		if err := readQueued(ctx, l.redis.client, l.Namespace, Queue(l.Namespace, Backfill), &queued); err != nil {
-			return false, err
-		}
-		b.next = b.schedule.Next(now)
-		b.running, b.until = queued.any(b.From, b.last(end)), end
-	}
-	if !b.next.After(now) {
-		b.next = b.schedule.Next(now)
-		b.running, b.until = true, end
-	}
-	return b.running, nil
-}
-
 // last is the last epoch of the backfill while history goes to end.
 func (b *backfill) last(end uint64) uint64 {
-	if b.schedule != nil && b.until != 0 {
+	if b.schedule != nil {
 		end = min(end, b.until)
 	}
 	if b.To != 0 {
@@ -307,16 +273,4 @@ func inTurn(lists [][]uint64, send func(uint64) error) error {
 		}
 	}
 	return nil
-}
-
-// any says whether the set has an epoch from from to to.
-func (s *epochSet) any(from, to uint64) bool {
-	for shard := range s.shards {
-		for epoch := max(from, shard*shardSize); epoch <= min(to, shard*shardSize+shardSize-1); epoch++ {
-			if s.has(epoch) {
-				return true
-			}
-		}
-	}
-	return false
 }

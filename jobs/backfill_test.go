@@ -18,6 +18,7 @@ func mustSchedule(t testing.TB, r *Redis, s Schedule, head, recent uint64) *sche
 	l := mustFollow(t, r, s).scheduledLog
 	l.recent = recent
 	l.head.Store(head)
+	l.followed.Store(true)
 	return l
 }
 
@@ -103,38 +104,6 @@ func TestHistoryThatNoBackfillCoversIsAudited(t *testing.T) {
 	l := mustSchedule(t, r, s, 12, 2)
 	l.mustBackfill(t, time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
 	wantQueued(t, r, Backfill, 3, 4, 7, 8, 10)
-}
-
-func TestCron(t *testing.T) {
-	t.Parallel()
-	w := emptyWorld(t)
-	r := embedded(t)
-	s := w.schedule()
-	s.Backfills = []BackfillPlan{{Cron: "30 4 * * *", Window: 2}}
-	at := func(day, hour, minute int) time.Time { return time.Date(2026, 6, day, hour, minute, 0, 0, time.UTC) }
-	l := mustSchedule(t, r, s, 5, 2)
-	l.mustBackfill(t, at(1, 4, 29))
-	wantQueued(t, r, Backfill)
-	l.mustBackfill(t, at(1, 4, 30))
-	wantQueued(t, r, Backfill, 1, 2)
-	finish(t, r, w.config.Store, 1)
-
-	// It goes on until it is through with what there was, over a restart too.
-	l.head.Store(9)
-	l.mustBackfill(t, at(1, 5, 0))
-	wantQueued(t, r, Backfill, 2, 3)
-	l = mustSchedule(t, r, s, 5, 2)
-	finish(t, r, w.config.Store, 2)
-	l.mustBackfill(t, at(1, 6, 0))
-	wantQueued(t, r, Backfill, 3)
-	finish(t, r, w.config.Store, 3)
-	l.mustBackfill(t, at(1, 7, 0))
-	l.head.Store(9)
-	l.mustBackfill(t, at(1, 8, 0))
-	wantQueued(t, r, Backfill)
-
-	l.mustBackfill(t, at(2, 4, 31))
-	wantQueued(t, r, Backfill, 4, 5)
 }
 
 func TestBackfillsShare(t *testing.T) {

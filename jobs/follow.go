@@ -61,6 +61,9 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	}
 	known := f.head.Load()
 	head, err := f.search(ctx, known)
+	if err == nil {
+		defer f.followed.Store(true) // after the head is
+	}
 	if head == known && !f.moved.IsZero() || head < f.First {
 		return err
 	}

@@ -74,6 +74,8 @@ type scheduledLog struct {
 	log    zerolog.Logger
 	recent uint64        // how many epochs up to the head are not history
 	head   atomic.Uint64 // the newest epoch known to be published; 0: none
+	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
+	followed atomic.Bool
 
 	// Of the goroutine that does history: its backfills, and how many epochs they had on the queue in the last round, and
 	// whether there were more.
