@@ -39,6 +39,8 @@ type Schedule struct {
 	// SilentAfter, TransientAfter and BacklogAge say how long the log may publish nothing, faults may keep it or its epochs from
 	// being looked at, and published epochs may lack a verdict before that is an alert; 0 means for ever.
 	SilentAfter, TransientAfter, BacklogAge time.Duration
+	// Retention is how long archived batches are kept; 0 means for ever. Those of rejected epochs are kept in any case.
+	Retention time.Duration
 	// Metrics are told how far the log and its audit are; nil measures nothing.
 	Metrics *metrics.Metrics
 	// Backfills say how history is audited. What none of them covers is audited like a BackfillPlan{From: First}.
@@ -66,7 +68,7 @@ type Scheduler struct {
 	log   zerolog.Logger
 }
 
-// scheduledLog is one log of a scheduler. Its follower and its history are a goroutine each, and share only the head.
+// scheduledLog is one log of a scheduler. Its follower, its history and its retention are a goroutine each, and share only the head.
 type scheduledLog struct {
 	Schedule
 	redis  *Redis
@@ -83,6 +85,8 @@ type scheduledLog struct {
 	handedOut int64
 	more      bool
 	begun     bool // there has been history
+
+	retention *retention
 }
 
 // NewScheduler checks the schedules. Several schedulers of the same logs may share a Redis.
@@ -128,6 +132,7 @@ func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, e
 	}
 	var err error
 	l.history, err = newBackfills(s)
+	l.retention = newRetention(s, l.log)
 	return l, err
 }
 
@@ -138,6 +143,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for _, l := range s.logs {
 		group.Go(func() error { l.followForEver(ctx); return nil })
 		group.Go(func() error { l.backfillForEver(ctx); return nil })
+		group.Go(func() error { l.retention.forEver(ctx); return nil })
 	}
 	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.redis.String()).Msg("scheduler started")
 	err := group.Wait()

@@ -1,0 +1,307 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// retentionPause is the time between two passes, the shorter one while there is more to do than a pass does.
+	retentionPause, busyRetentionPause = 10 * time.Minute, time.Minute
+	// retentionSettle is how long nothing is removed after the start, and after the clock was set. A clock that is wrong at the
+	// start of a machine has been put right by then, or somebody has noticed.
+	retentionSettle = time.Hour
+	// clockSlack is by how much the clock may seem to have been set between two passes because it is kept right all the time.
+	clockSlack = time.Minute
+	// maxRetentionLooks is how many shards and old batches a pass looks at before it leaves the rest to the next one. The last
+	// shard is finished.
+	maxRetentionLooks = 2000
+	// retentionRecheck is when a shard is looked at again that has batches which stay longer than they have to.
+	retentionRecheck = 24 * time.Hour
+	// removeAhead is how many batches are removed at once.
+	removeAhead = 8
+)
+
+// retention removes the archived batches of a log when they have been kept long enough.
+//
+// Removal is for ever, so a batch goes only if nothing at all is held against its epoch. The epoch and those before and after it
+// are verified and go together, for the batches on both sides of a break are what shows it; there is no evidence on the epoch;
+// the batch has the size that its verdict names; and both were there for the whole time. Whatever cannot be made out keeps a
+// batch. One without a verdict may be a worker's that is about to write it.
+//
+// No clock of a worker's or a scheduler's makes a batch old. Its age is from when the store says that it was archived to what the
+// store says the time is now. On local disk that is this machine's clock all the same, and so nothing is removed for a while after
+// the clock was set.
+//
+// A crash leaves some batches removed and others not yet, which is what there was a moment before. Several schedulers remove
+// the same ones: the second finds them gone. One who contradicts a verdict a moment after its batch went might have come a moment
+// later as well.
+type retention struct {
+	namespace   string
+	store       *blobstore.Store
+	keep        time.Duration // 0: for ever
+	first, last uint64        // of the log; last is 0 if it goes on
+	metrics     *metrics.Metrics
+	log         zerolog.Logger
+
+	settle      time.Duration
+	pause, busy time.Duration
+	clock       steadyClock
+	// due says when something in a shard may be old enough. A shard that is not in it was not looked at yet.
+	due map[uint64]time.Time
+}
+
+func newRetention(s Schedule, log zerolog.Logger) *retention {
+	return &retention{
+		namespace: s.Namespace, store: s.Store, keep: s.Retention, first: s.First, last: s.Last, metrics: s.Metrics, log: log,
+		settle: retentionSettle, pause: retentionPause, busy: busyRetentionPause,
+		clock: startClock(time.Now()), due: map[uint64]time.Time{},
+	}
+}
+
+// forEver removes what is due, again and again. Only an end of ctx ends it.
+func (r *retention) forEver(ctx context.Context) {
+	for r.keep > 0 && ctx.Err() == nil {
+		work, cancel := context.WithTimeout(ctx, roundTimeout)
+		more, err := r.pass(work)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn().Err(err).Msg("archived batches not all looked at: will be tried again")
+		}
+		wait := r.pause
+		if more && err == nil {
+			wait = r.busy
+		}
+		pause(ctx, wait-rand.N(wait/4+1))
+	}
+}
+
+// pass removes what is due, or the first part of it. One that finds nothing due costs a listing of the shards.
+func (r *retention) pass(ctx context.Context) (more bool, err error) {
+	if !r.steady() {
+		return false, nil
+	}
+	began := time.Now()
+	shards, err := r.dueShards(ctx, began)
+	if err != nil || len(shards) == 0 {
+		return false, err
+	}
+	now, err := r.store.Now(ctx, r.namespace)
+	if err != nil {
+		return false, fmt.Errorf("time of the audit store: %w", err)
+	}
+	if !r.steady() {
+		return false, nil // it was set just before the store looked at it
+	}
+	var done removed
+	defer func() { r.tell(done) }()
+	looks := 0
+	for _, shard := range shards {
+		if looks >= maxRetentionLooks {
+			return true, nil
+		}
+		old, wait, err := r.sweep(ctx, shard, now, &done)
+		if err != nil {
+			r.due[shard] = began // behind the others in the next pass
+			return true, fmt.Errorf("archived batches of %s, shard %d: %w", r.namespace, shard, err)
+		}
+		r.due[shard] = began.Add(wait)
+		looks += 1 + old
+	}
+	return false, nil
+}
+
+// steady says whether the clock has not been set for a while.
+func (r *retention) steady() bool {
+	now := time.Now()
+	if by := r.clock.look(now); by != 0 {
+		r.log.Warn().Stringer("by", by.Round(time.Second)).Stringer("for", r.settle).
+			Msg("the clock was set: no archived batch is removed for a while")
+	}
+	return now.Sub(r.clock.since) >= r.settle
+}
+
+// dueShards returns the shards that have archived batches and are due, those first that have been so for longest.
+func (r *retention) dueShards(ctx context.Context, now time.Time) ([]uint64, error) {
+	shards, err := r.store.ArchiveShards(ctx, r.namespace)
+	if err != nil {
+		return nil, fmt.Errorf("archived batches of %s: %w", r.namespace, err)
+	}
+	for shard := range r.due {
+		if _, there := slices.BinarySearch(shards, shard); !there {
+			delete(r.due, shard)
+		}
+	}
+	shards = slices.DeleteFunc(shards, func(shard uint64) bool { return r.due[shard].After(now) })
+	slices.SortStableFunc(shards, func(a, b uint64) int { return r.due[a].Compare(r.due[b]) })
+	return shards, nil
+}
+
+// sweep removes from a shard what may go at a time of the store's. It returns how many batches are old enough, and how long no
+// other will be.
+func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done *removed) (old int, wait time.Duration, err error) {
+	batches, err := r.store.Archives(ctx, r.namespace, shard)
+	if err != nil {
+		return 0, 0, err
+	}
+	wait = r.keep // for what is archived from now on
+	batches = slices.DeleteFunc(batches, func(b blobstore.Archived) bool {
+		left := r.keep - now.Sub(b.At)
+		if left > 0 {
+			wait = min(wait, left)
+		}
+		return left > 0
+	})
+	if old = len(batches); old == 0 {
+		return 0, wait, nil
+	}
+	verdicts, err := r.verdictsAround(ctx, batches)
+	if err != nil {
+		return old, 0, err
+	}
+	// After the verdicts, so that as little time as can be is between the last look and the removal.
+	evidenced, err := r.store.EvidencedEpochs(ctx, r.namespace, shard)
+	if err != nil {
+		return old, 0, err
+	}
+	batches = slices.DeleteFunc(batches, func(b blobstore.Archived) bool {
+		_, found := slices.BinarySearch(evidenced, b.Epoch)
+		return found || !r.mayGo(b, verdicts, now)
+	})
+	if len(batches) < old {
+		wait = min(wait, retentionRecheck)
+	}
+	return old, wait, r.remove(ctx, batches, done)
+}
+
+// mayGo says whether nothing is held against an epoch, as far as the verdicts tell.
+func (r *retention) mayGo(b blobstore.Archived, verdicts map[uint64]blobstore.Verdict, now time.Time) bool {
+	v := verdicts[b.Epoch]
+	return v.Outcome == blobstore.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.keep &&
+		(b.Epoch <= r.first || fit(verdicts[b.Epoch-1], v)) &&
+		(r.last != 0 && b.Epoch >= r.last || fit(v, verdicts[b.Epoch+1]))
+}
+
+// fit says whether two verdicts are both verified and the second goes on where the first ends.
+func fit(first, second blobstore.Verdict) bool {
+	return first.Outcome == blobstore.Verified && second.Outcome == blobstore.Verified && first.Digest == second.PreviousDigest
+}
+
+// verdictsAround reads the verdicts on the batches' epochs and their neighbours. Those that are not there or that cannot be made
+// out are missing.
+func (r *retention) verdictsAround(ctx context.Context, batches []blobstore.Archived) (map[uint64]blobstore.Verdict, error) {
+	var epochs []uint64
+	for _, b := range batches {
+		epochs = append(epochs, max(b.Epoch, 1)-1, b.Epoch, min(b.Epoch+1, blobstore.MaxEpoch))
+	}
+	slices.Sort(epochs)
+	epochs = slices.Compact(epochs)
+	verdicts := make(map[uint64]blobstore.Verdict, len(epochs))
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for _, epoch := range epochs {
+		group.Go(func() error {
+			v, err := r.store.Verdict(ctx, r.namespace, epoch)
+			switch {
+			case errors.Is(err, blobstore.ErrNotFound), errors.Is(err, blobstore.ErrCorrupt), errors.Is(err, blobstore.ErrNewerSchema):
+				return nil
+			case err != nil:
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[epoch] = v
+			return nil
+		})
+	}
+	return verdicts, group.Wait()
+}
+
+// remove removes batches. One that cannot be removed, such as an object that somebody has locked, does not keep the others.
+func (r *retention) remove(ctx context.Context, batches []blobstore.Archived, done *removed) error {
+	var mu sync.Mutex
+	var first error
+	failed := 0
+	var group errgroup.Group
+	group.SetLimit(removeAhead)
+	for _, b := range batches {
+		group.Go(func() error {
+			err := ctx.Err()
+			if err == nil {
+				err = r.store.RemoveArchive(ctx, r.namespace, b.Epoch, b.Extension)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				done.add(b)
+				return nil
+			}
+			failed++
+			first = cmp.Or(first, err)
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return no errors
+	if first != nil {
+		return fmt.Errorf("%d of %d could not be removed, the first of them: %w", failed, len(batches), first)
+	}
+	return nil
+}
+
+// removed is what a pass removed.
+type removed struct {
+	batches        int
+	bytes          int64
+	oldest, newest uint64
+}
+
+func (d *removed) add(b blobstore.Archived) {
+	if d.batches == 0 {
+		d.oldest = b.Epoch
+	}
+	d.oldest, d.newest = min(d.oldest, b.Epoch), max(d.newest, b.Epoch)
+	d.batches++
+	d.bytes += b.Size
+}
+
+func (r *retention) tell(d removed) {
+	if d.batches == 0 {
+		return
+	}
+	r.metrics.ArchiveRemoved(r.namespace, d.batches)
+	r.log.Info().Int("batches", d.batches).Int64("bytes", d.bytes).Uint64("oldest", d.oldest).Uint64("newest", d.newest).
+		Msg("archived batches removed")
+}
+
+// steadyClock notices when the clock is set: it then shows another time than has passed.
+type steadyClock struct {
+	since time.Time // its start, or when it was set
+	last  time.Time // when it was looked at
+	shown time.Time // what it showed then
+}
+
+func startClock(now time.Time) steadyClock { return steadyClock{now, now, now.Round(0)} }
+
+// look returns by how much the clock was set since it was looked at last; 0 if it was not.
+func (c *steadyClock) look(now time.Time) time.Duration {
+	shown := now.Round(0) // without the time that has passed
+	by := shown.Sub(c.shown) - now.Sub(c.last)
+	c.last, c.shown = now, shown
+	if by.Abs() <= clockSlack {
+		return 0
+	}
+	c.since = now
+	return by
+}
