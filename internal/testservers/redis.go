@@ -2,9 +2,11 @@ package testservers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -54,6 +56,16 @@ func (s *RedisServer) Addr() string { return s.addr }
 
 // URL is the server's address as the command line takes it.
 func (s *RedisServer) URL() string { return "redis://" + s.addr + "/0" }
+
+// Lose kills the server and takes its data away, whatever it persists.
+func (s *RedisServer) Lose() error {
+	s.Kill()
+	entries, err := os.ReadDir(s.dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, e.Name())))
+	}
+	return err
+}
 
 // answers compares the directory, so that another test's server, which won a race for the port, is not taken for this one.
 func (s *RedisServer) answers(ctx context.Context) error {

@@ -86,8 +86,10 @@ func (s *S3Server) BucketURL(bucket string) string {
 }
 
 // UnmadeBucketURL is BucketURL for a bucket that is left as it is, missing or not.
-func (s *S3Server) UnmadeBucketURL(bucket string) string {
-	q := url.Values{"endpoint": {s.Endpoint()}, "use_path_style": {"true"}, "region": {S3Region}}
+func (s *S3Server) UnmadeBucketURL(bucket string) string { return bucketURL(bucket, s.Endpoint()) }
+
+func bucketURL(bucket, endpoint string) string {
+	q := url.Values{"endpoint": {endpoint}, "use_path_style": {"true"}, "region": {S3Region}}
 	return "s3://" + bucket + "?" + q.Encode()
 }
 
