@@ -160,6 +160,7 @@ func (c schedulerCmd) schedules(ctx context.Context, namespaces []config.Namespa
 			Namespace: n.Namespace, Fetcher: fetcher.New(log, fetcher.Options{}), Store: store, Metrics: m,
 			First: cmp.Or(c.First, n.First), Last: cmp.Or(c.Last, n.Last), Poll: cmp.Or(c.Poll, n.Poll),
 			SilentAfter: cmp.Or(c.SilentAfter, n.SilentAfter), TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
+			Retention: n.Retention,
 		}
 		for _, b := range n.Backfills {
 			s.Backfills = append(s.Backfills, jobs.BackfillPlan{From: b.From, To: b.To, Cron: b.Cron, Window: b.Window})

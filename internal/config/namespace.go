@@ -12,6 +12,9 @@ import (
 // minPoll keeps a slip of the pen from becoming an attack on a log.
 const minPoll = time.Second
 
+// minRetention keeps a slip of the pen, such as 6m for half a year, from removing what cannot be brought back.
+const minRetention = 24 * time.Hour
+
 // maxWindow is where the tasks of one backfill would take 260 MB of Redis.
 const maxWindow = 1_000_000
 
@@ -32,7 +35,8 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.signatures(n, path)
 	v.epochs(n, path)
 	v.times(n, path)
-	v.must(path+"retention", n.Retention >= 0, "is less than nothing")
+	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more, and mind that m is a minute",
+		durationText(n.Retention), durationText(minRetention))
 	v.must(path+"retention", n.Retention == 0 || n.Archive, "nothing is archived: say archive: true, or leave retention out")
 	v.must(path+"limits.max_bytes", n.Limits.MaxBytes >= 0, "is less than nothing")
 	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is less than nothing")
