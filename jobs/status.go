@@ -55,6 +55,7 @@ type Status struct {
 	VerifiedCount uint64          `json:"verified_count"`
 	RejectedCount uint64          `json:"rejected_count"`
 	MissingCount  uint64          `json:"missing_count"`
+	SealedCount   uint64          `json:"sealed_count"`     // of those with a verdict, how many were taken from seals
 	Verified      []Range         `json:"verified"`         // each without a break
 	Gaps          []Range         `json:"gaps"`             // epochs without a verdict
 	Rejected      []RejectedEpoch `json:"rejected"`         // the first 10,000
@@ -69,41 +70,50 @@ func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the last with a verdict). r
 // may be nil; a Redis that does not answer makes a QueueNote and no error.
 //
-// It reads every verdict, and is what says whether the log is one: each verdict is about a step from one digest to the next,
-// and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against it.
+// It reads every verdict that is not sealed, and is what says whether the log is one: each verdict is about a step from one digest
+// to the next, and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against
+// it. Of what is sealed it believes the seals; Sealer.Check holds them against the verdicts.
 func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, r *Redis) (Status, error) {
 	if err := checkRange(max(from, 1), cmp.Or(to, blobstore.MaxEpoch)); err != nil {
 		return Status{}, err
 	}
-	s := Status{Namespace: namespace, From: from, To: to, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{}}
-	var before blobstore.Verdict
-	next := from // the first epoch not accounted for; 0: there is none yet, and the first verdict begins the range
-	err := eachJudged(ctx, store, namespace, from, cmp.Or(to, blobstore.MaxEpoch), func(epochs []uint64) error {
-		verdicts, err := readVerdicts(ctx, store, namespace, epochs)
-		if err != nil {
-			return err
-		}
-		for _, v := range verdicts {
-			if next == 0 {
-				s.From, next = v.Epoch, v.Epoch
+	h, err := readHistory(ctx, store, namespace)
+	if err != nil {
+		return Status{}, err
+	}
+	s := statusReader{Status: Status{
+		Namespace: namespace, From: from, To: to, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{},
+	}, next: from}
+	err = eachStretch(ctx, store, h, max(from, 1), cmp.Or(to, blobstore.MaxEpoch), stretches{
+		sealed: func(span blobstore.Span) error {
+			s.addSpan(span)
+			s.SealedCount += span.Epochs()
+			return nil
+		},
+		open: func(epochs []uint64) error {
+			verdicts, err := readVerdicts(ctx, store, namespace, epochs)
+			for i := range verdicts {
+				if err == nil {
+					s.addVerdict(verdicts[i])
+				}
 			}
-			s.addGap(next, v.Epoch)
-			s.add(before, v)
-			before, next = v, v.Epoch+1
-		}
-		return nil
+			return err
+		},
 	})
+	if err == nil {
+		err = s.explain(ctx, store)
+	}
 	if err != nil {
 		return Status{}, err
 	}
 	switch {
-	case to != 0 && next == 0: // nothing known, and no beginning asked for: epochs begin with 1
+	case to != 0 && s.next == 0: // nothing known, and no beginning asked for: epochs begin with 1
 		s.From = 1
 		s.addGap(1, to+1)
 	case to != 0:
-		s.addGap(next, to+1)
-	case next > from:
-		s.To = next - 1
+		s.addGap(s.next, to+1)
+	case s.next > from:
+		s.To = s.next - 1
 	}
 	if len(s.Verified) > 0 && s.Verified[0].From == s.From {
 		s.Head = s.Verified[0].To
@@ -111,29 +121,102 @@ func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, f
 	if r != nil {
 		s.readQueues(r)
 	}
-	return s, nil
+	return s.Status, nil
 }
 
-// add takes in a verdict; before is the one added last.
-func (s *Status) add(before, v blobstore.Verdict) {
-	if v.Outcome != blobstore.Verified {
+// statusReader makes a status of what it is told in the order of the epochs.
+type statusReader struct {
+	Status
+	next   uint64 // the first epoch not accounted for; 0: there is none yet, and the first verdict begins the range
+	digest string // after the epoch before next, if that is verified
+	terse  []int  // the places in Rejected of which only a seal has told
+}
+
+func (s *statusReader) addVerdict(v blobstore.Verdict) {
+	one := blobstore.Span{From: v.Epoch, To: v.Epoch}
+	if v.Outcome == blobstore.Verified {
+		one.PreviousDigest, one.Digest = v.PreviousDigest, v.Digest
+	} else {
+		one.Rejected = []blobstore.Rejection{{Epoch: v.Epoch, Reason: v.Reason}}
+	}
+	listed := len(s.Rejected)
+	s.addSpan(one)
+	if len(s.Rejected) > listed {
+		s.Rejected[listed].Detail = v.Detail
+		s.terse = s.terse[:len(s.terse)-1]
+	}
+}
+
+// addSpan takes in epochs that all have a verdict.
+func (s *statusReader) addSpan(span blobstore.Span) {
+	if s.next == 0 {
+		s.From, s.next = span.From, span.From
+	}
+	adjacent := s.next == span.From && s.digest != ""
+	s.addGap(s.next, span.From)
+	breaks := span.Breaks
+	if adjacent && span.PreviousDigest != "" && span.PreviousDigest != s.digest {
+		breaks = append([]uint64{span.From}, breaks...)
+	}
+	start := span.From
+	for _, r := range span.Rejected {
+		breaks = s.addVerified(start, r.Epoch-1, adjacent && start == span.From, breaks)
 		s.RejectedCount++
 		if len(s.Rejected) < maxListed {
-			s.Rejected = append(s.Rejected, RejectedEpoch{v.Epoch, validator.Reason(v.Reason), v.Detail})
+			s.terse = append(s.terse, len(s.Rejected))
+			s.Rejected = append(s.Rejected, RejectedEpoch{Epoch: r.Epoch, Reason: validator.Reason(r.Reason)})
 		}
-		return
+		start = r.Epoch + 1
 	}
-	s.VerifiedCount++
-	follows := before.Outcome == blobstore.Verified && before.Epoch+1 == v.Epoch
-	broken := follows && before.Digest != v.PreviousDigest
-	if broken && len(s.Breaks) < maxListed {
-		s.Breaks = append(s.Breaks, Break{v.Epoch, v.PreviousDigest, before.Digest})
+	s.addVerified(start, span.To, adjacent && start == span.From, breaks)
+	s.next, s.digest = span.To+1, span.Digest
+}
+
+// addVerified takes in verified epochs, the first of which may continue the range before. It returns the breaks after them.
+func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uint64) []uint64 {
+	for from <= to {
+		end := to
+		if len(breaks) > 0 && breaks[0] == from {
+			continues = false
+			if len(s.Breaks) < maxListed {
+				s.Breaks = append(s.Breaks, Break{Epoch: from})
+			}
+			breaks = breaks[1:]
+		}
+		if len(breaks) > 0 && breaks[0] <= to {
+			end = breaks[0] - 1
+		}
+		s.VerifiedCount += end - from + 1
+		if continues {
+			s.Verified[len(s.Verified)-1].To = end
+		} else {
+			s.Verified = append(s.Verified, Range{from, end})
+		}
+		from, continues = end+1, false
 	}
-	if follows && !broken {
-		s.Verified[len(s.Verified)-1].To = v.Epoch
-	} else {
-		s.Verified = append(s.Verified, Range{v.Epoch, v.Epoch})
+	return breaks
+}
+
+// explain reads the verdicts on what is listed, of which there are few, for what a seal does not say.
+func (s *statusReader) explain(ctx context.Context, store *blobstore.Store) error {
+	var epochs []uint64
+	for _, i := range s.terse {
+		epochs = append(epochs, s.Rejected[i].Epoch)
 	}
+	for _, b := range s.Breaks {
+		epochs = append(epochs, b.Epoch-1, b.Epoch)
+	}
+	verdicts, err := readVerdicts(ctx, store, s.Namespace, epochs)
+	if err != nil {
+		return err
+	}
+	for _, i := range s.terse {
+		s.Rejected[i].Detail, verdicts = verdicts[0].Detail, verdicts[1:]
+	}
+	for i := range s.Breaks {
+		s.Breaks[i].Expected, s.Breaks[i].PreviousDigest, verdicts = verdicts[0].Digest, verdicts[1].PreviousDigest, verdicts[2:]
+	}
+	return nil
 }
 
 // addGap notes that the epochs from start up to, but not including, end have no verdict.

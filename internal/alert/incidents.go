@@ -58,6 +58,14 @@ func OfSealedMismatch(namespace string, shard uint64, detail string) Alert {
 	}
 }
 
+// OfHistoryMismatch is the alert on a history, the sum of all seals, that cannot be read.
+func OfHistoryMismatch(namespace string, generation uint64, detail string) Alert {
+	return Alert{
+		Kind: SealedMismatch, Namespace: namespace, Incident: fmt.Sprintf("%s/history-%012d", SealedMismatch, generation),
+		Summary: fmt.Sprintf("the record of what is sealed of %s cannot be read, and is made anew", namespace), Detail: detail,
+	}
+}
+
 // OfSkipped is the alert on an epoch that a log left out while it went on. Resolve SkippedIncident if it comes after all.
 func OfSkipped(namespace string, epoch, next uint64) Alert {
 	return Alert{

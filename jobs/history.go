@@ -1,0 +1,77 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// stretches is who is told of what is judged in a range of epochs, from the first to the last.
+type stretches struct {
+	sealed func(blobstore.Span) error  // of epochs that all have a verdict, and cost no request
+	open   func(epochs []uint64) error // of epochs with a verdict, of one shard that is not sealed
+}
+
+// eachStretch tells of the epochs from from to to that have a verdict. What is sealed of them is taken from the history, as it was
+// read before; beside that, only the shards that are open are listed.
+func eachStretch(ctx context.Context, store *blobstore.Store, h blobstore.History, from, to uint64, tell stretches) error {
+	next := from
+	for _, span := range h.Spans {
+		if span.To < next || span.From > to {
+			continue
+		}
+		if span.From > next {
+			if err := eachJudged(ctx, store, h.Namespace, next, span.From-1, tell.open); err != nil {
+				return err
+			}
+		}
+		if err := tell.sealed(clip(span.Span, next, to)); err != nil {
+			return err
+		}
+		next = span.To + 1
+	}
+	if next > to {
+		return nil
+	}
+	return eachJudged(ctx, store, h.Namespace, next, to, tell.open)
+}
+
+// clip is the part of a span from from to to. The digests at an end that was cut off are not known: they are empty.
+func clip(s blobstore.Span, from, to uint64) blobstore.Span {
+	if from > s.From {
+		s.From, s.PreviousDigest = from, ""
+	}
+	if to < s.To {
+		s.To, s.Digest = to, ""
+	}
+	first, _ := findRejection(s.Rejected, s.From)
+	last, found := findRejection(s.Rejected, s.To)
+	if found {
+		last++
+	}
+	s.Rejected = s.Rejected[first:last]
+	s.Breaks = within(s.Breaks, s.From+1, s.To)
+	return s
+}
+
+func findRejection(all []blobstore.Rejection, epoch uint64) (int, bool) {
+	return slices.BinarySearchFunc(all, epoch, func(r blobstore.Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
+}
+
+// isRejected says whether an epoch of a span was rejected.
+func isRejected(s blobstore.Span, epoch uint64) bool {
+	_, found := findRejection(s.Rejected, epoch)
+	return found
+}
+
+// readHistory reads what is sealed. What it cannot read it explains.
+func readHistory(ctx context.Context, store *blobstore.Store, namespace string) (blobstore.History, error) {
+	h, err := store.History(ctx, namespace)
+	if err != nil {
+		return h, fmt.Errorf("what is sealed of %s: %w (ktaudit seal makes it anew)", namespace, err)
+	}
+	return h, nil
+}

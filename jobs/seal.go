@@ -1,0 +1,376 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+)
+
+// sealBatch is how many shards are sealed before the history is written. A crash costs so many at most to be read again.
+const sealBatch = 16
+
+// Sealer seals the shards of a log's audit all of whose epochs have a verdict, and holds what is sealed against the verdicts. Any
+// number of them may work on one audit store: all make the same seals, and of the histories the first counts.
+//
+// A shard is sealed once everything that its verdicts show was told: the alerts on its rejections and on epochs that don't belong
+// to one log are in the outbox before the history says that the shard is sealed. After a crash between them it is sealed again.
+type Sealer struct {
+	Store     *blobstore.Store
+	Namespace string
+	Log       zerolog.Logger
+	// Progress, if not nil, is called after each shard that was looked at, by one goroutine at a time.
+	Progress func(SealCounts)
+
+	digests map[uint64][]uint64 // by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are needed
+}
+
+// SealCounts says what became of the shards that have verdicts.
+type SealCounts struct {
+	Sealed        uint64 `json:"sealed"`         // now
+	AlreadySealed uint64 `json:"already_sealed"` // before
+	Open          uint64 `json:"open"`           // epochs of them have no verdict, or one that cannot be read
+}
+
+// Total is how many shards were looked at.
+func (c SealCounts) Total() uint64 { return c.Sealed + c.AlreadySealed + c.Open }
+
+// Seal seals the full shards among those that hold the epochs from from to to. What is wrong with one shard doesn't keep the others
+// from being sealed. It costs a request for each shard that is not full, and one for each verdict of those that are.
+func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) {
+	var counts SealCounts
+	h, err := s.history(ctx)
+	if err != nil {
+		return counts, err
+	}
+	open, err := s.unsealed(ctx, h, from/shardSize, to/shardSize)
+	if err != nil {
+		return counts, err
+	}
+	for _, span := range h.Spans {
+		if first, last := max(span.First(), from/shardSize), min(span.Last(), to/shardSize); first <= last {
+			counts.AlreadySealed += last - first + 1
+		}
+	}
+	var errs []error
+	for batch := range slices.Chunk(open, sealBatch) {
+		var made []sealed
+		for _, shard := range batch {
+			seal, full, err := s.make(ctx, shard)
+			if ctx.Err() != nil {
+				return counts, ctx.Err()
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("shard %d of %s: %w", shard, s.Namespace, err))
+			}
+			if full {
+				made = append(made, seal)
+			} else {
+				counts.Open++
+			}
+			s.progress(counts, uint64(len(made)))
+		}
+		if len(made) == 0 {
+			continue
+		}
+		if h, err = s.extend(ctx, h, made); err != nil {
+			return counts, errors.Join(append(errs, err)...)
+		}
+		counts.Sealed += uint64(len(made))
+	}
+	return counts, errors.Join(errs...)
+}
+
+func (s *Sealer) progress(counts SealCounts, made uint64) {
+	if s.Progress != nil {
+		counts.Sealed += made
+		s.Progress(counts)
+	}
+}
+
+// history reads what is sealed. If that cannot be read it raises an alert and begins anew: all of it is in the seals.
+func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
+	h, err := s.Store.History(ctx, s.Namespace)
+	if errors.Is(err, blobstore.ErrCorrupt) {
+		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
+		err = s.raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
+	}
+	if err != nil {
+		err = fmt.Errorf("what is sealed of %s: %w", s.Namespace, err)
+	}
+	return h, err
+}
+
+// unsealed returns the shards from first to last that have verdicts and are not in the history.
+func (s *Sealer) unsealed(ctx context.Context, h blobstore.History, first, last uint64) ([]uint64, error) {
+	var open []uint64
+	list := func(to uint64) error {
+		if first > to {
+			return nil
+		}
+		shards, err := s.Store.Shards(ctx, s.Namespace, first, to)
+		open = append(open, shards...)
+		return err
+	}
+	for _, span := range h.Spans {
+		if span.Last() < first || span.First() > last {
+			continue
+		}
+		if span.First() > first {
+			if err := list(span.First() - 1); err != nil {
+				return nil, err
+			}
+		}
+		first = span.Last() + 1
+	}
+	return open, list(last)
+}
+
+// sealed is a seal that is on record, with the hash of its object.
+type sealed struct {
+	blobstore.Seal
+	hash string
+}
+
+// make seals a shard if it is full.
+func (s *Sealer) make(ctx context.Context, shard uint64) (sealed, bool, error) {
+	epochs, err := s.Store.Epochs(ctx, s.Namespace, shard)
+	from, to := blobstore.ShardRange(shard)
+	if epochs = within(epochs, from, to); err != nil || uint64(len(epochs)) < to-from+1 {
+		return sealed{}, false, err
+	}
+	seal, verdicts, err := s.summarise(ctx, shard)
+	if err != nil {
+		return sealed{}, false, err
+	}
+	if err := s.tell(ctx, verdicts); err != nil {
+		return sealed{}, false, err
+	}
+	hash, err := s.Store.PutSeal(ctx, seal)
+	if errors.Is(err, blobstore.ErrDiffers) { // sealed before, and not in the history
+		_, checkErr := s.checkShard(ctx, shard, nil)
+		return sealed{}, false, errors.Join(err, checkErr)
+	}
+	if err == nil {
+		s.Log.Info().Uint64("shard", shard).Uint64("from", from).Uint64("to", to).Int("rejected", len(seal.Rejected)).Msg("shard sealed")
+	}
+	return sealed{seal, hash}, err == nil, err
+}
+
+// summarise makes the seal that follows from the verdicts of a full shard.
+func (s *Sealer) summarise(ctx context.Context, shard uint64) (blobstore.Seal, []blobstore.Verdict, error) {
+	from, to := blobstore.ShardRange(shard)
+	verdicts := make([]blobstore.Verdict, to-from+1)
+	hashes := make([][32]byte, len(verdicts))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for i := range verdicts {
+		group.Go(func() (err error) {
+			verdicts[i], hashes[i], err = s.Store.VerdictObject(groupCtx, s.Namespace, from+uint64(i))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return blobstore.Seal{}, nil, err
+	}
+	seal := blobstore.NewSeal(s.Namespace, shard)
+	for i, v := range verdicts {
+		seal.Add(v, hashes[i])
+	}
+	return seal, verdicts, nil
+}
+
+// tell raises an alert on each of the verdicts, in order, that is a rejection, and on each that does not continue the one before.
+func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
+	ends := map[string]blobstore.Verdict{}
+	for i, v := range verdicts {
+		if v.Outcome != blobstore.Verified {
+			if err := s.raise(ctx, alert.OfVerdict(v)); err != nil {
+				return err
+			}
+			continue
+		}
+		if i > 0 && !chained(verdicts[i-1], v) {
+			if err := tellBroken(ctx, s.Store, s.Log, BrokenChain, verdicts[i-1], v); err != nil {
+				return err
+			}
+		}
+		if first, again := ends[v.Digest]; again {
+			if err := tellBroken(ctx, s.Store, s.Log, DigestReused, first, v); err != nil {
+				return err
+			}
+		}
+		ends[v.Digest] = v
+	}
+	return nil
+}
+
+// extend writes a history with more seals. If others were first, it adds to theirs what they lack.
+func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed) (blobstore.History, error) {
+	for {
+		next := h
+		next.Spans = slices.Clone(h.Spans)
+		for _, seal := range made {
+			if err := s.insert(ctx, &next, seal); err != nil {
+				return h, err
+			}
+		}
+		written, err := s.Store.PutHistory(ctx, next)
+		if !errors.Is(err, blobstore.ErrDiffers) {
+			return written, err
+		}
+		if h, err = s.history(ctx); err != nil {
+			return h, err
+		}
+	}
+}
+
+// insert adds a seal to a history, and tells of what only shows beside the other seals.
+func (s *Sealer) insert(ctx context.Context, h *blobstore.History, seal sealed) error {
+	i, _ := slices.BinarySearchFunc(h.Spans, seal.From, func(span blobstore.SealedSpan, from uint64) int { return cmp.Compare(span.From, from) })
+	if i > 0 && h.Spans[i-1].To >= seal.From || i < len(h.Spans) && h.Spans[i].From == seal.From {
+		return nil // somebody else has added it
+	}
+	if err := s.findReuse(ctx, h, seal); err != nil {
+		return err
+	}
+	spans := []blobstore.SealedSpan{{Span: seal.Span, Seals: []string{seal.hash}}}
+	low, high := i, i
+	if i > 0 && h.Spans[i-1].To+1 == seal.From {
+		low--
+		spans = append([]blobstore.SealedSpan{h.Spans[low]}, spans...)
+	}
+	if i < len(h.Spans) && seal.To+1 == h.Spans[i].From {
+		spans = append(spans, h.Spans[i])
+		high++
+	}
+	whole := spans[0]
+	whole.Seals = slices.Clone(whole.Seals)
+	for _, span := range spans[1:] {
+		joined := whole.Join(span.Span)
+		if len(joined.Breaks) > len(whole.Breaks)+len(span.Breaks) {
+			if err := s.tellBreak(ctx, span.From); err != nil {
+				return err
+			}
+		}
+		whole.Span, whole.Seals = joined, append(whole.Seals, span.Seals...)
+	}
+	h.Spans = slices.Replace(h.Spans, low, high, whole)
+	return nil
+}
+
+// tellBreak tells of an epoch that does not continue the one before it.
+func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
+	verdicts, err := readVerdicts(ctx, s.Store, s.Namespace, []uint64{epoch - 1, epoch})
+	if err != nil {
+		return err
+	}
+	return tellBroken(ctx, s.Store, s.Log, BrokenChain, verdicts[0], verdicts[1])
+}
+
+// findReuse tells of epochs in a shard that have the digest of one in another shard.
+//
+// Each verified epoch adds a leaf, so its tree has all leaves of the tree before it and one more, and while each epoch continues
+// the one before, no tree comes again. So there is nothing to look for unless the seal, with what is sealed already, has a
+// rejection, a break or a gap. Then the seals of all shards are read, once, and their digests kept: 8 KB of memory a shard.
+func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal sealed) error {
+	unbroken := len(seal.Rejected)+len(seal.Breaks) == 0
+	switch len(h.Spans) {
+	case 0:
+		return nil
+	case 1:
+		span := h.Spans[0]
+		if unbroken && len(span.Rejected)+len(span.Breaks) == 0 &&
+			(span.To+1 == seal.From && span.Digest == seal.PreviousDigest || seal.To+1 == span.From && seal.Digest == span.PreviousDigest) {
+			return nil
+		}
+	}
+	if err := s.readDigests(ctx, h); err != nil {
+		return err
+	}
+	own := map[uint64]uint64{}
+	digests := prefixes(seal.Seal)
+	for i, digest := range digests {
+		own[digest] = seal.From + uint64(i)
+	}
+	delete(own, 0)
+	for shard, digests := range s.digests {
+		if shard == seal.Shard {
+			continue
+		}
+		from, _ := blobstore.ShardRange(shard)
+		for i, digest := range digests {
+			if epoch, alike := own[digest]; alike {
+				if err := s.tellReuse(ctx, from+uint64(i), epoch); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	s.digests[seal.Shard] = digests
+	return nil
+}
+
+// tellReuse tells of two epochs whose digests begin alike, if they are the same.
+func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
+	verdicts, err := readVerdicts(ctx, s.Store, s.Namespace, []uint64{min(a, b), max(a, b)})
+	if err != nil || verdicts[0].Digest != verdicts[1].Digest {
+		return err
+	}
+	return tellBroken(ctx, s.Store, s.Log, DigestReused, verdicts[0], verdicts[1])
+}
+
+// readDigests reads the digests of all sealed shards that were not read yet.
+func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
+	if s.digests == nil {
+		s.digests = map[uint64][]uint64{}
+	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(listAhead)
+	for _, span := range h.Spans {
+		for shard := span.First(); shard <= span.Last(); shard++ {
+			mu.Lock()
+			known := s.digests[shard] != nil
+			mu.Unlock()
+			if known {
+				continue
+			}
+			group.Go(func() error {
+				seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				s.digests[shard] = prefixes(seal)
+				return nil
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// prefixes are the beginnings of a seal's digests.
+func prefixes(seal blobstore.Seal) []uint64 {
+	all := make([]uint64, len(seal.Digests))
+	for i, text := range seal.Digests {
+		all[i], _ = strconv.ParseUint(cmp.Or(text, "0"), 16, 64) // seals have nothing else
+	}
+	return all
+}
+
+func (s *Sealer) raise(ctx context.Context, a alert.Alert) error {
+	if err := (alert.Outbox{Store: s.Store}).Raise(ctx, a); err != nil {
+		return fmt.Errorf("raising %s: %w", a.Incident, err)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package jobs
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"golang.org/x/sync/errgroup"
+)
+
+// maxNamed bounds how many epochs the detail of a mismatch names.
+const maxNamed = 20
+
+// SealCheck says what came of holding sealed shards against their verdicts.
+type SealCheck struct {
+	Checked    uint64         `json:"checked"` // shards
+	Mismatches []SealMismatch `json:"mismatches,omitempty"`
+}
+
+// SealMismatch is a shard that is not what was sealed.
+type SealMismatch struct {
+	Shard  uint64 `json:"shard"`
+	From   uint64 `json:"from"`
+	To     uint64 `json:"to"`
+	Detail string `json:"detail"`
+}
+
+// Check holds the sealed shards among those with the epochs from from to to against the verdicts, all of which it reads, and raises
+// an alert on each that is not what was sealed. An error means that it has not got to the end.
+func (s *Sealer) Check(ctx context.Context, from, to uint64, progress func(done, total uint64)) (SealCheck, error) {
+	var c SealCheck
+	h, err := readHistory(ctx, s.Store, s.Namespace)
+	if err != nil {
+		return c, err
+	}
+	total := uint64(0)
+	each := func(visit func(span blobstore.SealedSpan, shard uint64) error) error {
+		for _, span := range h.Spans {
+			for shard := max(span.First(), from/shardSize); shard <= min(span.Last(), to/shardSize); shard++ {
+				if err := visit(span, shard); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	_ = each(func(blobstore.SealedSpan, uint64) error { total++; return nil })
+	err = each(func(span blobstore.SealedSpan, shard uint64) error {
+		detail, err := s.checkShard(ctx, shard, &span)
+		if err != nil {
+			return err
+		}
+		if c.Checked++; detail != "" {
+			first, last := blobstore.ShardRange(shard)
+			c.Mismatches = append(c.Mismatches, SealMismatch{shard, first, last, detail})
+		}
+		if progress != nil {
+			progress(c.Checked, total)
+		}
+		return nil
+	})
+	return c, err
+}
+
+// CheckAny is Check of one sealed shard by chance. It costs a request for each of its verdicts. Where nothing is sealed it does
+// nothing.
+func (s *Sealer) CheckAny(ctx context.Context) error {
+	h, err := s.history(ctx)
+	if err != nil {
+		return err
+	}
+	shards := 0
+	for _, span := range h.Spans {
+		shards += len(span.Seals)
+	}
+	if shards == 0 {
+		return nil
+	}
+	n := uint64(rand.IntN(shards))
+	for _, span := range h.Spans {
+		if n < uint64(len(span.Seals)) {
+			_, err = s.checkShard(ctx, span.First()+n, &span)
+			break
+		}
+		n -= uint64(len(span.Seals))
+	}
+	return err
+}
+
+// checkShard returns what is wrong with a shard, which is part of a span of the history or, if that is nil, not in it: nothing if
+// all is well.
+func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.SealedSpan) (string, error) {
+	seal, hash, err := s.Store.Seal(ctx, s.Namespace, shard)
+	switch {
+	case errors.Is(err, blobstore.ErrNotFound), errors.Is(err, blobstore.ErrCorrupt):
+		return s.mismatch(ctx, shard, err.Error())
+	case err != nil:
+		return "", err
+	case in == nil:
+	case hash != in.Seals[shard-in.First()]:
+		return s.mismatch(ctx, shard, "the seal is not the one that the history names")
+	case !sameExceptions(clip(in.Span, seal.From, seal.To), seal.Span):
+		return s.mismatch(ctx, shard, "the history says otherwise than the seal")
+	}
+	return s.checkSeal(ctx, seal)
+}
+
+// sameExceptions says whether two spans of the same epochs agree on which were rejected and which don't go on where the one before
+// ended. Whether the first does, a seal cannot tell.
+func sameExceptions(a, b blobstore.Span) bool {
+	return slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Breaks, b.Breaks)
+}
+
+// checkSeal holds a seal against the verdicts.
+func (s *Sealer) checkSeal(ctx context.Context, seal blobstore.Seal) (string, error) {
+	wrong := make([]string, len(seal.Verdicts))
+	verdicts := make([]blobstore.Verdict, len(seal.Verdicts))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for i, want := range seal.Verdicts {
+		group.Go(func() error {
+			v, hash, err := s.Store.VerdictObject(groupCtx, s.Namespace, seal.From+uint64(i))
+			switch {
+			case errors.Is(err, blobstore.ErrNotFound):
+				wrong[i] = "is gone"
+			case errors.Is(err, blobstore.ErrCorrupt):
+				wrong[i] = "cannot be read"
+			case err != nil:
+				return err
+			case hex.EncodeToString(hash[:]) != want:
+				wrong[i] = "is another one"
+			}
+			verdicts[i] = v
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return "", err
+	}
+	var named []string
+	count := 0
+	for i, what := range wrong {
+		if what == "" {
+			continue
+		}
+		if count++; count <= maxNamed {
+			named = append(named, fmt.Sprintf("epoch %d's %s", seal.From+uint64(i), what))
+		}
+	}
+	if count == 0 {
+		return s.checkSummary(ctx, seal, verdicts)
+	}
+	detail := "the verdicts are not those that were sealed: " + strings.Join(named, ", ")
+	if count > maxNamed {
+		detail += fmt.Sprintf(", and %d more", count-maxNamed)
+	}
+	return s.mismatch(ctx, seal.Shard, detail)
+}
+
+// checkSummary holds what a seal says of its verdicts against them, which have the hashes that it names.
+func (s *Sealer) checkSummary(ctx context.Context, seal blobstore.Seal, verdicts []blobstore.Verdict) (string, error) {
+	again := blobstore.NewSeal(seal.Namespace, seal.Shard)
+	for _, v := range verdicts {
+		again.Add(v, [32]byte{})
+	}
+	again.Verdicts = seal.Verdicts
+	if !reflect.DeepEqual(again, seal) {
+		return s.mismatch(ctx, seal.Shard, "the seal says otherwise than the verdicts that it names")
+	}
+	return "", nil
+}
+
+// mismatch raises an alert on a shard that is not what was sealed, and returns the detail.
+func (s *Sealer) mismatch(ctx context.Context, shard uint64, detail string) (string, error) {
+	s.Log.Error().Uint64("shard", shard).Str("detail", detail).Msg("sealed history is not what it was")
+	return detail, s.raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
+}
