@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+const chaosNamespace = "chaos.key-transparency.v1"
+
+// chaos is one audit that is interfered with: commands that all see the same settings, and a look at what they write.
+type chaos struct {
+	t    *testing.T
+	dir  string   // where commands run
+	env  []string // what they see
+	logs string   // what workers and schedulers say; kept by go test -artifacts
+	ledger
+}
+
+func newChaos(t *testing.T, settings ...string) *chaos {
+	t.Helper()
+	c := &chaos{t: t, dir: t.TempDir(), logs: t.ArtifactDir(), ledger: ledger{t: t, seen: map[string]fileVersion{}}}
+	c.env = append(append(environment(c.dir), "KTAUDIT_NAMESPACE="+chaosNamespace), settings...)
+	return c
+}
+
+func (c *chaos) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(c.t.Context(), filepath.Join(binDir, "ktaudit"), args...)
+	cmd.Dir, cmd.Env = c.dir, c.env
+	return cmd
+}
+
+// ktaudit runs a command that must exit with 0, unless another status is given, and reads its JSON into result.
+func (c *chaos) ktaudit(result any, args ...string) { c.t.Helper(); c.ktauditExits(0, result, args...) }
+
+func (c *chaos) ktauditExits(status int, result any, args ...string) {
+	c.t.Helper()
+	var stderr strings.Builder
+	cmd := c.command(append(args, "--json")...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != status {
+		c.t.Fatalf("ktaudit %q: %v, want exit status %d\n%s%s", args, err, status, out, stderr.String())
+	}
+	if result != nil {
+		if err := json.Unmarshal(out, result); err != nil {
+			c.t.Fatalf("ktaudit %q prints %q: %v", args, out, err)
+		}
+	}
+}
+
+func (c *chaos) enqueueAgain() (counts jobs.Counts) {
+	c.t.Helper()
+	c.ktaudit(&counts, "enqueue", "--from", "1", "--to", fmt.Sprint(*chaosEpochs))
+	return counts
+}
+
+// enqueue enqueues all epochs and wants to be told how many were new and how many have a verdict.
+func (c *chaos) enqueue(enqueued, judged uint64) {
+	c.t.Helper()
+	if got, want := c.enqueueAgain(), (jobs.Counts{Enqueued: enqueued, AlreadyJudged: judged}); got != want {
+		c.t.Errorf("enqueue counts %+v, want %+v", got, want)
+	}
+}
+
+// process is a worker or a scheduler that may be killed at any time, and started again.
+type process struct {
+	c    *chaos
+	name string // of its log
+	args []string
+	env  []string
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended, with err
+	err    error
+}
+
+// start starts a process, whose log has a name of its own.
+func (c *chaos) start(name string, args ...string) *process {
+	c.t.Helper()
+	p := &process{c: c, name: name, args: args}
+	p.start()
+	return p
+}
+
+func (p *process) start() {
+	p.c.t.Helper()
+	log, err := os.OpenFile(filepath.Join(p.c.logs, p.name+".log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		p.c.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := p.c.command(p.args...)
+	cmd.Env = append(cmd.Env, p.env...)
+	cmd.Stderr = log // without a goroutine in between
+	if err := cmd.Start(); err != nil {
+		p.c.t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	p.cmd, p.exited = cmd, exited
+	go func() {
+		p.err = cmd.Wait()
+		close(exited)
+	}()
+}
+
+// ended says whether the process has ended, by itself or killed.
+func (p *process) ended() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends the process with SIGKILL.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended
+	<-p.exited
+}
+
+// stop ends the process as an operator would. It must exit with 0.
+func (p *process) stop() {
+	p.c.t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		p.c.t.Errorf("%s: %v", p.name, err)
+	}
+	if <-p.exited; p.err != nil {
+		p.c.t.Errorf("%s, which was told to stop: %v; see %s", p.name, p.err, p.c.logs)
+	}
+}
+
+// checkLogs wants no process to have said that it is defective.
+func (c *chaos) checkLogs() {
+	c.t.Helper()
+	logs, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
+	if err != nil || len(logs) == 0 {
+		c.t.Fatalf("no logs in %s: %v", c.logs, err)
+	}
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, word := range []string{"panic", "internal error", "DATA RACE"} {
+			if at := bytes.Index(text, []byte(word)); at >= 0 {
+				c.t.Errorf("%s says: %.4000s", filepath.Base(name), text[max(0, at-500):])
+			}
+		}
+	}
+}
