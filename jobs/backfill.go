@@ -12,12 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
-	turn = 100
-	// historyLooks is how many of a backfill's lowest open epochs are looked for in the log in one round.
-	historyLooks = 8
-)
+// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
+const turn = 100
 
 // backfill brings a piece of history to an end. What it remembers saves listings: after a restart each shard is listed once, and
 // from then on only those that are not complete.
@@ -32,8 +28,13 @@ type backfill struct {
 
 	low      uint64               // the lowest shard that is not complete
 	complete map[uint64]struct{}  // shards above it that are
-	lowest   sightings            // of its lowest open epochs
 	checked  map[uint64]*epochSet // by shard that was seen not to be complete: the epochs whose verdicts were looked at
+
+	gaps     gaps
+	found    epochSet             // open epochs that the log has
+	explored time.Time            // when the log was last asked for some
+	moving   bool                 // that brought something to light, and there may be more
+	told     map[uint64]time.Time // by first epoch of a gap: when it was first seen, zero once people were told
 }
 
 // newBackfills makes a log's backfills: those that were asked for, and one for what these leave out.
@@ -61,7 +62,6 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 			b.Window = defaultWindow
 		}
 		b.low = b.From / shardSize
-		b.lowest = sightings{}
 		b.complete, b.checked = map[uint64]struct{}{}, map[uint64]*epochSet{}
 	}
 	return all, nil
@@ -74,17 +74,20 @@ func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	find := func() ([][]uint64, error) { return l.openHistory(ctx, now, end) }
+	var first error
 	if l.handedOut == 0 { // and is there something now? else the queue is of no interest
-		if lists, err := find(); len(lists) == 0 {
-			return err
+		lists, err := find()
+		if len(lists) == 0 {
+			return errors.Join(err, l.unqueue(ctx))
 		}
+		first = err
 	}
-	return l.enqueue(ctx, Backfill, find)
+	return errors.Join(first, l.enqueue(ctx, Backfill, find), l.unqueue(ctx))
 }
 
 // openHistory returns, for each backfill that is due, what is to be on the queue.
 func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint64) ([][]uint64, error) {
-	l.handedOut, l.more = 0, false
+	l.handedOut, l.more, l.moving = 0, false, false
 	var lists [][]uint64
 	var errs []error
 	for _, b := range l.history {
@@ -95,15 +98,18 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 		}
 		open, err := l.openOf(ctx, b, end)
 		errs = append(errs, err)
-		// What remains open longest may be what the log has skipped.
-		lowest := open[:min(len(open), historyLooks)]
-		errs = append(errs, b.lowest.sight(ctx, l, now, lowest), b.lowest.tellSkips(ctx, l, now, lowest, nil))
+		through := len(open) == 0 && err == nil && end >= b.until // else history is not known to its end yet
+		l.more = l.more || len(open) == b.Window
+		open, err = l.explore(ctx, b, now, open)
+		untold, tellErr := l.tellGaps(ctx, b, now)
+		errs = append(errs, err, tellErr)
+		if through && !untold {
+			b.running = false
+		}
+		l.moving = l.moving || b.moving
 		if len(open) > 0 {
 			lists = append(lists, open)
 			l.handedOut += int64(len(open))
-			l.more = l.more || len(open) == b.Window
-		} else if err == nil && end >= b.until { // else history is not known to its end yet
-			b.running = false
 		}
 	}
 	return lists, errors.Join(errs...)
@@ -132,7 +138,7 @@ func (b *backfill) last(end uint64) uint64 {
 	return end
 }
 
-// openOf returns the first epochs of a backfill without a verdict, as many as its window holds. On its way it looks at the verdicts
+// openOf returns the first epochs of a backfill without a verdict that are in no gap, as many as its window holds. On its way it looks at the verdicts
 // that are new.
 func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]uint64, error) {
 	var open []uint64
@@ -167,12 +173,12 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 	return open[:min(len(open), b.Window)], errors.Join(errs...)
 }
 
-// missing returns the epochs of a shard that are the backfill's and have no verdict.
+// missing returns the epochs of a shard that are the backfill's, have no verdict, and may have been published.
 func (b *backfill) missing(shard uint64, judged []uint64, last uint64) []uint64 {
 	from, to := max(b.From, shard*shardSize), min(last, shard*shardSize+shardSize-1)
 	var missing []uint64
 	for _, epoch := range without(from, to, judged) {
-		if !b.excepts(epoch) {
+		if !b.excepts(epoch) && !b.gaps.has(epoch) {
 			missing = append(missing, epoch)
 		}
 	}
@@ -221,6 +227,7 @@ func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, ju
 		return nil
 	}
 	delete(b.checked, shard)
+	delete(b.found.shards, shard)
 	b.complete[shard] = struct{}{}
 	for {
 		if _, complete := b.complete[b.low]; !complete {
@@ -234,6 +241,8 @@ func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, ju
 // hungry says whether the workers are about to be through with the history on the queue, while there is more.
 func (l *scheduledLog) hungry(ctx context.Context) bool {
 	switch {
+	case l.moving:
+		return true
 	case l.handedOut == 0:
 		began := !l.begun && l.endOfHistory() > 0
 		l.begun = l.begun || began

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -36,16 +35,7 @@ func queued(t testing.TB, r *Redis, c Class) []uint64 {
 	if err := readQueued(t.Context(), r.client, testNamespace, Queue(testNamespace, c), &set); err != nil {
 		t.Fatal(err)
 	}
-	var epochs []uint64
-	for shard := range maps.Keys(set.shards) {
-		for epoch := shard * shardSize; epoch < (shard+1)*shardSize; epoch++ {
-			if set.has(epoch) {
-				epochs = append(epochs, epoch)
-			}
-		}
-	}
-	slices.Sort(epochs)
-	return epochs
+	return slices.Sorted(set.all())
 }
 
 func wantQueued(t testing.TB, r *Redis, c Class, want ...uint64) {
@@ -70,6 +60,7 @@ func TestBackfillKeepsItsWindow(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		w := emptyWorld(t)
+		publishNames(t, w.log, span(1, 12)...)
 		s := w.schedule()
 		s.Backfills = []BackfillPlan{{From: 1, To: 12, Window: 5}}
 		verify(t, w.config.Store, 2, 3)
@@ -97,6 +88,7 @@ func TestBackfillKeepsItsWindow(t *testing.T) {
 func TestHistoryThatNoBackfillCoversIsAudited(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 12)...)
 	r := embedded(t)
 	s := w.schedule()
 	s.First = 3
@@ -109,6 +101,7 @@ func TestHistoryThatNoBackfillCoversIsAudited(t *testing.T) {
 func TestBackfillsShare(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
+	publishNames(t, w.log, slices.Concat(span(1, 8), span(4001, 4008))...)
 	r := embedded(t)
 	s := w.schedule()
 	s.Backfills = []BackfillPlan{{From: 1, To: 4000, Window: 1000}, {From: 4001, To: 8000, Window: 300}}

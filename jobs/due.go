@@ -57,6 +57,7 @@ func (l *scheduledLog) due(ctx context.Context, b *backfill, now time.Time, end 
 		return false, fmt.Errorf("beginning backfill %s for %s: %w", b.name(), last.Format(time.RFC3339), err)
 	}
 	b.begun, b.until, b.running = last, note.Until, note.Until > 0
+	b.forgetGaps()
 	for _, t := range times {
 		if t.Before(last) {
 			err = errors.Join(err, record.Remove(ctx, t))

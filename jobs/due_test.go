@@ -14,6 +14,7 @@ func at(day, hour, minute int) time.Time {
 
 // nightly is a log with a backfill each night at half past four, of which the last two epochs are not history.
 func nightly(t *testing.T, r *Redis, w *world, head uint64) *scheduledLog {
+	publishNames(t, w.log, span(1, 100)...)
 	s := w.schedule()
 	s.Backfills = []BackfillPlan{{Cron: "30 4 * * *", Window: 2}}
 	return mustSchedule(t, r, s, head, 2)

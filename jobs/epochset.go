@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 )
@@ -32,6 +33,19 @@ func (s *epochSet) has(epoch uint64) bool {
 	shard := s.shards[epoch/shardSize]
 	i := epoch % shardSize
 	return shard != nil && shard[i/64]&(1<<(i%64)) != 0
+}
+
+// all yields the epochs, those of a shard in order.
+func (s *epochSet) all() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for shard := range s.shards {
+			for epoch := shard * shardSize; epoch < (shard+1)*shardSize; epoch++ {
+				if s.has(epoch) && !yield(epoch) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // checkRange refuses epochs that no verdict can be on, and ranges whose size or end would overflow.

@@ -54,8 +54,8 @@ type BackfillPlan struct {
 	// Cron says when to begin or go on, in UTC: five fields or a word such as @daily. It then goes on until every epoch there
 	// was has a verdict. Empty means always.
 	Cron string
-	// Window is how many of its epochs may be on the queue at the same time. 0 means 10,000. Those that the log never published
-	// stay in it: a history with as many of them stands still, and there are alerts that say so.
+	// Window is how many of its epochs may be on the queue at the same time. 0 means 10,000. Those that the log has not published
+	// take no part in it once they were looked for; they are looked for again now and then, with a cron each time that it is due.
 	Window int
 }
 
@@ -84,6 +84,7 @@ type scheduledLog struct {
 	history   []*backfill
 	handedOut int64
 	more      bool
+	moving    bool // one of them found out something about gaps, and there may be more
 	begun     bool // there has been history
 
 	retention *retention
@@ -170,6 +171,7 @@ func (l *scheduledLog) backfillForEver(ctx context.Context) {
 			round, cancel := context.WithTimeout(ctx, roundTimeout)
 			err := l.backfillRound(round, last.UTC())
 			cancel()
+			l.moving = l.moving && err == nil
 			l.report(ctx, err, "history not brought onto the queue: will be tried again")
 		}
 		pause(ctx, min(backfillTick, l.Poll/4+1))
