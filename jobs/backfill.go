@@ -15,8 +15,8 @@ import (
 // turn is how many epochs one backfill puts on the queue before the next one's turn comes.
 const turn = 100
 
-// backfill brings a piece of history to an end. What it remembers saves listings: after a restart each shard is listed once, and
-// from then on only those that are not complete.
+// backfill brings a piece of history to an end. What it remembers saves listings: after a restart each shard that is not sealed is
+// listed once, and from then on only those that are not complete.
 type backfill struct {
 	BackfillPlan
 	except []Range // what other backfills of the log are for
@@ -72,6 +72,9 @@ func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
 	end := l.endOfHistory()
 	if end == 0 {
 		return nil
+	}
+	if err := l.skipSealed(ctx); err != nil {
+		return err
 	}
 	find := func() ([][]uint64, error) { return l.openHistory(ctx, now, end) }
 	var first error
@@ -229,9 +232,15 @@ func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, ju
 	delete(b.checked, shard)
 	delete(b.found.shards, shard)
 	b.complete[shard] = struct{}{}
+	b.passComplete()
+	return nil
+}
+
+// passComplete goes on to the lowest shard that is not complete.
+func (b *backfill) passComplete() {
 	for {
 		if _, complete := b.complete[b.low]; !complete {
-			return nil
+			return
 		}
 		delete(b.complete, b.low)
 		b.low++

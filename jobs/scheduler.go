@@ -68,7 +68,8 @@ type Scheduler struct {
 	log   zerolog.Logger
 }
 
-// scheduledLog is one log of a scheduler. Its follower, its history and its retention are a goroutine each, and share only the head.
+// scheduledLog is one log of a scheduler. Its follower, its history, its seals and its retention are a goroutine each, and share only how
+// far the log and its audit are.
 type scheduledLog struct {
 	Schedule
 	redis  *Redis
@@ -78,6 +79,7 @@ type scheduledLog struct {
 	head   atomic.Uint64 // the newest epoch known to be published; 0: none
 	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
 	followed atomic.Bool
+	verified atomic.Uint64 // the last epoch up to which all are verified; 0: none or not known
 
 	// Of the goroutine that does history: its backfills, and how many epochs they had on the queue in the last round, and
 	// whether there were more.
@@ -86,6 +88,8 @@ type scheduledLog struct {
 	more      bool
 	moving    bool // one of them found out something about gaps, and there may be more
 	begun     bool // there has been history
+	// sealsKnown says that the backfills pass over what was sealed.
+	sealsKnown bool
 
 	retention *retention
 }
@@ -144,6 +148,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for _, l := range s.logs {
 		group.Go(func() error { l.followForEver(ctx); return nil })
 		group.Go(func() error { l.backfillForEver(ctx); return nil })
+		group.Go(func() error { l.sealForEver(ctx); return nil })
 		group.Go(func() error { l.retention.forEver(ctx); return nil })
 	}
 	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.redis.String()).Msg("scheduler started")
