@@ -83,15 +83,27 @@ func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send
 		return nil
 	}
 	if e.Store != nil {
-		err := eachJudged(ctx, e.Store, e.Namespace, from, to, func(epochs []uint64) error {
-			for _, epoch := range epochs {
-				if err := sendBefore(epoch); err != nil {
-					return err
+		h, err := readHistory(ctx, e.Store, e.Namespace)
+		if err != nil {
+			return err
+		}
+		err = eachStretch(ctx, e.Store, h, from, to, stretches{
+			sealed: func(span blobstore.Span) error {
+				err := sendBefore(span.From)
+				t.alreadyJudged.Add(span.Epochs())
+				next = span.To + 1
+				return err
+			},
+			open: func(epochs []uint64) error {
+				for _, epoch := range epochs {
+					if err := sendBefore(epoch); err != nil {
+						return err
+					}
+					t.alreadyJudged.Add(1)
+					next = epoch + 1
 				}
-				t.alreadyJudged.Add(1)
-				next = epoch + 1
-			}
-			return nil
+				return nil
+			},
 		})
 		if err != nil {
 			return err

@@ -19,6 +19,8 @@ const (
 	checkEvery = 3 * time.Second
 	// idleAfter is how long a run waits for the queue to bring its epochs before it takes them up without the queue.
 	idleAfter = 5 * time.Second
+	// sealEvery is how often full shards are sealed.
+	sealEvery = time.Minute
 )
 
 // RunConfig says what Run does. From and To must be set.
@@ -83,6 +85,9 @@ func Run(ctx context.Context, r *Redis, a *Auditor, c RunConfig) (RunSummary, er
 		attempts: make(chan attempt, c.Worker.Concurrency),
 		moved:    time.Now(),
 	}
+	if run.sealed, err = readHistory(ctx, a.Store, a.Namespace); err != nil {
+		return RunSummary{}, err
+	}
 	return run.run(ctx)
 }
 
@@ -94,6 +99,7 @@ type run struct {
 	enqueuer *Enqueuer
 
 	summary RunSummary
+	sealed  blobstore.History     // as it was when the run began
 	next    uint64                // the first epoch that is not in play yet; past To, there is none
 	open    map[uint64]*openEpoch // in play, and without a verdict
 
@@ -122,14 +128,45 @@ func (r *run) run(ctx context.Context) (RunSummary, error) {
 	}
 	workerEnded := make(chan error, 1)
 	go func() { workerEnded <- r.worker.Run(working) }()
+	var sealing sync.WaitGroup
+	sealing.Go(func() { r.sealForEver(working) })
 
 	err := r.loop(ctx, working, workerEnded)
 	stop()
 	r.direct.Wait()
+	sealing.Wait()
+	r.seal(ctx)
 	if workerErr := <-workerEnded; err == nil {
 		err = workerErr
 	}
 	return r.summary, err
+}
+
+// sealForEver seals what the run has done now and then, so that it need not be looked at again should the run be killed.
+func (r *run) sealForEver(ctx context.Context) {
+	for {
+		if pause(ctx, sealEvery); ctx.Err() != nil {
+			return
+		}
+		r.seal(ctx)
+	}
+}
+
+// seal seals the shards of the range that are full. That it cannot takes nothing from the run.
+func (r *run) seal(ctx context.Context) {
+	first, end := (r.config.From+shardSize-1)/shardSize, (r.config.To+1)/shardSize
+	if r.config.From == 1 {
+		first = 0 // there is no epoch 0
+	}
+	if first >= end {
+		return // no shard is wholly the run's
+	}
+	from, _ := blobstore.ShardRange(first)
+	_, to := blobstore.ShardRange(end - 1)
+	sealer := Sealer{Store: r.auditor.Store, Namespace: r.auditor.Namespace, Log: r.auditor.Log}
+	if _, err := sealer.Seal(ctx, from, to); err != nil && ctx.Err() == nil {
+		r.auditor.Log.Warn().Err(err).Msg("what is full cannot be sealed: ktaudit seal tries again")
+	}
 }
 
 func (r *run) loop(ctx, working context.Context, workerEnded chan error) error {
@@ -167,8 +204,9 @@ func (r *run) fill(ctx context.Context) error {
 		}
 		from := r.next
 		r.next = last + 1
-		err := eachJudged(ctx, r.auditor.Store, r.auditor.Namespace, from, last, func(epochs []uint64) error {
-			return r.settleJudged(ctx, epochs)
+		err := eachStretch(ctx, r.auditor.Store, r.sealed, from, last, stretches{
+			sealed: func(span blobstore.Span) error { r.settleSealed(span); return nil },
+			open:   func(epochs []uint64) error { return r.settleJudged(ctx, epochs) },
 		})
 		if err != nil {
 			return err
@@ -220,6 +258,19 @@ func (r *run) settleJudged(ctx context.Context, epochs []uint64) error {
 		r.settle(v.Epoch, outcomeCount(&r.summary, v))
 	}
 	return nil
+}
+
+// settleSealed settles those epochs of a sealed span that are open.
+func (r *run) settleSealed(span blobstore.Span) {
+	for epoch := span.From; epoch <= span.To; epoch++ {
+		switch {
+		case r.open[epoch] == nil:
+		case isRejected(span, epoch):
+			r.settle(epoch, &r.summary.Rejected)
+		default:
+			r.settle(epoch, &r.summary.Verified)
+		}
+	}
 }
 
 func outcomeCount(s *RunSummary, v blobstore.Verdict) *uint64 {

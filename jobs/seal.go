@@ -27,8 +27,8 @@ type Sealer struct {
 	Store     *blobstore.Store
 	Namespace string
 	Log       zerolog.Logger
-	// Progress, if not nil, is called after each shard that was looked at, by one goroutine at a time.
-	Progress func(SealCounts)
+	// Progress, if not nil, is called after each shard that was looked at, of so many.
+	Progress func(done, total uint64)
 
 	digests map[uint64][]uint64 // by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are needed
 }
@@ -39,9 +39,6 @@ type SealCounts struct {
 	AlreadySealed uint64 `json:"already_sealed"` // before
 	Open          uint64 `json:"open"`           // epochs of them have no verdict, or one that cannot be read
 }
-
-// Total is how many shards were looked at.
-func (c SealCounts) Total() uint64 { return c.Sealed + c.AlreadySealed + c.Open }
 
 // Seal seals the full shards among those that hold the epochs from from to to. What is wrong with one shard doesn't keep the others
 // from being sealed. It costs a request for each shard that is not full, and one for each verdict of those that are.
@@ -61,10 +58,12 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 		}
 	}
 	var errs []error
+	lost := len(h.Spans) == 0 // perhaps: there may be seals all the same
+	done := uint64(0)
 	for batch := range slices.Chunk(open, sealBatch) {
 		var made []sealed
 		for _, shard := range batch {
-			seal, full, err := s.make(ctx, shard)
+			seal, full, err := s.make(ctx, shard, lost)
 			if ctx.Err() != nil {
 				return counts, ctx.Err()
 			}
@@ -76,7 +75,9 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 			} else {
 				counts.Open++
 			}
-			s.progress(counts, uint64(len(made)))
+			if done++; s.Progress != nil {
+				s.Progress(done, uint64(len(open)))
+			}
 		}
 		if len(made) == 0 {
 			continue
@@ -87,13 +88,6 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 		counts.Sealed += uint64(len(made))
 	}
 	return counts, errors.Join(errs...)
-}
-
-func (s *Sealer) progress(counts SealCounts, made uint64) {
-	if s.Progress != nil {
-		counts.Sealed += made
-		s.Progress(counts)
-	}
 }
 
 // history reads what is sealed. If that cannot be read it raises an alert and begins anew: all of it is in the seals.
@@ -140,11 +134,17 @@ type sealed struct {
 	hash string
 }
 
-// make seals a shard if it is full.
-func (s *Sealer) make(ctx context.Context, shard uint64) (sealed, bool, error) {
+// make seals a shard if it is full. If it is not, and the history may be lost, it makes sure that it never was.
+func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, bool, error) {
 	epochs, err := s.Store.Epochs(ctx, s.Namespace, shard)
+	if err != nil {
+		return sealed{}, false, err
+	}
 	from, to := blobstore.ShardRange(shard)
-	if epochs = within(epochs, from, to); err != nil || uint64(len(epochs)) < to-from+1 {
+	if uint64(len(within(epochs, from, to))) < to-from+1 {
+		if lost {
+			err = s.neverSealed(ctx, shard)
+		}
 		return sealed{}, false, err
 	}
 	seal, verdicts, err := s.summarise(ctx, shard)
@@ -156,13 +156,29 @@ func (s *Sealer) make(ctx context.Context, shard uint64) (sealed, bool, error) {
 	}
 	hash, err := s.Store.PutSeal(ctx, seal)
 	if errors.Is(err, blobstore.ErrDiffers) { // sealed before, and not in the history
-		_, checkErr := s.checkShard(ctx, shard, nil)
-		return sealed{}, false, errors.Join(err, checkErr)
+		return sealed{}, false, cmp.Or(s.neverSealed(ctx, shard), err)
 	}
 	if err == nil {
 		s.Log.Info().Uint64("shard", shard).Uint64("from", from).Uint64("to", to).Int("rejected", len(seal.Rejected)).Msg("shard sealed")
 	}
 	return sealed{seal, hash}, err == nil, err
+}
+
+// ErrSealedMismatch says that a shard has a seal and its verdicts are others. To seal again is of no use: someone must bring the
+// verdicts back.
+var ErrSealedMismatch = errors.New("not the verdicts that were sealed")
+
+// neverSealed returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the history has a seal which its
+// verdicts don't bear out.
+func (s *Sealer) neverSealed(ctx context.Context, shard uint64) error {
+	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, blobstore.ErrNotFound) {
+		return nil
+	}
+	detail, err := s.checkShard(ctx, shard, nil)
+	if err == nil && detail != "" {
+		err = fmt.Errorf("%w: %s", ErrSealedMismatch, detail)
+	}
+	return err
 }
 
 // summarise makes the seal that follows from the verdicts of a full shard.

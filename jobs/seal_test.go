@@ -127,7 +127,7 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 					t.Errorf("sealed are %d without seals and %d with", want.SealedCount, got.SealedCount)
 				}
 			}
-			check, err := s.Check(t.Context(), 1, blobstore.MaxEpoch, nil)
+			check, err := s.Check(t.Context(), 1, blobstore.MaxEpoch)
 			if err != nil || len(check.Mismatches) != 0 {
 				t.Errorf("check: %+v, %v", check, err)
 			}

@@ -34,7 +34,7 @@ type SealMismatch struct {
 
 // Check holds the sealed shards among those with the epochs from from to to against the verdicts, all of which it reads, and raises
 // an alert on each that is not what was sealed. An error means that it has not got to the end.
-func (s *Sealer) Check(ctx context.Context, from, to uint64, progress func(done, total uint64)) (SealCheck, error) {
+func (s *Sealer) Check(ctx context.Context, from, to uint64) (SealCheck, error) {
 	var c SealCheck
 	h, err := readHistory(ctx, s.Store, s.Namespace)
 	if err != nil {
@@ -61,8 +61,8 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64, progress func(done,
 			first, last := blobstore.ShardRange(shard)
 			c.Mismatches = append(c.Mismatches, SealMismatch{shard, first, last, detail})
 		}
-		if progress != nil {
-			progress(c.Checked, total)
+		if s.Progress != nil {
+			s.Progress(c.Checked, total)
 		}
 		return nil
 	})
@@ -151,13 +151,13 @@ func (s *Sealer) checkSeal(ctx context.Context, seal blobstore.Seal) (string, er
 			continue
 		}
 		if count++; count <= maxNamed {
-			named = append(named, fmt.Sprintf("epoch %d's %s", seal.From+uint64(i), what))
+			named = append(named, fmt.Sprintf("epoch %d's verdict %s", seal.From+uint64(i), what))
 		}
 	}
 	if count == 0 {
 		return s.checkSummary(ctx, seal, verdicts)
 	}
-	detail := "the verdicts are not those that were sealed: " + strings.Join(named, ", ")
+	detail := strings.Join(named, ", ")
 	if count > maxNamed {
 		detail += fmt.Sprintf(", and %d more", count-maxNamed)
 	}
@@ -179,6 +179,6 @@ func (s *Sealer) checkSummary(ctx context.Context, seal blobstore.Seal, verdicts
 
 // mismatch raises an alert on a shard that is not what was sealed, and returns the detail.
 func (s *Sealer) mismatch(ctx context.Context, shard uint64, detail string) (string, error) {
-	s.Log.Error().Uint64("shard", shard).Str("detail", detail).Msg("sealed history is not what it was")
+	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
 	return detail, s.raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }

@@ -113,10 +113,24 @@ type bars struct {
 	bar     *progressbar.ProgressBar
 }
 
-// start shows a bar that counts to total. The caller ends it with finish.
+// start shows a bar that counts epochs to total. The caller ends it with finish.
 func (b *bars) start(title string, total uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.begin(title, "epochs", total)
+}
+
+// follow is start and set in one, for work whose size shows only when it has begun.
+func (b *bars) follow(title, unit string, done, total uint64) {
+	b.mu.Lock()
+	if b.bar == nil {
+		b.begin(title, unit, total)
+	}
+	b.mu.Unlock()
+	b.set(done)
+}
+
+func (b *bars) begin(title, unit string, total uint64) {
 	if !b.enabled {
 		return
 	}
@@ -126,7 +140,7 @@ func (b *bars) start(title string, total uint64) {
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("epochs"),
+		progressbar.OptionSetItsString(unit),
 		progressbar.OptionThrottle(65*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(true),

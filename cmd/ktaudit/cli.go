@@ -37,6 +37,8 @@ type cli struct {
 	Pause      pauseCmd      `cmd:"" help:"Keep workers from taking epochs from the queue."`
 	Resume     resumeCmd     `cmd:"" help:"Let workers take epochs from a paused queue again."`
 	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
+	Head       headCmd       `cmd:"" help:"Show up to which epoch everything is verified, and the digest there."`
+	Seal       sealCmd       `cmd:"" help:"Put seals on full shards of an audit store, or check those that are there."`
 	Reverify   reverifyCmd   `cmd:"" help:"Look again at epochs that have a verdict, and raise an alert where it does not hold."`
 	Export     exportCmd     `cmd:"" help:"Write the verdicts of an audit store to standard output, as JSON lines or CSV."`
 	Alert      alertCmd      `cmd:"" help:"Try out where alerts go."`

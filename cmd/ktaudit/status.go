@@ -141,6 +141,9 @@ func (a *app) printStatus(s jobs.Status, next nextSteps) {
 	a.line("verified", "%s", countText(s.VerifiedCount, s.Verified))
 	a.line("rejected", "%d", s.RejectedCount)
 	a.line("missing", "%s", countText(s.MissingCount, s.Gaps))
+	if s.SealedCount > 0 {
+		a.line("sealed", "%d", s.SealedCount)
+	}
 	if len(s.Breaks) > 0 {
 		a.line("breaks", "%d", len(s.Breaks))
 	}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+type headCmd struct {
+	configFlags
+	namespaceFlag
+	storeFlag
+	From uint64 `group:"log" placeholder:"EPOCH" help:"Epoch to begin with. By default the first with a verdict, or that of the configuration."`
+}
+
+func (headCmd) Help() string {
+	return `Prints the epoch up to which everything is verified, and the digest after it: whoever trusts this audit trusts that tree. Exits
+with 1 if there is none.
+
+Examples:
+  ktaudit head --namespace example --audit-store ./audit
+  ktaudit head --config ktaudit.yaml --json`
+}
+
+// head is what the command prints of one log.
+type head struct {
+	Namespace string `json:"namespace"`
+	From      uint64 `json:"from"`
+	Head      uint64 `json:"head"`   // 0: From is not verified
+	Digest    string `json:"digest"` // after Head
+	Newest    uint64 `json:"newest"` // the last epoch with a verdict
+}
+
+// Run prints the heads, one log after the other.
+func (c headCmd) Run(ctx context.Context, a *app) (err error) {
+	settings, err := c.load()
+	if err != nil {
+		return err
+	}
+	namespaces, err := c.choose(settings, c.Namespace)
+	if err != nil {
+		return err
+	}
+	c.storeFlag.fill(settings)
+	if err := missing("head", "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", c.AuditStore); err != nil {
+		return err
+	}
+	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	if err != nil {
+		return fmt.Errorf("--audit-store: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	var found error
+	for _, n := range namespaces {
+		r := rangeFlags{From: c.From}
+		r.fill(n)
+		r.To = 0
+		if err := r.checkBounds(); err != nil {
+			return err
+		}
+		h, err := readHead(ctx, store, n.Namespace, r.From)
+		if err != nil {
+			return err
+		}
+		if h.Head == 0 {
+			found = errFound
+		}
+		if err := a.printHead(h); err != nil {
+			return err
+		}
+	}
+	return found
+}
+
+func readHead(ctx context.Context, store *blobstore.Store, namespace string, from uint64) (head, error) {
+	s, err := jobs.ReadStatus(ctx, store, namespace, from, 0, nil)
+	if err != nil {
+		return head{}, err
+	}
+	h := head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To}
+	if h.Head == 0 {
+		return h, nil
+	}
+	v, err := store.Verdict(ctx, namespace, h.Head)
+	h.Digest = v.Digest
+	return h, err
+}
+
+func (a *app) printHead(h head) error {
+	switch {
+	case a.json:
+		return a.object(h)
+	case h.Head == 0 && h.From == 0:
+		a.printf("%s: none: no epoch has a verdict\n", h.Namespace)
+	case h.Head == 0:
+		a.printf("%s: none: epoch %d is not verified\n", h.Namespace, h.From)
+	default:
+		a.printf("%s: %d %s\n", h.Namespace, h.Head, h.Digest)
+	}
+	return nil
+}

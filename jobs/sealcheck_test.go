@@ -1,0 +1,162 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"gocloud.dev/blob"
+)
+
+// Whatever somebody does to what is sealed is found, and told once.
+func TestTamperedSeals(t *testing.T) {
+	t.Parallel()
+	verdictKey := func(epoch uint64) string {
+		return fmt.Sprintf("%s/verdicts/%09d/%012d.json", testNamespace, epoch/1000, epoch)
+	}
+	sealKey := func(shard uint64) string { return fmt.Sprintf("%s/seals/%09d.json", testNamespace, shard) }
+	const historyKey = testNamespace + "/history/999999999998.json"
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, b *blob.Bucket)
+		want   string // part of the detail
+		shard  uint64
+	}{
+		{"a verdict is gone", func(t *testing.T, b *blob.Bucket) { moveObject(t, b, verdictKey(1500), "") }, "epoch 1500's verdict is gone", 1},
+		{"a verdict is cut", func(t *testing.T, b *blob.Bucket) { edit(t, b, verdictKey(7), `}`, ``) }, "epoch 7's verdict cannot be read", 0},
+		{"a verdict is another's", func(t *testing.T, b *blob.Bucket) {
+			moveObject(t, b, verdictKey(8), "")
+			if err := b.Copy(t.Context(), verdictKey(8), verdictKey(9), nil); err != nil {
+				t.Fatal(err)
+			}
+		}, "epoch 8's verdict cannot be read", 0},
+		{"a verdict is better than it was", func(t *testing.T, b *blob.Bucket) {
+			edit(t, b, verdictKey(1200), `"outcome":"rejected","reason":"digest_mismatch"`, `"outcome":"verified"`)
+		}, "epoch 1200's verdict is another one", 1},
+		{"a seal is gone", func(t *testing.T, b *blob.Bucket) { moveObject(t, b, sealKey(0), "") }, "not in the audit store", 0},
+		{"a seal is cut", func(t *testing.T, b *blob.Bucket) { edit(t, b, sealKey(0), `}`, ``) }, "corrupt", 0},
+		{"a seal says less", func(t *testing.T, b *blob.Bucket) {
+			edit(t, b, sealKey(1), `"rejected":[{"epoch":1200,"reason":"digest_mismatch"}],`, ``)
+		}, "the seal is not the one that the history names", 1},
+		{"the history says less", func(t *testing.T, b *blob.Bucket) {
+			edit(t, b, historyKey, `"rejected":[{"epoch":1200,"reason":"digest_mismatch"}],`, ``)
+		}, "the history says otherwise than the seal", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			bucket := openMemory(t)
+			store := blobstore.NewStore(bucket)
+			record(t, store, 1, 1999, func(v *blobstore.Verdict) bool {
+				if v.Epoch == 1200 {
+					reject(v)
+				}
+				return true
+			})
+			sealAll(t, sealer(store))
+			c.change(t, bucket)
+			for range 2 {
+				got, err := sealer(store).Check(t.Context(), 1, 1999)
+				if err != nil || got.Checked != 2 || len(got.Mismatches) != 1 || got.Mismatches[0].Shard != c.shard ||
+					!strings.Contains(got.Mismatches[0].Detail, c.want) {
+					t.Fatalf("check: %+v, %v, want shard %d with %q", got, err, c.shard, c.want)
+				}
+			}
+			want := []string{"1-rejected.000000001200", fmt.Sprintf("1-sealed_mismatch.%09d", c.shard)}
+			if got := incidents(t, store); !slices.Equal(got, want) {
+				t.Errorf("told of %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// edit replaces the last occurrence of a text in an object.
+func edit(t testing.TB, b *blob.Bucket, key, from, to string) {
+	t.Helper()
+	data, err := b.ReadAll(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := strings.LastIndex(string(data), from)
+	if i < 0 {
+		t.Fatalf("%s has no %s: %.300s", key, from, data)
+	}
+	if err := b.WriteAll(t.Context(), key, []byte(string(data[:i])+to+string(data[i+len(from):])), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A check by chance finds what a whole one does, sooner or later.
+func TestCheckAny(t *testing.T) {
+	t.Parallel()
+	bucket := openMemory(t)
+	store := blobstore.NewStore(bucket)
+	s := sealer(store)
+	if err := s.CheckAny(t.Context()); err != nil {
+		t.Errorf("of nothing: %v", err)
+	}
+	record(t, store, 1, 2999, nil)
+	sealAll(t, s)
+	edit(t, bucket, testNamespace+"/seals/000000001.json", `"shard":1`, `"shard":1 `)
+	for range 200 {
+		if err := s.CheckAny(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(incidents(t, store), []string{"1-sealed_mismatch.000000001"}) {
+			return
+		}
+	}
+	t.Errorf("told of %q", incidents(t, store))
+}
+
+// Without a history the seals are still there: what was sealed is not sealed otherwise.
+func TestLostHistory(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(t *testing.T, b *blob.Bucket, key string){
+		"gone": func(t *testing.T, b *blob.Bucket, key string) { moveObject(t, b, key, "") },
+		"cut":  func(t *testing.T, b *blob.Bucket, key string) { edit(t, b, key, `}`, ``) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bucket := openMemory(t)
+			store := blobstore.NewStore(bucket)
+			record(t, store, 1, 2999, nil)
+			sealAll(t, sealer(store))
+			before := readStatus(t, store, 0, 0)
+			for _, key := range keysUnder(t, bucket, testNamespace+"/history/") {
+				lose(t, bucket, key)
+			}
+			_, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, nil)
+			if corrupt := errors.Is(err, blobstore.ErrCorrupt); corrupt != (name == "cut") {
+				t.Errorf("status without a history: %v", err)
+			}
+			if counts := sealAll(t, sealer(store)); counts.Sealed != 3 {
+				t.Errorf("made anew: %+v", counts)
+			}
+			if after := readStatus(t, store, 0, 0); after.Head != before.Head || after.SealedCount != before.SealedCount {
+				t.Errorf("status is %+v, was %+v", after, before)
+			}
+
+			for _, key := range keysUnder(t, bucket, testNamespace+"/history/") {
+				moveObject(t, bucket, key, "")
+			}
+			var v blobstore.Verdict
+			key := testNamespace + "/verdicts/000000001/000000001500.json"
+			data, _ := bucket.ReadAll(t.Context(), key)
+			if err := json.Unmarshal(data, &v); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, bucket, key, v.Digest, digestOf("other", 1500))
+			counts, err := sealer(store).Seal(t.Context(), 1, 2999)
+			if !errors.Is(err, ErrSealedMismatch) || counts != (SealCounts{Sealed: 2, Open: 1}) {
+				t.Errorf("sealed with another verdict: %+v, %v", counts, err)
+			}
+			if !slices.Contains(incidents(t, store), "1-sealed_mismatch.000000001") {
+				t.Errorf("told of %q", incidents(t, store))
+			}
+		})
+	}
+}
