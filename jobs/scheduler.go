@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/tracing"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
@@ -43,6 +44,8 @@ type Schedule struct {
 	Retention time.Duration
 	// Metrics are told how far the log and its audit are; nil measures nothing.
 	Metrics *metrics.Metrics
+	// Tracer gets a trace of each look at the log; nil traces nothing.
+	Tracer *tracing.Tracer
 	// Backfills say how history is audited. What none of them covers is audited like a BackfillPlan{From: First}.
 	Backfills []BackfillPlan
 }
@@ -161,7 +164,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 func (l *scheduledLog) followForEver(ctx context.Context) {
 	f := newFollower(l)
 	for ctx.Err() == nil {
+		end := l.Tracer.Round(ctx, "follow", l.Namespace)
 		err := f.round(ctx, time.Now())
+		end(err)
 		l.report(ctx, err, "log not looked at to the end: will be tried again")
 		pause(ctx, l.Poll-rand.N(l.Poll/4+1))
 	}
@@ -174,7 +179,9 @@ func (l *scheduledLog) backfillForEver(ctx context.Context) {
 		if time.Since(last) >= l.Poll-rand.N(l.Poll/4+1) || l.hungry(ctx) {
 			last = time.Now()
 			round, cancel := context.WithTimeout(ctx, roundTimeout)
+			end := l.Tracer.Round(ctx, "backfill", l.Namespace)
 			err := l.backfillRound(round, last.UTC())
+			end(err)
 			cancel()
 			l.moving = l.moving && err == nil
 			l.report(ctx, err, "history not brought onto the queue: will be tried again")

@@ -33,11 +33,13 @@ func (l *scheduledLog) sealForEver(ctx context.Context) {
 		}
 		wait = sealPeriod * l.Poll
 		work, cancel := context.WithTimeout(ctx, sealTimeout)
+		end := l.Tracer.Round(ctx, "seal", l.Namespace)
 		err := l.seal(work, sealer, &walk)
 		if look%sealCheckPeriod == 0 {
 			err = errors.Join(err, sealer.CheckAny(work))
 		}
 		cancel()
+		end(err)
 		l.report(ctx, err, "not all of history sealed: will be tried again")
 	}
 }

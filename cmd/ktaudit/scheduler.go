@@ -15,6 +15,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/tracing"
 	"github.com/ktaudit/ktaudit/jobs"
 	"golang.org/x/sync/errgroup"
 )
@@ -87,9 +88,21 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer stop()
+	tracer, err := tracing.Start(ctx, buildInfo().Version, a.log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := tracer.Close(); err != nil {
+			a.log.Warn().Err(err).Msg("the last traces were not sent")
+		}
+	}()
 	schedules, err := c.schedules(ctx, namespaces, store, m, &open)
 	if err != nil {
 		return err
+	}
+	for i := range schedules {
+		schedules[i].Tracer = tracer
 	}
 	scheduler, err := jobs.NewScheduler(redis, schedules, a.log)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package tracing sends an OpenTelemetry trace of every epoch to a collector, by OTLP over HTTP.
+// Package tracing sends an OpenTelemetry trace of every epoch, and of every look of a scheduler at a log, to a collector, by OTLP
+// over HTTP.
 //
 // It is off unless the standard environment variables name a collector (OTEL_EXPORTER_OTLP_ENDPOINT or
 // OTEL_EXPORTER_OTLP_TRACES_ENDPOINT). The others have their usual meaning too: OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER,
@@ -138,4 +139,18 @@ func (s *Span) End(r Result) {
 		span.SetStatus(codes.Error, r.Err.Error())
 	}
 	span.End()
+}
+
+// Round begins the trace of a look that a scheduler takes at a log; what names it. The caller must call end.
+func (t *Tracer) Round(ctx context.Context, what, namespace string) (end func(error)) {
+	if t == nil {
+		return func(error) {}
+	}
+	_, span := t.tracer.Start(ctx, what, trace.WithAttributes(attribute.String("ktaudit.namespace", namespace)))
+	return func(err error) {
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+	}
 }

@@ -154,6 +154,30 @@ func TestTraceOfAFailure(t *testing.T) {
 	}
 }
 
+func TestTraceOfARound(t *testing.T) {
+	clean(t)
+	c := newCollector(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	tracer, err := Start(t.Context(), "v1", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer.Round(t.Context(), "follow", "example")(nil)
+	tracer.Round(t.Context(), "backfill", "example")(errors.New("the store is away"))
+	if err := tracer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]tracepb.Status_StatusCode{
+		"follow": tracepb.Status_STATUS_CODE_UNSET, "backfill": tracepb.Status_STATUS_CODE_ERROR,
+	} {
+		span := c.spans[name]
+		if span == nil || span.Status.GetCode() != want || attributes(span.Attributes)["ktaudit.namespace"] != "example" {
+			t.Errorf("of %s the collector got %v", name, span)
+		}
+	}
+	(*Tracer)(nil).Round(t.Context(), "follow", "example")(nil) // off
+}
+
 func TestOffUnlessAskedFor(t *testing.T) {
 	cases := map[string]map[string]string{
 		"nothing set": {},
