@@ -78,5 +78,5 @@ func (s *RedisServer) answers(ctx context.Context) error {
 	if reply["dir"] != s.dir {
 		return fmt.Errorf("redis on %s serves %q, not %q", s.addr, reply["dir"], s.dir)
 	}
-	return nil
+	return client.Ping(ctx).Err() // which fails while it is still loading its data
 }
