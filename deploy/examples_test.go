@@ -53,6 +53,7 @@ func at(t *testing.T, d map[string]any, keys ...string) any {
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]any{
+		"single":     at(t, documents(t, "compose.single.yaml")[0], "configs", "ktaudit", "content"),
 		"compose":    at(t, documents(t, "compose.yaml")[0], "configs", "ktaudit", "content"),
 		"kubernetes": at(t, documents(t, "kubernetes/config.yaml")[0], "data", "ktaudit.yaml"),
 	} {
@@ -106,6 +107,8 @@ func TestStopTimes(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
 		"compose.yaml":                      "stop_grace_period: 75s",
+		"compose.single.yaml":               "stop_grace_period: 75s",
+		"systemd/ktaudit.service":           "TimeoutStopSec=75\n",
 		"kubernetes/worker.yaml":            "terminationGracePeriodSeconds: 75 ",
 		"systemd/ktaudit-worker.service":    "TimeoutStopSec=75\n",
 		"systemd/ktaudit-scheduler.service": "TimeoutStopSec=75\n",

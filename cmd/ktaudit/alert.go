@@ -43,11 +43,11 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	c.storeFlag.fill(settings)
-	targets, _, err := alertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings.Alerts)
 	if err != nil {
 		return err
 	}
-	if len(targets) == 0 {
+	if len(targets.all) == 0 {
 		return fmt.Errorf("%s names no alert targets: see docs/ktaudit.example.yaml", c.Config)
 	}
 	store, err := blobstore.OpenStore(ctx, c.AuditStore)
@@ -56,7 +56,7 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	namespace := namespaces[0].Namespace
-	dispatcher, err := alert.NewDispatcher(alert.Options{Store: store, Namespaces: []string{namespace}, Targets: targets, Log: a.log})
+	dispatcher, err := targets.dispatcher(store, []string{namespace}, nil, a.log)
 	if err != nil {
 		return err
 	}
@@ -70,6 +70,6 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := errors.Join(sent, ended, dispatcher.Flush(ctx)); err != nil {
 		return err
 	}
-	a.printf("the test alert of %s reached %d of %d targets, and so did its end\n", namespace, len(targets), len(targets))
+	a.printf("the test alert of %s reached %d of %d targets, and so did its end\n", namespace, len(targets.all), len(targets.all))
 	return nil
 }

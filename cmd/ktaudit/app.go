@@ -23,6 +23,8 @@ type app struct {
 	log  zerolog.Logger
 	json bool
 	bars *bars
+
+	levelGiven bool
 }
 
 func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
@@ -30,13 +32,9 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	b := &bars{w: stderr, enabled: terminal && !g.NoProgress}
 	level := g.LogLevel
 	if level == "auto" {
-		switch parsed.Command() {
-		case "worker", "scheduler":
-			level = "info"
-		case "demo":
+		level = "warn" // see serve
+		if parsed.Command() == "demo" {
 			level = "disabled" // its report says it all
-		default:
-			level = "warn"
 		}
 	}
 	parsedLevel, err := zerolog.ParseLevel(level)
@@ -54,6 +52,15 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 		log:  log,
 		json: g.JSON,
 		bars: b,
+
+		levelGiven: g.LogLevel != "auto",
+	}
+}
+
+// serve has the log tell what goes on, as is usual of what runs until told to stop.
+func (a *app) serve() {
+	if !a.levelGiven {
+		a.log = a.log.Level(zerolog.InfoLevel)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
@@ -51,7 +52,6 @@ func (f auditFlags) worker() jobs.WorkerConfig {
 // audit is an auditor with what it has open.
 type audit struct {
 	auditor *jobs.Auditor
-	store   *blobstore.Store
 	closers
 }
 
@@ -90,7 +90,6 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 		return nil, fmt.Errorf("--audit-store: %w", err)
 	}
 	o.add(c.Store.Close)
-	o.store = c.Store
 	if f.Signatures != "" {
 		if c.Signatures, err = blobstore.OpenBucket(ctx, f.Signatures); err != nil {
 			return nil, fmt.Errorf("--signatures: %w", err)
@@ -99,6 +98,30 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 	}
 	o.auditor, err = jobs.NewAuditor(c)
 	return o, err
+}
+
+// openAll opens an auditor for each log, within one budget. The caller closes what is added to open, also after an error.
+func (f auditFlags) openAll(ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers) ([]*jobs.Auditor, error) {
+	f.fillCommon(settings)
+	budget := jobs.NewBudget(int64(f.Memory))
+	var auditors []*jobs.Auditor
+	for _, n := range namespaces {
+		one := f
+		one.fill(settings, n)
+		if err := one.complete(command); err != nil {
+			return nil, err
+		}
+		opened, err := one.open(ctx, a, n.First, budget)
+		if err != nil {
+			if len(namespaces) > 1 {
+				err = fmt.Errorf("%s: %w", n.Namespace, err)
+			}
+			return nil, err
+		}
+		open.add(opened.close)
+		auditors = append(auditors, opened.auditor)
+	}
+	return auditors, nil
 }
 
 // connect connects to the queue's Redis.

@@ -29,7 +29,7 @@ type cli struct {
 
 	Demo       demoCmd       `cmd:"" help:"Simulate a log, audit it and show the result. Needs nothing else."`
 	Verify     verifyCmd     `cmd:"" help:"Verify batches in files, directories or buckets, without a queue."`
-	Run        runCmd        `cmd:"" help:"Audit a range of epochs in one process."`
+	Run        runCmd        `cmd:"" help:"Follow logs and audit them, or audit a range of epochs, in one process."`
 	Enqueue    enqueueCmd    `cmd:"" help:"Put the epochs that have no verdict yet on the queue."`
 	Scheduler  schedulerCmd  `cmd:"" help:"Keep on the queue what is to be audited, and send alerts, until told to stop."`
 	Worker     workerCmd     `cmd:"" help:"Take epochs from the queue and write their verdicts, until told to stop."`
@@ -53,7 +53,7 @@ type cli struct {
 // globals are the flags that every command has.
 type globals struct {
 	JSON       bool   `name:"json" group:"output" help:"Print results as JSON, one object a line."`
-	LogLevel   string `group:"output" enum:"auto,debug,info,warn,error" default:"auto" help:"Least important log line to write: debug, info, warn or error. By default info for worker and scheduler, warn otherwise."`
+	LogLevel   string `group:"output" enum:"auto,debug,info,warn,error" default:"auto" help:"Least important log line to write: debug, info, warn or error. By default info for what runs until told to stop, warn otherwise."`
 	LogFormat  string `group:"output" enum:"auto,console,json" default:"auto" help:"How log lines look: console or json. By default console on a terminal, json otherwise."`
 	NoProgress bool   `group:"output" help:"Show no progress bar, even on a terminal."`
 }

@@ -58,7 +58,7 @@ func (c configCheckCmd) Run(a *app) error {
 		a.printf("%s", loaded.YAML())
 		comment = "# " // what is shown can be used as a file
 	} else {
-		a.printf("%s is valid: %s\n", c.File, strings.Join(namesOf(loaded), ", "))
+		a.printf("%s is valid: %s\n", c.File, strings.Join(namesOf(loaded.Namespaces), ", "))
 	}
 	for _, w := range loaded.Warnings() {
 		a.printf("%swarning: %s\n", comment, w)
@@ -76,7 +76,7 @@ func (c configCheckCmd) json(a *app, loaded *config.Config, err error) error {
 	case err != nil:
 		return err
 	default:
-		result.Warnings, result.Namespaces = loaded.Warnings(), namesOf(loaded)
+		result.Warnings, result.Namespaces = loaded.Warnings(), namesOf(loaded.Namespaces)
 		if c.Show {
 			if result.Config, err = yaml.YAMLToJSON([]byte(loaded.YAML())); err != nil {
 				return err
@@ -86,9 +86,9 @@ func (c configCheckCmd) json(a *app, loaded *config.Config, err error) error {
 	return errors.Join(a.object(result), err)
 }
 
-func namesOf(c *config.Config) []string {
+func namesOf(namespaces []config.Namespace) []string {
 	var names []string
-	for _, n := range c.Namespaces {
+	for _, n := range namespaces {
 		names = append(names, n.Namespace)
 	}
 	return names

@@ -47,7 +47,7 @@ func (f configFlags) choose(c *config.Config, name string) ([]config.Namespace, 
 	}
 	n, ok := c.Find(name)
 	if !ok {
-		return nil, fmt.Errorf("--namespace %s: not in %s, which has %s", name, f.Config, strings.Join(namesOf(c), ", "))
+		return nil, fmt.Errorf("--namespace %s: not in %s, which has %s", name, f.Config, strings.Join(namesOf(c.Namespaces), ", "))
 	}
 	return []config.Namespace{n}, nil
 }
@@ -69,9 +69,18 @@ func (f configFlags) chooseOne(c *config.Config, name string) (config.Namespace,
 		return config.Namespace{}, err
 	}
 	if len(chosen) > 1 {
-		return config.Namespace{}, fmt.Errorf("%s has several logs: choose one of them with --namespace: %s", f.Config, strings.Join(namesOf(c), ", "))
+		return config.Namespace{}, fmt.Errorf("%s has several logs: choose one of them with --namespace: %s", f.Config, strings.Join(namesOf(c.Namespaces), ", "))
 	}
 	return chosen[0], nil
+}
+
+// forOneLog refuses flags that can only be meant for one log where there are several.
+func (f configFlags) forOneLog(c *config.Config, chosen []config.Namespace, given []string) error {
+	if len(chosen) < 2 || len(given) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: for one log, but %s has several: choose one of them with --namespace: %s",
+		strings.Join(given, ", "), f.Config, strings.Join(namesOf(c.Namespaces), ", "))
 }
 
 // fill takes from the configuration what the flags leave open.
@@ -88,11 +97,16 @@ func (f *rangeFlags) fill(n config.Namespace) {
 	f.From, f.To = cmp.Or(f.From, n.First), cmp.Or(f.To, n.Last)
 }
 
-func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
+// fillCommon is fill for what is not of one log.
+func (f *auditFlags) fillCommon(c *config.Config) {
 	f.storeFlag.fill(c)
 	f.Concurrency = cmp.Or(f.Concurrency, c.Concurrency)
 	f.Memory = cmp.Or(f.Memory, byteSize(c.Budget))
 	f.ShutdownTimeout = cmp.Or(f.ShutdownTimeout, c.ShutdownTimeout)
+}
+
+func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
+	f.fillCommon(c)
 	f.Namespace = n.Namespace
 	f.LogDirectory = cmp.Or(f.LogDirectory, n.LogDirectory)
 	f.Configuration = cmp.Or(f.Configuration, n.Configuration)
@@ -111,11 +125,16 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 
 // ofOneLog returns the flags given that can only be meant for one log.
 func (f auditFlags) ofOneLog() []string {
-	var given []string
-	for flag, is := range map[string]bool{
+	return flagsGiven(map[string]bool{
 		"--log-directory": f.LogDirectory != "", "--configuration": f.Configuration != "",
 		"--verifying-key": len(f.VerifyingKey) > 0, "--signatures": f.Signatures != "",
-	} {
+	})
+}
+
+// flagsGiven returns the flags that are.
+func flagsGiven(flags map[string]bool) []string {
+	var given []string
+	for flag, is := range flags {
 		if is {
 			given = append(given, flag)
 		}

@@ -66,7 +66,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer redis.Close()
-	status, err := runRange(ctx, a, redis, opened, jobs.RunConfig{From: 1, To: c.Epochs})
+	status, err := runRange(ctx, a, redis, opened.auditor, jobs.RunConfig{From: 1, To: c.Epochs})
 	if err != nil {
 		return err
 	}

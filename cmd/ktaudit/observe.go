@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/internal/metrics"
@@ -16,43 +17,56 @@ type listenFlag struct {
 	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default none."`
 }
 
-// observe measures what the auditors do from now on, where the flag or the configuration asks for it, and traces it where the
-// environment does. The caller calls stop before it closes what the auditors work with. Neither metrics nor traces that
-// cannot be had any more are a reason for an auditor to fail.
-func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config, redis *jobs.Redis, auditors []*jobs.Auditor) (stop func(), err error) {
+// observed is what a command that goes on for a while works with.
+type observed struct {
+	namespaces []config.Namespace
+	redis      *jobs.Redis
+	store      *blobstore.Store
+	auditors   []*jobs.Auditor // if it audits
+}
+
+// observers see what a command does. Each is nil if nobody asks for it.
+type observers struct {
+	metrics *metrics.Metrics
+	tracer  *tracing.Tracer
+	stop    func() // before what is observed is closed
+}
+
+// observe measures what the command does from now on, where the flag or the configuration asks for it, and traces it where the
+// environment does. Neither metrics nor traces that cannot be had any more are a reason for a command to fail.
+func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config, o observed) (observers, error) {
 	b := buildInfo()
 	tracer, err := tracing.Start(ctx, b.Version, a.log)
 	if err != nil {
-		return nil, err
+		return observers{}, err
 	}
 	listen := cmp.Or(f.Listen, settings.Listen)
 	if listen == "" && tracer == nil {
-		return func() {}, nil
+		return observers{stop: func() {}}, nil
 	}
-	var namespaces []string
-	for _, auditor := range auditors {
-		namespaces = append(namespaces, auditor.Namespace)
-	}
+	names := namesOf(o.namespaces)
 	m := metrics.New(metrics.Options{
-		Namespaces: namespaces, Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
+		Namespaces: names, Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
 	})
-	for _, auditor := range auditors {
-		auditor.Metrics = m
-		if n, ok := settings.Find(auditor.Namespace); ok {
-			m.SetThresholds(auditor.Namespace, metrics.Thresholds{Silent: n.SilentAfter, Backlog: n.BacklogAge})
-		}
+	for _, n := range o.namespaces {
+		m.SetThresholds(n.Namespace, metrics.Thresholds{Silent: n.SilentAfter, Backlog: n.BacklogAge})
 	}
-	budget, store := auditors[0].Budget, auditors[0].Store // which all have in common
-	m.WatchMemory(budget.Size(), budget.Reserved)
-	m.WatchQueues(func(ctx context.Context) (metrics.Queues, error) { return redis.ReadQueues(ctx, namespaces) })
-	m.WatchDependency("redis", redis.Ping)
-	m.WatchDependency("audit_store", store.Ping)
+	for _, auditor := range o.auditors {
+		auditor.Metrics = m
+	}
+	if len(o.auditors) > 0 {
+		budget := o.auditors[0].Budget // which all have in common
+		m.WatchMemory(budget.Size(), budget.Reserved)
+	}
+	m.WatchQueues(func(ctx context.Context) (metrics.Queues, error) { return o.redis.ReadQueues(ctx, names) })
+	m.WatchDependency("redis", o.redis.Ping)
+	m.WatchDependency("audit_store", o.store.Ping)
 
 	var server *metrics.Server
 	if listen != "" {
 		server, err = m.Serve(ctx, listen, a.log)
 	}
-	stop = func() {
+	stop := func() {
 		if err := server.Close(); err != nil {
 			a.log.Warn().Err(err).Msg("closing the metrics")
 		}
@@ -62,7 +76,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	}
 	if err != nil {
 		stop()
-		return nil, err
+		return observers{}, err
 	}
-	return stop, nil
+	return observers{m, tracer, stop}, nil
 }

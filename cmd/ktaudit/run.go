@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
+	"golang.org/x/sync/errgroup"
 )
 
 type runCmd struct {
@@ -15,68 +18,141 @@ type runCmd struct {
 	rangeFlags
 	queueFlags
 	listenFlag
-	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs that are not published or not signed yet."`
+	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs of a range that are not published or not signed yet."`
 }
 
 func (runCmd) Help() string {
-	return `Does what enqueue and worker do, for one range, and ends when every epoch has a verdict. Needs no Redis of its own.
+	return `Does what scheduler and worker do, in one process, which needs no Redis of its own: follows the logs of the configuration, or
+one of them, audits what they publish, and their history from --from on beside it, and sends alerts. Runs until SIGTERM or
+Ctrl-C, and then exits with 0.
+
+With --to, or for one log that is closed, it audits that range and ends when every epoch has a verdict.
+
 Killed at any moment, the same command goes on where it was.
 
 Examples:
-  ktaudit run --namespace example --log-directory ./log --audit-store ./audit --from 1 --to 50
+  ktaudit run --config ktaudit.yaml
+  ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 2500001
   ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 2500001 --to 2500100
+  ktaudit run --namespace example --log-directory ./log --audit-store ./audit --from 1 --to 50
   ktaudit run --namespace example --log-directory "s3://log?region=us-east-1" \
     --audit-store "s3://audit?region=us-east-1" --from 1 --to 100000`
 }
 
-// Run audits the range and prints its status.
+// Run audits a range and prints its status, or follows logs until ctx ends.
 func (c runCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, namespace, err := c.loadOne(c.Namespace)
+	settings, err := c.load()
 	if err != nil {
 		return err
 	}
-	c.auditFlags.fill(settings, namespace)
-	c.rangeFlags.fill(namespace)
+	namespaces, err := c.logs(settings)
+	if err != nil {
+		return err
+	}
+	targets, err := newAlertTargets(settings.Alerts)
+	if err != nil {
+		return err
+	}
+	c.fillCommon(settings)
 	c.queueFlags.fill(settings)
-	if err := c.complete("run"); err != nil {
-		return err
+	c.Redis = cmp.Or(c.Redis, jobs.Embedded)
+	if c.To == 0 {
+		a.serve()
 	}
-	if err := c.check(); err != nil {
-		return err
-	}
-	opened, err := c.open(ctx, a, c.From, jobs.NewBudget(int64(c.Memory)))
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	auditors, err := c.openAll(ctx, a, "run", settings, namespaces, &open)
 	if err != nil {
 		return err
-	}
-	defer func() { err = errors.Join(err, opened.close()) }()
-	if c.Redis == "" {
-		c.Redis = jobs.Embedded
 	}
 	redis, err := c.connect(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer redis.Close()
-	stop, err := c.observe(ctx, a, settings, redis, []*jobs.Auditor{opened.auditor})
+	open.add(redis.Close)
+	o := observed{namespaces, redis, auditors[0].Store, auditors}
+	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	status, err := runRange(ctx, a, redis, opened, jobs.RunConfig{
+	defer by.stop()
+	dispatcher, err := targets.dispatcher(o.store, namesOf(namespaces), by.metrics, a.log)
+	if err != nil {
+		return err
+	}
+	if c.To == 0 {
+		scheduler, err := newScheduler(ctx, a, o, by, &open)
+		if err != nil {
+			return err
+		}
+		return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, scheduler) })
+	}
+	if len(targets.all) == 0 { // whoever knows where to send the alerts finds them in the audit store
+		return c.audit(ctx, a, o)
+	}
+	return sendBeside(ctx, dispatcher, a.log, func() error { return c.audit(ctx, a, o) })
+}
+
+// logs returns the logs with the flags put in, and sees whether there is a range to audit: then To is not 0, and it is of one log.
+func (c *runCmd) logs(settings *config.Config) ([]config.Namespace, error) {
+	namespaces, err := c.choose(settings, c.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	first := &namespaces[0]
+	if c.To != 0 || len(namespaces) == 1 && first.Last != 0 {
+		if _, err := c.chooseOne(settings, c.Namespace); err != nil {
+			return nil, err
+		}
+		c.rangeFlags.fill(*first)
+		first.First, first.LogDirectory = c.From, cmp.Or(c.LogDirectory, first.LogDirectory)
+		return namespaces, c.check()
+	}
+	given := c.ofOneLog()
+	if c.From != 0 {
+		given = append(given, "--from")
+	}
+	if c.Wait != 0 {
+		return nil, errors.New("--wait is for a range: without --to, what is not there yet is waited for in any case")
+	}
+	if err := errors.Join(c.forOneLog(settings, namespaces, given), c.checkBounds()); err != nil {
+		return nil, err
+	}
+	if len(namespaces) == 1 {
+		first.First, first.LogDirectory = cmp.Or(c.From, first.First), cmp.Or(c.LogDirectory, first.LogDirectory)
+	}
+	return namespaces, nil
+}
+
+// follow is scheduler and worker in one.
+func (c runCmd) follow(ctx context.Context, a *app, o observed, scheduler *jobs.Scheduler) error {
+	worker, err := jobs.NewWorker(o.redis, o.auditors, c.worker(), a.log)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return scheduler.Run(ctx) })
+	group.Go(func() error { return worker.Run(ctx) })
+	return group.Wait()
+}
+
+// audit audits a range and prints its status.
+func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
+	status, err := runRange(ctx, a, o.redis, o.auditors[0], jobs.RunConfig{
 		From: c.From, To: c.To, NotPublishedWait: c.Wait, Worker: c.worker(),
 	})
 	if err != nil {
 		return err
 	}
-	return a.report(status, nextSteps{logDirectory: c.LogDirectory, store: c.AuditStore})
+	return a.report(status, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore})
 }
 
 // runRange audits a range under a progress bar and returns its status.
-func runRange(ctx context.Context, a *app, redis *jobs.Redis, opened *audit, c jobs.RunConfig) (jobs.Status, error) {
+func runRange(ctx context.Context, a *app, redis *jobs.Redis, auditor *jobs.Auditor, c jobs.RunConfig) (jobs.Status, error) {
 	a.bars.start("auditing", c.To-c.From+1)
 	defer a.bars.finish()
 	c.Progress = func(s jobs.RunSummary) { a.bars.set(s.Settled()) }
-	summary, err := jobs.Run(ctx, redis, opened.auditor, c)
+	summary, err := jobs.Run(ctx, redis, auditor, c)
 	if err != nil {
 		return jobs.Status{}, err
 	}
@@ -85,5 +161,5 @@ func runRange(ctx context.Context, a *app, redis *jobs.Redis, opened *audit, c j
 		return jobs.Status{}, fmt.Errorf("%d of %d epochs could not be judged because of faults, which --log-level warn shows; the same command tries them again",
 			summary.Failed, summary.Total)
 	}
-	return jobs.ReadStatus(ctx, opened.store, opened.auditor.Namespace, c.From, c.To, nil)
+	return jobs.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To, nil)
 }

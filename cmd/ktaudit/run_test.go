@@ -22,10 +22,10 @@ type audited struct {
 	dir string
 }
 
-func newAudited(t *testing.T, epochs string) audited {
+func newAudited(t *testing.T, epochs string, simulate ...string) audited {
 	t.Helper()
 	a := audited{t, t.TempDir()}
-	if out, err := a.command("simulate", "--log-directory", "log", "--epochs", epochs).CombinedOutput(); err != nil {
+	if out, err := a.command(append([]string{"simulate", "--log-directory", "log", "--epochs", epochs}, simulate...)...).CombinedOutput(); err != nil {
 		t.Fatalf("simulate: %v\n%s", err, out)
 	}
 	if err := os.Mkdir(filepath.Join(a.dir, "audit"), 0o755); err != nil {

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
-	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
@@ -32,13 +29,27 @@ Examples:
 
 // Run works until ctx ends.
 func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
+	a.serve()
 	settings, err := c.load()
 	if err != nil {
 		return err
 	}
+	namespaces, err := c.choose(settings, c.Namespace)
+	if err != nil {
+		return err
+	}
+	given := c.ofOneLog()
+	if c.First != 0 {
+		given = append(given, "--first")
+	}
+	if err := c.forOneLog(settings, namespaces, given); err != nil {
+		return err
+	}
+	namespaces[0].First = cmp.Or(c.First, namespaces[0].First)
+	c.fillCommon(settings)
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	auditors, err := c.auditors(ctx, a, settings, &open)
+	auditors, err := c.openAll(ctx, a, "worker", settings, namespaces, &open)
 	if err != nil {
 		return err
 	}
@@ -48,51 +59,14 @@ func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer redis.Close()
-	stop, err := c.observe(ctx, a, settings, redis, auditors)
+	by, err := c.observe(ctx, a, settings, observed{namespaces, redis, auditors[0].Store, auditors})
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer by.stop()
 	worker, err := jobs.NewWorker(redis, auditors, c.worker(), a.log)
 	if err != nil {
 		return err
 	}
 	return worker.Run(ctx)
-}
-
-// auditors opens an auditor for each log that the worker is for.
-func (c *workerCmd) auditors(ctx context.Context, a *app, settings *config.Config, open *closers) ([]*jobs.Auditor, error) {
-	namespaces, err := c.choose(settings, c.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	given := c.ofOneLog()
-	if c.First != 0 {
-		given = append(given, "--first")
-	}
-	if len(namespaces) > 1 && len(given) > 0 {
-		return nil, fmt.Errorf("%s: for one log, but %s has several: choose one of them with --namespace: %s",
-			strings.Join(given, ", "), c.Config, strings.Join(namesOf(settings), ", "))
-	}
-	flags := c.auditFlags
-	c.auditFlags.fill(settings, namespaces[0]) // for what all have in common
-	budget := jobs.NewBudget(int64(c.Memory))
-	var auditors []*jobs.Auditor
-	for _, n := range namespaces {
-		f := flags
-		f.fill(settings, n)
-		if err := f.complete("worker"); err != nil {
-			return nil, err
-		}
-		opened, err := f.open(ctx, a, cmp.Or(c.First, n.First), budget)
-		if err != nil {
-			if len(namespaces) > 1 {
-				err = fmt.Errorf("%s: %w", n.Namespace, err)
-			}
-			return nil, err
-		}
-		open.add(opened.close)
-		auditors = append(auditors, opened.auditor)
-	}
-	return auditors, nil
 }
