@@ -53,7 +53,8 @@ func (t *tally) counts() Counts {
 //
 // An epoch's task ID is always the same, so that Redis refuses a second task. Where the ID is held by a task that was
 // archived, or that Redis lost in part so that it will never run, the epoch is enqueued anew: the archived task is
-// deleted, a lost one stepped over with another ID (ID~1, ID~2, …), the same for every enqueuer.
+// deleted, a lost one stepped over with another ID (ID~1, ID~2, …), the same for every enqueuer. A task that a wrong clock has put
+// off for hours is run now.
 func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(Counts)) (Counts, error) {
 	var t tally
 	if err := checkRange(from, to); err != nil {
@@ -181,7 +182,7 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	revived := false
+	revived, ranBefore := false, false
 	for generation := 0; generation < maxGenerations; {
 		id := task.generation(generation)
 		_, err := q.client.EnqueueContext(ctx, asynq.NewTask(TypeAudit, payload),
@@ -209,6 +210,16 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 				return err
 			}
 			revived = true
+		case held == taskPutOff:
+			err := q.Redis.inspector().RunTask(q.queue, id)
+			if err == nil {
+				q.revived.Add(1)
+				return nil
+			}
+			if ranBefore { // else someone else has most likely run it first, for which asynq has no name
+				return err
+			}
+			ranBefore = true
 		case held == taskDead:
 			generation++
 		} // taskGone: the ID is free now

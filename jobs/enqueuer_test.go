@@ -156,6 +156,12 @@ func TestEnqueueRevivesWhatWillNeverRun(t *testing.T) {
 			do(t, r, "ZADD", key("lease"), now()-60, id)
 			do(t, r, "HSET", key("t:"+id), "state", "active")
 		}, revived},
+		{"active, worker dead, by a wrong clock", func(t *testing.T, r *Redis) {
+			do(t, r, "LREM", key("pending"), 0, id)
+			do(t, r, "LPUSH", key("active"), id)
+			do(t, r, "ZADD", key("lease"), now()+7200, id)
+			do(t, r, "HSET", key("t:"+id), "state", "active")
+		}, revived},
 		{"active, worker alive", func(t *testing.T, r *Redis) {
 			do(t, r, "LREM", key("pending"), 0, id)
 			do(t, r, "LPUSH", key("active"), id)
@@ -164,9 +170,14 @@ func TestEnqueueRevivesWhatWillNeverRun(t *testing.T) {
 		}, queued},
 		{"to be retried", func(t *testing.T, r *Redis) {
 			do(t, r, "LREM", key("pending"), 0, id)
-			do(t, r, "ZADD", key("retry"), now()+3600, id)
+			do(t, r, "ZADD", key("retry"), now()+600, id)
 			do(t, r, "HSET", key("t:"+id), "state", "retry")
 		}, queued},
+		{"to be retried, by a wrong clock", func(t *testing.T, r *Redis) {
+			do(t, r, "LREM", key("pending"), 0, id)
+			do(t, r, "ZADD", key("retry"), now()+7200, id)
+			do(t, r, "HSET", key("t:"+id), "state", "retry")
+		}, revived},
 		{"to be retried, in no list", func(t *testing.T, r *Redis) {
 			do(t, r, "LREM", key("pending"), 0, id)
 			do(t, r, "HSET", key("t:"+id), "state", "retry")

@@ -21,12 +21,17 @@ const (
 	leaseGrace = 5 * time.Second
 	// scanGrace is how much older than a scan a task must be to have to be in it, for the same reason.
 	scanGrace = time.Minute
+	// leaseLimit and pauseLimit are further ahead than a lease and a pause can end, by clocks that differ by minutes: a lease is
+	// for 30 s, and Worker.retryDelay never gives more than its MaxRetryDelay and a quarter of it. What reaches further was written by a clock
+	// that was wrong, and would block its epoch until that time has really come.
+	leaseLimit = 5 * time.Minute
+	pauseLimit = 30 * time.Minute
 )
 
 func queueKey(queue, what string) string { return "asynq:{" + queue + "}:" + what }
 
 // readQueued adds to set the epochs whose tasks wait, run or rest on the queue. Archived ones are not among them, and neither are
-// running ones whose worker has stopped renewing their lease.
+// running ones whose worker has stopped renewing their lease, nor what a clock that was wrong has put off for too long.
 func readQueued(ctx context.Context, client redis.UniversalClient, namespace, queue string, set *epochSet) error {
 	add := func(ids []string) {
 		for _, id := range ids {
@@ -41,16 +46,21 @@ func readQueued(ctx context.Context, client redis.UniversalClient, namespace, qu
 			return client.LRange(ctx, queueKey(queue, "pending"), start, start+scanPage-1).Result()
 		},
 	}
-	for _, state := range []string{"scheduled", "retry"} {
+	now := time.Now()
+	for _, set := range []struct {
+		state          string
+		earliest, last time.Time
+	}{
+		{"scheduled", time.Unix(0, 0), now.Add(pauseLimit)},
+		{"retry", time.Unix(0, 0), now.Add(pauseLimit)},
+		{"lease", now.Add(-leaseGrace), now.Add(leaseLimit)},
+	} {
+		scores := redis.ZRangeBy{Min: strconv.FormatInt(set.earliest.Unix(), 10), Max: strconv.FormatInt(set.last.Unix(), 10), Count: scanPage}
 		pages = append(pages, func(start int64) ([]string, error) {
-			return client.ZRange(ctx, queueKey(queue, state), start, start+scanPage-1).Result()
+			scores.Offset = start
+			return client.ZRangeByScore(ctx, queueKey(queue, set.state), &scores).Result()
 		})
 	}
-	pages = append(pages, func(start int64) ([]string, error) {
-		return client.ZRangeByScore(ctx, queueKey(queue, "lease"), &redis.ZRangeBy{
-			Min: strconv.FormatInt(time.Now().Add(-leaseGrace).Unix(), 10), Max: "+inf", Offset: start, Count: scanPage,
-		}).Result()
-	})
 	for _, page := range pages {
 		for start := int64(0); ; start += scanPage {
 			ids, err := page(start)
@@ -71,13 +81,15 @@ const (
 	taskAlive    = "alive"    // on the queue, and will be run
 	taskGone     = "gone"     // no longer there
 	taskFinished = "finished" // archived or completed: may be deleted
-	taskDead     = "dead"     // claims a state, but is in no list of that state: blocked for ever
+	taskPutOff   = "put off"  // waits for a time too far away: may be run now
+	taskDead     = "dead"     // claims a state, but is in no list of that state: blocked for ever, or for too long
 )
 
 // conditionScript finds a task's condition in one step, so that the task cannot change lists meanwhile. A pending task
 // that joined after ARGV[2] (Unix nanoseconds) is believed without a search through the list.
 //
-// KEYS: task, pending, lease, scheduled, retry, archived, completed. ARGV: task ID, that time, earliest good lease (Unix seconds)
+// KEYS: task, pending, lease, scheduled, retry, archived, completed. ARGV: task ID, that time, earliest and last good
+// lease and last good end of a pause (Unix seconds)
 var conditionScript = redis.NewScript(`
 local state, since, msg = unpack(redis.call("HMGET", KEYS[1], "state", "pending_since", "msg"))
 if not state then
@@ -86,11 +98,13 @@ if not state then
 end
 local lists = {scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6], completed = KEYS[7]}
 if lists[state] then
-	if not redis.call("ZSCORE", lists[state], ARGV[1]) then return "dead" end
+	local score = redis.call("ZSCORE", lists[state], ARGV[1])
+	if not score then return "dead" end
 	if state == "archived" or state == "completed" then return "finished" end
+	if tonumber(score) > tonumber(ARGV[5]) then return "put off" end
 elseif state == "active" then
 	local lease = redis.call("ZSCORE", KEYS[3], ARGV[1])
-	if not lease or tonumber(lease) < tonumber(ARGV[3]) then return "dead" end
+	if not lease or tonumber(lease) < tonumber(ARGV[3]) or tonumber(lease) > tonumber(ARGV[4]) then return "dead" end
 elseif state == "pending" then
 	if not (since and tonumber(since) >= tonumber(ARGV[2])) and not redis.call("LPOS", KEYS[2], ARGV[1]) then
 		return "dead"
@@ -108,8 +122,9 @@ func condition(ctx context.Context, client redis.UniversalClient, queue, id stri
 	for _, what := range []string{"pending", "lease", "scheduled", "retry", "archived", "completed"} {
 		keys = append(keys, queueKey(queue, what))
 	}
-	answer, err := conditionScript.Run(ctx, client, keys, id,
-		scanned.Add(-scanGrace).UnixNano(), time.Now().Add(-leaseGrace).Unix()).Text()
+	now := time.Now()
+	answer, err := conditionScript.Run(ctx, client, keys, id, scanned.Add(-scanGrace).UnixNano(),
+		now.Add(-leaseGrace).Unix(), now.Add(leaseLimit).Unix(), now.Add(pauseLimit).Unix()).Text()
 	if err != nil {
 		return "", fmt.Errorf("state of task %s: %w", id, err)
 	}

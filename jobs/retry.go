@@ -118,7 +118,7 @@ func (q *retrying) retry(ctx context.Context, queue, id string, epoch uint64) er
 	switch held, err := condition(ctx, q.redis.client, queue, id, time.Now()); {
 	case err != nil:
 		return err
-	case held == taskAlive:
+	case held == taskAlive, held == taskPutOff:
 		q.alreadyQueued.Add(1)
 	case held == taskGone: // a worker was faster and has judged it, or Redis lost it
 		return q.countIdle(ctx, epoch)

@@ -39,7 +39,7 @@ func TestSettled(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		delay := (&Worker{}).retryDelay(0, err, nil)
+		delay := (&Worker{config: WorkerConfig{}.withDefaults()}).retryDelay(0, err, nil)
 		if !errors.Is(err, ErrUnsettled) || !IsNotYet(err) || isFailure(err) || isFinding(err) || errors.Is(err, fetcher.ErrCorrupt) {
 			t.Errorf("%s: %v is taken for something else", c.name, err)
 		}

@@ -188,7 +188,7 @@ func isFailure(err error) bool {
 // together from coming back together.
 func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duration {
 	if unsettled, ok := errors.AsType[*unsettledError](err); ok {
-		return unsettled.after + rand.N(unsettled.after/4+time.Second)
+		return min(unsettled.after+rand.N(unsettled.after/4+time.Second), w.config.MaxRetryDelay)
 	}
 	delay := w.config.NotYetDelay
 	if !IsNotYet(err) {
