@@ -1,9 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,17 +97,16 @@ func (p *process) start() {
 	if err != nil {
 		p.c.t.Fatal(err)
 	}
-	defer log.Close()
 	cmd := p.c.command(p.args...)
 	cmd.Env = append(cmd.Env, p.env...)
-	cmd.Stderr = log // without a goroutine in between
+	cmd.Stderr = struct{ io.Writer }{log} // by way of a pipe: a limit on the size of files is not meant for the log
 	if err := cmd.Start(); err != nil {
 		p.c.t.Fatal(err)
 	}
 	exited := make(chan struct{})
 	p.cmd, p.exited = cmd, exited
 	go func() {
-		p.err = cmd.Wait()
+		p.err = errors.Join(cmd.Wait(), log.Close())
 		close(exited)
 	}()
 }
@@ -141,19 +141,38 @@ func (p *process) stop() {
 // checkLogs wants no process to have said that it is defective.
 func (c *chaos) checkLogs() {
 	c.t.Helper()
-	logs, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
-	if err != nil || len(logs) == 0 {
-		c.t.Fatalf("no logs in %s: %v", c.logs, err)
-	}
-	for _, name := range logs {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			c.t.Fatal(err)
-		}
+	for name, text := range c.readLogs() {
 		for _, word := range []string{"panic", "internal error", "DATA RACE"} {
-			if at := bytes.Index(text, []byte(word)); at >= 0 {
-				c.t.Errorf("%s says: %.4000s", filepath.Base(name), text[max(0, at-500):])
+			if at := strings.Index(text, word); at >= 0 {
+				c.t.Errorf("%s says: %.4000s", name, text[max(0, at-500):])
 			}
 		}
 	}
+}
+
+// countInLogs says how often the processes have said a word.
+func (c *chaos) countInLogs(word string) int {
+	c.t.Helper()
+	n := 0
+	for _, text := range c.readLogs() {
+		n += strings.Count(text, word)
+	}
+	return n
+}
+
+func (c *chaos) readLogs() map[string]string {
+	c.t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
+	if err != nil || len(files) == 0 {
+		c.t.Fatalf("no logs in %s: %v", c.logs, err)
+	}
+	logs := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		logs[filepath.Base(file)] = string(text)
+	}
+	return logs
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs"
+	"golang.org/x/sys/unix"
+)
+
+// fullDiskVariable makes a write beyond the limit an error. Otherwise it ends the process, by a signal.
+const fullDiskVariable = "CHAOS_FULL_DISK"
+
+func init() {
+	if os.Getenv(fullDiskVariable) != "" {
+		signal.Ignore(unix.SIGXFSZ)
+	}
+}
+
+// TestFullDisk audits to an audit store on local disk that is full again and again. Writes then end anywhere, in the first byte or
+// in the last. Nothing half-written may be seen, and when there is room again, all must come right without anybody's help.
+//
+// A disk that is full takes rights that a test should not have, to mount one. So the workers are told, while they run, that no file
+// of theirs may grow beyond a size. What they see is what a full disk shows them: a write that ends early, and an error at the next
+// one. It is EFBIG and not ENOSPC, which nothing tells from each other. A folder can still be made, which ends later.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	const fills, each = 12, 12 // epochs are put on the queue for each time that the disk is full
+	const epochs = fills * each
+	redis := testservers.Redis(t)
+	c := newChaos(t, "KTAUDIT_REDIS="+redis.URL(), "KTAUDIT_LOG_DIRECTORY=log", "KTAUDIT_AUDIT_STORE=audit", "KTAUDIT_SETTLE=0s",
+		fullDiskVariable+"=1")
+	store := filepath.Join(c.dir, "audit")
+	if err := os.Mkdir(store, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.folder = filepath.Join(store, chaosNamespace, "verdicts")
+	c.ktaudit(nil, "simulate", "--namespace", chaosNamespace, "--epochs", fmt.Sprint(epochs), "--tamper", "10=digest", "--tamper", "100=rewrite")
+
+	// Batches are kept, so that there is more than a verdict to write.
+	workers := []*process{c.start("worker-0", "worker", "--archive"), c.start("worker-1", "worker", "--archive")}
+	full := unix.EFBIG.Error()
+	for i := range fills {
+		failed := c.countInLogs(full)
+		limit := uint64(rand.IntN(3000)) // which is about what batches have; verdicts are smaller
+		for _, w := range workers {
+			w.limitFiles(limit)
+		}
+		c.ktaudit(nil, "enqueue", "--from", fmt.Sprint(i*each+1), "--to", fmt.Sprint((i+1)*each))
+		for wait := time.Now().Add(3 * time.Second); c.countInLogs(full) == failed && time.Now().Before(wait); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond) // anywhere in their work
+		for _, w := range workers {
+			w.limitFiles(unix.RLIM_INFINITY)
+		}
+		c.look()
+	}
+	deadline := time.Now().Add(3 * time.Minute)
+	for c.look() < epochs {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d epochs have a verdict, three minutes after there was room again", len(c.seen), epochs)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for _, w := range workers {
+		w.stop()
+	}
+	c.checkLogs()
+	if n := c.countInLogs(full); n < fills {
+		t.Errorf("%d writes failed: the test shows too little", n)
+	}
+	for epoch, v := range c.verdicts() {
+		if tampered := epoch == 10 || epoch == 100; tampered != (v.Outcome == blobstore.Rejected) {
+			t.Errorf("epoch %d: %+v", epoch, v)
+		}
+		batch, err := os.ReadFile(filepath.Join(store, chaosNamespace, "archive", "000000000", fmt.Sprintf("%012d", epoch)))
+		if hash := fmt.Sprintf("%x", sha256.Sum256(batch)); err != nil || hash != v.Batch.SHA256 {
+			t.Errorf("epoch %d: the archived batch has %d bytes with hash %s, judged were %+v (%v)", epoch, len(batch), hash, v.Batch, err)
+		}
+	}
+	var status jobs.Status
+	c.ktauditExits(1, &status, "status", "--to", fmt.Sprint(epochs)) // two are rejected
+	if status.VerifiedCount != epochs-2 || status.RejectedCount != 2 {
+		t.Errorf("status is %+v", status)
+	}
+	c.ktaudit(nil, "reverify", "--from", "1", "--to", fmt.Sprint(epochs))
+}
+
+// limitFiles lets no file of a process grow beyond so many bytes.
+func (p *process) limitFiles(size uint64) {
+	p.c.t.Helper()
+	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, nil); err != nil {
+		p.c.t.Fatalf("%s: %v", p.name, err)
+	}
+}
