@@ -25,7 +25,7 @@ const (
 	// for 30 s, and Worker.retryDelay never gives more than its MaxRetryDelay and a quarter of it. What reaches further was written by a clock
 	// that was wrong, and would block its epoch until that time has really come.
 	leaseLimit = 5 * time.Minute
-	pauseLimit = 30 * time.Minute
+	pauseLimit = 15 * time.Minute
 )
 
 func queueKey(queue, what string) string { return "asynq:{" + queue + "}:" + what }
