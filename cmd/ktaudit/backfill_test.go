@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -127,6 +128,7 @@ func (b *backfill) run() {
 		switch {
 		case b.verdicts.count() >= *backfillEpochs:
 			b.record.print()
+			b.awaitSeals()
 			b.stopAll()
 			if len(kills) > 0 {
 				b.t.Errorf("%d kills are left: the test shows too little", len(kills))
@@ -138,6 +140,39 @@ func (b *backfill) run() {
 			b.startAll()
 		}
 	}
+}
+
+// awaitSeals waits until the schedulers have sealed every full shard.
+func (b *backfill) awaitSeals() {
+	b.t.Helper()
+	store, err := blobstore.OpenStore(b.t.Context(), filepath.Join(b.dir, "audit"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer store.Close()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(3 * time.Minute)
+	for {
+		h, err := store.History(b.t.Context(), backfillNamespace)
+		switch {
+		case err != nil:
+			b.t.Fatal(err)
+		case len(h.Spans) == 1 && h.Spans[0].From == 1 && h.Spans[0].To == b.sealed():
+			b.t.Logf("sealed up to epoch %d after %.1f s", b.sealed(), b.record.elapsed().Seconds())
+			return
+		}
+		select {
+		case <-look.C:
+		case <-deadline:
+			b.t.Fatalf("not all is sealed that is full: %+v", h.Spans)
+		}
+	}
+}
+
+// sealed is the last epoch of the last full shard.
+func (b *backfill) sealed() uint64 {
+	return (*backfillEpochs+1)/blobstore.EpochsPerShard*blobstore.EpochsPerShard - 1
 }
 
 // startAll starts Redis and then the rest, in no order.
@@ -210,7 +245,7 @@ func (b *backfill) check() {
 	b.record.check()
 	var status jobs.Status
 	b.ktaudit(&status, "status", "--from", "1", "--to", fmt.Sprint(*backfillEpochs))
-	if status.Head != *backfillEpochs || status.VerifiedCount != *backfillEpochs || !status.Good() {
+	if status.Head != *backfillEpochs || status.VerifiedCount != *backfillEpochs || status.SealedCount != b.sealed() || !status.Good() {
 		b.t.Errorf("status is %+v, want all of %d epochs verified", status, *backfillEpochs)
 	}
 	var counts jobs.Counts
