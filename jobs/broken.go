@@ -52,7 +52,7 @@ func tellBroken(ctx context.Context, store *blobstore.Store, log zerolog.Logger,
 	if err != nil {
 		return err
 	}
-	p := piece{"broken-chain", data}
+	p := piece{"broken-chain", data, ".json"}
 	if err := store.PutEvidence(ctx, second.Namespace, second.Epoch, p.name(), p.data); err != nil {
 		return err
 	}

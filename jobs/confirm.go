@@ -121,18 +121,23 @@ func (j *judgement) holdAgainst(before, after blobstore.Verdict) error {
 // keepLate keeps the batch of an epoch that looked good until now. The log may have taken it away; what was found stands all
 // the same.
 func (j *judgement) keepLate(ctx context.Context) {
-	if j.archive != nil {
-		return // kept already
+	if j.kept || j.object.Key == "" {
+		return
 	}
-	found, err := j.examine(ctx, j.object, true)
-	if err == nil && found.info.SHA256 != j.verdict.Batch.SHA256 {
-		j.close()
-		err = fetcher.ErrChanged
+	var err error
+	if j.archive == nil {
+		var found finding
+		if found, err = j.examine(ctx, j.object, true); err == nil && found.info.SHA256 != j.verdict.Batch.SHA256 {
+			err = fetcher.ErrChanged
+		}
 	}
 	if err == nil {
 		err = j.keep(ctx)
+	} else {
+		j.close()
 	}
 	if err != nil {
-		j.auditor.Log.Warn().Uint64("epoch", j.verdict.Epoch).Err(err).Msg("the batch of a rejected epoch cannot be kept")
+		j.auditor.Log.Warn().Str("namespace", j.auditor.Namespace).Uint64("epoch", j.verdict.Epoch).Err(err).
+			Msg("the batch of an epoch that is not as it should be cannot be kept")
 	}
 }

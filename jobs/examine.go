@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -161,6 +162,30 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	info, err := batch.Info()
 	j.measured.Read(info.StoredBytes, info.Bytes)
 	return finding{result, info, finished.Sub(began)}, err
+}
+
+// download returns the batch that was judged, as it is stored.
+func (j *judgement) download(ctx context.Context) ([]byte, error) {
+	window := j.auditor.Fetcher.MaxWindow()
+	release, err := j.auditor.Budget.acquire(ctx, memoryFor(j.verdict.Batch.StoredBytes, window))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var stored bytes.Buffer
+	batch, err := j.auditor.Fetcher.WithWindow(window).Open(ctx, j.object, &stored)
+	if err != nil {
+		return nil, err
+	}
+	defer batch.Close()
+	if err := batch.Finish(); err != nil {
+		return nil, err
+	}
+	info, err := batch.Info()
+	if err == nil && info.SHA256 != j.verdict.Batch.SHA256 {
+		err = fetcher.ErrChanged
+	}
+	return stored.Bytes(), err
 }
 
 // memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a window.

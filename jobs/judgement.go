@@ -30,6 +30,7 @@ type judgement struct {
 	archive  *archive // the batch, if it is to be kept
 	signed   []byte   // the epoch's verified signed digest, if it is not in the audit store already
 	evidence []piece
+	kept     bool // the batch is in the archive, or among the evidence
 
 	located, signatureChecked time.Duration
 

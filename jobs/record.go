@@ -19,11 +19,14 @@ const saveTimeout = 30 * time.Second
 
 // piece is a piece of evidence.
 type piece struct {
-	kind string
-	data []byte
+	kind      string
+	data      []byte
+	extension string
 }
 
-func (p piece) name() string { return fmt.Sprintf("%s-%.8x.json", p.kind, sha256.Sum256(p.data)) }
+func (p piece) name() string {
+	return fmt.Sprintf("%s-%.8x%s", p.kind, sha256.Sum256(p.data), p.extension)
+}
 
 // record writes what was found and returns the verdict on record.
 //
@@ -68,6 +71,7 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	if created {
 		j.log(time.Since(writing))
 	} else if recorded.Contradicts(j.verdict) {
+		j.keepLate(ctx)
 		return recorded, j.contradict(ctx, recorded)
 	}
 	return recorded, nil
@@ -77,23 +81,18 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 func (j *judgement) keep(ctx context.Context) error {
 	a := j.auditor
 	epoch := j.verdict.Epoch
-	if j.archive != nil {
-		err := j.archive.Commit()
-		// The source served something else before, to an attempt that got no further. Both are worth a look; the first stays.
-		if errors.Is(err, blobstore.ErrDiffers) {
-			a.Log.Error().Uint64("epoch", epoch).Err(err).Msg("archived batch is not the one judged")
-			err = j.addEvidence("other-batch", j.verdict.Batch)
-		}
-		if err != nil {
+	if j.archive != nil && !j.kept {
+		if err := j.keepBatch(ctx); err != nil {
 			return err
 		}
+		j.kept = true
 	}
 	if j.signed != nil {
 		err := a.Store.PutSignature(ctx, a.Namespace, epoch, j.signed)
 		if errors.Is(err, blobstore.ErrDiffers) {
 			// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
 			a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
-			j.evidence = append(j.evidence, piece{"signature", j.signed})
+			j.evidence = append(j.evidence, piece{"signature", j.signed, ".json"})
 			err = nil
 		}
 		if err != nil {
@@ -103,10 +102,31 @@ func (j *judgement) keep(ctx context.Context) error {
 	return nil
 }
 
+// keepBatch archives the batch. Where the archive has another one, that stays: the source served it before, to an attempt that got
+// no further, or to the verdict that this one contradicts. Both are worth a look, so this one goes among the evidence, or what is
+// known of it if it is too large for that or has gone meanwhile. Retention leaves the archive alone where there is evidence.
+func (j *judgement) keepBatch(ctx context.Context) error {
+	err := j.archive.Commit()
+	if !errors.Is(err, blobstore.ErrDiffers) {
+		return err
+	}
+	log := j.auditor.Log.With().Str("namespace", j.auditor.Namespace).Uint64("epoch", j.verdict.Epoch).Logger()
+	log.Error().Err(err).Msg("archived batch is not the one judged")
+	if j.verdict.Batch.StoredBytes <= blobstore.MaxEvidenceBytes {
+		data, err := j.download(ctx)
+		if err == nil {
+			j.evidence = append(j.evidence, piece{"batch", data, j.object.Extension})
+			return nil
+		}
+		log.Warn().Err(err).Msg("the batch judged cannot be kept: only its size and hash are")
+	}
+	return j.addEvidence("other-batch", j.verdict.Batch)
+}
+
 // addEvidence sets a piece of evidence aside for putEvidence.
 func (j *judgement) addEvidence(kind string, value any) error {
 	data, err := json.Marshal(value)
-	j.evidence = append(j.evidence, piece{kind, data})
+	j.evidence = append(j.evidence, piece{kind, data, ".json"})
 	return err
 }
 
@@ -121,14 +141,13 @@ func (j *judgement) putEvidence(ctx context.Context) error {
 	return nil
 }
 
-// contradict writes a verdict that contradicts the one on record among the evidence, and returns a *ContradictionError. Where it
-// cannot be written, the error is one to try again after; but the next attempt will find a verdict and look no further, so
-// the program's log gets all of it in any case.
+// contradict writes a verdict that contradicts the one on record among the evidence, with what it rests on, and returns a
+// *ContradictionError. Where it cannot be written, the error is one to try again after; but the next attempt will find a verdict and
+// look no further, so the program's log gets all of it in any case.
 func (j *judgement) contradict(ctx context.Context, recorded blobstore.Verdict) error {
 	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
 	j.auditor.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
 		Msg("verdict contradicts the one on record")
-	j.evidence = nil
 	if err := j.addEvidence("contradiction", j.verdict); err != nil {
 		return err
 	}

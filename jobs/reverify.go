@@ -20,8 +20,8 @@ import (
 var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is trusted now")
 
 // Reaudit takes a new look at an epoch that has a verdict and returns what it found. It writes nothing, unless what it found
-// contradicts the verdict on record: then that is kept as evidence and raised as an alert, and the error is a
-// *ContradictionError. The verdict on record stays.
+// contradicts the verdict on record: then that is kept as evidence, with the batch that shows it, and raised as an alert, and the
+// error is a *ContradictionError. The verdict on record stays.
 //
 // Any other error means that there was no new look: the epoch has no verdict (blobstore.ErrNotFound), ErrNeedsKeys, or the way to
 // the log is at fault. What the log no longer has is not held against it.
@@ -55,6 +55,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found blobstore.Ve
 	}
 	ctx, cancel := outlive(ctx, saveTimeout)
 	defer cancel()
+	j.keepLate(ctx)
 	return j.verdict, j.contradict(ctx, recorded)
 }
 

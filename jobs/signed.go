@@ -49,14 +49,14 @@ func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (sig
 	}
 	current, data, err := a.signedDigest(ctx, name.Epoch, name.Digest)
 	found := signatureFinding{record: blobstore.Signature{Status: signatureInvalid}}
-	evidence := []piece{{"signed-digest", data}}
+	evidence := []piece{{"signed-digest", data, ".json"}}
 	if err == nil {
 		found.record = blobstore.Signature{
 			Status: signatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
 		}
 		found.verified = data
 		data, err = a.checkPrevious(ctx, name, current)
-		evidence = append(evidence, piece{"signed-digest-before", data})
+		evidence = append(evidence, piece{"signed-digest-before", data, ".json"})
 	}
 	if err != nil {
 		if found.reason = rejectionFor(err); found.reason == "" {
