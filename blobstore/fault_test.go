@@ -103,6 +103,15 @@ var operations = map[string]func(context.Context, *Store) error{
 		return s.PutEvidence(ctx, namespace, 1, "e", []byte("evidence"))
 	},
 	"archive": func(ctx context.Context, s *Store) error { return archive(ctx, s, 1, "", []byte("archive")) },
+	"seal": func(ctx context.Context, s *Store) error {
+		_, err := s.PutSeal(ctx, sealOf(1, nil))
+		return err
+	},
+	"history": func(ctx context.Context, s *Store) error {
+		span := SealedSpan{Span: sealOf(1, nil).Span, Seals: []string{strings.Repeat("ab", 32)}}
+		_, err := s.PutHistory(ctx, History{Namespace: namespace, Spans: []SealedSpan{span}})
+		return err
+	},
 }
 
 func wantAllOnRecord(t *testing.T, s *Store, operation string) {
@@ -122,6 +131,14 @@ func wantAllOnRecord(t *testing.T, s *Store, operation string) {
 		var b []byte
 		b, err = s.Evidence(t.Context(), namespace, 1, "e")
 		got = string(b) == "evidence"
+	case "seal":
+		var seal Seal
+		seal, _, err = s.Seal(t.Context(), namespace, 1)
+		got = seal.To == 1999
+	case "history":
+		var h History
+		h, err = s.History(t.Context(), namespace)
+		got = h.Generation == 1 && len(h.Spans) == 1
 	case "archive":
 		var a *Archive
 		if a, err = s.OpenArchive(t.Context(), namespace, 1); err == nil {

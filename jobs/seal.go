@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
@@ -17,6 +19,9 @@ import (
 
 // sealBatch is how many shards are sealed before the history is written. A crash costs so many at most to be read again.
 const sealBatch = 16
+
+// historyAttempts is how often a history is read again because others wrote theirs first.
+const historyAttempts = 8
 
 // Sealer seals the shards of a log's audit all of whose epochs have a verdict, and holds what is sealed against the verdicts. Any
 // number of them may work on one audit store: all make the same seals, and of the histories the first counts.
@@ -231,7 +236,7 @@ func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
 
 // extend writes a history with more seals. If others were first, it adds to theirs what they lack.
 func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed) (blobstore.History, error) {
-	for {
+	for attempt := time.Duration(0); ; attempt++ {
 		next := h
 		next.Spans = slices.Clone(h.Spans)
 		for _, seal := range made {
@@ -240,9 +245,10 @@ func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed)
 			}
 		}
 		written, err := s.Store.PutHistory(ctx, next)
-		if !errors.Is(err, blobstore.ErrDiffers) {
+		if !errors.Is(err, blobstore.ErrDiffers) || attempt == historyAttempts {
 			return written, err
 		}
+		pause(ctx, rand.N(10*time.Millisecond<<attempt))
 		if h, err = s.history(ctx); err != nil {
 			return h, err
 		}

@@ -1,0 +1,105 @@
+package jobs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// Wherever sealing is broken off, the next attempt brings it to its end, and what is to be told is told once.
+func TestSealingFaults(t *testing.T) {
+	t.Parallel()
+	change := func(v *blobstore.Verdict) bool {
+		switch v.Epoch {
+		case 400:
+			reject(v)
+		case 1000:
+			v.PreviousDigest = digestOf("other", 999)
+		}
+		return true
+	}
+	told := []string{"1-contradiction.000000001000.chain", "1-rejected.000000000400"}
+	fresh := func(t *testing.T) *shelf {
+		bucket := openMemory(t)
+		s := &shelf{bucket, blobstore.NewStore(bucket)}
+		record(t, s.store, 1, 1999, change)
+		return s
+	}
+	want := readStatus(t, fresh(t).store, 0, 0)
+	for _, about := range []string{
+		"list " + testNamespace + "/history/", "list " + testNamespace + "/verdicts/", "list " + testNamespace + "/verdicts/000000001/",
+		"read " + testNamespace + "/verdicts/000000000/000000000007.json", "read " + testNamespace + "/verdicts/000000001/000000001999.json",
+		"read " + testNamespace + "/alerts/closed/1-rejected.000000000400.json", "write " + testNamespace + "/alerts/open/1-rejected.000000000400.json",
+		"write " + testNamespace + "/seals/000000000.json", "write " + testNamespace + "/seals/000000001.json",
+		"read " + testNamespace + "/verdicts/000000000/000000000999.json",
+		"write " + testNamespace + "/evidence/000000001/000000001000/", "write " + testNamespace + "/alerts/open/1-contradiction.000000001000.chain.json",
+		"write " + testNamespace + "/history/999999999998.json",
+	} {
+		for _, carriedOut := range []bool{false, true} {
+			t.Run(fmt.Sprint(about, carriedOut), func(t *testing.T) {
+				t.Parallel()
+				s := fresh(t)
+				var failed atomic.Bool
+				_, faulty := s.watched(t, func(_ int64, request string) (error, bool) {
+					if !strings.HasPrefix(request, about) || failed.Swap(true) {
+						return nil, false
+					}
+					return errFault, carriedOut
+				})
+				_, err := sealer(faulty.store).Seal(t.Context(), 1, 1999)
+				if !failed.Load() || err == nil {
+					t.Fatalf("no fault in %s: %v", about, err)
+				}
+				if status := readStatus(t, s.store, 0, 0); !sameButSealed(want, status) {
+					t.Errorf("status after the fault: %s", cmp.Diff(want, status))
+				}
+				sealAll(t, sealer(s.store))
+				status := readStatus(t, s.store, 0, 0)
+				if !sameButSealed(want, status) || status.SealedCount != 1999 {
+					t.Errorf("status after the next attempt: %s", cmp.Diff(want, status))
+				}
+				if got := incidents(t, s.store); !slices.Equal(got, told) {
+					t.Errorf("told of %q, want %q", got, told)
+				}
+			})
+		}
+	}
+}
+
+func sameButSealed(a, b Status) bool {
+	b.SealedCount = a.SealedCount
+	return cmp.Equal(a, b)
+}
+
+// A status costs as many requests after two million epochs as after twenty thousand.
+func TestStatusRequests(t *testing.T) {
+	t.Parallel()
+	requests := func(shards uint64) int64 {
+		bucket := openMemory(t)
+		s := &shelf{bucket, blobstore.NewStore(bucket)}
+		_, to := blobstore.ShardRange(shards - 1)
+		span := blobstore.SealedSpan{Span: blobstore.Span{From: 1, To: to, PreviousDigest: digestOf("", 0), Digest: digestOf("", to)}}
+		for shard := range shards {
+			span.Seals = append(span.Seals, digestOf("seal", shard))
+		}
+		h := blobstore.History{Namespace: testNamespace, Spans: []blobstore.SealedSpan{span}}
+		if _, err := s.store.PutHistory(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		record(t, s.store, to+1, to+5, nil)
+		watch, watched := s.watched(t, noFault)
+		if status := readStatus(t, watched.store, 0, 0); status.Head != to+5 || status.SealedCount != to || !status.Good() {
+			t.Errorf("status %+v", status)
+		}
+		return watch.requests.Load()
+	}
+	few, many := requests(20), requests(2000)
+	if want := int64(2 + 2 + 5); few != want || many != want { // the history, the open shard, its verdicts
+		t.Errorf("%d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
+	}
+}
