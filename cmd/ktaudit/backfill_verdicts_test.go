@@ -52,25 +52,38 @@ func (w *verdictWatch) look() {
 	}
 }
 
-// check reads everything again, and wants verdicts on the epochs from 1 to last that are verified and have not changed.
+// check wants verdicts on the epochs from 1 to last, verified and unchanged.
 func (w *verdictWatch) check(last uint64) {
 	w.t.Helper()
+	verdicts := w.verdicts()
+	for epoch := uint64(1); epoch <= last; epoch++ {
+		if v := verdicts[epoch]; v.Outcome != blobstore.Verified {
+			w.t.Errorf("epoch %d: %+v, want it verified", epoch, v)
+		}
+	}
+	if uint64(len(verdicts)) != last {
+		w.t.Errorf("%d epochs have a verdict, want %d", len(verdicts), last)
+	}
+}
+
+// verdicts reads everything again and returns it by epoch. Each verdict must be the one that was first seen.
+func (w *verdictWatch) verdicts() map[uint64]blobstore.Verdict {
+	w.t.Helper()
 	w.look()
-	epochs := map[uint64]bool{}
+	verdicts := map[uint64]blobstore.Verdict{}
 	for path, first := range w.seen {
 		data, now := w.read(path)
 		if now != first {
 			w.t.Errorf("%s was written twice", path)
 		}
 		var v blobstore.Verdict
-		if err := json.Unmarshal(data, &v); err != nil || v.Outcome != blobstore.Verified || v.Epoch < 1 || v.Epoch > last || epochs[v.Epoch] {
-			w.t.Errorf("%s: error %v, %+v, want one verified epoch", path, err, v)
+		err := json.Unmarshal(data, &v)
+		if _, twice := verdicts[v.Epoch]; err != nil || twice {
+			w.t.Errorf("%s: error %v, %+v, want one verdict on an epoch", path, err, v)
 		}
-		epochs[v.Epoch] = true
+		verdicts[v.Epoch] = v
 	}
-	if uint64(len(epochs)) != last {
-		w.t.Errorf("%d epochs have a verdict, want %d", len(epochs), last)
-	}
+	return verdicts
 }
 
 func (w *verdictWatch) read(path string) ([]byte, seenVerdict) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -123,15 +124,27 @@ func (s *storm) check(quiet time.Time) {
 	s.checkDeliveries(quiet)
 }
 
-// checkVerdicts wants one verdict on each epoch: the right one, and the one that was there from the first.
+// checkVerdicts wants one verdict on each epoch: the right one, and the one that was there from the first. Batches are kept whole.
 func (s *storm) checkVerdicts() {
 	s.t.Helper()
-	expected, verdicts := s.expected(), s.verdicts()
+	expected, verdicts := s.expected(), s.verdicts.verdicts()
 	for epoch := uint64(1); epoch <= s.published; epoch++ {
 		v, want := verdicts[epoch], expected[epoch].reason
 		if want == "" && v.Outcome != blobstore.Verified || want != "" && (v.Outcome != blobstore.Rejected || v.Reason != want) {
 			kind, _ := tampered(epoch)
 			s.t.Errorf("epoch %d, tampered with by %q: the verdict is %+v, want reason %q", epoch, kind, v, want)
+		}
+		if v.Batch.SHA256 == "" {
+			continue // two batches
+		}
+		kept, err := filepath.Glob(filepath.Join(s.store, "archive", fmt.Sprintf("%09d", epoch/1000), fmt.Sprintf("%012d*", epoch)))
+		if err != nil || len(kept) != 1 {
+			s.t.Errorf("epoch %d: kept are %q, %v", epoch, kept, err)
+			continue
+		}
+		batch, err := os.ReadFile(kept[0])
+		if hash := fmt.Sprintf("%x", sha256.Sum256(batch)); err != nil || hash != v.Batch.SHA256 {
+			s.t.Errorf("epoch %d: %s has %d bytes with hash %s, judged were %+v (%v)", epoch, kept[0], len(batch), hash, v.Batch, err)
 		}
 	}
 	if uint64(len(verdicts)) != s.published {
@@ -139,7 +152,7 @@ func (s *storm) checkVerdicts() {
 	}
 }
 
-// checkStatus wants status to say the same.
+// checkStatus wants status to say the same, and what is sealed to be what is there.
 func (s *storm) checkStatus() {
 	s.t.Helper()
 	var status jobs.Status
@@ -148,6 +161,7 @@ func (s *storm) checkStatus() {
 	if status.RejectedCount != rejected || status.VerifiedCount != s.published-rejected || status.MissingCount != 0 || len(status.Breaks) != 0 {
 		s.t.Errorf("status is %+v, want %d epochs, %d of them rejected", status, s.published, rejected)
 	}
+	s.ktaudit(nil, "seal", "--check")
 }
 
 // checkAgain looks at every epoch once more.

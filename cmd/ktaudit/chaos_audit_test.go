@@ -22,12 +22,19 @@ type chaos struct {
 	dir  string   // where commands run
 	env  []string // what they see
 	logs string   // what workers and schedulers say; kept by go test -artifacts
-	ledger
+
+	verdicts *verdictWatch
 }
 
-func newChaos(t *testing.T, settings ...string) *chaos {
+// newChaos takes the settings as name=value, and the folder where the audit store's objects are, below the working directory if it
+// is not a path from the root.
+func newChaos(t *testing.T, store string, settings ...string) *chaos {
 	t.Helper()
-	c := &chaos{t: t, dir: t.TempDir(), logs: t.ArtifactDir(), ledger: ledger{t: t, seen: map[string]fileVersion{}}}
+	c := &chaos{t: t, dir: t.TempDir(), logs: t.ArtifactDir()}
+	if !filepath.IsAbs(store) {
+		store = filepath.Join(c.dir, store)
+	}
+	c.verdicts = newVerdictWatch(t, filepath.Join(store, chaosNamespace, "verdicts"))
 	c.env = append(append(environment(c.dir), "KTAUDIT_NAMESPACE="+chaosNamespace), settings...)
 	return c
 }

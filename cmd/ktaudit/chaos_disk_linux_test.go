@@ -36,13 +36,12 @@ func TestFullDisk(t *testing.T) {
 	const fills, each = 12, 12 // epochs are put on the queue for each time that the disk is full
 	const epochs = fills * each
 	redis := testservers.Redis(t)
-	c := newChaos(t, "KTAUDIT_REDIS="+redis.URL(), "KTAUDIT_LOG_DIRECTORY=log", "KTAUDIT_AUDIT_STORE=audit", "KTAUDIT_SETTLE=0s",
+	c := newChaos(t, "audit", "KTAUDIT_REDIS="+redis.URL(), "KTAUDIT_LOG_DIRECTORY=log", "KTAUDIT_AUDIT_STORE=audit", "KTAUDIT_SETTLE=0s",
 		fullDiskVariable+"=1")
 	store := filepath.Join(c.dir, "audit")
 	if err := os.Mkdir(store, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c.folder = filepath.Join(store, chaosNamespace, "verdicts")
 	c.ktaudit(nil, "simulate", "--namespace", chaosNamespace, "--epochs", fmt.Sprint(epochs), "--tamper", "10=digest", "--tamper", "100=rewrite")
 
 	// Batches are kept, so that there is more than a verdict to write.
@@ -62,12 +61,12 @@ func TestFullDisk(t *testing.T) {
 		for _, w := range workers {
 			w.limitFiles(unix.RLIM_INFINITY)
 		}
-		c.look()
+		c.verdicts.look()
 	}
 	deadline := time.Now().Add(3 * time.Minute)
-	for c.look() < epochs {
+	for c.verdicts.look(); c.verdicts.count() < epochs; c.verdicts.look() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d epochs have a verdict, three minutes after there was room again", len(c.seen), epochs)
+			t.Fatalf("%d of %d epochs have a verdict, three minutes after there was room again", c.verdicts.count(), epochs)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -78,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 	if n := c.countInLogs(full); n < fills {
 		t.Errorf("%d writes failed: the test shows too little", n)
 	}
-	for epoch, v := range c.verdicts() {
+	for epoch, v := range c.verdicts.verdicts() {
 		if tampered := epoch == 10 || epoch == 100; tampered != (v.Outcome == blobstore.Rejected) {
 			t.Errorf("epoch %d: %+v", epoch, v)
 		}

@@ -51,33 +51,34 @@ type delayed struct {
 	undo func()
 }
 
-const stormBegins = 60 // epochs that are there before it begins
+// stormBegins is how many epochs are there before it begins: enough for a shard to be sealed.
+const stormBegins = 1020
 
-// tampered says what is wrong with an epoch of the storm's log: something with every eleventh. A second batch for an epoch is
+// tampered says what is wrong with an epoch of the storm's log: something with every 31st. A second batch for an epoch is
 // published before the storm only, since an epoch is not listed again once it has its verdict.
 func tampered(epoch uint64) (simlog.Kind, bool) {
 	live := []simlog.Kind{simlog.Rewrite, simlog.Digest, simlog.Overlap, simlog.Malformed, simlog.Signature, simlog.Delete,
 		simlog.SignedDigest, simlog.Noncanonical, simlog.Previous, simlog.Reuse}
 	switch {
-	case epoch%11 != 7:
+	case epoch%31 != 7:
 		return "", false
-	case epoch <= stormBegins && epoch%2 == 0:
+	case epoch <= stormBegins && epoch%4 == 0:
 		return simlog.Equivocate, true
 	}
-	return live[epoch/11%uint64(len(live))], true
+	return live[epoch/31%uint64(len(live))], true
 }
 
 func startStorm(t *testing.T, seed uint64) *storm {
 	t.Helper()
+	s3 := testservers.S3(t)
 	s := &storm{
-		chaos: newChaos(t, testservers.S3Env()...), random: rand.New(rand.NewPCG(seed, 1)), began: time.Now(),
-		redis: testservers.Redis(t, "--appendonly", "yes", "--appendfsync", "always"), s3: testservers.S3(t),
+		chaos: newChaos(t, s3.BucketDir("audit"), testservers.S3Env()...), random: rand.New(rand.NewPCG(seed, 1)), began: time.Now(),
+		redis: testservers.Redis(t, "--appendonly", "yes", "--appendfsync", "always"), s3: s3,
 		webhook: newWebhook(t), clocks: map[*process]*os.File{}, inProgress: map[string]bool{}, done: map[string]int{},
 		key: demoKey(seed),
 	}
 	s.toLog, s.toStore = testservers.Faulty(t, s.s3, seed), testservers.Faulty(t, s.s3, seed+1)
 	s.store = filepath.Join(s.s3.BucketDir("audit"), chaosNamespace)
-	s.folder = filepath.Join(s.store, "verdicts")
 	s.configure()
 	s.simulate(seed)
 	for i := range 3 {
@@ -104,6 +105,7 @@ namespaces:
     signatures: %s
     verifying_keys: [%s]
     poll: 1s
+    archive: true
 `, s.redis.URL(), s.toStore.BucketURL("audit"), s.webhook.URL, chaosNamespace, s.toLog.BucketURL("log"),
 		s.toLog.BucketURL("signatures"), verifyingKey(s.key))
 	path := filepath.Join(s.dir, "ktaudit.yaml")
@@ -119,7 +121,7 @@ func (s *storm) simulate(seed uint64) {
 	s.t.Helper()
 	const most = 1 << 20 // epochs, in the longest of storms
 	o := simlog.Options{
-		Namespace: chaosNamespace, Seed: seed, SigningKey: s.key, Epochs: most, FirstLoad: 500, Insertions: 100, RotationShare: 0.2,
+		Namespace: chaosNamespace, Seed: seed, SigningKey: s.key, Epochs: most, FirstLoad: 2000, Insertions: 50, RotationShare: 0.2,
 		Compression: simlog.Mixed, Tamper: map[uint64]simlog.Kind{},
 	}
 	for epoch := uint64(1); epoch <= most; epoch++ {
@@ -128,17 +130,18 @@ func (s *storm) simulate(seed uint64) {
 		}
 	}
 	var err error
-	s.log, err = simlog.Open(s.t.Context(), s.bucket("log"), s.bucket("signatures"), o)
+	s.log, err = simlog.Open(s.t.Context(), s.made("log"), s.made("signatures"), o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.release("signatures", "0.json")
 	s.publish(stormBegins)
 }
 
-// bucket opens a bucket by a way without faults.
-func (s *storm) bucket(name string) *blob.Bucket {
+// made opens the folder where the log writes what it will publish.
+func (s *storm) made(bucket string) *blob.Bucket {
 	s.t.Helper()
-	b, err := blobstore.OpenBucket(s.t.Context(), s.s3.BucketURL(name))
+	b, err := blobstore.OpenBucket(s.t.Context(), "file://"+filepath.Join(s.dir, "made", bucket)+"?create_dir=true")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -154,7 +157,24 @@ func (s *storm) publish(epochs int) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		for _, key := range e.Objects {
+			s.release("log", key)
+		}
 		s.published = e.Name.Epoch
+		s.release("signatures", fmt.Sprintf("%d.json", s.published))
+	}
+}
+
+// release puts an object, at one stroke as all are put into S3, where the server keeps its objects. So the log can publish while the
+// server is down.
+func (s *storm) release(bucket, key string) {
+	s.t.Helper()
+	to := filepath.Join(s.s3.BucketDir(bucket), key)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(s.dir, "made", bucket, key), to); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
@@ -199,7 +219,7 @@ func (s *storm) note(format string, args ...any) {
 }
 
 // tend undoes what is due, starts processes again that could not start for all the faults, and looks at the verdicts.
-func (s *storm) tend() uint64 {
+func (s *storm) tend() {
 	s.t.Helper()
 	now := time.Now()
 	due := func(d delayed) bool { return !now.Before(d.at) }
@@ -219,7 +239,7 @@ func (s *storm) tend() uint64 {
 			p.start()
 		}
 	}
-	return s.look()
+	s.verdicts.look()
 }
 
 // during does something and undoes it some time later, unless it is being done already.

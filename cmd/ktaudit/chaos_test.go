@@ -3,11 +3,9 @@ package main
 import (
 	"flag"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -62,9 +60,8 @@ type killing struct {
 func startKilling(t *testing.T, name string) *killing {
 	t.Helper()
 	redis, s3 := testservers.Redis(t), testservers.S3(t)
-	c := &killing{newChaos(t, append(testservers.S3Env(), "KTAUDIT_REDIS="+redis.URL(),
+	c := &killing{newChaos(t, s3.BucketDir(name+"-audit"), append(testservers.S3Env(), "KTAUDIT_REDIS="+redis.URL(),
 		"KTAUDIT_LOG_DIRECTORY="+s3.BucketURL(name+"-log"), "KTAUDIT_AUDIT_STORE="+s3.BucketURL(name+"-audit"))...), redis}
-	c.folder = filepath.Join(s3.BucketDir(name+"-audit"), chaosNamespace, "verdicts")
 	c.ktaudit(nil, "simulate", "--epochs", fmt.Sprint(*chaosEpochs), "--first-load", "2000", "--insertions", "300")
 	return c
 }
@@ -95,7 +92,8 @@ func (c *killing) work(during func(verdicts uint64)) {
 			victim.start()
 			kills++
 		case <-look.C:
-			written = c.look()
+			c.verdicts.look()
+			written = c.verdicts.count()
 			if during != nil {
 				during(written)
 			}
@@ -118,15 +116,7 @@ func (c *killing) work(during func(verdicts uint64)) {
 func (c *killing) check() {
 	c.t.Helper()
 	c.checkLogs()
-	verdicts := c.verdicts()
-	for epoch := uint64(1); epoch <= *chaosEpochs; epoch++ {
-		if v := verdicts[epoch]; v.Outcome != blobstore.Verified {
-			c.t.Errorf("epoch %d: %+v, want it verified", epoch, v)
-		}
-	}
-	if uint64(len(verdicts)) != *chaosEpochs {
-		c.t.Errorf("%d verdicts, want %d", len(verdicts), *chaosEpochs)
-	}
+	c.verdicts.check(*chaosEpochs)
 	var status jobs.Status
 	c.ktaudit(&status, "status")
 	if status.Head != *chaosEpochs || status.VerifiedCount != *chaosEpochs {
