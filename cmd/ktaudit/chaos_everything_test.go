@@ -50,8 +50,8 @@ func TestChaos(t *testing.T) {
 	s.await("all epochs judged after the storm", stormEnds, s.allJudged)
 	s.await("all alerts sent after the storm", stormEnds, s.allTold)
 	s.await("the full shard sealed", calmLasts, s.sealed)
-	s.publish(20)
 	quiet := time.Now()
+	s.publish(70) // with two or three that are tampered with
 	s.await("all epochs judged that came later", calmLasts, s.allJudged)
 	s.await("all alerts sent that came later", calmLasts, s.allTold)
 	for _, p := range s.processes {
