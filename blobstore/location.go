@@ -248,16 +248,8 @@ func suggestScheme(name string) string {
 
 // suggest names the known word that a misspelled one is closest to, if it is close at all.
 func suggest(word string, known []string) string {
-	best, least := "", 1+len(word)/3
-	for _, k := range known {
-		if d := spelling.Distance(strings.ToLower(word), strings.ToLower(k)); d <= least {
-			if best == "" || d < least {
-				best, least = k, d
-			}
-		}
+	if meant := spelling.Closest(word, known); meant != "" {
+		return fmt.Sprintf(" (did you mean %q?)", meant)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
+	return ""
 }

@@ -1,6 +1,7 @@
 package s3list
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/internal/spelling"
 	"gocloud.dev/blob"
 )
 
@@ -118,19 +120,18 @@ func openBucket(base *url.URL, o Options) (*bucket, error) {
 	return &bucket{client: newClient(base, o.withDefaults())}, nil
 }
 
-// suggest names the parameter that a misspelled one stands for, going by how it begins or by what people call it.
+// otherNames are what people call the parameters.
+var otherNames = map[string]string{
+	"agent": "contact", "user_agent": "contact", "mail": "contact", "email": "contact",
+	"folder": "prefix", "dir": "prefix", "path": "prefix",
+	"limit": "rate", "rate_limit": "rate", "max_rate": "rate", "rps": "rate", "qps": "rate",
+}
+
+// suggest names the parameter that a misspelled one stands for.
 func suggest(name string) string {
-	lower := strings.ToLower(name)
-	for parameter, others := range map[string][]string{
-		"contact": {"cont", "mail", "email", "user", "agent"},
-		"prefix":  {"pre", "folder", "dir", "path"},
-		"rate":    {"rat", "ratelimit", "limit", "rps", "qps", "max"},
-	} {
-		for _, other := range others {
-			if strings.HasPrefix(lower, other) {
-				return fmt.Sprintf(" (did you mean %q?)", parameter)
-			}
-		}
+	meant := cmp.Or(otherNames[strings.ToLower(name)], spelling.Closest(name, append(Parameters(), "prefix")))
+	if meant == "" {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf(" (did you mean %q?)", meant)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+	"github.com/ktaudit/ktaudit/internal/spelling"
 )
 
 // decoder fills the structs of config.go from YAML nodes and notes where everything stands.
@@ -164,7 +165,7 @@ func unknownKey(t reflect.Type, name string) (message, meant string) {
 				"that holds it with %s or %s_env", name, secret, kind), secret
 		}
 	}
-	if meant := closest(name, known); meant != "" {
+	if meant := spelling.Closest(name, known); meant != "" {
 		return fmt.Sprintf("unknown key %.60q (did you mean %q?)", name, meant), meant
 	}
 	if place := elsewhere(name); place != "" {

@@ -1,9 +1,29 @@
-// Package spelling tells how alike two words are, for errors that suggest the word that was meant. Which words are alike
-// enough is for the caller to say.
+// Package spelling finds the word that was meant, for errors that suggest it.
 package spelling
 
-// Distance is how many letters must be changed, added or dropped to turn a into b, counted in bytes.
-func Distance(a, b string) int {
+import "strings"
+
+// longest is the longest word that is taken for a misspelled one.
+const longest = 40
+
+// Closest returns the known word that a misspelled one is closest to, whatever its case; empty if it is not close to any. Of two
+// that are as close it is the first.
+func Closest(word string, known []string) string {
+	if len(word) > longest {
+		return ""
+	}
+	word = strings.ToLower(word)
+	best, least := "", 2+len(word)/4
+	for _, k := range known {
+		if d := distance(word, strings.ToLower(k)); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be changed, added or dropped to turn a into b, counted in bytes.
+func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
