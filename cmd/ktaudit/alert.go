@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 )
 
@@ -15,9 +14,7 @@ type alertCmd struct {
 }
 
 type alertTestCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
+	storedFlags
 }
 
 func (alertTestCmd) Help() string {
@@ -31,18 +28,13 @@ Examples:
 
 // Run sends a test alert and its end.
 func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
 	if c.Config == "" {
 		return errors.New("--config is missing: the file with the alert targets")
 	}
-	namespaces, err := c.choose(settings, c.Namespace)
+	settings, namespaces, err := c.logs("alert test")
 	if err != nil {
 		return err
 	}
-	c.storeFlag.fill(settings)
 	targets, err := newAlertTargets(settings.Alerts)
 	if err != nil {
 		return err
@@ -50,9 +42,9 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if len(targets.all) == 0 {
 		return fmt.Errorf("%s names no alert targets: see docs/ktaudit.example.yaml", c.Config)
 	}
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	store, err := c.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	namespace := namespaces[0].Namespace

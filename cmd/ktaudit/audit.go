@@ -86,8 +86,8 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 	}
 	o.add(log.Close)
 	c.Fetcher = fetcher.New(log, f.limitFlags.fetcher())
-	if c.Store, err = blobstore.OpenStore(ctx, f.AuditStore); err != nil {
-		return nil, fmt.Errorf("--audit-store: %w", err)
+	if c.Store, err = f.storeFlag.open(ctx); err != nil {
+		return nil, err
 	}
 	o.add(c.Store.Close)
 	if f.Signatures != "" {

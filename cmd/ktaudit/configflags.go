@@ -52,6 +52,16 @@ func (f configFlags) choose(c *config.Config, name string) ([]config.Namespace, 
 	return []config.Namespace{n}, nil
 }
 
+// loadAll is load and choose.
+func (f configFlags) loadAll(name string) (*config.Config, []config.Namespace, error) {
+	c, err := f.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	namespaces, err := f.choose(c, name)
+	return c, namespaces, err
+}
+
 // loadOne is load and chooseOne.
 func (f configFlags) loadOne(name string) (*config.Config, config.Namespace, error) {
 	c, err := f.load()

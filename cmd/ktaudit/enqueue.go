@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type enqueueCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
-	queueFlags
+	queuedFlags
 	rangeFlags
 	Fresh bool `group:"queue" help:"Put the epochs ahead of those enqueued without this flag."`
 }
@@ -30,31 +26,21 @@ Examples:
 
 // Run enqueues the range.
 func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, namespace, err := c.loadOne(c.Namespace)
+	namespace, err := c.log("enqueue")
 	if err != nil {
 		return err
 	}
-	c.Namespace = namespace.Namespace
-	c.storeFlag.fill(settings)
-	c.queueFlags.fill(settings)
 	c.rangeFlags.fill(namespace)
-	if err := missing("enqueue", "--namespace=NAME", c.Namespace, "--audit-store=URL", c.AuditStore); err != nil {
-		return err
-	}
 	if err := c.check(); err != nil {
 		return err
 	}
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
-	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	redis, err := c.connectShared(ctx, a)
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	store, redis, err := c.open(ctx, a, &open)
 	if err != nil {
 		return err
 	}
-	defer redis.Close()
-	enqueuer := jobs.Enqueuer{Redis: redis, Namespace: c.Namespace, Class: jobs.Backfill, Store: store}
+	enqueuer := jobs.Enqueuer{Redis: redis, Namespace: namespace.Namespace, Class: jobs.Backfill, Store: store}
 	if c.Fresh {
 		enqueuer.Class = jobs.Fresh
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -13,9 +12,7 @@ import (
 )
 
 type exportCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
+	storedFlags
 	rangeFlags
 	Format  string `group:"output" enum:"jsonl,csv" default:"jsonl" help:"jsonl, the verdicts as they are on record, one a line; or csv."`
 	Outcome string `group:"output" enum:"verified,rejected,all" default:"all" help:"Which verdicts: verified, rejected or all."`
@@ -39,20 +36,16 @@ Examples:
 
 // Run writes the verdicts.
 func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, namespace, err := c.loadOne(c.Namespace)
+	_, namespace, err := c.log("export")
 	if err != nil {
-		return err
-	}
-	c.storeFlag.fill(settings)
-	if err := missing("export", "--namespace=NAME", namespace.Namespace, "--audit-store=URL", c.AuditStore); err != nil {
 		return err
 	}
 	if err := c.check(a.json); err != nil {
 		return err
 	}
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	store, err := c.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	write, flush := func(v blobstore.Verdict) error { return a.object(v) }, func() error { return nil }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -100,24 +99,8 @@ func TestRunFollows(t *testing.T) {
 	follow := func() (*exec.Cmd, string) {
 		t.Helper()
 		cmd := a.configured("run", "--listen", "127.0.0.1:0", "--concurrency", "2")
-		stderr, err := cmd.StderrPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		address := startListening(t, cmd)
 		t.Cleanup(func() { _ = cmd.Process.Kill() })
-		var address string
-		lines := bufio.NewScanner(stderr)
-		for address == "" && lines.Scan() {
-			var line struct{ Message, Address string }
-			_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is another's line
-			if line.Message == "metrics are served" {
-				address = line.Address
-			}
-		}
-		go func() { _, _ = io.Copy(io.Discard, stderr) }()
 		return cmd, address
 	}
 

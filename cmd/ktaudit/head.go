@@ -3,16 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type headCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
+	storedFlags
 	From uint64 `group:"log" placeholder:"EPOCH" help:"Epoch to begin with. By default the first with a verdict, or that of the configuration."`
 }
 
@@ -36,21 +33,13 @@ type head struct {
 
 // Run prints the heads, one log after the other.
 func (c headCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
+	_, namespaces, err := c.logs("head")
 	if err != nil {
 		return err
 	}
-	namespaces, err := c.choose(settings, c.Namespace)
+	store, err := c.open(ctx)
 	if err != nil {
 		return err
-	}
-	c.storeFlag.fill(settings)
-	if err := missing("head", "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", c.AuditStore); err != nil {
-		return err
-	}
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
-	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	var found error

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,23 +26,7 @@ func TestListen(t *testing.T) {
 	a := newAudited(t, "20")
 	// Epoch 21 is not there, and run waits for it.
 	cmd := a.command("run", "--from", "1", "--to", "21", "--wait", "1h", "--listen", "127.0.0.1:0", "--log-level", "info")
-	stderr, err := cmd.StderrPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var address string
-	lines := bufio.NewScanner(stderr)
-	for address == "" && lines.Scan() {
-		var line struct{ Message, Address string }
-		_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is another's line
-		if line.Message == "metrics are served" {
-			address = line.Address
-		}
-	}
-	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	address := startListening(t, cmd)
 
 	eventually := func(path string, status int, want ...string) {
 		t.Helper()
@@ -86,6 +71,28 @@ func TestListen(t *testing.T) {
 		c.Close()
 		t.Error("something listens when the run has ended")
 	}
+}
+
+// startListening starts a command with --listen and --log-level info, or one that serves, and returns where it listens.
+func startListening(t *testing.T, cmd *exec.Cmd) (address string) {
+	t.Helper()
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for address == "" && lines.Scan() {
+		var line struct{ Message, Address string }
+		_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is another's line
+		if line.Message == "metrics are served" {
+			address = line.Address
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	return address
 }
 
 func TestListenRefused(t *testing.T) {

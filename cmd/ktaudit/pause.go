@@ -46,11 +46,7 @@ func (c resumeCmd) Run(ctx context.Context, a *app) error {
 
 // set pauses or resumes, one log after the other, and prints the state of each queue.
 func (c pauseFlags) set(ctx context.Context, a *app, command string, set func(context.Context, *jobs.Redis, string, jobs.Class) ([]jobs.PausedQueue, error)) error {
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
-	namespaces, err := c.choose(settings, c.Namespace)
+	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,7 @@ import (
 )
 
 type retryCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
-	queueFlags
+	queuedFlags
 	Epochs []uint64 `arg:"" optional:"" name:"epoch" help:"Epochs to try again."`
 	All    bool     `group:"queue" help:"Try all epochs again that wait for it."`
 }
@@ -30,28 +27,19 @@ Examples:
 
 // Run puts the epochs in line.
 func (c retryCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, namespace, err := c.loadOne(c.Namespace)
+	namespace, err := c.log("retry")
 	if err != nil {
-		return err
-	}
-	c.storeFlag.fill(settings)
-	c.queueFlags.fill(settings)
-	if err := missing("retry", "--namespace=NAME", namespace.Namespace, "--audit-store=URL", c.AuditStore); err != nil {
 		return err
 	}
 	if err := c.check(); err != nil {
 		return err
 	}
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
-	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	redis, err := c.connectShared(ctx, a)
+	var open closers
+	defer func() { err = errors.Join(err, open.close()) }()
+	store, redis, err := c.open(ctx, a, &open)
 	if err != nil {
 		return err
 	}
-	defer redis.Close()
 	counts, err := jobs.Retry(ctx, redis, store, namespace.Namespace, c.Epochs)
 	if err != nil {
 		return err

@@ -23,9 +23,9 @@ type reverifyCmd struct {
 func (reverifyCmd) Help() string {
 	return `Audits epochs that have a verdict once more, from the log directory, and holds what it finds against the verdict on record,
 which stays as it is. Nothing is written, unless the two cannot both be right: then what was found is kept, with the batch
-that shows it, an alert is raised, which a scheduler sends, and the exit status is 1. It is 1, too, for epochs without a verdict, and 2 if
-there were none of these, but epochs that could not be looked at, such as those that the log no longer has. Give the keys
-and limits that the epochs were audited with.
+that shows it, an alert is raised, which a scheduler sends, and the exit status is 1. It is 1, too, for epochs without a
+verdict, and 2 if there were none of these, but epochs that could not be looked at, such as those that the log no longer
+has. Give the keys and limits that the epochs were audited with.
 
 Examples:
   ktaudit reverify --config ktaudit.yaml --namespace example --sample 1000

@@ -41,12 +41,11 @@ Examples:
 
 // Run audits a range and prints its status, or follows logs until ctx ends.
 func (c runCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
+	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err != nil {
 		return err
 	}
-	namespaces, err := c.logs(settings)
-	if err != nil {
+	if err := c.putInto(namespaces, settings); err != nil {
 		return err
 	}
 	targets, err := newAlertTargets(settings.Alerts)
@@ -93,35 +92,32 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	return sendBeside(ctx, dispatcher, a.log, func() error { return c.audit(ctx, a, o) })
 }
 
-// logs returns the logs with the flags put in, and sees whether there is a range to audit: then To is not 0, and it is of one log.
-func (c *runCmd) logs(settings *config.Config) ([]config.Namespace, error) {
-	namespaces, err := c.choose(settings, c.Namespace)
-	if err != nil {
-		return nil, err
-	}
+// putInto puts the flags into the logs, and sees whether there is a range to audit: then To is not 0, and there is one log.
+func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config) error {
 	first := &namespaces[0]
+	if len(namespaces) == 1 {
+		first.LogDirectory = cmp.Or(c.LogDirectory, first.LogDirectory)
+	}
 	if c.To != 0 || len(namespaces) == 1 && first.Last != 0 {
 		if _, err := c.chooseOne(settings, c.Namespace); err != nil {
-			return nil, err
+			return err
 		}
 		c.rangeFlags.fill(*first)
-		first.First, first.LogDirectory = c.From, cmp.Or(c.LogDirectory, first.LogDirectory)
-		return namespaces, c.check()
+		first.First = c.From
+		return c.check()
 	}
 	given := c.ofOneLog()
 	if c.From != 0 {
 		given = append(given, "--from")
 	}
-	if c.Wait != 0 {
-		return nil, errors.New("--wait is for a range: without --to, what is not there yet is waited for in any case")
-	}
 	if err := errors.Join(c.forOneLog(settings, namespaces, given), c.checkBounds()); err != nil {
-		return nil, err
+		return err
 	}
-	if len(namespaces) == 1 {
-		first.First, first.LogDirectory = cmp.Or(c.From, first.First), cmp.Or(c.LogDirectory, first.LogDirectory)
+	if c.Wait != 0 {
+		return errors.New("--wait is for a range: without --to, what is not there yet is waited for in any case")
 	}
-	return namespaces, nil
+	first.First = cmp.Or(c.From, first.First) // of one log, or there is no From
+	return nil
 }
 
 // follow is scheduler and worker in one.

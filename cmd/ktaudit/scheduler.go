@@ -58,9 +58,9 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	store, err := c.storeFlag.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
+		return err
 	}
 	open.add(store.Close)
 	redis, err := c.connectShared(ctx, a)
@@ -90,11 +90,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 
 // logs returns the logs to follow, with the flags put in.
 func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
-	settings, err := c.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	namespaces, err := c.choose(settings, c.Namespace)
+	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err == nil {
 		err = c.forOneLog(settings, namespaces, flagsGiven(map[string]bool{
 			"--first": c.First != 0, "--last": c.Last != 0, "--log-directory": c.LogDirectory != "",

@@ -4,16 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type sealCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
+	storedFlags
 	rangeFlags
 	Check bool `group:"store" help:"Hold what is sealed against the verdicts instead. Reads all of them."`
 }
@@ -34,25 +31,17 @@ Examples:
 
 // Run seals, or checks, one log after the other.
 func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
+	_, namespaces, err := c.logs("seal")
 	if err != nil {
-		return err
-	}
-	namespaces, err := c.choose(settings, c.Namespace)
-	if err != nil {
-		return err
-	}
-	c.storeFlag.fill(settings)
-	if err := missing("seal", "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", c.AuditStore); err != nil {
 		return err
 	}
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
 	c.From, c.To = max(c.From, 1), cmp.Or(c.To, blobstore.MaxEpoch)
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	store, err := c.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	var found error

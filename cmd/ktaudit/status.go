@@ -13,9 +13,7 @@ import (
 )
 
 type statusCmd struct {
-	configFlags
-	namespaceFlag
-	storeFlag
+	storedFlags
 	queueFlags
 	rangeFlags
 }
@@ -33,22 +31,14 @@ Examples:
 
 // Run prints the status, of one log after the other.
 func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
-	settings, err := c.load()
+	settings, namespaces, err := c.logs("status")
 	if err != nil {
 		return err
 	}
-	namespaces, err := c.choose(settings, c.Namespace)
-	if err != nil {
-		return err
-	}
-	c.storeFlag.fill(settings)
 	c.queueFlags.fill(settings)
-	if err := missing("status", "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", c.AuditStore); err != nil {
-		return err
-	}
-	store, err := blobstore.OpenStore(ctx, c.AuditStore)
+	store, err := c.open(ctx)
 	if err != nil {
-		return fmt.Errorf("--audit-store: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	var redis *jobs.Redis

@@ -30,11 +30,7 @@ Examples:
 // Run works until ctx ends.
 func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 	a.serve()
-	settings, err := c.load()
-	if err != nil {
-		return err
-	}
-	namespaces, err := c.choose(settings, c.Namespace)
+	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err != nil {
 		return err
 	}

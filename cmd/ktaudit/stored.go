@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+// storedFlags are those of commands about what is in the audit store.
+type storedFlags struct {
+	configFlags
+	namespaceFlag
+	storeFlag
+}
+
+// logs returns the settings and the logs that the command is about, and fills in where the audit store is.
+func (f *storedFlags) logs(command string) (*config.Config, []config.Namespace, error) {
+	settings, namespaces, err := f.loadAll(f.Namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.storeFlag.fill(settings)
+	return settings, namespaces, missing(command, "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", f.AuditStore)
+}
+
+// log is logs for a command that is about one log.
+func (f *storedFlags) log(command string) (*config.Config, config.Namespace, error) {
+	settings, namespace, err := f.loadOne(f.Namespace)
+	if err != nil {
+		return nil, config.Namespace{}, err
+	}
+	f.storeFlag.fill(settings)
+	return settings, namespace, missing(command, "--namespace=NAME", namespace.Namespace, "--audit-store=URL", f.AuditStore)
+}
+
+// open opens the audit store. The caller closes it.
+func (f storeFlag) open(ctx context.Context) (*blobstore.Store, error) {
+	store, err := blobstore.OpenStore(ctx, f.AuditStore)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-store: %w", err)
+	}
+	return store, nil
+}
+
+// queuedFlags are those of commands about the queue of one log, with what is in the audit store beside it.
+type queuedFlags struct {
+	storedFlags
+	queueFlags
+}
+
+// log is storedFlags.log, and fills in where the queue is.
+func (f *queuedFlags) log(command string) (config.Namespace, error) {
+	settings, namespace, err := f.storedFlags.log(command)
+	if err == nil {
+		f.queueFlags.fill(settings)
+	}
+	return namespace, err
+}
+
+// open opens the audit store and the queue. The caller closes what is added to open, also after an error.
+func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*blobstore.Store, *jobs.Redis, error) {
+	store, err := f.storeFlag.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	open.add(store.Close)
+	redis, err := f.connectShared(ctx, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	open.add(redis.Close)
+	return store, redis, nil
+}
