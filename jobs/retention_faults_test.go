@@ -1,0 +1,362 @@
+package jobs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/gcerrors"
+)
+
+// watchedShelf counts the requests to a bucket, and lets one go wrong.
+type watchedShelf struct {
+	driver.Bucket // what is not below is not called
+	b             *blob.Bucket
+	requests      atomic.Int64
+	removals      atomic.Int64
+	// fault returns an error for a request that fails. One that is carried out fails only in that its answer is lost.
+	fault faulting
+}
+
+// faulting is given the number of a request, from 1, and what it is about.
+type faulting func(n int64, request string) (err error, carriedOut bool)
+
+func noFault(int64, string) (error, bool) { return nil, false }
+
+func (s *shelf) watched(t testing.TB, fault faulting) (*watchedShelf, *shelf) {
+	w := &watchedShelf{b: s.bucket, fault: fault}
+	b := blob.NewBucket(w)
+	t.Cleanup(func() { _ = b.Close() })
+	return w, &shelf{s.bucket, blobstore.NewStore(b)}
+}
+
+func (w *watchedShelf) do(request string, carryOut func() error) error {
+	fault, carriedOut := w.fault(w.requests.Add(1), request)
+	if fault != nil && !carriedOut {
+		return fault
+	}
+	return cmp.Or(fault, carryOut())
+}
+
+func (w *watchedShelf) Close() error            { return nil }
+func (w *watchedShelf) ErrorAs(error, any) bool { return false }
+func (w *watchedShelf) ErrorCode(err error) gcerrors.ErrorCode {
+	if errors.Is(err, errFault) {
+		return gcerrors.PermissionDenied // not tried again at once
+	}
+	return gcerrors.Code(err)
+}
+
+func (w *watchedShelf) ListPaged(ctx context.Context, o *driver.ListOptions) (page *driver.ListPage, err error) {
+	err = w.do("list "+o.Prefix, func() error {
+		page = &driver.ListPage{}
+		token := blob.FirstPageToken
+		for len(token) > 0 {
+			var objects []*blob.ListObject
+			var err error
+			objects, token, err = w.b.ListPage(ctx, token, 1000, &blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
+			if err != nil {
+				return err
+			}
+			for _, o := range objects {
+				page.Objects = append(page.Objects, &driver.ListObject{Key: o.Key, Size: o.Size, ModTime: o.ModTime, IsDir: o.IsDir})
+			}
+		}
+		return nil
+	})
+	return page, err
+}
+
+func (w *watchedShelf) NewRangeReader(ctx context.Context, key string, _, _ int64, _ *driver.ReaderOptions) (r driver.Reader, err error) {
+	err = w.do("read "+key, func() error {
+		data, err := w.b.ReadAll(ctx, key)
+		r = &faultyReader{Reader: *bytes.NewReader(data), size: int64(len(data)), end: io.EOF}
+		return err
+	})
+	return r, err
+}
+
+func (w *watchedShelf) Delete(ctx context.Context, key string, _ *driver.DeleteOptions) error {
+	return w.do("remove "+key, func() error {
+		w.removals.Add(1)
+		return w.b.Delete(ctx, key)
+	})
+}
+
+func (w *watchedShelf) NewTypedWriter(ctx context.Context, key, _ string, o *driver.WriterOptions) (driver.Writer, error) {
+	return &watchedWriter{shelf: w, ctx: ctx, key: key, options: o}, nil
+}
+
+type watchedWriter struct {
+	bytes.Buffer
+	shelf   *watchedShelf
+	ctx     context.Context
+	key     string
+	options *driver.WriterOptions
+}
+
+func (w *watchedWriter) Close() error {
+	return w.shelf.do("write "+w.key, func() error {
+		return w.shelf.b.WriteAll(w.ctx, w.key, w.Bytes(), &blob.WriterOptions{IfNotExist: w.options.IfNotExist})
+	})
+}
+
+// layHistory lays a small history over two shards, of which the returned batches may go after a month.
+func layHistory(t testing.TB, s *shelf) (stay []string) {
+	s.verified(t, span(995, 1004)...)
+	must(t, s.store.PutEvidence(t.Context(), testNamespace, 998, "e.json", []byte("{}")))
+	return []string{"995", "998", "1004"}
+}
+
+// Whatever request goes wrong, in either way, nothing goes that should stay, and the next passes do the rest.
+func TestRetentionSurvivesFaults(t *testing.T) {
+	t.Parallel()
+	for _, carriedOut := range []bool{false, true} {
+		for at := int64(1); ; at++ {
+			reached := false
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				stay := layHistory(t, s)
+				w, faulty := s.watched(t, func(n int64, _ string) (error, bool) {
+					if n == at {
+						reached = true
+						return errFault, carriedOut
+					}
+					return nil, false
+				})
+				kept, r := s.kept(t), faulty.retention(zerolog.Nop())
+				time.Sleep(31 * day)
+				_, err := r.pass(t.Context())
+				if reached != (err != nil) {
+					t.Errorf("request %d went wrong: %v; the pass says %v", at, reached, err)
+				}
+				w.fault = noFault
+				time.Sleep(2 * time.Hour) // what was left of asking for the time is removed after an hour
+				mustPass(t, r)
+				if got := s.archived(t); !slices.Equal(got, stay) {
+					t.Errorf("request %d (carried out: %v): left are %v, want %v", at, carriedOut, got, stay)
+				}
+				if now := s.kept(t); !maps.Equal(now, kept) {
+					delete(now, ".ktaudit/write-once")
+					if !maps.Equal(now, kept) {
+						t.Errorf("request %d: something else than archived batches changed", at)
+					}
+				}
+			})
+			if !reached {
+				if at < 20 {
+					t.Errorf("only %d requests were made", at-1)
+				}
+				break
+			}
+		}
+	}
+}
+
+// A batch that cannot be removed, such as one that somebody has locked, does not keep the others.
+func TestRetentionPassesOverWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.verified(t, span(1, 9)...)
+		_, locked := s.watched(t, func(_ int64, request string) (error, bool) {
+			if strings.HasPrefix(request, "remove ") && strings.HasSuffix(request, "/000000000004") {
+				return errFault, false
+			}
+			return nil, false
+		})
+		var output bytes.Buffer
+		r := locked.retention(zerolog.New(&output))
+		time.Sleep(31 * day)
+		if _, err := r.pass(t.Context()); err == nil || !strings.Contains(err.Error(), "1 of 8") {
+			t.Errorf("error is %v, want one on the locked one", err)
+		}
+		if got := s.archived(t); !slices.Equal(got, []string{"4", "9"}) {
+			t.Errorf("left are %v, want the locked one and the newest", got)
+		}
+		if want := `"batches":7,"bytes":140,"oldest":1,"newest":8,"message":"archived batches removed"`; !strings.Contains(output.String(), want) {
+			t.Errorf("the log has %s, want %s", output.String(), want)
+		}
+	})
+}
+
+// A shard that cannot be looked at comes last the next time.
+func TestRetentionGoesOnAfterAShardThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for _, shard := range []uint64{0, 1, 2} {
+			s.verified(t, 1000*shard+1, 1000*shard+2, 1000*shard+3)
+		}
+		_, failing := s.watched(t, func(_ int64, request string) (error, bool) {
+			return map[bool]error{true: errFault}[strings.HasSuffix(request, "/archive/000000001/")], false
+		})
+		r := failing.retention(zerolog.Nop())
+		time.Sleep(31 * day)
+		for _, want := range [][]string{{"3", "1001", "1002", "1003", "2001", "2002", "2003"}, {"3", "1001", "1002", "1003", "2001", "2003"}} {
+			if _, err := r.pass(t.Context()); !errors.Is(err, errFault) && err != nil {
+				t.Error(err)
+			}
+			if got := s.archived(t); !slices.Equal(got, want) {
+				t.Errorf("left are %v, want %v", got, want)
+			}
+			time.Sleep(retentionPause)
+		}
+	})
+}
+
+// After any passes, at any times, two at once and with any faults: what was removed had every right to be, and nothing else changed.
+func TestRetentionOfChanceHistories(t *testing.T) {
+	t.Parallel()
+	removed := 0
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			chance := rand.New(rand.NewPCG(seed, 1))
+			var mu sync.Mutex
+			s := newShelf(t)
+			_, faulty := s.watched(t, func(int64, string) (error, bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				if chance.Float64() < 0.02 {
+					return errFault, chance.IntN(2) == 0
+				}
+				return nil, false
+			})
+			one, two := faulty.retention(zerolog.Nop()), faulty.retention(zerolog.Nop())
+			good, since := map[uint64]bool{}, map[uint64]time.Time{}
+			epoch, head := uint64(990), uint64(990)
+			for range 60 {
+				for range chance.IntN(3) {
+					head++
+					s.archive(t, head, "", batchOf(head))
+					since[head] = time.Now()
+				}
+				for range chance.IntN(4) {
+					if epoch = epoch + 1; epoch > head {
+						epoch = head
+						break
+					}
+					v := goodVerdict(epoch)
+					if good[epoch] = chance.IntN(10) > 0; !good[epoch] {
+						v.Outcome, v.Reason = blobstore.Rejected, "malformed_proof"
+					}
+					s.judge(t, v)
+					if chance.IntN(10) == 0 {
+						good[epoch] = false
+						must(t, s.store.PutEvidence(t.Context(), testNamespace, epoch, "e.json", []byte("{}")))
+					}
+				}
+				time.Sleep(time.Duration(chance.Int64N(int64(3 * day))))
+				before, kept := s.archived(t), s.kept(t)
+				var both sync.WaitGroup
+				for _, r := range []*retention{one, two} {
+					both.Go(func() { _, _ = r.pass(t.Context()) })
+				}
+				both.Wait()
+				left := s.archived(t)
+				for _, name := range before {
+					e, err := strconv.ParseUint(name, 10, 64)
+					if err != nil || slices.Contains(left, name) {
+						continue // it is left, or from asking for the time
+					}
+					removed++
+					if !good[e] || time.Since(since[e]) < 30*day {
+						t.Errorf("seed %d: the batch of epoch %d is gone: good %v, archived %s ago", seed, e, good[e], time.Since(since[e]))
+					}
+				}
+				now := s.kept(t)
+				delete(now, ".ktaudit/write-once")
+				delete(kept, ".ktaudit/write-once")
+				if !maps.Equal(now, kept) {
+					t.Fatalf("seed %d: something else than archived batches changed", seed)
+				}
+			}
+		})
+	}
+	if removed < 100 {
+		t.Errorf("only %d batches were removed", removed)
+	}
+}
+
+// A pass that finds nothing due costs one listing, and there is a bound on what one does.
+func TestRetentionCosts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.verified(t, span(1, maxRetentionLooks+1500)...)
+		w, watched := s.watched(t, noFault)
+		r := watched.retention(zerolog.Nop())
+		mustPass(t, r) // looks at all shards
+		for range 10 {
+			before := w.requests.Load()
+			mustPass(t, r)
+			if n := w.requests.Load() - before; n != 1 {
+				t.Errorf("nothing is due: %d requests", n)
+			}
+			time.Sleep(2 * day)
+		}
+		time.Sleep(11 * day)
+		before := w.requests.Load()
+		if more, err := r.pass(t.Context()); err != nil || !more {
+			t.Errorf("the first pass: %v, %v", more, err)
+		}
+		if n := w.removals.Load(); n < maxRetentionLooks || n > maxRetentionLooks+1000 {
+			t.Errorf("it removed %d", n)
+		}
+		if n := w.requests.Load() - before - 2*w.removals.Load(); n > 20 {
+			t.Errorf("%d requests beside a verdict and a removal each", n)
+		}
+		mustPass(t, r)
+		mustPass(t, r) // sees that a shard is gone
+		if got := s.archived(t); len(got) != 1 || len(r.due) != 1 {
+			t.Errorf("left are %d, and %d shards are remembered", len(got), len(r.due))
+		}
+	})
+}
+
+func TestRetentionWaitsForTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.verified(t, 1, 2)
+		time.Sleep(31 * day)
+		var output bytes.Buffer
+		r := s.retention(zerolog.New(&output))
+		r.settle = retentionSettle
+		want := func(left ...string) {
+			t.Helper()
+			mustPass(t, r)
+			if got := s.archived(t); !slices.Equal(got, left) {
+				t.Errorf("left are %v, want %v", got, left)
+			}
+		}
+		want("1", "2")
+		time.Sleep(retentionSettle - time.Second)
+		want("1", "2")
+		r.clock.shown = r.clock.shown.Add(-10 * 365 * day) // as if it had jumped ahead by ten years
+		want("1", "2")
+		if !strings.Contains(output.String(), `"by":"87600h0m0s"`) {
+			t.Errorf("the log has %s", output.String())
+		}
+		time.Sleep(retentionSettle - time.Second)
+		want("1", "2")
+		time.Sleep(time.Second)
+		want("2")
+	})
+}

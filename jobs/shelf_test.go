@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+)
+
+const day = 24 * time.Hour
+
+// shelf is an audit store with archived batches on it, in memory.
+type shelf struct {
+	bucket *blob.Bucket
+	store  *blobstore.Store
+}
+
+func newShelf(t testing.TB) *shelf {
+	b := openMemory(t)
+	return &shelf{b, blobstore.NewStore(b)}
+}
+
+// digestAfter is the digest of an honest epoch.
+func digestAfter(epoch uint64) string { return fmt.Sprintf("%064x", epoch) }
+
+// goodVerdict is the verdict on an honest epoch that is finished now.
+func goodVerdict(epoch uint64) blobstore.Verdict {
+	return blobstore.Verdict{
+		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
+		PreviousDigest: digestAfter(epoch - 1), Digest: digestAfter(epoch),
+		Batch:     blobstore.Batch{Key: "x", StoredBytes: int64(len(batchOf(epoch))), SHA256: digestAfter(epoch)},
+		Signature: blobstore.Signature{Status: signatureNotRequired}, FinishedAt: time.Now().UTC(),
+	}
+}
+
+func rejectedVerdict(epoch uint64) blobstore.Verdict {
+	v := goodVerdict(epoch)
+	v.Outcome, v.Reason = blobstore.Rejected, "equivocation"
+	return v
+}
+
+func batchOf(epoch uint64) string { return fmt.Sprint("the batch of epoch ", epoch) }
+
+func (s *shelf) archive(t testing.TB, epoch uint64, extension, batch string) {
+	t.Helper()
+	w, err := s.store.ArchiveWriter(t.Context(), testNamespace, epoch, extension)
+	must(t, err)
+	_, err = io.WriteString(w, batch)
+	must(t, err)
+	must(t, w.Commit())
+}
+
+func (s *shelf) judge(t testing.TB, v blobstore.Verdict) {
+	t.Helper()
+	_, _, err := s.store.PutVerdict(t.Context(), v)
+	must(t, err)
+}
+
+// verified archives the batches of honest epochs and records their verdicts.
+func (s *shelf) verified(t testing.TB, epochs ...uint64) {
+	t.Helper()
+	for _, epoch := range epochs {
+		s.archive(t, epoch, "", batchOf(epoch))
+		s.judge(t, goodVerdict(epoch))
+	}
+}
+
+// retention of a month, which does not wait for the clock.
+func (s *shelf) retention(log zerolog.Logger) *retention {
+	r := newRetention(Schedule{Namespace: testNamespace, Store: s.store, First: 1, Retention: 30 * day}, log)
+	r.settle = 0
+	return r
+}
+
+func mustPass(t testing.TB, r *retention) {
+	t.Helper()
+	if more, err := r.pass(t.Context()); err != nil || more {
+		t.Errorf("pass: %v, more is left: %v", err, more)
+	}
+}
+
+// archived returns what is on the shelf, each batch as its epoch and extension.
+func (s *shelf) archived(t testing.TB) []string {
+	t.Helper()
+	left := []string{}
+	for _, key := range slices.Sorted(maps.Keys(contents(t, s.bucket))) {
+		if _, name, ok := strings.Cut(key, "/archive/"); ok {
+			left = append(left, strings.TrimLeft(name[strings.Index(name, "/")+1:], "0"))
+		}
+	}
+	return left
+}
+
+// contents returns all that is in a bucket.
+func contents(t testing.TB, b *blob.Bucket) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for objects := b.List(nil); ; {
+		o, err := objects.Next(context.WithoutCancel(t.Context()))
+		if err == io.EOF {
+			return all
+		}
+		must(t, err)
+		data, err := b.ReadAll(context.WithoutCancel(t.Context()), o.Key)
+		must(t, err)
+		all[o.Key] = string(data)
+	}
+}
+
+// kept returns all that must never be touched.
+func (s *shelf) kept(t testing.TB) map[string]string {
+	all := contents(t, s.bucket)
+	maps.DeleteFunc(all, func(key, _ string) bool { return strings.Contains(key, "/archive/") })
+	return all
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
