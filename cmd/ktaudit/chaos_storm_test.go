@@ -51,21 +51,18 @@ type delayed struct {
 	undo func()
 }
 
-// stormBegins is how many epochs are there before it begins: enough for a shard to be sealed.
-const stormBegins = 1020
-
-// tampered says what is wrong with an epoch of the storm's log: something with every 31st. A second batch for an epoch is
+// tampered says what is wrong with an epoch of the storm's log: something with every 17th. A second batch for an epoch is
 // published before the storm only, since an epoch is not listed again once it has its verdict.
 func tampered(epoch uint64) (simlog.Kind, bool) {
 	live := []simlog.Kind{simlog.Rewrite, simlog.Digest, simlog.Overlap, simlog.Malformed, simlog.Signature, simlog.Delete,
 		simlog.SignedDigest, simlog.Noncanonical, simlog.Previous, simlog.Reuse}
 	switch {
-	case epoch%31 != 7:
+	case epoch%17 != 7:
 		return "", false
-	case epoch <= stormBegins && epoch%4 == 0:
+	case epoch <= *chaosBacklog && epoch%4 == 0:
 		return simlog.Equivocate, true
 	}
-	return live[epoch/31%uint64(len(live))], true
+	return live[epoch/17%uint64(len(live))], true
 }
 
 func startStorm(t *testing.T, seed uint64) *storm {
@@ -135,7 +132,7 @@ func (s *storm) simulate(seed uint64) {
 		s.t.Fatal(err)
 	}
 	s.release("signatures", "0.json")
-	s.publish(stormBegins)
+	s.publish(*chaosBacklog)
 }
 
 // made opens the folder where the log writes what it will publish.
@@ -150,7 +147,7 @@ func (s *storm) made(bucket string) *blob.Bucket {
 }
 
 // publish lets the log go on by so many epochs.
-func (s *storm) publish(epochs int) {
+func (s *storm) publish(epochs uint64) {
 	s.t.Helper()
 	for range epochs {
 		e, err := s.log.Next(s.t.Context())
