@@ -59,6 +59,7 @@ type BackfillPlan struct {
 	Cron string
 	// Window is how many of its epochs may be on the queue at the same time. 0 means 10,000. Those that the log has not published
 	// take no part in it once they were looked for; they are looked for again now and then, with a cron each time that it is due.
+	// Those that cannot be judged for another reason, such as a signed digest that never comes, stay in it.
 	Window int
 }
 

@@ -214,7 +214,7 @@ func TestLive(t *testing.T) {
 
 func testLive(t *testing.T, connect func() *Redis) {
 	// Noticing includes a worker's way to a verdict and a machine that is busy with other tests.
-	every, poll, silentAfter, busy := 50*time.Millisecond, 500*time.Millisecond, 5*time.Second, 3*time.Second
+	every, poll, silentAfter, busy := 50*time.Millisecond, 500*time.Millisecond, 5*time.Second, 10*time.Second
 	const history, recent = 160, 100
 	missing, rewritten, equivocal, silence, end := uint64(180), uint64(195), uint64(210), uint64(220), uint64(260)
 	if text := os.Getenv(liveVariable); text != "" {
