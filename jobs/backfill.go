@@ -106,7 +106,7 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 		open, err = l.explore(ctx, b, now, open)
 		untold, tellErr := l.tellGaps(ctx, b, now)
 		errs = append(errs, err, tellErr)
-		if through && !untold {
+		if through && !untold && !b.moving {
 			b.running = false
 		}
 		l.moving = l.moving || b.moving
@@ -141,8 +141,8 @@ func (b *backfill) last(end uint64) uint64 {
 	return end
 }
 
-// openOf returns the first epochs of a backfill without a verdict that are in no gap, as many as its window holds. On its way it looks at the verdicts
-// that are new.
+// openOf returns the first epochs of a backfill without a verdict that are in no gap, as many as its window holds. On its way it
+// looks at the verdicts that are new.
 func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]uint64, error) {
 	var open []uint64
 	var errs []error

@@ -72,8 +72,8 @@ type Scheduler struct {
 	log   zerolog.Logger
 }
 
-// scheduledLog is one log of a scheduler. Its follower, its history, its seals and its retention are a goroutine each, and share only how
-// far the log and its audit are.
+// scheduledLog is one log of a scheduler. Its follower, its history, its seals and its retention are a goroutine each, and share only
+// how far the log and its audit are.
 type scheduledLog struct {
 	Schedule
 	redis  *Redis
