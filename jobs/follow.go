@@ -14,8 +14,13 @@ import (
 	"github.com/ktaudit/ktaudit/internal/metrics"
 )
 
-// gapLook is how far past an epoch that is missing a log is searched for later ones, in powers of two.
-const gapLook = 256
+const (
+	// gapLook is how far past an epoch that is missing a log is searched for later ones, in powers of two.
+	gapLook = 256
+	// farLook is how far it is searched in the first round, and in one of farPeriod. A gap of up to so many epochs is found to be one
+	// once the log has published as many behind it.
+	farLook, farPeriod = 1 << 20, 10
+)
 
 // follower looks after a log's newest epochs. What it remembers saves requests, and dates what it saw; without it, as after a
 // restart, it comes to the same.
@@ -25,6 +30,7 @@ type follower struct {
 	moved     time.Time // when the head was published
 	checked   epochSet  // whose verdicts were looked at
 	failing   time.Time // since when no round has gone well; zero: the last one has
+	advanced  int       // how often the log was searched
 }
 
 func newFollower(l *scheduledLog) *follower {
@@ -60,7 +66,12 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 		f.head.Store(max(judged, f.First-1))
 	}
 	known := f.head.Load()
-	head, err := f.search(ctx, known)
+	reach := uint64(gapLook)
+	if f.advanced%farPeriod == 0 {
+		reach = farLook
+	}
+	f.advanced++
+	head, err := f.search(ctx, known, reach)
 	if err == nil {
 		defer f.followed.Store(true) // after the head is
 	}
@@ -79,8 +90,8 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 }
 
 // search returns the newest epoch that is published, from one on that is. It doubles its steps to catch up with a long history in
-// few requests. A log may have skipped epochs, so that one that isn't there is no proof of the end: it looks a little past it.
-func (f *follower) search(ctx context.Context, head uint64) (uint64, error) {
+// few requests. A log may have skipped epochs, so that one that isn't there is no proof of the end: it looks past it, as far as reach.
+func (f *follower) search(ctx context.Context, head, reach uint64) (uint64, error) {
 	for {
 		for step := uint64(1); ; step *= 2 {
 			there, err := f.published(ctx, head, step)
@@ -103,7 +114,7 @@ func (f *follower) search(ctx context.Context, head uint64) (uint64, error) {
 			break
 		}
 		past := uint64(0)
-		for step := uint64(2); step <= gapLook && past == 0; step *= 2 {
+		for step := uint64(2); step <= reach && past == 0; step *= 2 {
 			there, err := f.published(ctx, head, step)
 			if err != nil {
 				return head, err

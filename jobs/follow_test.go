@@ -134,7 +134,7 @@ func TestSearchFindsTheHead(t *testing.T) {
 			s := w.schedule()
 			s.Fetcher, s.Last = source.fetcher(t), c.last
 			f := mustFollow(t, embedded(t), s)
-			got, err := f.search(t.Context(), c.from)
+			got, err := f.search(t.Context(), c.from, gapLook)
 			if err != nil || got != c.want {
 				t.Errorf("head is %d, %v, want %d", got, err, c.want)
 			}
@@ -142,6 +142,36 @@ func TestSearchFindsTheHead(t *testing.T) {
 				t.Errorf("%d requests, want at most %d", n, c.maxRequests)
 			}
 		})
+	}
+}
+
+// A long gap is seen for one at the start, and otherwise after a while.
+func TestLongGapIsPassed(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 10)...)
+	source := watch(w.log)
+	s := w.schedule()
+	s.Fetcher = source.fetcher(t)
+	f := mustFollow(t, embedded(t), s)
+	f.mustRound(t, time.Now())
+	publishNames(t, w.log, span(1000, 2000)...)
+	for round := 1; round <= farPeriod; round++ {
+		if head := f.head.Load(); head != 10 {
+			t.Errorf("head is %d after %d rounds", head, round)
+		}
+		source.requests.Store(0)
+		f.mustRound(t, time.Now())
+		if n := source.requests.Load(); round < farPeriod && n > 12 {
+			t.Errorf("round %d took %d requests", round, n)
+		}
+	}
+	if head := f.head.Load(); head != 2000 {
+		t.Errorf("head is %d, want 2000", head)
+	}
+	f = mustFollow(t, embedded(t), w.schedule())
+	if f.mustRound(t, time.Now()); f.head.Load() != 2000 {
+		t.Errorf("head is %d after a restart, want 2000", f.head.Load())
 	}
 }
 

@@ -139,18 +139,18 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 	}
 }
 
-// With workers that find nothing, and two schedulers, history comes to its end by itself.
+// With workers that find nothing, and two schedulers that have to find the log's head behind it, a gap of three windows is passed.
 func TestGapWithWorkers(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		tampers := map[uint64]simlog.Kind{}
-		for epoch := uint64(31); epoch <= 90; epoch++ {
+		for epoch := uint64(31); epoch <= 330; epoch++ {
 			tampers[epoch] = simlog.Missing
 		}
-		w := newWorld(t, simlog.Options{Epochs: 150, FirstLoad: 5, Insertions: 2, Tamper: tampers})
+		w := newWorld(t, simlog.Options{Epochs: 700, FirstLoad: 5, Insertions: 2, Tamper: tampers})
 		s := w.schedule()
 		s.Poll = 500 * time.Millisecond
-		s.Backfills = []BackfillPlan{{Window: 20}}
+		s.Backfills = []BackfillPlan{{Window: 100}}
 		for range 2 {
 			scheduler, err := NewScheduler(r, []Schedule{s}, w.config.Log)
 			if err != nil {
@@ -160,7 +160,7 @@ func TestGapWithWorkers(t *testing.T) {
 			background(t, scheduler.Run)
 		}
 		startWorker(t, r, w.auditor(t), WorkerConfig{NotYetDelay: 100 * time.Millisecond})
-		eventually(t, "all verdicts", func() bool { return w.judged(t, 1, 150) == 90 })
+		eventually(t, "all verdicts", func() bool { return w.judged(t, 1, 700) == 400 })
 		eventually(t, "an empty queue", func() bool { return queuedOn(t, r, Backfill) == 0 })
 		eventually(t, "an alert", func() bool { return len(notices(t, w.config.Store)) > 0 })
 		wantNotices(t, w.config.Store, "1-skipped.000000000031")
