@@ -90,7 +90,7 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 }
 
 // search returns the newest epoch that is published, from one on that is. It doubles its steps to catch up with a long history in
-// few requests. A log may have skipped epochs, so that one that isn't there is no proof of the end: it looks past it, as far as reach.
+// few requests. A log may have skipped epochs, so that one that isn't there is no proof of the end: it looks past it, up to reach.
 func (f *follower) search(ctx context.Context, head, reach uint64) (uint64, error) {
 	for {
 		for step := uint64(1); ; step *= 2 {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// historyLooks is how many of a backfill's open epochs are looked for in the log in a period, and how many of its gaps are told of. As
-// long as these bring something to light, up to maxLooks are looked for in a round, and the next round comes soon.
+// historyLooks is how many of a backfill's open epochs are looked for in the log in a period, and how many of its gaps are told of.
+// As long as these bring something to light, up to maxLooks are looked for in a round, and the next round comes soon.
 const historyLooks = 8
 
 // gaps are the epochs of a backfill that the log has not published, as far as is known: runs of them, ascending, no two of which
