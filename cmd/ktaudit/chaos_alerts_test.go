@@ -164,10 +164,11 @@ func (s *storm) checkStatus() {
 	s.ktaudit(nil, "seal", "--check")
 }
 
-// checkAgain looks at every epoch once more.
+// checkAgain looks at every epoch once more, in the folders where the server keeps everything.
 func (s *storm) checkAgain() {
 	s.t.Helper()
-	cmd := s.command("reverify", "--from", "1", "--to", fmt.Sprint(s.published))
+	cmd := s.command("reverify", "--from", "1", "--to", fmt.Sprint(s.published), "--log-directory", s.s3.BucketDir("log"),
+		"--signatures", s.s3.BucketDir("signatures"), "--audit-store", s.s3.BucketDir("audit"))
 	out, err := cmd.CombinedOutput()
 	if want := fmt.Sprintf("as before      %d\n", s.published); err != nil || !strings.Contains(string(out), want) {
 		s.t.Errorf("reverify: %v, want all %d epochs as before:\n%s", err, s.published, out)

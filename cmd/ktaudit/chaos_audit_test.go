@@ -134,14 +134,18 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// stop ends the process as an operator would. It must exit with 0.
-func (p *process) stop() {
-	p.c.t.Helper()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		p.c.t.Errorf("%s: %v", p.name, err)
+// stop ends processes as an operator would. They must exit with 0.
+func (c *chaos) stop(processes ...*process) {
+	c.t.Helper()
+	for _, p := range processes {
+		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+			c.t.Errorf("%s: %v", p.name, err)
+		}
 	}
-	if <-p.exited; p.err != nil {
-		p.c.t.Errorf("%s, which was told to stop: %v; see %s", p.name, p.err, p.c.logs)
+	for _, p := range processes {
+		if <-p.exited; p.err != nil {
+			c.t.Errorf("%s, which was told to stop: %v; see %s", p.name, p.err, c.logs)
+		}
 	}
 }
 

@@ -70,9 +70,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	for _, w := range workers {
-		w.stop()
-	}
+	c.stop(workers...)
 	c.checkLogs()
 	if n := c.countInLogs(full); n < fills {
 		t.Errorf("%d writes failed: the test shows too little", n)

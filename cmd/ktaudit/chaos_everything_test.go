@@ -21,10 +21,14 @@ var (
 	chaosFor     = flag.Duration("chaos-for", 35*time.Second, "how long TestChaos lets everything go wrong")
 )
 
-const (
-	stormEnds = 3 * time.Minute // what is still to be done when it has passed must be done by then
-	calmLasts = time.Minute     // and what is published after it by then
-)
+// calmLasts is in what time all must be done that is published when the storm has passed.
+const calmLasts = time.Minute
+
+// aftermath is in what time all must have come right once a storm has passed. A lease ends, and an epoch that has failed all the time
+// is tried again, after a pause that is not much longer than it has been failing, and no longer than a quarter of an hour.
+func aftermath(storm time.Duration) time.Duration {
+	return 3*time.Minute + min(storm*3/2, 13*time.Minute)
+}
 
 // TestChaos is everything at once: workers, schedulers and Redis are killed, Redis loses its data, the S3 server stops, requests to
 // the log and to the audit store fail before and after they took effect, bodies end early or trickle, the disk is full, clocks jump
@@ -49,16 +53,14 @@ func TestChaos(t *testing.T) {
 	s := startStorm(t, seed)
 	s.rage(*chaosFor)
 	s.calm()
-	s.await("all epochs judged after the storm", stormEnds, s.allJudged)
-	s.await("all alerts sent after the storm", stormEnds, s.allTold)
+	s.await("all epochs judged after the storm", aftermath(*chaosFor), s.allJudged)
+	s.await("all alerts sent after the storm", aftermath(*chaosFor), s.allTold)
 	s.await("full shards sealed", calmLasts, s.sealed)
 	quiet := time.Now()
 	s.publish(40) // with two or three that are tampered with
 	s.await("all epochs judged that came later", calmLasts, s.allJudged)
 	s.await("all alerts sent that came later", calmLasts, s.allTold)
-	for _, p := range s.processes {
-		p.stop()
-	}
+	s.stop(s.processes...)
 	s.check(quiet)
 	t.Logf("seed %d: %d epochs in %.0f s, %d of them tampered with; done: %v; faults to the log %v, to the audit store %v; %d processes could not start at once",
 		seed, s.published, time.Since(s.began).Seconds(), len(s.expected()), s.done, s.toLog.Counts(), s.toStore.Counts(), s.restarts)

@@ -102,8 +102,7 @@ func (c *killing) work(during func(verdicts uint64)) {
 				if kills == 0 {
 					c.t.Error("no worker was killed: the test shows nothing")
 				}
-				steady.stop()
-				victim.stop()
+				c.stop(steady, victim)
 				return
 			}
 		case <-deadline:
