@@ -47,11 +47,27 @@ func (b *faulty) ErrorCode(err error) gcerrors.ErrorCode {
 }
 
 func (b *faulty) ErrorAs(error, any) bool { return false }
+func (b *faulty) As(any) bool             { return false }
 func (b *faulty) Close() error            { return nil }
 
 func (b *faulty) NewRangeReader(ctx context.Context, key string, offset, length int64, _ *driver.ReaderOptions) (driver.Reader, error) {
 	r, err := b.memory.NewRangeReader(ctx, key, offset, length, nil)
 	return faultyReader{r}, err
+}
+
+// ListPaged lists everything as one page.
+func (b *faulty) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
+	page := &driver.ListPage{}
+	for objects := b.memory.List(&blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter}); ; {
+		object, err := objects.Next(ctx)
+		if err == io.EOF {
+			return page, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		page.Objects = append(page.Objects, &driver.ListObject{Key: object.Key, ModTime: object.ModTime, Size: object.Size, IsDir: object.IsDir})
+	}
 }
 
 type faultyReader struct{ *blob.Reader }
