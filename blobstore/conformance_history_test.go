@@ -107,6 +107,13 @@ func historyGoesOn(t *testing.T, open opener) {
 	if n := len(listed(t, s, historyPrefix(namespace))); n != 2 {
 		t.Errorf("%d histories are kept, want this one and the one before", n)
 	}
+	stale.Generation = h.Generation - 5 // of which the next one was swept
+	if _, err := s.PutHistory(t.Context(), stale); !errors.Is(err, ErrDiffers) {
+		t.Errorf("a writer that is far too late: %v, want ErrDiffers", err)
+	}
+	if got, err := open(t).History(t.Context(), namespace); err != nil || !reflect.DeepEqual(got, h) {
+		t.Errorf("after it: %v, generation %d, want %d", err, got.Generation, h.Generation)
+	}
 }
 
 func listed(t *testing.T, s *Store, prefix string) (names []string) {

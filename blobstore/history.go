@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,14 @@ type History struct {
 	Spans      []SealedSpan `json:"spans"`      // ascending; no two of them touch
 }
 
+// Shards is how many shards are sealed.
+func (h History) Shards() (n int) {
+	for _, s := range h.Spans {
+		n += len(s.Seals)
+	}
+	return n
+}
+
 // SealedSpan is a run of sealed shards.
 type SealedSpan struct {
 	Span
@@ -44,7 +53,7 @@ func (h History) validate() error {
 	for i, s := range h.Spans {
 		from, _ := ShardRange(s.First())
 		_, to := ShardRange(s.Last())
-		if s.From != from || s.To != to || s.To < s.From || i > 0 && s.From <= end+1 {
+		if s.From != from || s.To != to || s.To < s.From || s.To > MaxEpoch || i > 0 && s.From <= end+1 {
 			return fmt.Errorf("epochs %d to %d are no shards after epoch %d", s.From, s.To, end)
 		}
 		if uint64(len(s.Seals)) != s.Last()-s.First()+1 {
@@ -124,6 +133,10 @@ func (s *Store) PutHistory(ctx context.Context, h History) (History, error) {
 	data, err := encodeLine(h)
 	if err != nil {
 		return h, err
+	}
+	// To a writer that was away for long the name may be free again, for what had it was swept. Nobody would read what it wrote there.
+	if newest, err := s.newestHistory(ctx, h.Namespace); err != nil || newest > h.Generation {
+		return h, cmp.Or(err, fmt.Errorf("%s: %w: there is generation %d", key, ErrDiffers, newest))
 	}
 	if err := s.putSame(ctx, key, data, maxHistoryBytes); err != nil {
 		return h, err

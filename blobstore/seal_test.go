@@ -80,13 +80,14 @@ func FuzzHistory(f *testing.F) {
 	data, _ := json.Marshal(h)
 	f.Add(data)
 	f.Add([]byte(`{"schema":1,"namespace":"n","generation":1,"spans":[{"from":18446744073709551615,"to":999,"seals":[]}]}`))
+	f.Add([]byte(strings.NewReplacer(`"from":1,`, `"from":1000000000000000,`, `"to":999,`, `"to":1000000000000999,`).Replace(string(data))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var h History
 		if decodeLine("key", data, &h, &h.Schema, func() error { return h.validate() }) != nil {
 			return
 		}
 		for i, s := range h.Spans {
-			if s.To < s.From || len(s.Seals) == 0 || i > 0 && s.From <= h.Spans[i-1].To+1 {
+			if s.To < s.From || s.To > MaxEpoch || len(s.Seals) == 0 || i > 0 && s.From <= h.Spans[i-1].To+1 {
 				t.Fatalf("span %d of %s is valid", i, data)
 			}
 			for _, r := range s.Rejected {
