@@ -171,6 +171,18 @@ func (c *chaos) countInLogs(word string) int {
 	return n
 }
 
+// explain shows the end of each log, for a test that failed where nobody keeps its artifacts.
+func (c *chaos) explain(lines int) {
+	c.t.Helper()
+	for name, text := range c.readLogs() {
+		all := strings.Split(strings.TrimSpace(text), "\n")
+		for i := range all {
+			all[i] = all[i][:min(len(all[i]), 500)]
+		}
+		c.t.Logf("the end of %s:\n%s", name, strings.Join(all[max(0, len(all)-lines):], "\n"))
+	}
+}
+
 func (c *chaos) readLogs() map[string]string {
 	c.t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.logs, "*.log"))

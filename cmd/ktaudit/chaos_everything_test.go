@@ -40,17 +40,18 @@ func aftermath(storm time.Duration) time.Duration {
 //
 // The seed decides what happens and when; how it meets the processes is chance, so that a seed that failed may not fail again.
 //
-//	go test ./cmd/ktaudit -run TestChaos -count 1 -v -artifacts -chaos-seed N                  see storm.txt and *.log
+//	go test ./cmd/ktaudit -run TestChaos -count 1 -v -artifacts -chaos-seed N                  see *.log
 //	go test ./cmd/ktaudit -run TestChaos -timeout 2h -v -chaos-for 1h -chaos-backlog 1500     a long one
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed := cmp.Or(*chaosSeed, rand.Uint64())
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("to do it again: -run %s -artifacts -chaos-for %s -chaos-seed %d", t.Name(), *chaosFor, seed)
-		}
-	})
 	s := startStorm(t, seed)
+	defer func() { // also when t.Fatal ends the test
+		if t.Failed() {
+			s.explain(20)
+			t.Logf("to do it again: -run %s -artifacts -chaos-for %s -chaos-backlog %d -chaos-seed %d", t.Name(), *chaosFor, *chaosBacklog, seed)
+		}
+	}()
 	s.rage(*chaosFor)
 	s.calm()
 	s.await("all epochs judged after the storm", aftermath(*chaosFor), s.allJudged)
@@ -60,6 +61,7 @@ func TestChaos(t *testing.T) {
 	s.publish(40) // with two or three that are tampered with
 	s.await("all epochs judged that came later", calmLasts, s.allJudged)
 	s.await("all alerts sent that came later", calmLasts, s.allTold)
+	s.await("nothing left to tell", calmLasts, s.allOver)
 	s.stop(s.processes...)
 	s.check(quiet)
 	t.Logf("seed %d: %d epochs in %.0f s, %d of them tampered with; done: %v; faults to the log %v, to the audit store %v; %d processes could not start at once",

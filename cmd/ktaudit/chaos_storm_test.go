@@ -205,7 +205,7 @@ func (s *storm) setClock(p *process, by time.Duration) {
 // note says what is done. The times are in the log for whoever looks for what a failure came from.
 func (s *storm) note(format string, args ...any) {
 	line := fmt.Sprintf("%s %6.2f s  %s\n", time.Now().UTC().Format("15:04:05.000"), time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
-	f, err := os.OpenFile(filepath.Join(s.logs, "storm.txt"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(filepath.Join(s.logs, "storm.log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err == nil {
 		_, err = f.WriteString(line)
 		_ = f.Close()
