@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +54,28 @@ func setClock(path string) error {
 	}
 	*pointer = uintptr(unsafe.Pointer(&code[0])) // aligned, so other threads see the old value or the new one
 	return nil
+}
+
+// TestSetClock wants a command to go by a clock that is off, and durations to be right all the same.
+func TestSetClock(t *testing.T) {
+	t.Parallel()
+	for _, by := range []time.Duration{5 * time.Hour, -5 * time.Hour} {
+		c := newChaos(t, "audit", "KTAUDIT_LOG_DIRECTORY=log", "KTAUDIT_AUDIT_STORE=audit", clockVariable+"=clock")
+		offset := binary.LittleEndian.AppendUint64(nil, uint64(by/time.Second))
+		if err := errors.Join(os.WriteFile(filepath.Join(c.dir, "clock"), offset, 0o600), os.Mkdir(filepath.Join(c.dir, "audit"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		c.ktaudit(nil, "simulate", "--namespace", chaosNamespace, "--epochs", "1")
+		before := time.Now()
+		c.ktaudit(nil, "run", "--from", "1", "--to", "1")
+		v := c.verdicts.verdicts()[1]
+		if v.StartedAt.Before(before.Add(by)) || v.StartedAt.After(time.Now().Add(by)) {
+			t.Errorf("%s off: the verdict is of %s, at %s", by, v.StartedAt, before)
+		}
+		if v.VerifySeconds < 0 || v.VerifySeconds > time.Since(before).Seconds() || v.FinishedAt.Before(v.StartedAt) {
+			t.Errorf("%s off: the verdict is of %s to %s, and took %f s", by, v.StartedAt, v.FinishedAt, v.VerifySeconds)
+		}
+	}
 }
 
 // shiftedClock is clock_gettime(clock, result) in machine code, which adds whole seconds to the result if the clock is

@@ -188,6 +188,11 @@ func (s *storm) startWithClock(name, command string) {
 		s.clocks[p] = f
 		s.setClock(p, 0)
 		p.env = []string{clockVariable + "=" + f.Name()}
+		probe := s.command("version")
+		probe.Env = append(probe.Env, p.env...)
+		if out, err := probe.CombinedOutput(); err != nil {
+			s.t.Fatalf("%v: %s", err, out) // the kernel is another one, or Go's runtime has changed: see setClock
+		}
 	}
 	p.start()
 	s.processes = append(s.processes, p)
