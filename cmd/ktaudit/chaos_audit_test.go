@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -86,6 +87,7 @@ type process struct {
 	env  []string
 
 	cmd    *exec.Cmd
+	began  time.Time
 	exited chan struct{} // closed when cmd has ended, with err
 	err    error
 }
@@ -111,7 +113,7 @@ func (p *process) start() {
 		p.c.t.Fatal(err)
 	}
 	exited := make(chan struct{})
-	p.cmd, p.exited = cmd, exited
+	p.cmd, p.began, p.exited = cmd, time.Now(), exited
 	go func() {
 		p.err = errors.Join(cmd.Wait(), log.Close())
 		close(exited)

@@ -25,6 +25,7 @@ type storm struct {
 	*chaos
 	random *rand.Rand
 	began  time.Time
+	ended  time.Time // and all is calm
 
 	redis      *testservers.RedisServer
 	s3         *testservers.S3Server
@@ -236,6 +237,9 @@ func (s *storm) tend() {
 	for _, p := range s.processes {
 		if p.ended() && !s.inProgress["kill "+p.name] {
 			s.note("%s has ended: %v", p.name, p.err)
+			if now.Sub(p.began) > time.Minute || !s.ended.IsZero() && p.began.After(s.ended) {
+				s.t.Errorf("%s ended by itself, though it had started or nothing was wrong: %v; see %s", p.name, p.err, s.logs)
+			}
 			s.restarts++
 			s.hitches.add("restart", now, now)
 			p.start()
