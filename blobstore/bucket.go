@@ -1,7 +1,10 @@
 package blobstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +14,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/cenkalti/backoff/v5"
@@ -46,7 +51,7 @@ func (b *bucket) put(ctx context.Context, key string, data []byte) error {
 
 func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
 	attempt := func() (struct{}, error) {
-		err := b.WriteAll(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+		err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
 		if code := gcerrors.Code(err); code == gcerrors.FailedPrecondition {
 			err = errExists
 		}
@@ -59,6 +64,23 @@ func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
 	return err
+}
+
+// write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as bucketDraft does.
+func (b *bucket) write(ctx context.Context, key string, data []byte, o *blob.WriterOptions) error {
+	var azure *container.Client
+	if !b.As(&azure) {
+		return b.WriteAll(ctx, key, data, o)
+	}
+	sum := md5.Sum(data)
+	o.BeforeWrite = func(as func(any) bool) error {
+		var options *azblob.UploadStreamOptions
+		if as(&options) {
+			options.HTTPHeaders.BlobContentMD5 = sum[:]
+		}
+		return nil
+	}
+	return b.Upload(ctx, key, bytes.NewReader(data), o)
 }
 
 // lasting marks the errors that another attempt would not change. S3's 409 ConditionalRequestConflict, which asks for another
@@ -103,33 +125,39 @@ func (b *bucket) create(ctx context.Context, key string) (draft, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w, err := b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
-	if err != nil {
-		cancel()
-		return nil, fmt.Errorf("write %s: %w", key, err)
-	}
-	return &bucketDraft{Writer: w, cancel: cancel}, nil
+	r, w := io.Pipe()
+	d := &bucketDraft{PipeWriter: w, cancel: cancel, result: make(chan error, 1)}
+	go func() {
+		err := b.Upload(ctx, key, r, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+		_ = r.CloseWithError(cmp.Or(err, io.ErrClosedPipe)) // whoever still writes must not wait
+		d.result <- err
+	}()
+	return d, nil
 }
 
-// bucketDraft is a large object on its way to the service, which assembles it when it is committed.
+// bucketDraft is a large object on its way to the service, which assembles it when it is committed. It is not one of gocloud's
+// writers: that for Azure panics in Close after the service has refused an object that exists (v0.47).
 type bucketDraft struct {
-	*blob.Writer
+	*io.PipeWriter
 	cancel context.CancelFunc
+	result chan error // of the upload
 }
 
 func (d *bucketDraft) commit() error {
 	defer d.cancel()
-	err := d.Close()
+	_ = d.Close() // the end of what is uploaded; never fails
+	err := <-d.result
 	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
 		return errExists
 	}
 	return err
 }
 
-// abort cancels first: a plain Close would commit the part that was written.
+// abort cancels first: a plain end would commit the part that was written.
 func (d *bucketDraft) abort() {
 	d.cancel()
-	_ = d.Close() // reports the cancellation
+	_ = d.CloseWithError(context.Canceled)
+	<-d.result // reports the cancellation
 }
 
 func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, error) {

@@ -127,6 +127,7 @@ type faultyBucket struct {
 	b             *blob.Bucket
 }
 
+func (f *faultyBucket) As(any) bool                            { return false }
 func (f *faultyBucket) Close() error                           { return nil }
 func (f *faultyBucket) ErrorCode(err error) gcerrors.ErrorCode { return gcerrors.Code(err) }
 func (f *faultyBucket) ErrorAs(error, any) bool                { return false }

@@ -54,6 +54,7 @@ func (w *watchedShelf) do(request string, carryOut func() error) error {
 	return cmp.Or(fault, carryOut())
 }
 
+func (w *watchedShelf) As(any) bool             { return false }
 func (w *watchedShelf) Close() error            { return nil }
 func (w *watchedShelf) ErrorAs(error, any) bool { return false }
 func (w *watchedShelf) ErrorCode(err error) gcerrors.ErrorCode {

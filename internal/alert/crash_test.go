@@ -41,6 +41,7 @@ func (b *mortal) ErrorCode(err error) gcerrors.ErrorCode {
 	return gcerrors.Code(err)
 }
 
+func (b *mortal) As(any) bool             { return false }
 func (b *mortal) ErrorAs(error, any) bool { return false }
 func (b *mortal) Close() error            { return nil }
 
