@@ -80,6 +80,7 @@ func Run(ctx context.Context, r *Redis, a *Auditor, c RunConfig) (RunSummary, er
 	run := &run{
 		config: c, auditor: a, worker: worker,
 		enqueuer: &Enqueuer{Redis: r, Namespace: a.Namespace},
+		sealer:   &Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log},
 		summary:  RunSummary{Total: c.To - c.From + 1},
 		next:     c.From, open: map[uint64]*openEpoch{},
 		attempts: make(chan attempt, c.Worker.Concurrency),
@@ -97,6 +98,7 @@ type run struct {
 	auditor  *Auditor
 	worker   *Worker
 	enqueuer *Enqueuer
+	sealer   *Sealer // remembers the digests that it has read
 
 	summary RunSummary
 	sealed  blobstore.History     // as it was when the run began
@@ -163,8 +165,7 @@ func (r *run) seal(ctx context.Context) {
 	}
 	from, _ := blobstore.ShardRange(first)
 	_, to := blobstore.ShardRange(end - 1)
-	sealer := Sealer{Store: r.auditor.Store, Namespace: r.auditor.Namespace, Log: r.auditor.Log}
-	if _, err := sealer.Seal(ctx, from, to); err != nil && ctx.Err() == nil {
+	if _, err := r.sealer.Seal(ctx, from, to); err != nil && ctx.Err() == nil {
 		r.auditor.Log.Warn().Err(err).Msg("what is full cannot be sealed: ktaudit seal tries again")
 	}
 }
