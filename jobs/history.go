@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -70,8 +71,11 @@ func isRejected(s blobstore.Span, epoch uint64) bool {
 // readHistory reads what is sealed. What it cannot read it explains.
 func readHistory(ctx context.Context, store *blobstore.Store, namespace string) (blobstore.History, error) {
 	h, err := store.History(ctx, namespace)
-	if err != nil {
+	if errors.Is(err, blobstore.ErrCorrupt) {
 		return h, fmt.Errorf("what is sealed of %s: %w (ktaudit seal makes it anew)", namespace, err)
+	}
+	if err != nil {
+		return h, fmt.Errorf("what is sealed of %s: %w", namespace, err)
 	}
 	return h, nil
 }
