@@ -95,12 +95,19 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 	return counts, errors.Join(errs...)
 }
 
-// history reads what is sealed. If that cannot be read it raises an alert and begins anew: all of it is in the seals.
+// history reads what is sealed. If that cannot be read it raises an alert and begins anew, with an empty one: all of it is in the
+// seals.
 func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
 	h, err := s.Store.History(ctx, s.Namespace)
 	if errors.Is(err, blobstore.ErrCorrupt) {
 		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
 		err = s.raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
+		if err == nil {
+			h, err = s.Store.PutHistory(ctx, h)
+		}
+		if errors.Is(err, blobstore.ErrDiffers) { // somebody else has begun
+			h, err = s.Store.History(ctx, s.Namespace)
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("what is sealed of %s: %w", s.Namespace, err)
@@ -130,7 +137,8 @@ func (s *Sealer) unsealed(ctx context.Context, h blobstore.History, first, last 
 		}
 		first = span.Last() + 1
 	}
-	return open, list(last)
+	err := list(last)
+	return open, err
 }
 
 // sealed is a seal that is on record, with the hash of its object.
@@ -243,6 +251,9 @@ func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed)
 			if err := s.insert(ctx, &next, seal); err != nil {
 				return h, err
 			}
+		}
+		if next.Shards() == h.Shards() {
+			return h, nil // others have added all of them
 		}
 		written, err := s.Store.PutHistory(ctx, next)
 		if !errors.Is(err, blobstore.ErrDiffers) || attempt == historyAttempts {
@@ -368,6 +379,10 @@ func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
 			}
 			group.Go(func() error {
 				seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
+				if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+					_, err = s.mismatch(ctx, shard, err.Error()) // which keeps no other shard from being sealed
+					return err
+				}
 				if err != nil {
 					return err
 				}

@@ -76,10 +76,7 @@ func (s *Sealer) CheckAny(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shards := 0
-	for _, span := range h.Spans {
-		shards += len(span.Seals)
-	}
+	shards := h.Shards()
 	if shards == 0 {
 		return nil
 	}

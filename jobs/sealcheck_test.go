@@ -160,3 +160,82 @@ func TestLostHistory(t *testing.T) {
 		})
 	}
 }
+
+// A seal that is gone is told of, and keeps no other shard from being sealed.
+func TestSealingBesideALostSeal(t *testing.T) {
+	t.Parallel()
+	bucket := openMemory(t)
+	store := blobstore.NewStore(bucket)
+	for _, shard := range []uint64{0, 2} { // not adjacent, so that digests are compared
+		from, to := blobstore.ShardRange(shard)
+		record(t, store, from, to, nil)
+		sealAll(t, sealer(store))
+	}
+	moveObject(t, bucket, testNamespace+"/seals/000000000.json", "")
+	record(t, store, 4000, 4999, nil)
+	if counts := sealAll(t, sealer(store)); counts != (SealCounts{Sealed: 1, AlreadySealed: 2}) {
+		t.Errorf("sealed %+v", counts)
+	}
+	if got := incidents(t, store); !slices.Equal(got, []string{"1-sealed_mismatch.000000000"}) {
+		t.Errorf("told of %q", got)
+	}
+}
+
+// A history that cannot be read is in nobody's way after somebody has sealed, also where there is nothing to seal.
+func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	bucket := openMemory(t)
+	store := blobstore.NewStore(bucket)
+	record(t, store, 1, 5, nil)
+	if err := bucket.WriteAll(t.Context(), testNamespace+"/history/999999999998.json", []byte("{"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, nil); !errors.Is(err, blobstore.ErrCorrupt) {
+		t.Errorf("status before: %v", err)
+	}
+	for range 2 {
+		if counts := sealAll(t, sealer(store)); counts != (SealCounts{Open: 1}) {
+			t.Errorf("sealed %+v", counts)
+		}
+	}
+	if s := readStatus(t, store, 0, 0); s.Head != 5 {
+		t.Errorf("head is %d", s.Head)
+	}
+	if got := incidents(t, store); !slices.Equal(got, []string{"1-sealed_mismatch.history-000000000001"}) {
+		t.Errorf("told of %q", got)
+	}
+}
+
+// A sealer that is much slower than others adds what it has sealed to what they have, and writes no history that adds nothing.
+func TestSlowSealer(t *testing.T) {
+	t.Parallel()
+	store := blobstore.NewStore(openMemory(t))
+	for shard := range uint64(6) {
+		from, to := blobstore.ShardRange(2 * shard)
+		record(t, store, from, to, nil)
+	}
+	slow := sealer(store)
+	old, err := slow.history(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, full, err := slow.make(t.Context(), 10, false)
+	if err != nil || !full {
+		t.Fatal(full, err)
+	}
+	for shard := range uint64(5) {
+		from, to := blobstore.ShardRange(2 * shard)
+		if _, err := sealer(store).Seal(t.Context(), from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		h, err := slow.extend(t.Context(), old, []sealed{last})
+		if err != nil || h.Shards() != 6 || h.Generation != 6 {
+			t.Errorf("%d shards in generation %d, %v, want 6", h.Shards(), h.Generation, err)
+		}
+	}
+	if s := readStatus(t, store, 0, 0); s.SealedCount != 5999 {
+		t.Errorf("sealed are %d", s.SealedCount)
+	}
+}
