@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/jobs"
@@ -73,9 +75,26 @@ func readHead(ctx context.Context, store *blobstore.Store, namespace string, fro
 	if h.Head == 0 {
 		return h, nil
 	}
-	v, err := store.Verdict(ctx, namespace, h.Head)
-	h.Digest = v.Digest
+	h.Digest, err = verifiedDigest(ctx, store, namespace, h.Head)
 	return h, err
+}
+
+// verifiedDigest returns the digest after an epoch that is verified, as the status says. The status may have that from a seal, so the
+// verdict must be the one that was sealed: people trust what this returns.
+func verifiedDigest(ctx context.Context, store *blobstore.Store, namespace string, epoch uint64) (string, error) {
+	v, hash, err := store.VerdictObject(ctx, namespace, epoch)
+	if err != nil {
+		return "", err
+	}
+	seal, _, err := store.Seal(ctx, namespace, epoch/blobstore.EpochsPerShard)
+	sealed := err == nil
+	if err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+		return "", err
+	}
+	if v.Outcome != blobstore.Verified || sealed && seal.Verdicts[epoch-seal.From] != hex.EncodeToString(hash[:]) {
+		return "", fmt.Errorf("the verdict on epoch %d of %s is not the one that was sealed: ktaudit seal --check says more", epoch, namespace)
+	}
+	return v.Digest, nil
 }
 
 func (a *app) printHead(h head) error {
