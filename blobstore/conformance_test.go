@@ -44,6 +44,11 @@ func TestStore(t *testing.T) {
 		s := testservers.S3(t)
 		conform(t, func(t *testing.T) opener { return at(s.BucketURL(bucketName(t))) })
 	})
+	t.Run("Azure", func(t *testing.T) {
+		t.Parallel()
+		s := testservers.Azure(t)
+		conform(t, func(t *testing.T) opener { return at(s.ContainerURL(bucketName(t)) + "&prefix=audits/2026/") })
+	})
 	t.Run("S3 with prefix", func(t *testing.T) {
 		t.Parallel()
 		s := testservers.S3(t)

@@ -1,6 +1,6 @@
-// Package testservers starts the real servers that ktaudit's tests need: redis-server and an S3 server (versitygw), each on a
-// free loopback port with a directory of its own. They can be stopped, killed and started again on the same port with the same
-// data, which is how outages are tested.
+// Package testservers starts the real servers that ktaudit's tests need: redis-server, an S3 server (versitygw) and an emulator of
+// Azure's blob storage (azurite) among them, each on a free loopback port with a directory of its own. They can be stopped,
+// killed and started again on the same port with the same data, which is how outages are tested.
 //
 // [Redis] and [S3] serve tests: the server ends with the test, and a missing binary fails the test on CI (CI=true) and skips it
 // elsewhere. [NewRedis] and [NewS3] serve other programs and TestMain: they return errors, and the caller must call Close.
