@@ -225,11 +225,7 @@ func TestForkInARun(t *testing.T) {
 	t.Parallel()
 	w := newSplicedWorld(t)
 	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
-	r, err := ConnectRedis(t.Context(), Embedded, w.config.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, Embedded)
 	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 20, Worker: WorkerConfig{Concurrency: 20}})
 	if want := (RunSummary{Total: 20, Verified: 19, Rejected: 1}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)

@@ -13,7 +13,6 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/redis/go-redis/v9"
-	"github.com/rs/zerolog"
 )
 
 func enqueuer(r *Redis) *Enqueuer { return &Enqueuer{Redis: r, Namespace: testNamespace} }
@@ -93,11 +92,7 @@ func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 
 func TestEnqueueRefuses(t *testing.T) {
 	t.Parallel()
-	r, err := ConnectRedis(t.Context(), Embedded, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, Embedded)
 	for _, c := range [][2]uint64{{0, 5}, {6, 5}} {
 		if _, err := enqueuer(r).Enqueue(t.Context(), c[0], c[1], nil); err == nil {
 			t.Errorf("%d to %d: no error", c[0], c[1])
@@ -228,11 +223,7 @@ func TestEnqueueGivesUpOnWreckage(t *testing.T) {
 func TestEnqueueHealsALostRedis(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
-	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, server.URL())
 	mustEnqueue(t, enqueuer(r), 1, 1200, Counts{Enqueued: 1200})
 	server.Kill()
 	if err := server.Start(); err != nil {
@@ -249,11 +240,7 @@ func TestEnqueueHealsALostRedis(t *testing.T) {
 func TestEnqueueIntoAFullRedis(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t, "--maxmemory", "3mb")
-	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, server.URL())
 	counts, err := enqueuer(r).Enqueue(t.Context(), 1, 1_000_000, nil)
 	if err == nil || counts.Enqueued == 0 {
 		t.Fatalf("%+v, %v", counts, err)
@@ -266,11 +253,7 @@ func TestEnqueueIntoAFullRedis(t *testing.T) {
 // It runs alone, for the heap is everybody's.
 func TestEnqueueTakesLittleMemory(t *testing.T) {
 	const epochs = 50_000
-	r, err := ConnectRedis(t.Context(), testservers.Redis(t).URL(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, testservers.Redis(t).URL())
 	for _, want := range []Counts{{Enqueued: epochs}, {AlreadyQueued: epochs}} {
 		before := liveHeap()
 		var most uint64

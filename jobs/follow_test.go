@@ -87,12 +87,7 @@ func wantNotices(t testing.TB, store *blobstore.Store, want ...string) {
 
 func embedded(t testing.TB) *Redis {
 	t.Helper()
-	r, err := ConnectRedis(t.Context(), Embedded, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close() })
-	return r
+	return connect(t, Embedded)
 }
 
 // queuedOn returns how many tasks a queue has in any state.

@@ -107,16 +107,19 @@ func (w *world) keyOf(t testing.TB, epoch uint64) string {
 	return o.Key
 }
 
+// connect connects to a Redis until the test ends.
+func connect(t testing.TB, url string) *Redis {
+	t.Helper()
+	r, err := ConnectRedis(t.Context(), url, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
 // onEachRedis runs a test on the embedded Redis and on a real one.
 func onEachRedis(t *testing.T, test func(t *testing.T, r *Redis)) {
-	connect := func(t *testing.T, url string) *Redis {
-		r, err := ConnectRedis(t.Context(), url, zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = r.Close() })
-		return r
-	}
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		test(t, connect(t, Embedded))

@@ -212,11 +212,7 @@ func TestKilledWorkers(t *testing.T) {
 	const epochs, kills = 400, 12
 	dir, store := logOnDisk(t, epochs)
 	server := testservers.Redis(t)
-	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, server.URL())
 	e := &Enqueuer{Redis: r, Namespace: testNamespace, Store: store}
 	mustEnqueue(t, e, 1, epochs, Counts{Enqueued: epochs})
 

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"io"
 	"math"
 	"math/rand/v2"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
-	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 )
 
@@ -136,14 +134,7 @@ func TestRunTakesUpWhatTheQueueDoesNotBring(t *testing.T) {
 func TestRunCountsWhatOthersJudge(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
-	connect := func() *Redis {
-		r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = r.Close() })
-		return r
-	}
+	connect := func() *Redis { return connect(t, server.URL()) }
 	w := newWorld(t, simlog.Options{Epochs: 50, Tamper: map[uint64]simlog.Kind{7: simlog.Digest}})
 	startWorker(t, connect(), w.auditor(t), WorkerConfig{})
 	got, err := Run(t.Context(), connect(), w.auditor(t), RunConfig{From: 1, To: 50, Worker: WorkerConfig{Concurrency: 1}})
@@ -155,11 +146,7 @@ func TestRunCountsWhatOthersJudge(t *testing.T) {
 func TestRunSurvivesTheLossOfRedis(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
-	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.New(io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, server.URL())
 	w := newWorld(t, simlog.Options{Epochs: 60})
 	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 60, Worker: WorkerConfig{Concurrency: 2},
 		Progress: func(s RunSummary) {
@@ -227,11 +214,7 @@ func TestRunOnS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ConnectRedis(t.Context(), testservers.Redis(t).URL(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, testservers.Redis(t).URL())
 	got, err := Run(t.Context(), r, a, RunConfig{From: 1, To: 30})
 	if want := (RunSummary{Total: 30, Verified: 28, Rejected: 2}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)

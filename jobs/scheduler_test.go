@@ -201,14 +201,7 @@ func TestLive(t *testing.T) {
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
 		server := testservers.Redis(t)
-		testLive(t, func() *Redis {
-			r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = r.Close() })
-			return r
-		})
+		testLive(t, func() *Redis { return connect(t, server.URL()) })
 	})
 }
 
@@ -295,14 +288,7 @@ func TestRedisLosesEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 200, FirstLoad: 5, Insertions: 2})
 	server := testservers.Redis(t)
-	connect := func() *Redis {
-		r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = r.Close() })
-		return r
-	}
+	connect := func() *Redis { return connect(t, server.URL()) }
 	s := w.schedule()
 	s.Poll = 2 * time.Second
 	s.Backfills = []BackfillPlan{{To: 100, Window: 70}}

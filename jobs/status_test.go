@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
-	"github.com/rs/zerolog"
 )
 
 func TestStatus(t *testing.T) {
@@ -154,11 +153,7 @@ func TestStatusCountsQueues(t *testing.T) {
 func TestStatusWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
-	r, err := ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := connect(t, server.URL())
 	server.Kill()
 	store := blobstore.NewStore(openMemory(t))
 	putVerdict(t, store, 1, "")
