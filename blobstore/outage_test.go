@@ -1,11 +1,13 @@
 package blobstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
@@ -58,6 +60,35 @@ func TestS3OutagesPass(t *testing.T) {
 			if !reflect.DeepEqual(recorded[w][epoch], want) {
 				t.Errorf("epoch %d: writer %d was told %q, on record is %q", epoch, w, recorded[w][epoch].Software, want.Software)
 			}
+		}
+	}
+}
+
+// Writes that fail leave nothing, and can be made again.
+func TestAzureOutagePasses(t *testing.T) {
+	t.Parallel()
+	server := testservers.Azure(t)
+	s := at(server.ContainerURL("outage"))(t)
+	put(t, s, verdict(1, "w"))
+	w, err := s.ArchiveWriter(t.Context(), namespace, 2, "")
+	must(t, err)
+	server.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if _, _, err := s.PutVerdict(ctx, verdict(2, "w")); err == nil {
+		t.Error("a verdict is recorded nowhere")
+	}
+	if err := archive(ctx, s, 1, "", []byte("one")); err == nil {
+		t.Error("a batch is archived nowhere")
+	}
+	w.Abort()
+	must(t, server.Start())
+	wantNoArchive(t, s, 1)
+	wantNoArchive(t, s, 2)
+	must(t, archive(t.Context(), s, 1, "", []byte("two")))
+	for epoch := uint64(1); epoch <= 2; epoch++ {
+		if _, created := put(t, s, verdict(epoch, "w")); !created {
+			t.Errorf("epoch %d has another verdict", epoch)
 		}
 	}
 }
