@@ -31,7 +31,8 @@ var (
 	ErrDiffers = errors.New("the audit store holds something else")
 
 	// ErrCorrupt says that an object on record is not what its key promises: truncated, edited or in the wrong place. The error
-	// names the key. To retry is of no use; someone must look at the object and remove it, upon which the epoch is audited again.
+	// names the key. To retry is of no use; someone must look at the object and remove it, upon which the epoch is audited again. In a
+	// shard that is sealed the object must be brought back; or else its seal and all histories are removed, too.
 	ErrCorrupt = errors.New("corrupt object in the audit store")
 
 	// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version cannot read it.
