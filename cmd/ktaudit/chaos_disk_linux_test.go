@@ -2,7 +2,9 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -44,12 +46,15 @@ func TestFullDisk(t *testing.T) {
 	}
 	c.ktaudit(nil, "simulate", "--namespace", chaosNamespace, "--epochs", fmt.Sprint(epochs), "--tamper", "10=digest", "--tamper", "100=rewrite")
 
-	// Batches are kept, so that there is more than a verdict to write.
-	workers := []*process{c.start("worker-0", "worker", "--archive"), c.start("worker-1", "worker", "--archive")}
+	// One writes nothing but verdicts, the other also keeps the batches.
+	workers := []*process{c.start("worker-0", "worker"), c.start("worker-1", "worker", "--archive")}
 	full := unix.EFBIG.Error()
 	for i := range fills {
 		failed := c.countInLogs(full)
-		limit := uint64(rand.IntN(3000)) // which is about what batches have; verdicts are smaller
+		limit := uint64(rand.IntN(800)) // a verdict has a little more
+		if i%2 == 1 {
+			limit = uint64(rand.IntN(5000)) // so has a batch
+		}
 		for _, w := range workers {
 			w.limitFiles(limit)
 		}
@@ -75,14 +80,22 @@ func TestFullDisk(t *testing.T) {
 	if n := c.countInLogs(full); n < fills {
 		t.Errorf("%d writes failed: the test shows too little", n)
 	}
+	kept := 0
 	for epoch, v := range c.verdicts.verdicts() {
 		if tampered := epoch == 10 || epoch == 100; tampered != (v.Outcome == blobstore.Rejected) {
 			t.Errorf("epoch %d: %+v", epoch, v)
 		}
 		batch, err := os.ReadFile(filepath.Join(store, chaosNamespace, "archive", "000000000", fmt.Sprintf("%012d", epoch)))
+		if errors.Is(err, fs.ErrNotExist) && v.Outcome == blobstore.Verified {
+			continue
+		}
+		kept++
 		if hash := fmt.Sprintf("%x", sha256.Sum256(batch)); err != nil || hash != v.Batch.SHA256 {
 			t.Errorf("epoch %d: the archived batch has %d bytes with hash %s, judged were %+v (%v)", epoch, len(batch), hash, v.Batch, err)
 		}
+	}
+	if kept < epochs/10 {
+		t.Errorf("%d batches are kept: the test shows too little", kept)
 	}
 	var status jobs.Status
 	c.ktauditExits(1, &status, "status", "--to", fmt.Sprint(epochs)) // two are rejected
