@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs"
@@ -56,6 +57,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	var f auditFlags
 	f.Namespace, f.LogDirectory, f.Configuration, f.AuditStore = demoNamespace, logDir, "whatsapp_v1", storeDir
 	f.Signatures, f.VerifyingKey = signatureDir, []string{verifyingKey(key)}
+	f.Settle = new(time.Duration) // all of it is written
 	opened, err := f.open(ctx, a, 1, nil)
 	if err != nil {
 		return err
