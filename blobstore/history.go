@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,6 +12,8 @@ import (
 const (
 	// maxHistoryBytes caps a history. Ten million epochs with a few rejections take 700 KB.
 	maxHistoryBytes = 32 << 20
+	// minBraceBytes is less than anything in braces takes in a history: a span or a rejection.
+	minBraceBytes = 20
 	// sweptHistories is how many outdated histories are removed each time that a new one is written.
 	sweptHistories = 16
 )
@@ -89,6 +92,10 @@ func (s *Store) History(ctx context.Context, namespace string) (History, error) 
 		}
 		if err != nil {
 			return h, err
+		}
+		// What stands between two braces takes more room in memory than in the object.
+		if len(data) < minBraceBytes*bytes.Count(data, []byte("{")) {
+			return h, fmt.Errorf("%s: %w: %d bytes of braces", key, ErrCorrupt, len(data))
 		}
 		var read History
 		err = decodeLine(key, data, &read, &read.Schema, func() error {
@@ -173,5 +180,5 @@ func historyKey(namespace string, generation uint64) string {
 func historyGeneration(name string) (uint64, bool) {
 	name, isJSON := strings.CutSuffix(name, ".json")
 	n, ok := padded(name, 12)
-	return MaxEpoch - n, ok && isJSON && n < MaxEpoch
+	return MaxEpoch - n, ok && isJSON && n < MaxEpoch && n > 0 // the last would leave no name for another
 }

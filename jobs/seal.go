@@ -99,6 +99,9 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 // seals.
 func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
 	h, err := s.Store.History(ctx, s.Namespace)
+	if errors.Is(err, blobstore.ErrCorrupt) { // or it was damaged on its way
+		h, err = s.Store.History(ctx, s.Namespace)
+	}
 	if errors.Is(err, blobstore.ErrCorrupt) {
 		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
 		err = s.raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
@@ -168,8 +171,11 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 		return sealed{}, false, err
 	}
 	hash, err := s.Store.PutSeal(ctx, seal)
-	if errors.Is(err, blobstore.ErrDiffers) { // sealed before, and not in the history
-		return sealed{}, false, cmp.Or(s.neverSealed(ctx, shard), err)
+	if errors.Is(err, blobstore.ErrDiffers) {
+		// Sealed before, and not in the history. If the verdicts bear it out it was written in another way, and stands.
+		if err = s.neverSealed(ctx, shard); err == nil {
+			seal, hash, err = s.Store.Seal(ctx, s.Namespace, shard)
+		}
 	}
 	if err == nil {
 		s.Log.Info().Uint64("shard", shard).Uint64("from", from).Uint64("to", to).Int("rejected", len(seal.Rejected)).Msg("shard sealed")
@@ -187,7 +193,7 @@ func (s *Sealer) neverSealed(ctx context.Context, shard uint64) error {
 	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, blobstore.ErrNotFound) {
 		return nil
 	}
-	detail, err := s.checkShard(ctx, shard, nil)
+	detail, err := s.checkShard(ctx, shard, nil, true)
 	if err == nil && detail != "" {
 		err = fmt.Errorf("%w: %s", ErrSealedMismatch, detail)
 	}
@@ -302,11 +308,27 @@ func (s *Sealer) insert(ctx context.Context, h *blobstore.History, seal sealed) 
 
 // tellBreak tells of an epoch that does not continue the one before it.
 func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
-	verdicts, err := readVerdicts(ctx, s.Store, s.Namespace, []uint64{epoch - 1, epoch})
-	if err != nil {
+	first, second, err := s.readPair(ctx, epoch-1, epoch)
+	if err != nil || second.Epoch == 0 {
 		return err
 	}
-	return tellBroken(ctx, s.Store, s.Log, BrokenChain, verdicts[0], verdicts[1])
+	return tellBroken(ctx, s.Store, s.Log, BrokenChain, first, second)
+}
+
+// readPair reads the verdicts on two epochs, which are sealed. If one of them is gone it tells of that, and returns nothing.
+func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second blobstore.Verdict, err error) {
+	var pair [2]blobstore.Verdict
+	for i, epoch := range []uint64{a, b} {
+		pair[i], err = s.Store.Verdict(ctx, s.Namespace, epoch)
+		if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+			_, err = s.checkShard(ctx, epoch/shardSize, nil, true)
+			return first, second, err
+		}
+		if err != nil {
+			return first, second, err
+		}
+	}
+	return pair[0], pair[1], nil
 }
 
 // findReuse tells of epochs in a shard that have the digest of one in another shard.
@@ -354,11 +376,11 @@ func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal seale
 
 // tellReuse tells of two epochs whose digests begin alike, if they are the same.
 func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
-	verdicts, err := readVerdicts(ctx, s.Store, s.Namespace, []uint64{min(a, b), max(a, b)})
-	if err != nil || verdicts[0].Digest != verdicts[1].Digest {
+	first, second, err := s.readPair(ctx, min(a, b), max(a, b))
+	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
 		return err
 	}
-	return tellBroken(ctx, s.Store, s.Log, DigestReused, verdicts[0], verdicts[1])
+	return tellBroken(ctx, s.Store, s.Log, DigestReused, first, second)
 }
 
 // readDigests reads the digests of all sealed shards that were not read yet.
@@ -380,7 +402,7 @@ func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
 			group.Go(func() error {
 				seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
 				if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-					_, err = s.mismatch(ctx, shard, err.Error()) // which keeps no other shard from being sealed
+					_, err = s.checkShard(ctx, shard, &span, false) // tells of it, and keeps no other shard from being sealed
 					return err
 				}
 				if err != nil {

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// sealsByChance is how many seals a check by chance looks at.
+const sealsByChance = 100
+
 // maxNamed bounds how many epochs the detail of a mismatch names.
 const maxNamed = 20
 
@@ -53,7 +56,7 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64) (SealCheck, error) 
 	}
 	_ = each(func(blobstore.SealedSpan, uint64) error { total++; return nil })
 	err = each(func(span blobstore.SealedSpan, shard uint64) error {
-		detail, err := s.checkShard(ctx, shard, &span)
+		detail, err := s.checkShard(ctx, shard, &span, true)
 		if err != nil {
 			return err
 		}
@@ -69,42 +72,63 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64) (SealCheck, error) 
 	return c, err
 }
 
-// CheckAny is Check of one sealed shard by chance. It costs a request for each of its verdicts. Where nothing is sealed it does
-// nothing.
+// CheckAny is Check of one sealed shard by chance. Of a few more it holds the seals against the history, so that a history which
+// hides something is found long before each shard has had its turn. It costs a request for each verdict of a shard. Where nothing
+// is sealed it does nothing.
 func (s *Sealer) CheckAny(ctx context.Context) error {
 	h, err := s.history(ctx)
-	if err != nil {
+	if err != nil || h.Shards() == 0 {
 		return err
 	}
-	shards := h.Shards()
-	if shards == 0 {
-		return nil
+	errs := make([]error, sealsByChance)
+	for i := range errs {
+		span, shard := anyShard(h)
+		_, errs[i] = s.checkShard(ctx, shard, &span, i == 0)
 	}
-	n := uint64(rand.IntN(shards))
+	return errors.Join(errs...)
+}
+
+// anyShard is a sealed shard by chance. There must be one.
+func anyShard(h blobstore.History) (blobstore.SealedSpan, uint64) {
+	n := rand.IntN(h.Shards())
 	for _, span := range h.Spans {
-		if n < uint64(len(span.Seals)) {
-			_, err = s.checkShard(ctx, span.First()+n, &span)
-			break
+		if n < len(span.Seals) {
+			return span, span.First() + uint64(n)
 		}
-		n -= uint64(len(span.Seals))
+		n -= len(span.Seals)
 	}
-	return err
+	panic("a history has fewer shards than it has")
 }
 
 // checkShard returns what is wrong with a shard, which is part of a span of the history or, if that is nil, not in it: nothing if
-// all is well.
-func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.SealedSpan) (string, error) {
+// all is well. It looks at the verdicts if it is to be whole. What is wrong is looked at twice before anybody is told.
+func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.SealedSpan, whole bool) (string, error) {
+	detail, err := s.lookAtSeal(ctx, shard, in, whole)
+	if err != nil || detail == "" {
+		return "", err
+	}
+	if detail, err = s.lookAtSeal(ctx, shard, in, whole); err != nil || detail == "" {
+		return "", err
+	}
+	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
+	return detail, s.raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
+}
+
+func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *blobstore.SealedSpan, whole bool) (string, error) {
 	seal, hash, err := s.Store.Seal(ctx, s.Namespace, shard)
 	switch {
 	case errors.Is(err, blobstore.ErrNotFound), errors.Is(err, blobstore.ErrCorrupt):
-		return s.mismatch(ctx, shard, err.Error())
+		return err.Error(), nil
 	case err != nil:
 		return "", err
 	case in == nil:
 	case hash != in.Seals[shard-in.First()]:
-		return s.mismatch(ctx, shard, "the seal is not the one that the history names")
+		return "the seal is not the one that the history names", nil
 	case !sameExceptions(clip(in.Span, seal.From, seal.To), seal.Span):
-		return s.mismatch(ctx, shard, "the history says otherwise than the seal")
+		return "the history says otherwise than the seal", nil
+	}
+	if !whole {
+		return "", nil
 	}
 	return s.checkSeal(ctx, seal)
 }
@@ -115,7 +139,7 @@ func sameExceptions(a, b blobstore.Span) bool {
 	return slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Breaks, b.Breaks)
 }
 
-// checkSeal holds a seal against the verdicts.
+// checkSeal holds a seal against the verdicts, and returns what is wrong.
 func (s *Sealer) checkSeal(ctx context.Context, seal blobstore.Seal) (string, error) {
 	wrong := make([]string, len(seal.Verdicts))
 	verdicts := make([]blobstore.Verdict, len(seal.Verdicts))
@@ -152,30 +176,24 @@ func (s *Sealer) checkSeal(ctx context.Context, seal blobstore.Seal) (string, er
 		}
 	}
 	if count == 0 {
-		return s.checkSummary(ctx, seal, verdicts)
+		return checkSummary(seal, verdicts), nil
 	}
 	detail := strings.Join(named, ", ")
 	if count > maxNamed {
 		detail += fmt.Sprintf(", and %d more", count-maxNamed)
 	}
-	return s.mismatch(ctx, seal.Shard, detail)
+	return detail, nil
 }
 
 // checkSummary holds what a seal says of its verdicts against them, which have the hashes that it names.
-func (s *Sealer) checkSummary(ctx context.Context, seal blobstore.Seal, verdicts []blobstore.Verdict) (string, error) {
+func checkSummary(seal blobstore.Seal, verdicts []blobstore.Verdict) string {
 	again := blobstore.NewSeal(seal.Namespace, seal.Shard)
 	for _, v := range verdicts {
 		again.Add(v, [32]byte{})
 	}
 	again.Verdicts = seal.Verdicts
 	if !reflect.DeepEqual(again, seal) {
-		return s.mismatch(ctx, seal.Shard, "the seal says otherwise than the verdicts that it names")
+		return "the seal says otherwise than the verdicts that it names"
 	}
-	return "", nil
-}
-
-// mismatch raises an alert on a shard that is not what was sealed, and returns the detail.
-func (s *Sealer) mismatch(ctx context.Context, shard uint64, detail string) (string, error) {
-	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
-	return detail, s.raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
+	return ""
 }

@@ -73,6 +73,27 @@ func TestTamperedSeals(t *testing.T) {
 	}
 }
 
+// What goes wrong with a shard after something else did is told too.
+func TestSecondTampering(t *testing.T) {
+	t.Parallel()
+	bucket := openMemory(t)
+	store := blobstore.NewStore(bucket)
+	record(t, store, 1, 999, nil)
+	sealAll(t, sealer(store))
+	for told, epoch := range []uint64{5, 7, 7} {
+		if told < 2 {
+			moveObject(t, bucket, fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, epoch), "")
+		}
+		if _, err := sealer(store).Check(t.Context(), 1, 999); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"1-sealed_mismatch.000000000", "1-sealed_mismatch.000000000"}[:min(told+1, 2)]
+		if got := incidents(t, store); !slices.Equal(got, want) {
+			t.Errorf("after epoch %d: told of %q, want %q", epoch, got, want)
+		}
+	}
+}
+
 // edit replaces the last occurrence of a text in an object.
 func edit(t testing.TB, b *blob.Bucket, key, from, to string) {
 	t.Helper()

@@ -70,7 +70,8 @@ func (l *scheduledLog) skipSealed(ctx context.Context) error {
 		return nil
 	}
 	h, err := l.Store.History(ctx, l.Namespace)
-	if err != nil && !errors.Is(err, blobstore.ErrCorrupt) { // of which whoever seals next makes a new one
+	// Of one that is corrupt whoever seals next makes a new one; one of a later version says nothing to this one.
+	if err != nil && !errors.Is(err, blobstore.ErrCorrupt) && !errors.Is(err, blobstore.ErrNewerSchema) {
 		return fmt.Errorf("what is sealed of %s: %w", l.Namespace, err)
 	}
 	for _, b := range l.history {

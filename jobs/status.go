@@ -3,10 +3,12 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/validator"
+	"golang.org/x/sync/errgroup"
 )
 
 // maxListed bounds how many rejections a Status lists, which it counts all, and how many breaks.
@@ -197,7 +199,8 @@ func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uin
 	return breaks
 }
 
-// explain reads the verdicts on what is listed, of which there are few, for what a seal does not say.
+// explain reads the verdicts on what is listed, of which there are few, for what a seal does not say. One that is gone does not hide
+// what the seal knows.
 func (s *statusReader) explain(ctx context.Context, store *blobstore.Store) error {
 	var epochs []uint64
 	for _, i := range s.terse {
@@ -206,8 +209,20 @@ func (s *statusReader) explain(ctx context.Context, store *blobstore.Store) erro
 	for _, b := range s.Breaks {
 		epochs = append(epochs, b.Epoch-1, b.Epoch)
 	}
-	verdicts, err := readVerdicts(ctx, store, s.Namespace, epochs)
-	if err != nil {
+	verdicts := make([]blobstore.Verdict, len(epochs))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for i, epoch := range epochs {
+		group.Go(func() (err error) {
+			verdicts[i], err = store.Verdict(groupCtx, s.Namespace, epoch)
+			if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+				verdicts[i] = blobstore.Verdict{Detail: "its verdict is not what was sealed: " + err.Error()}
+				err = nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for _, i := range s.terse {

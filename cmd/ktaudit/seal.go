@@ -21,7 +21,8 @@ sums them up, so that status reads millions of epochs at once. Schedulers and ru
 have neither. To seal again what is sealed changes nothing.
 
 With --check it reads the verdicts that are sealed. Where one is gone or is another one, that raises an alert, and the exit
-status is 1.
+status is 1. Bring the object back from a backup. If there is none, remove what is wrong, {namespace}/seals/ of the shard and
+{namespace}/history/, and audit the range again; the alert stays on record.
 
 Examples:
   ktaudit seal --config ktaudit.yaml

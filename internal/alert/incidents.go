@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -48,13 +49,15 @@ func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert 
 	}
 }
 
-// OfSealedMismatch is the alert on a sealed shard whose verdicts are no longer those that were sealed.
+// OfSealedMismatch is the alert on a sealed shard whose verdicts are no longer those that were sealed. The detail, which says what
+// is wrong, is part of the incident's name: something else that goes wrong with the shard later is another incident.
 func OfSealedMismatch(namespace string, shard uint64, detail string) Alert {
 	first := shard * blobstore.EpochsPerShard
 	return Alert{
-		Kind: SealedMismatch, Namespace: namespace, Incident: fmt.Sprintf("%s/%09d", SealedMismatch, shard), Epoch: first,
-		Summary: fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was", namespace, first, first+blobstore.EpochsPerShard-1),
-		Detail:  detail,
+		Kind: SealedMismatch, Namespace: namespace, Epoch: first,
+		Incident: fmt.Sprintf("%s/%09d-%.4x", SealedMismatch, shard, sha256.Sum256([]byte(detail))),
+		Summary:  fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was", namespace, first, first+blobstore.EpochsPerShard-1),
+		Detail:   detail,
 	}
 }
 
