@@ -58,7 +58,7 @@ func TestChaos(t *testing.T) {
 	s.await("all alerts sent after the storm", aftermath(*chaosFor), s.allTold)
 	s.await("full shards sealed", calmLasts, s.sealed)
 	quiet := time.Now()
-	s.publish(40) // with two or three that are tampered with
+	s.publish(40) // five of them tampered with
 	s.await("all epochs judged that came later", calmLasts, s.allJudged)
 	s.await("all alerts sent that came later", calmLasts, s.allTold)
 	s.await("nothing left to tell", calmLasts, s.allOver)

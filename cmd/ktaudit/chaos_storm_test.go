@@ -52,18 +52,18 @@ type delayed struct {
 	undo func()
 }
 
-// tampered says what is wrong with an epoch of the storm's log: something with every 17th. A second batch for an epoch is
+// tampered says what is wrong with an epoch of the storm's log: something with every seventh. A second batch for an epoch is
 // published before the storm only, since an epoch is not listed again once it has its verdict.
 func tampered(epoch uint64) (simlog.Kind, bool) {
 	live := []simlog.Kind{simlog.Rewrite, simlog.Digest, simlog.Overlap, simlog.Malformed, simlog.Signature, simlog.Delete,
 		simlog.SignedDigest, simlog.Noncanonical, simlog.Previous, simlog.Reuse}
 	switch {
-	case epoch%17 != 7:
+	case epoch%7 != 3:
 		return "", false
 	case epoch <= *chaosBacklog && epoch%4 == 0:
 		return simlog.Equivocate, true
 	}
-	return live[epoch/17%uint64(len(live))], true
+	return live[epoch/7%uint64(len(live))], true
 }
 
 func startStorm(t *testing.T, seed uint64) *storm {
