@@ -91,9 +91,9 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 5))
 			plain, withSeals := blobstore.NewStore(openMemory(t)), blobstore.NewStore(openMemory(t))
 			s := sealer(withSeals)
-			rate := []int{1, 40, 400, 4000}[random.IntN(4)]
+			rate := []int{9, 40, 400, 4000}[random.IntN(4)]
 			missing := random.IntN(3) == 0
-			for _, shard := range random.Perm(6) {
+			for _, shard := range random.Perm(4) {
 				from, to := blobstore.ShardRange(uint64(shard))
 				partial := missing && random.IntN(3) == 0
 				at := random.Uint64()
@@ -118,13 +118,13 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 				}
 			}
 			sealAll(t, s)
-			for range 20 {
-				from, to := uint64(random.IntN(6500)), uint64(0)
+			for range 8 {
+				from, to := uint64(random.IntN(4400)), uint64(0)
 				if random.IntN(4) == 0 {
 					from = 0
 				}
 				if random.IntN(2) == 0 {
-					to = max(from, 1) + uint64(random.IntN(3000))
+					to = max(from, 1) + uint64(random.IntN(2500))
 				}
 				want, got := readStatus(t, plain, from, to), readStatus(t, withSeals, from, to)
 				if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Status{}, "SealedCount")); diff != "" {
