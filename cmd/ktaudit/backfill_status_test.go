@@ -16,8 +16,8 @@ import (
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
-// TestStatusOfMillions wants status and head to answer in under five seconds for two million epochs of which all but the last few
-// hundred are sealed. Of what is sealed they read the history, and nothing else is made of it here but the verdicts that are shown: those
+// TestStatusOfMillions asks for status and head of two million epochs of which all but the last few hundred are sealed, and says how
+// long they took; TestStatusRequests of package jobs holds down what they may cost. Of what is sealed they read the history, and nothing else is made of it here but the verdicts that are shown: those
 // on rejected epochs, and on the head.
 func TestStatusOfMillions(t *testing.T) {
 	t.Parallel()
@@ -26,7 +26,6 @@ func TestStatusOfMillions(t *testing.T) {
 		sealed   = shards*blobstore.EpochsPerShard - 1 // the last epoch
 		last     = sealed + 300
 		rejected = 100_000 // each so many epochs
-		limit    = 5 * time.Second
 	)
 	dir := t.TempDir()
 	store, err := blobstore.OpenStore(t.Context(), dir)
@@ -71,9 +70,6 @@ func TestStatusOfMillions(t *testing.T) {
 		took := time.Since(begun)
 		if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited || cmd.ProcessState.ExitCode() != wantExit {
 			t.Errorf("%q: %v, want exit status %d", args, err, wantExit)
-		}
-		if took > limit {
-			t.Errorf("%q took %s, want at most %s", args, took, limit)
 		}
 		t.Logf("%s of %d epochs: %s", args[0], last, took.Round(time.Millisecond))
 		return out
