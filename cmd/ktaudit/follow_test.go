@@ -185,3 +185,28 @@ func TestRunSendsAlerts(t *testing.T) {
 		t.Errorf("the webhook was told of %q, want %q", got, want)
 	}
 }
+
+// Commands that look again send what they find, too.
+func TestReverifySendsAlerts(t *testing.T) {
+	t.Parallel()
+	a := newAudited(t, "6")
+	hooks := newReceiver(t)
+	a.configure(hooks)
+	if err := a.configured("run", "--to", "6").Run(); err != nil {
+		t.Fatal(err)
+	}
+	batches, err := filepath.Glob(filepath.Join(a.dir, "log", "5", "*", "*"))
+	if err != nil || len(batches) != 1 {
+		t.Fatalf("batches %q, %v", batches, err)
+	}
+	if err := os.WriteFile(batches[0], []byte("changed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := a.configured("reverify", "5")
+	if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != exitFound {
+		t.Errorf("reverify exits with %d, want %d: %s", cmd.ProcessState.ExitCode(), exitFound, out)
+	}
+	if got, want := hooks.got(), []string{"firing contradiction/000000000005"}; !slices.Equal(got, want) {
+		t.Errorf("the webhook was told of %q, want %q", got, want)
+	}
+}

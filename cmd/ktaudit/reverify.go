@@ -23,9 +23,10 @@ type reverifyCmd struct {
 func (reverifyCmd) Help() string {
 	return `Audits epochs that have a verdict once more, from the log directory, and holds what it finds against the verdict on record,
 which stays as it is. Nothing is written, unless the two cannot both be right: then what was found is kept, with the batch
-that shows it, an alert is raised, which a scheduler sends, and the exit status is 1. It is 1, too, for epochs without a
+that shows it, an alert is raised, and the exit status is 1. It is 1, too, for epochs without a
 verdict, and 2 if there were none of these, but epochs that could not be looked at, such as those that the log no longer
-has. Give the keys and limits that the epochs were audited with.
+has. Give the keys and limits that the epochs were audited with. The alert goes to the targets of the configuration file, or
+without one waits for a scheduler that has one.
 
 Examples:
   ktaudit reverify --config ktaudit.yaml --namespace example --sample 1000
@@ -46,20 +47,26 @@ func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
+	targets, err := newAlertTargets(settings.Alerts)
+	if err != nil {
+		return err
+	}
 	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First), jobs.NewBudget(int64(c.Memory)))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
 	r := reverified{app: a}
-	err = opened.auditor.Reverify(ctx, jobs.Reverification{
-		Epochs: c.Epochs, From: c.From, To: c.To, Sample: c.Sample,
-		Concurrency: cmp.Or(c.Concurrency, 4*runtime.GOMAXPROCS(0)),
-	}, r.visit)
-	if err != nil {
-		return err
-	}
-	return r.finish()
+	return targets.sendAlerts(ctx, opened.auditor.Store, []string{c.Namespace}, nil, a.log, func() error {
+		err := opened.auditor.Reverify(ctx, jobs.Reverification{
+			Epochs: c.Epochs, From: c.From, To: c.To, Sample: c.Sample,
+			Concurrency: cmp.Or(c.Concurrency, 4*runtime.GOMAXPROCS(0)),
+		}, r.visit)
+		if err != nil {
+			return err
+		}
+		return r.finish()
+	})
 }
 
 func (c reverifyCmd) check() error {

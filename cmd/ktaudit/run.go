@@ -75,21 +75,18 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer by.stop()
+	if c.To != 0 {
+		return targets.sendAlerts(ctx, o.store, namesOf(namespaces), by.metrics, a.log, func() error { return c.audit(ctx, a, o) })
+	}
+	scheduler, err := newScheduler(ctx, a, o, by, &open)
+	if err != nil {
+		return err
+	}
 	dispatcher, err := targets.dispatcher(o.store, namesOf(namespaces), by.metrics, a.log)
 	if err != nil {
 		return err
 	}
-	if c.To == 0 {
-		scheduler, err := newScheduler(ctx, a, o, by, &open)
-		if err != nil {
-			return err
-		}
-		return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, scheduler) })
-	}
-	if len(targets.all) == 0 { // whoever knows where to send the alerts finds them in the audit store
-		return c.audit(ctx, a, o)
-	}
-	return sendBeside(ctx, dispatcher, a.log, func() error { return c.audit(ctx, a, o) })
+	return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, scheduler) })
 }
 
 // putInto puts the flags into the logs, and sees whether there is a range to audit: then To is not 0, and there is one log.

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
@@ -32,7 +33,11 @@ Examples:
 
 // Run seals, or checks, one log after the other.
 func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
-	_, namespaces, err := c.logs("seal")
+	settings, namespaces, err := c.logs("seal")
+	if err != nil {
+		return err
+	}
+	targets, err := newAlertTargets(settings.Alerts)
 	if err != nil {
 		return err
 	}
@@ -45,6 +50,10 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	return targets.sendAlerts(ctx, store, namesOf(namespaces), nil, a.log, func() error { return c.each(ctx, a, store, namespaces) })
+}
+
+func (c sealCmd) each(ctx context.Context, a *app, store *blobstore.Store, namespaces []config.Namespace) error {
 	var found error
 	for i, n := range namespaces {
 		if i > 0 && !a.json {

@@ -95,6 +95,19 @@ func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
 	}
 }
 
+// sendAlerts is sendBeside for commands that come to an end. Without targets the alerts wait in the audit store for somebody who knows
+// where to send them.
+func (t alertTargets) sendAlerts(ctx context.Context, store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger, work func() error) error {
+	if len(t.all) == 0 {
+		return work()
+	}
+	dispatcher, err := t.dispatcher(store, namespaces, m, log)
+	if err != nil {
+		return err
+	}
+	return sendBeside(ctx, dispatcher, log, work)
+}
+
 // sendBeside sends alerts while work goes on, and then for a little longer those that it left: an epoch may be rejected at the last
 // moment, also of a command that was told to stop. What could not be sent is in the audit store still.
 func sendBeside(ctx context.Context, d *alert.Dispatcher, log zerolog.Logger, work func() error) error {
