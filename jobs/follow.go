@@ -27,7 +27,7 @@ const (
 type follower struct {
 	*scheduledLog
 	sightings           // of open recent epochs
-	moved     time.Time // when the head was published
+	moved     time.Time // when the head was published; while none is: when that was noticed
 	checked   epochSet  // whose verdicts were looked at
 	failing   time.Time // since when no round has gone well; zero: the last one has
 	advanced  int       // how often the log was searched
@@ -43,10 +43,12 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	defer cancel()
 	lasting, err := f.outbox.Unresolved(work, f.Namespace)
 	errs := []error{err, f.advance(work, now)}
-	if head := f.head.Load(); head >= f.First {
-		errs = append(errs, f.reconcile(work, now, head, lasting), f.tellSilence(work, now, head, lasting))
+	head := f.head.Load()
+	if head >= f.First {
+		errs = append(errs, f.reconcile(work, now, head, lasting))
 		f.Metrics.SetLog(f.Namespace, f.state(head))
 	}
+	errs = append(errs, f.tellSilence(work, now, head, lasting))
 	err = errors.Join(errs...)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -75,7 +77,14 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	if err == nil {
 		defer f.followed.Store(true) // after the head is
 	}
-	if head == known && !f.moved.IsZero() || head < f.First {
+	if head < f.First {
+		if err == nil && f.moved.IsZero() {
+			f.moved = now
+			f.log.Warn().Str("namespace", f.Namespace).Uint64("first", f.First).Msg("no epoch is there yet: is it the right log directory?")
+		}
+		return err
+	}
+	if head == known && !f.moved.IsZero() {
 		return err
 	}
 	// Replicas and restarts agree on when the log moved by its own clock, if it shows one.
@@ -190,17 +199,24 @@ func (f *follower) endSkips(ctx context.Context, now time.Time, lasting []alert.
 	return errors.Join(errs...)
 }
 
-// tellSilence raises an alert when the log has not moved for too long, and resolves it when it has.
+// tellSilence raises an alert when the log has not moved for too long, also when it has never shown an epoch, as happens with a wrong
+// log directory. It resolves it when the log has moved, or when it is known to be behind that epoch: the first one was set anew.
 func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
 	var errs []error
 	for _, a := range lasting {
-		if a.Kind == alert.Silent && (a.Epoch < head || head == f.Last) {
+		over := a.Epoch < head || a.Epoch > head && f.followed.Load() || head >= f.First && head == f.Last
+		if a.Kind == alert.Silent && over {
 			errs = append(errs, f.resolve(ctx, a, f.moved))
 		}
 	}
 	silent := f.SilentAfter > 0 && !f.moved.IsZero() && now.Sub(f.moved) >= f.SilentAfter && (f.Last == 0 || head < f.Last)
 	if silent && !isLasting(lasting, alert.SilentIncident(head)) {
-		errs = append(errs, f.raise(ctx, alert.OfSilent(f.Namespace, head, f.moved)))
+		a := alert.OfSilent(f.Namespace, head, f.moved)
+		if head < f.First {
+			a.Summary = fmt.Sprintf("%s has no epoch from %d on in its log directory, seen since %s",
+				f.Namespace, f.First, f.moved.UTC().Format(time.RFC3339))
+		}
+		errs = append(errs, f.raise(ctx, a))
 	}
 	return errors.Join(errs...)
 }
