@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
@@ -48,7 +49,16 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	namespace := namespaces[0].Namespace
-	dispatcher, err := targets.dispatcher(store, []string{namespace}, nil, a.log)
+	var mu sync.Mutex
+	reached := map[string]bool{}
+	dispatcher, err := alert.NewDispatcher(alert.Options{
+		Store: store, Namespaces: []string{namespace}, Targets: targets.all, Log: a.log,
+		OnDelivery: func(target string, kind alert.Kind, result alert.Result) {
+			mu.Lock()
+			defer mu.Unlock()
+			reached[target] = reached[target] || kind == alert.Test && result == alert.Delivered
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -59,9 +69,32 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	sent := dispatcher.Flush(ctx)
 	// What was raised is ended in any case, so that no target goes on showing it.
 	ended := box.Resolve(ctx, namespace, test.Incident, time.Now())
-	if err := errors.Join(sent, ended, dispatcher.Flush(ctx)); err != nil {
-		return err
+	endSent := dispatcher.Flush(ctx)
+	if sent != nil {
+		endSent = nil // says the same again
 	}
-	a.printf("the test alert of %s reached %d of %d targets, and so did its end\n", namespace, len(targets.all), len(targets.all))
+	return errors.Join(sent, ended, endSent, a.printReached(namespace, targets.all, reached))
+}
+
+// printReached says which targets have the test alert. It does not matter here whether a target that has it has its end, too.
+func (a *app) printReached(namespace string, targets []alert.Target, reached map[string]bool) error {
+	for _, t := range targets {
+		if a.json {
+			err := a.object(struct {
+				Namespace string `json:"namespace"`
+				Target    string `json:"target"`
+				Reached   bool   `json:"reached"`
+			}{namespace, t.Name(), reached[t.Name()]})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		word := "reached"
+		if !reached[t.Name()] {
+			word = "not reached"
+		}
+		a.printf("%-20s %s\n", t.Name(), word)
+	}
 	return nil
 }

@@ -135,7 +135,8 @@ func (l *lane) conclude(err error) error {
 		}
 	}
 	err = fmt.Errorf("alerts of %s at %s: %w", l.feed.namespace, l.target.name, errors.Join(append(l.refusals, err)...))
-	l.log.WithLevel(level).Err(err).Int("refused", len(l.refusals)).Dur("next_attempt", time.Until(l.next)).Msg("alerts were not delivered")
+	l.log.WithLevel(level).Err(err).Int("refused", len(l.refusals)).
+		Float64("next_attempt_seconds", time.Until(l.next).Seconds()).Msg("alerts were not delivered")
 	return err
 }
 
