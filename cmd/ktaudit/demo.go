@@ -14,7 +14,7 @@ import (
 
 type demoCmd struct {
 	Dir    string   `group:"simulation" placeholder:"DIR" help:"Where to put the log and the verdicts. By default a new temporary directory. It is kept either way."`
-	Epochs uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs."`
+	Epochs uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs. By default ${default}."`
 	Tamper []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Make an epoch wrong; repeatable. ${tamper_kinds}."`
 }
 

@@ -18,7 +18,7 @@ type runCmd struct {
 	rangeFlags
 	queueFlags
 	listenFlag
-	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs of a range that are not published or not signed yet."`
+	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs of a range that are not published or not signed yet. By default not at all."`
 }
 
 func (runCmd) Help() string {

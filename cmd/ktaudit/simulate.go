@@ -20,16 +20,16 @@ import (
 
 type simulateCmd struct {
 	LogDirectory string `group:"log" required:"" placeholder:"URL" help:"Bucket or directory to write the log to. A directory is created."`
-	Namespace    string `group:"log" default:"simulated.key-transparency.v1" placeholder:"NAME" help:"The log's name, which is in its signed digests."`
+	Namespace    string `group:"log" default:"simulated.key-transparency.v1" placeholder:"NAME" help:"The log's name, which is in its signed digests. By default ${default}."`
 	configurationFlag
-	Epochs         uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs."`
-	First          uint64   `group:"simulation" default:"1" placeholder:"EPOCH" help:"The first of them."`
+	Epochs         uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs. By default ${default}."`
+	First          uint64   `group:"simulation" default:"1" placeholder:"EPOCH" help:"The first of them. By default ${default}."`
 	FirstLoad      int      `group:"simulation" placeholder:"N" help:"Leaves that the first epoch inserts. By default 50."`
-	Insertions     int      `group:"simulation" default:"20" placeholder:"N" help:"Leaves that every later epoch inserts."`
-	Rotations      float64  `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations: each rotation inserts a stale and a fresh leaf."`
+	Insertions     int      `group:"simulation" default:"20" placeholder:"N" help:"Leaves that every later epoch inserts. By default ${default}."`
+	Rotations      float64  `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations: each rotation inserts a stale and a fresh leaf. By default ${default}."`
 	DirectorySize  uint64   `group:"simulation" placeholder:"N" help:"Size of a directory too large to hold, such as 4294967296: what an epoch leaves untouched is then made up."`
 	Compression    string   `group:"simulation" enum:"none,zstd,gzip,s2,mixed" default:"none" help:"none, zstd, gzip, s2, or mixed: each epoch another."`
-	Seed           uint64   `group:"simulation" default:"1" placeholder:"N" help:"Equal seeds make equal logs."`
+	Seed           uint64   `group:"simulation" default:"1" placeholder:"N" help:"Equal seeds make equal logs. By default ${default}."`
 	Tamper         []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Make an epoch wrong; repeatable. ${tamper_kinds}."`
 	Signatures     string   `group:"signatures" placeholder:"URL" help:"Bucket or directory to write signed digests to. A directory is created. By default there are none."`
 	SigningKeyFile string   `group:"signatures" type:"existingfile" placeholder:"FILE" help:"File with the signing key, an ed25519 seed of 64 hexadecimal digits, which may also stand in KTAUDIT_SIGNING_KEY. By default --seed makes one."`

@@ -21,7 +21,7 @@ type verifyCmd struct {
 	Previous string `group:"log" placeholder:"HEX" help:"Instead of --name, with --epoch and --digest: the digest before the file's epoch."`
 	Digest   string `group:"log" placeholder:"HEX" help:"Instead of --name, with --epoch and --previous: the digest after the file's epoch."`
 	limitFlags
-	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Batches to work on at the same time."`
+	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Batches to work on at the same time. By default ${default}."`
 	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, or bucket URLs."`
 }
 
