@@ -156,6 +156,7 @@ func (r *reverified) finish() error {
 	case r.failed > 0:
 		return fmt.Errorf("%d of %d epochs could not be looked at again", r.failed, r.failed+r.asBefore)
 	case r.asBefore == 0: // nothing was shown
+		r.log.Warn().Msg("nothing to look at again: no epoch in question has a verdict")
 		return errFound
 	}
 	return nil
