@@ -191,7 +191,7 @@ func (l *location) checkFolder() error {
 	}
 	f, err := os.Open(l.folder)
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("folder %s does not exist: make it, or name it as %s", l.folder, l.createURL())
+		return fmt.Errorf("folder %s does not exist: if it is a new one, make it, or name it as %s", l.folder, l.createURL())
 	}
 	if err != nil {
 		return err

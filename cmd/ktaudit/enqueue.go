@@ -8,6 +8,9 @@ import (
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
+// maxEnqueued is several times what any log has published, and takes some 3 GB of Redis. Whoever asks for more has mistyped.
+const maxEnqueued = 10_000_000
+
 type enqueueCmd struct {
 	queuedFlags
 	rangeFlags
@@ -33,6 +36,10 @@ func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
 	c.rangeFlags.fill(namespace)
 	if err := c.check(); err != nil {
 		return err
+	}
+	if n := c.To - c.From + 1; n > maxEnqueued {
+		return fmt.Errorf("--from %d --to %d: %d epochs, and Redis takes some 300 bytes for each: enqueue at most %d at once",
+			c.From, c.To, n, maxEnqueued)
 	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()

@@ -50,9 +50,9 @@ func (f rangeFlags) given() bool { return f.From != 0 || f.To != 0 }
 func (f rangeFlags) check() error {
 	switch {
 	case f.From == 0:
-		return errors.New("--from: an epoch from 1 on is needed")
+		return errors.New("--from is missing, or 0: the first epoch of the range, from 1 on")
 	case f.To == 0:
-		return errors.New("--to: an epoch from 1 on is needed")
+		return errors.New("--to is missing, or 0: the last epoch of the range, from 1 on")
 	}
 	return f.checkBounds()
 }
