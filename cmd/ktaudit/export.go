@@ -53,12 +53,17 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 		w := newVerdictCSV(a)
 		write, flush = w.write, w.flush
 	}
+	none := true
 	err = jobs.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v blobstore.Verdict) error {
+		none = false
 		if c.Outcome != "all" && v.Outcome != c.Outcome {
 			return nil
 		}
 		return write(v)
 	})
+	if err == nil && none {
+		a.log.Warn().Str("namespace", namespace.Namespace).Msg("nothing to export: no epoch in question has a verdict")
+	}
 	return errors.Join(err, flush())
 }
 

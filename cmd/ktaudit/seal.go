@@ -23,7 +23,8 @@ have neither. To seal again what is sealed changes nothing.
 
 With --check it reads the verdicts that are sealed. Where one is gone or is another one, that raises an alert, and the exit
 status is 1. Bring the object back from a backup. If there is none, remove what is wrong, {namespace}/seals/ of the shard and
-{namespace}/history/, and audit the range again; the alert stays on record.
+{namespace}/history/, and audit the range again; the alert stays on record. The exit status is 1, too, for a log without any
+verdict.
 
 Examples:
   ktaudit seal --config ktaudit.yaml
@@ -99,7 +100,8 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer jobs.Sealer) error {
 	return err
 }
 
-// check holds what is sealed of one log against its verdicts. It returns errFound if something differs.
+// check holds what is sealed of one log against its verdicts. It returns errFound if something differs, or if there are no verdicts:
+// whoever mistypes a namespace is not to be told that all is well.
 func (c sealCmd) check(ctx context.Context, a *app, sealer jobs.Sealer) error {
 	defer a.bars.finish()
 	sealer.Progress = func(done, total uint64) { a.bars.follow("checking", "shards", done, total) }
@@ -122,6 +124,14 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer jobs.Sealer) error {
 		}
 	}
 	if err == nil && len(result.Mismatches) > 0 {
+		err = errFound
+	}
+	if err != nil || result.Checked > 0 {
+		return err
+	}
+	shards, err := sealer.Store.Shards(ctx, sealer.Namespace, 0, blobstore.MaxEpoch)
+	if err == nil && len(shards) == 0 {
+		a.log.Warn().Str("namespace", sealer.Namespace).Msg("nothing to check: no epoch has a verdict")
 		err = errFound
 	}
 	return err
