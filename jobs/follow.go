@@ -80,7 +80,7 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	if head < f.First {
 		if err == nil && f.moved.IsZero() {
 			f.moved = now
-			f.log.Warn().Str("namespace", f.Namespace).Uint64("first", f.First).Msg("no epoch is there yet: is it the right log directory?")
+			f.log.Warn().Uint64("first", f.First).Msg("no epoch is there yet: is it the right log directory?")
 		}
 		return err
 	}
