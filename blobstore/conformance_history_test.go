@@ -104,10 +104,10 @@ func historyGoesOn(t *testing.T, open opener) {
 	if _, err := s.PutHistory(t.Context(), stale); !errors.Is(err, ErrDiffers) {
 		t.Errorf("a writer that is too late: %v, want ErrDiffers", err)
 	}
-	if n := len(listed(t, s, historyPrefix(namespace))); n != 2 {
-		t.Errorf("%d histories are kept, want this one and the one before", n)
+	if n := len(listed(t, s, historyPrefix(namespace))); n != keptHistories+1 {
+		t.Errorf("%d histories are kept, want this one and %d before", n, keptHistories)
 	}
-	stale.Generation = h.Generation - 5 // of which the next one was swept
+	stale.Generation = h.Generation - keptHistories - 5 // of which the next one was swept
 	if _, err := s.PutHistory(t.Context(), stale); !errors.Is(err, ErrDiffers) {
 		t.Errorf("a writer that is far too late: %v, want ErrDiffers", err)
 	}

@@ -14,6 +14,8 @@ const (
 	maxHistoryBytes = 32 << 20
 	// minBraceBytes is less than anything in braces takes in a history: a span or a rejection.
 	minBraceBytes = 20
+	// keptHistories is how many histories are kept before the newest.
+	keptHistories = 16
 	// sweptHistories is how many outdated histories are removed each time that a new one is written.
 	sweptHistories = 16
 )
@@ -152,11 +154,15 @@ func (s *Store) PutHistory(ctx context.Context, h History) (History, error) {
 	return h, nil
 }
 
-// sweepHistory removes histories older than the one before h, which somebody may be about to read. Those that cannot be removed
-// are in nobody's way.
+// sweepHistory removes histories long before h. Somebody may be about to read the last few. And who is about to write one, and has
+// made sure that it will be the newest, must not find its name free because so many others were quicker. Those that cannot be
+// removed are in nobody's way.
 func (s *Store) sweepHistory(ctx context.Context, h History) {
+	if h.Generation <= keptHistories {
+		return
+	}
 	prefix := historyPrefix(h.Namespace)
-	before := strings.TrimPrefix(historyKey(h.Namespace, h.Generation-1), prefix)
+	before := strings.TrimPrefix(historyKey(h.Namespace, h.Generation-keptHistories), prefix)
 	removed := 0
 	for name, err := range s.objects.list(ctx, prefix, before) {
 		if _, ok := historyGeneration(name); err != nil || removed == sweptHistories {
