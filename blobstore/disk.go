@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -179,7 +180,7 @@ func sweep(drafts string) {
 func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error) {
 	f, err := os.Open(d.path(key))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fmt.Errorf("%s: %w", key, ErrNotFound)
+		return nil, 0, cmp.Or(d.rootThere(), fmt.Errorf("%s: %w", key, ErrNotFound))
 	}
 	if err != nil {
 		return nil, 0, err
@@ -198,8 +199,8 @@ func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error)
 // list reads one folder. gocloud's driver walks everything below it, once for every thousand keys.
 func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		entries, err := os.ReadDir(d.path(prefix))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		entries, err := d.readDir(prefix)
+		if err != nil {
 			yield("", err)
 			return
 		}
@@ -217,8 +218,8 @@ func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, e
 
 func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
-		files, err := os.ReadDir(d.path(prefix))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		files, err := d.readDir(prefix)
+		if err != nil {
 			yield(entry{}, err)
 			return
 		}
@@ -246,6 +247,21 @@ func (d *disk) remove(_ context.Context, key string) error {
 		return err
 	}
 	return nil
+}
+
+// readDir returns what is in the folder of a prefix, in order; nothing if there is none.
+func (d *disk) readDir(prefix string) ([]os.DirEntry, error) {
+	entries, err := os.ReadDir(d.path(prefix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, d.rootThere()
+	}
+	return entries, err
+}
+
+// rootThere returns an error if the root has gone, as when a volume was unmounted: then nothing follows from what is not there.
+func (d *disk) rootThere() error {
+	_, err := os.Stat(d.root)
+	return err
 }
 
 func (d *disk) close() error { return nil }

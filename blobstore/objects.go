@@ -28,6 +28,8 @@ type objects interface {
 	entries(ctx context.Context, prefix string) iter.Seq2[entry, error]
 	// remove takes an object away; one that is not there is no error. A power failure may bring it back.
 	remove(ctx context.Context, key string) error
+	// tryWrite returns nil if objects can be created.
+	tryWrite(ctx context.Context) error
 	// ping returns nil if the store is there and answers.
 	ping(ctx context.Context) error
 	close() error

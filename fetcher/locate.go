@@ -98,6 +98,11 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	case stray != nil:
 		return Object{}, stray
 	}
+	if f.options.Present != nil {
+		if err := f.options.Present(ctx); err != nil {
+			return Object{}, fmt.Errorf("epoch %d: %w", epoch, err)
+		}
+	}
 	return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
 }
 

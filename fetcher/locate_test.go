@@ -263,3 +263,19 @@ func TestLocateContext(t *testing.T) {
 		t.Error("epoch 0 has been located")
 	}
 }
+
+// A log directory that is gone is a fault, and not a log that has not published.
+func TestLocateWithoutLogDirectory(t *testing.T) {
+	t.Parallel()
+	bucket := memblob.OpenBucket(nil)
+	defer bucket.Close()
+	gone := errors.New("gone")
+	f := New(bucket, Options{Present: func(context.Context) error { return gone }})
+	if _, err := f.Locate(t.Context(), 7); !errors.Is(err, gone) || errors.Is(err, ErrNotPublished) {
+		t.Errorf("without its folder: %v", err)
+	}
+	f = New(bucket, Options{Present: func(context.Context) error { return nil }})
+	if _, err := f.Locate(t.Context(), 7); !errors.Is(err, ErrNotPublished) {
+		t.Errorf("with its folder: %v", err)
+	}
+}

@@ -85,7 +85,9 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 		return nil, fmt.Errorf("--log-directory: %w", err)
 	}
 	o.add(log.Close)
-	c.Fetcher = fetcher.New(log, f.limitFlags.fetcher())
+	options := f.limitFlags.fetcher()
+	options.Present = blobstore.Present(f.LogDirectory)
+	c.Fetcher = fetcher.New(log, options)
 	if c.Store, err = f.storeFlag.open(ctx); err != nil {
 		return nil, err
 	}
@@ -119,6 +121,11 @@ func (f auditFlags) openAll(ctx context.Context, a *app, command string, setting
 			return nil, err
 		}
 		open.add(opened.close)
+		if len(auditors) == 0 {
+			if err := a.checkWritable(ctx, opened.auditor.Store); err != nil {
+				return nil, err
+			}
+		}
 		auditors = append(auditors, opened.auditor)
 	}
 	return auditors, nil

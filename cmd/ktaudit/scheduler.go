@@ -63,6 +63,9 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	open.add(store.Close)
+	if err := a.checkWritable(ctx, store); err != nil {
+		return err
+	}
 	redis, err := c.connectShared(ctx, a)
 	if err != nil {
 		return err
@@ -115,7 +118,7 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 		}
 		open.add(log.Close)
 		s := jobs.Schedule{
-			Namespace: n.Namespace, Fetcher: fetcher.New(log, fetcher.Options{}), Store: o.store, Metrics: by.metrics, Tracer: by.tracer,
+			Namespace: n.Namespace, Fetcher: fetcher.New(log, fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.metrics, Tracer: by.tracer,
 			First: n.First, Last: n.Last, Poll: n.Poll,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			Retention: n.Retention,

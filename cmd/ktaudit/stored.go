@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -43,6 +44,19 @@ func (f storeFlag) open(ctx context.Context) (*blobstore.Store, error) {
 		return nil, fmt.Errorf("--audit-store: %w", err)
 	}
 	return store, nil
+}
+
+// checkWritable refuses an audit store that can only be read, into which nothing that a command finds would ever get, and no alert
+// that says so. Any other trouble may pass.
+func (a *app) checkWritable(ctx context.Context, store *blobstore.Store) error {
+	err := store.CheckWritable(ctx)
+	if errors.Is(err, blobstore.ErrReadOnly) {
+		return fmt.Errorf("--audit-store: %w", err)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn().Err(err).Msg("the audit store takes no writes for now")
+	}
+	return nil
 }
 
 // queuedFlags are those of commands about the queue of one log, with what is in the audit store beside it.

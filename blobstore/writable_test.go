@@ -1,0 +1,70 @@
+package blobstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"gocloud.dev/gcerrors"
+)
+
+func TestCheckWritable(t *testing.T) {
+	t.Parallel()
+	t.Run("local disk", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		s := at(dir)(t)
+		if err := s.CheckWritable(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+			t.Errorf("it leaves %v behind, %v", entries, err)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CheckWritable(t.Context()); err == nil || errors.Is(err, ErrReadOnly) {
+			t.Errorf("a store that is gone: %v", err)
+		}
+	})
+	for code, readOnly := range map[gcerrors.ErrorCode]bool{gcerrors.PermissionDenied: true, gcerrors.NotFound: false} {
+		t.Run(code.String(), func(t *testing.T) {
+			t.Parallel()
+			_, s := newFaulty(func(int) *fault { return &fault{false, code} })
+			if err := s.CheckWritable(t.Context()); err == nil || errors.Is(err, ErrReadOnly) != readOnly {
+				t.Errorf("%v: %v", code, err)
+			}
+		})
+	}
+}
+
+// Of a folder that has gone, as when a volume is unmounted, nothing follows.
+func TestRootThatIsGone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "audit")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, present := at(dir)(t), Present(dir)
+	if err := present(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Epochs(t.Context(), namespace, 0); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := present(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("present: %v", err)
+	}
+	_, err := s.Verdict(t.Context(), namespace, 1)
+	_, listErr := s.Epochs(t.Context(), namespace, 0)
+	if errors.Is(err, ErrNotFound) || !errors.Is(err, os.ErrNotExist) || !errors.Is(listErr, os.ErrNotExist) {
+		t.Errorf("verdict: %v; epochs: %v", err, listErr)
+	}
+	if Present("s3://bucket") != nil || Present("mem://") != nil {
+		t.Error("a bucket that is no folder is asked whether its folder is there")
+	}
+}
