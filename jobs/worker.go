@@ -167,7 +167,7 @@ func (w *Worker) audit(ctx context.Context, auditor *Auditor, epoch uint64) erro
 	message := "epoch not judged: will be tried again"
 	switch {
 	case IsNotYet(err):
-		event, message = w.log.Info(), "epoch not there yet"
+		event, message = w.log.Debug(), "epoch not there yet"
 	case errors.Is(err, context.Canceled):
 		event, message = w.log.Info(), "epoch handed back"
 	}
