@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -329,102 +327,6 @@ func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second blobs
 		}
 	}
 	return pair[0], pair[1], nil
-}
-
-// findReuse tells of epochs in a shard that have the digest of one in another shard.
-//
-// Each verified epoch adds a leaf, so its tree has all leaves of the tree before it and one more, and while each epoch continues
-// the one before, no tree comes again. So there is nothing to look for unless the seal, with what is sealed already, has a
-// rejection, a break or a gap. Then the seals of all shards are read, once, and their digests kept: 8 KB of memory a shard.
-func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal sealed) error {
-	unbroken := len(seal.Rejected)+len(seal.Breaks) == 0
-	switch len(h.Spans) {
-	case 0:
-		return nil
-	case 1:
-		span := h.Spans[0]
-		if unbroken && len(span.Rejected)+len(span.Breaks) == 0 &&
-			(span.To+1 == seal.From && span.Digest == seal.PreviousDigest || seal.To+1 == span.From && seal.Digest == span.PreviousDigest) {
-			return nil
-		}
-	}
-	if err := s.readDigests(ctx, h); err != nil {
-		return err
-	}
-	own := map[uint64]uint64{}
-	digests := prefixes(seal.Seal)
-	for i, digest := range digests {
-		own[digest] = seal.From + uint64(i)
-	}
-	delete(own, 0)
-	for shard, digests := range s.digests {
-		if shard == seal.Shard {
-			continue
-		}
-		from, _ := blobstore.ShardRange(shard)
-		for i, digest := range digests {
-			if epoch, alike := own[digest]; alike {
-				if err := s.tellReuse(ctx, from+uint64(i), epoch); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	s.digests[seal.Shard] = digests
-	return nil
-}
-
-// tellReuse tells of two epochs whose digests begin alike, if they are the same.
-func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
-	first, second, err := s.readPair(ctx, min(a, b), max(a, b))
-	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
-		return err
-	}
-	return tellBroken(ctx, s.Store, s.Log, DigestReused, first, second)
-}
-
-// readDigests reads the digests of all sealed shards that were not read yet.
-func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
-	if s.digests == nil {
-		s.digests = map[uint64][]uint64{}
-	}
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(listAhead)
-	for _, span := range h.Spans {
-		for shard := span.First(); shard <= span.Last(); shard++ {
-			mu.Lock()
-			known := s.digests[shard] != nil
-			mu.Unlock()
-			if known {
-				continue
-			}
-			group.Go(func() error {
-				seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
-				if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-					_, err = s.checkShard(ctx, shard, &span, false) // tells of it, and keeps no other shard from being sealed
-					return err
-				}
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				s.digests[shard] = prefixes(seal)
-				return nil
-			})
-		}
-	}
-	return group.Wait()
-}
-
-// prefixes are the beginnings of a seal's digests.
-func prefixes(seal blobstore.Seal) []uint64 {
-	all := make([]uint64, len(seal.Digests))
-	for i, text := range seal.Digests {
-		all[i], _ = strconv.ParseUint(cmp.Or(text, "0"), 16, 64) // seals have nothing else
-	}
-	return all
 }
 
 func (s *Sealer) raise(ctx context.Context, a alert.Alert) error {
