@@ -101,10 +101,23 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	case errors.Is(err, errFound):
 		return exitFound
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return fail(stderr, errors.New("interrupted"))
+		interrupted := errors.New("interrupted")
+		if u, ok := errors.AsType[*unfinishedError](err); ok {
+			interrupted = &unfinishedError{interrupted, u.far}
+		}
+		return fail(stderr, interrupted)
 	}
 	return fail(stderr, err)
 }
+
+// unfinishedError is an error with how far a command had come.
+type unfinishedError struct {
+	err error
+	far string
+}
+
+func (e *unfinishedError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.far) }
+func (e *unfinishedError) Unwrap() error { return e.err }
 
 // newParser builds kong's parser for c.
 func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {

@@ -56,7 +56,7 @@ func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
 	counts, err := enqueuer.Enqueue(ctx, c.From, c.To, func(s jobs.Counts) { a.bars.set(s.Total()) })
 	a.bars.finish()
 	if err != nil {
-		return fmt.Errorf("%w (after %d of %d epochs; the same command goes on)", err, counts.Total(), c.To-c.From+1)
+		return &unfinishedError{err, fmt.Sprintf("after %d of %d epochs; the same command goes on", counts.Total(), c.To-c.From+1)}
 	}
 	if a.json {
 		return a.object(counts)
