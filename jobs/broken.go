@@ -56,7 +56,11 @@ func tellBroken(ctx context.Context, store *blobstore.Store, log zerolog.Logger,
 	if err := store.PutEvidence(ctx, second.Namespace, second.Epoch, p.name(), p.data); err != nil {
 		return err
 	}
-	a := alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail)
+	return raise(ctx, store, alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail))
+}
+
+// raise puts an alert into the outbox. Schedulers send it.
+func raise(ctx context.Context, store *blobstore.Store, a alert.Alert) error {
 	if err := (alert.Outbox{Store: store}).Raise(ctx, a); err != nil {
 		return fmt.Errorf("raising %s: %w", a.Incident, err)
 	}

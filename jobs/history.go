@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -38,6 +39,20 @@ func eachStretch(ctx context.Context, store *blobstore.Store, h blobstore.Histor
 		return nil
 	}
 	return eachJudged(ctx, store, h.Namespace, next, to, tell.open)
+}
+
+// eachSealed yields the sealed shards among those with the epochs from from to to, each with the span that it is in.
+func eachSealed(h blobstore.History, from, to uint64) iter.Seq2[uint64, *blobstore.SealedSpan] {
+	return func(yield func(uint64, *blobstore.SealedSpan) bool) {
+		for i := range h.Spans {
+			span := &h.Spans[i]
+			for shard := max(span.First(), from/shardSize); shard <= min(span.Last(), to/shardSize); shard++ {
+				if !yield(shard, span) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // clip is the part of a span from from to to. The digests at an end that was cut off are not known: they are empty.

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"golang.org/x/sync/errgroup"
 )
 
 // reconcile compares the newest epochs with the audit store, puts those without a verdict on the queue and looks at the verdicts
@@ -87,7 +85,7 @@ func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
 	if len(epochs) == 0 {
 		return nil
 	}
-	verdicts, err := l.verdictsAround(ctx, epochs)
+	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, epochs, blobstore.ErrNotFound)
 	if err != nil {
 		return err
 	}
@@ -108,33 +106,4 @@ func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
 		}
 	}
 	return nil
-}
-
-// verdictsAround reads the verdicts of the epochs and their neighbours, as far as there are any.
-func (l *scheduledLog) verdictsAround(ctx context.Context, epochs []uint64) (map[uint64]blobstore.Verdict, error) {
-	wanted := map[uint64]bool{}
-	for _, epoch := range epochs {
-		wanted[epoch-1], wanted[epoch], wanted[epoch+1] = true, true, true
-	}
-	delete(wanted, 0)
-	verdicts := make(map[uint64]blobstore.Verdict, len(wanted))
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readAhead)
-	for epoch := range wanted {
-		group.Go(func() error {
-			v, err := l.Store.Verdict(ctx, l.Namespace, epoch)
-			if errors.Is(err, blobstore.ErrNotFound) || epoch > blobstore.MaxEpoch {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			verdicts[epoch] = v
-			return nil
-		})
-	}
-	return verdicts, group.Wait()
 }

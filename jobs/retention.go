@@ -3,7 +3,6 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -166,7 +165,12 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 	if old = len(batches); old == 0 {
 		return 0, wait, nil
 	}
-	verdicts, err := r.verdictsAround(ctx, batches)
+	epochs := make([]uint64, len(batches))
+	for i, b := range batches {
+		epochs[i] = b.Epoch
+	}
+	// What is not there or cannot be made out keeps a batch.
+	verdicts, err := verdictsAround(ctx, r.store, r.namespace, epochs, blobstore.ErrNotFound, blobstore.ErrCorrupt, blobstore.ErrNewerSchema)
 	if err != nil {
 		return old, 0, err
 	}
@@ -196,37 +200,6 @@ func (r *retention) mayGo(b blobstore.Archived, verdicts map[uint64]blobstore.Ve
 // fit says whether two verdicts are both verified and the second goes on where the first ends.
 func fit(first, second blobstore.Verdict) bool {
 	return first.Outcome == blobstore.Verified && second.Outcome == blobstore.Verified && first.Digest == second.PreviousDigest
-}
-
-// verdictsAround reads the verdicts on the batches' epochs and their neighbours. Those that are not there or that cannot be made
-// out are missing.
-func (r *retention) verdictsAround(ctx context.Context, batches []blobstore.Archived) (map[uint64]blobstore.Verdict, error) {
-	var epochs []uint64
-	for _, b := range batches {
-		epochs = append(epochs, max(b.Epoch, 1)-1, b.Epoch, min(b.Epoch+1, blobstore.MaxEpoch))
-	}
-	slices.Sort(epochs)
-	epochs = slices.Compact(epochs)
-	verdicts := make(map[uint64]blobstore.Verdict, len(epochs))
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readAhead)
-	for _, epoch := range epochs {
-		group.Go(func() error {
-			v, err := r.store.Verdict(ctx, r.namespace, epoch)
-			switch {
-			case errors.Is(err, blobstore.ErrNotFound), errors.Is(err, blobstore.ErrCorrupt), errors.Is(err, blobstore.ErrNewerSchema):
-				return nil
-			case err != nil:
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			verdicts[epoch] = v
-			return nil
-		})
-	}
-	return verdicts, group.Wait()
 }
 
 // remove removes batches. One that cannot be removed, such as an object that somebody has locked, does not keep the others.

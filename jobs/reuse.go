@@ -71,29 +71,27 @@ func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(listAhead)
-	for _, span := range h.Spans {
-		for shard := span.First(); shard <= span.Last(); shard++ {
-			mu.Lock()
-			known := s.digests[shard] != nil
-			mu.Unlock()
-			if known {
-				continue
-			}
-			group.Go(func() error {
-				seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
-				if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-					_, err = s.checkShard(ctx, shard, &span, false) // tells of it, and keeps no other shard from being sealed
-					return err
-				}
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				s.digests[shard] = prefixes(seal)
-				return nil
-			})
+	for shard, span := range eachSealed(*h, 1, blobstore.MaxEpoch) {
+		mu.Lock()
+		known := s.digests[shard] != nil
+		mu.Unlock()
+		if known {
+			continue
 		}
+		group.Go(func() error {
+			seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
+			if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+				_, err = s.checkShard(ctx, shard, span, false) // tells of it, and keeps no other shard from being sealed
+				return err
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			s.digests[shard] = prefixes(seal)
+			return nil
+		})
 	}
 	return group.Wait()
 }

@@ -55,10 +55,8 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 	if err != nil {
 		return counts, err
 	}
-	for _, span := range h.Spans {
-		if first, last := max(span.First(), from/shardSize), min(span.Last(), to/shardSize); first <= last {
-			counts.AlreadySealed += last - first + 1
-		}
+	for range eachSealed(h, from, to) {
+		counts.AlreadySealed++
 	}
 	var errs []error
 	lost := len(h.Spans) == 0 // perhaps: there may be seals all the same
@@ -102,7 +100,7 @@ func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
 	}
 	if errors.Is(err, blobstore.ErrCorrupt) {
 		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
-		err = s.raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
+		err = raise(ctx, s.Store, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
 		if err == nil {
 			h, err = s.Store.PutHistory(ctx, h)
 		}
@@ -226,7 +224,7 @@ func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
 	ends := map[string]blobstore.Verdict{}
 	for i, v := range verdicts {
 		if v.Outcome != blobstore.Verified {
-			if err := s.raise(ctx, alert.OfVerdict(v)); err != nil {
+			if err := raise(ctx, s.Store, alert.OfVerdict(v)); err != nil {
 				return err
 			}
 			continue
@@ -327,11 +325,4 @@ func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second blobs
 		}
 	}
 	return pair[0], pair[1], nil
-}
-
-func (s *Sealer) raise(ctx context.Context, a alert.Alert) error {
-	if err := (alert.Outbox{Store: s.Store}).Raise(ctx, a); err != nil {
-		return fmt.Errorf("raising %s: %w", a.Incident, err)
-	}
-	return nil
 }

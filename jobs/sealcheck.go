@@ -44,21 +44,13 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64) (SealCheck, error) 
 		return c, err
 	}
 	total := uint64(0)
-	each := func(visit func(span blobstore.SealedSpan, shard uint64) error) error {
-		for _, span := range h.Spans {
-			for shard := max(span.First(), from/shardSize); shard <= min(span.Last(), to/shardSize); shard++ {
-				if err := visit(span, shard); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+	for range eachSealed(h, from, to) {
+		total++
 	}
-	_ = each(func(blobstore.SealedSpan, uint64) error { total++; return nil })
-	err = each(func(span blobstore.SealedSpan, shard uint64) error {
-		detail, err := s.checkShard(ctx, shard, &span, true)
+	for shard, span := range eachSealed(h, from, to) {
+		detail, err := s.checkShard(ctx, shard, span, true)
 		if err != nil {
-			return err
+			return c, err
 		}
 		if c.Checked++; detail != "" {
 			first, last := blobstore.ShardRange(shard)
@@ -67,9 +59,8 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64) (SealCheck, error) 
 		if s.Progress != nil {
 			s.Progress(c.Checked, total)
 		}
-		return nil
-	})
-	return c, err
+	}
+	return c, nil
 }
 
 // CheckAny is Check of one sealed shard by chance. Of a few more it holds the seals against the history, so that a history which
@@ -111,7 +102,7 @@ func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.Sea
 		return "", err
 	}
 	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
-	return detail, s.raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
+	return detail, raise(ctx, s.Store, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }
 
 func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *blobstore.SealedSpan, whole bool) (string, error) {

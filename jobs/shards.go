@@ -2,8 +2,10 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"golang.org/x/sync/errgroup"
@@ -36,12 +38,7 @@ func eachJudged(ctx context.Context, store *blobstore.Store, namespace string, f
 			return fmt.Errorf("verdicts of %s: %w", namespace, err)
 		}
 		for _, epochs := range listings {
-			low, _ := slices.BinarySearch(epochs, from)
-			high, found := slices.BinarySearch(epochs, to)
-			if found {
-				high++
-			}
-			if err := visit(epochs[low:high]); err != nil {
+			if err := visit(within(epochs, from, to)); err != nil {
 				return err
 			}
 		}
@@ -58,6 +55,35 @@ func readVerdicts(ctx context.Context, store *blobstore.Store, namespace string,
 		group.Go(func() (err error) {
 			verdicts[i], err = store.Verdict(ctx, namespace, epoch)
 			return err
+		})
+	}
+	return verdicts, group.Wait()
+}
+
+// verdictsAround reads the verdicts of the epochs and their neighbours, without those whose reading ends in one of the errors to be
+// passed over.
+func verdictsAround(ctx context.Context, store *blobstore.Store, namespace string, epochs []uint64, passOver ...error) (map[uint64]blobstore.Verdict, error) {
+	wanted := map[uint64]bool{}
+	for _, epoch := range epochs {
+		wanted[max(epoch, 2)-1], wanted[epoch], wanted[min(epoch+1, blobstore.MaxEpoch)] = true, true, true
+	}
+	verdicts := make(map[uint64]blobstore.Verdict, len(wanted))
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readAhead)
+	for epoch := range wanted {
+		group.Go(func() error {
+			v, err := store.Verdict(ctx, namespace, epoch)
+			if slices.ContainsFunc(passOver, func(target error) bool { return errors.Is(err, target) }) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[epoch] = v
+			return nil
 		})
 	}
 	return verdicts, group.Wait()

@@ -107,10 +107,7 @@ func (s sightings) tellSkips(ctx context.Context, l *scheduledLog, now time.Time
 }
 
 func (l *scheduledLog) raise(ctx context.Context, a alert.Alert) error {
-	if err := l.outbox.Raise(ctx, a); err != nil {
-		return fmt.Errorf("raising %s: %w", a.Incident, err)
-	}
-	return nil
+	return raise(ctx, l.Store, a)
 }
 
 func (l *scheduledLog) resolve(ctx context.Context, a alert.Alert, at time.Time) error {
