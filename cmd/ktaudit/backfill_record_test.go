@@ -66,7 +66,7 @@ func (r *backfillRecord) begin() {
 func (r *backfillRecord) elapsed() time.Duration { return time.Since(r.begun) }
 
 // sample is called again and again while everything runs.
-func (r *backfillRecord) sample(verdicts uint64, running []*backfillProcess) {
+func (r *backfillRecord) sample(verdicts uint64, running []*process) {
 	if len(r.kills) > 0 {
 		if k := &r.kills[len(r.kills)-1]; k.recovered == 0 && verdicts > k.verdicts {
 			k.recovered = r.elapsed()
@@ -76,9 +76,9 @@ func (r *backfillRecord) sample(verdicts uint64, running []*backfillProcess) {
 		r.now[role] = 0
 	}
 	for _, p := range running {
-		cpu, resident := processUse(p.Process.Pid)
-		r.now[p.role] += cpu
-		r.resident[p.role] = max(r.resident[p.role], resident)
+		cpu, resident := processUse(p.cmd.Process.Pid)
+		r.now[p.role()] += cpu
+		r.resident[p.role()] = max(r.resident[p.role()], resident)
 	}
 	if time.Since(r.sampled) > 200*time.Millisecond || verdicts >= *backfillEpochs {
 		r.askRedis()
@@ -111,9 +111,9 @@ func (r *backfillRecord) killed(verdicts uint64) {
 }
 
 // ended is called when a process has ended.
-func (r *backfillRecord) ended(p *backfillProcess) {
-	r.spent[p.role] += p.ProcessState.UserTime() + p.ProcessState.SystemTime()
-	r.now[p.role] = 0
+func (r *backfillRecord) ended(p *process) {
+	r.spent[p.role()] += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	r.now[p.role()] = 0
 }
 
 // askRedis asks for its memory, its CPU time and the length of the queues.
@@ -141,7 +141,7 @@ func (r *backfillRecord) askRedis() {
 	}
 	queued := int64(0)
 	for _, class := range []jobs.Class{jobs.Backfill, jobs.Fresh} {
-		key := "asynq:{" + jobs.Queue(backfillNamespace, class) + "}:"
+		key := "asynq:{" + jobs.Queue(chaosNamespace, class) + "}:"
 		pending, err := r.redis.LLen(ctx, key+"pending").Result()
 		if err != nil {
 			r.t.Fatal(err)

@@ -38,7 +38,7 @@ func TestStatusOfMillions(t *testing.T) {
 		span.Seals = append(span.Seals, madeUpDigest(shard))
 	}
 	put := func(v blobstore.Verdict) {
-		v.Schema, v.Namespace = blobstore.Schema, backfillNamespace
+		v.Schema, v.Namespace = blobstore.Schema, chaosNamespace
 		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
 			t.Fatal(err)
 		}
@@ -57,13 +57,13 @@ func TestStatusOfMillions(t *testing.T) {
 	for epoch := uint64(sealed + 1); epoch <= last; epoch++ {
 		putVerified(epoch)
 	}
-	if _, err := store.PutHistory(t.Context(), blobstore.History{Namespace: backfillNamespace, Spans: []blobstore.SealedSpan{span}}); err != nil {
+	if _, err := store.PutHistory(t.Context(), blobstore.History{Namespace: chaosNamespace, Spans: []blobstore.SealedSpan{span}}); err != nil {
 		t.Fatal(err)
 	}
 
 	ask := func(wantExit int, args ...string) []byte {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), filepath.Join(binDir, "ktaudit"), append(args, "--namespace", backfillNamespace, "--audit-store", dir)...)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(binDir, "ktaudit"), append(args, "--namespace", chaosNamespace, "--audit-store", dir)...)
 		cmd.Env = environment(t.TempDir())
 		begun := time.Now()
 		out, err := cmd.Output()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,7 +22,6 @@ var (
 )
 
 const (
-	backfillNamespace = "backfill.key-transparency.v1"
 	// backfillRecent is how many of the newest epochs are no history, and go on a queue of their own.
 	backfillRecent = 1000
 	backfillKills  = 3
@@ -58,30 +56,19 @@ func TestBackfill(t *testing.T) {
 
 // backfill is one audit of a history.
 type backfill struct {
-	t        *testing.T
-	dir      string
-	env      []string
-	redis    *testservers.RedisServer
-	running  []*backfillProcess
-	verdicts *verdictWatch
-	record   *backfillRecord
-	starts   int
-}
-
-// backfillProcess is a ktaudit scheduler or worker.
-type backfillProcess struct {
-	*exec.Cmd
-	role string
+	*chaos
+	redis   *testservers.RedisServer
+	running []*process
+	record  *backfillRecord
+	starts  int
 }
 
 func startBackfill(t *testing.T, redis ...string) *backfill {
 	t.Helper()
-	b := &backfill{t: t, dir: t.TempDir(), redis: testservers.Redis(t, redis...)}
-	b.env = append(environment(b.dir), "KTAUDIT_CONFIG="+filepath.Join(b.dir, "ktaudit.yaml"))
-	b.verdicts = newVerdictWatch(t, filepath.Join(b.dir, "audit", backfillNamespace, "verdicts"))
+	b := &backfill{chaos: newChaos(t, "audit", "KTAUDIT_CONFIG=ktaudit.yaml"), redis: testservers.Redis(t, redis...)}
 	b.record = newBackfillRecord(t, b.redis.Addr())
 	// A directory so large that the last epoch's proof is no longer than the first one's.
-	b.ktaudit(nil, "simulate", "--namespace", backfillNamespace, "--log-directory", "log", "--epochs", fmt.Sprint(*backfillEpochs),
+	b.ktaudit(nil, "simulate", "--log-directory", "log", "--epochs", fmt.Sprint(*backfillEpochs),
 		"--insertions", "10", "--directory-size", "1000000")
 	if err := os.Mkdir(filepath.Join(b.dir, "audit"), 0o755); err != nil {
 		t.Fatal(err)
@@ -95,7 +82,7 @@ namespaces:
     last: %d
     poll: 1s
     backfill: {from: 1, to: %d, window: %d}
-`, b.redis.URL(), backfillNamespace, *backfillEpochs, *backfillEpochs, *backfillWindow)
+`, b.redis.URL(), chaosNamespace, *backfillEpochs, *backfillEpochs, *backfillWindow)
 	if err := os.WriteFile(filepath.Join(b.dir, "ktaudit.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +116,7 @@ func (b *backfill) run() {
 		case b.verdicts.count() >= *backfillEpochs:
 			b.record.print()
 			b.awaitSeals()
-			b.stopAll()
+			b.stop(b.running...)
 			if len(kills) > 0 {
 				b.t.Errorf("%d kills are left: the test shows too little", len(kills))
 			}
@@ -154,7 +141,7 @@ func (b *backfill) awaitSeals() {
 	defer look.Stop()
 	deadline := time.After(3 * time.Minute)
 	for {
-		h, err := store.History(b.t.Context(), backfillNamespace)
+		h, err := store.History(b.t.Context(), chaosNamespace)
 		switch {
 		case err != nil:
 			b.t.Fatal(err)
@@ -184,18 +171,7 @@ func (b *backfill) startAll() {
 	for _, i := range rand.Perm(2 * backfillReplicas) {
 		role := []string{"scheduler", "worker"}[i%2]
 		b.starts++
-		log, err := os.Create(filepath.Join(b.dir, fmt.Sprintf("%s-%d.log", role, b.starts)))
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		p := &backfillProcess{b.command(role), role}
-		p.Stderr = log
-		err = p.Start()
-		_ = log.Close() // the process has its own
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		b.running = append(b.running, p)
+		b.running = append(b.running, b.start(fmt.Sprintf("%s-%d", role, b.starts), role))
 	}
 }
 
@@ -208,12 +184,12 @@ func (b *backfill) killAll() {
 			b.redis.Kill()
 			continue
 		}
-		if err := b.running[i].Process.Kill(); err != nil {
-			b.t.Errorf("a %s ended before it was killed: %v", b.running[i].role, err)
+		if err := b.running[i].cmd.Process.Kill(); err != nil {
+			b.t.Errorf("%s ended before it was killed: %v", b.running[i].name, err)
 		}
 	}
 	for _, p := range b.running {
-		_ = p.Wait() // it ends by the signal
+		<-p.exited
 		b.record.ended(p)
 	}
 	b.running = nil
@@ -221,27 +197,11 @@ func (b *backfill) killAll() {
 	b.record.killed(b.verdicts.count())
 }
 
-// stopAll ends everything as an operator would.
-func (b *backfill) stopAll() {
-	b.t.Helper()
-	for _, p := range b.running {
-		if err := p.Process.Signal(os.Interrupt); err != nil {
-			b.t.Error(err)
-		}
-	}
-	for _, p := range b.running {
-		if err := p.Wait(); err != nil {
-			b.t.Errorf("a %s that was told to stop: %v", p.role, err)
-		}
-	}
-	b.running = nil
-}
-
 // check wants one verdict for each epoch, verified, as it was when it was first seen.
 func (b *backfill) check() {
 	b.t.Helper()
 	b.verdicts.check(*backfillEpochs)
-	b.checkLogs()
+	b.checkSaid()
 	b.record.check()
 	var status jobs.Status
 	b.ktaudit(&status, "status", "--from", "1", "--to", fmt.Sprint(*backfillEpochs))
@@ -255,54 +215,30 @@ func (b *backfill) check() {
 	}
 }
 
-// checkLogs wants no defect in what the processes said, and no two of them to have written a verdict on the same epoch.
-func (b *backfill) checkLogs() {
+// checkSaid wants every line that was said to be whole, and no two processes to have written a verdict on the same epoch.
+func (b *backfill) checkSaid() {
 	b.t.Helper()
-	logs, err := filepath.Glob(filepath.Join(b.dir, "*.log"))
-	if err != nil || len(logs) != (1+backfillKills)*2*backfillReplicas {
-		b.t.Fatalf("%d logs, error %v", len(logs), err)
+	b.checkLogs()
+	logs := b.readLogs()
+	if want := (1 + backfillKills) * 2 * backfillReplicas; len(logs) != want {
+		b.t.Fatalf("%d logs, want %d", len(logs), want)
 	}
 	verified := map[uint64]bool{}
-	for _, name := range logs {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
+	for name, text := range logs {
+		for line := range strings.Lines(text) {
 			var said struct {
 				Message string
 				Epoch   uint64
 			}
 			switch err := json.Unmarshal([]byte(line), &said); {
-			case err != nil && strings.HasSuffix(line, "\n") && !strings.HasPrefix(line, "warning: "), strings.Contains(line, "panic"):
-				b.t.Errorf("%s: %s", filepath.Base(name), line)
+			case err != nil && strings.HasSuffix(line, "\n") && !strings.HasPrefix(line, "warning: "):
+				b.t.Errorf("%s: %s", name, line)
 			case said.Message == "epoch verified":
 				if verified[said.Epoch] {
-					b.t.Errorf("%s: a second verdict: %s", filepath.Base(name), line)
+					b.t.Errorf("%s: a second verdict: %s", name, line)
 				}
 				verified[said.Epoch] = true
 			}
 		}
-	}
-}
-
-func (b *backfill) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(b.t.Context(), filepath.Join(binDir, "ktaudit"), args...)
-	cmd.Dir, cmd.Env = b.dir, b.env
-	return cmd
-}
-
-// ktaudit runs a command that must exit with 0 and reads its JSON into result.
-func (b *backfill) ktaudit(result any, args ...string) {
-	b.t.Helper()
-	var stderr strings.Builder
-	cmd := b.command(append(args, "--json")...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err == nil && result != nil {
-		err = json.Unmarshal(out, result)
-	}
-	if err != nil {
-		b.t.Fatalf("ktaudit %q: %v\n%s%s", args, err, out, stderr.String())
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,10 +87,11 @@ type process struct {
 	args []string
 	env  []string
 
-	cmd    *exec.Cmd
-	began  time.Time
-	exited chan struct{} // closed when cmd has ended, with err
-	err    error
+	cmd     *exec.Cmd
+	began   time.Time
+	started <-chan struct{} // closed when cmd has said that it has started
+	exited  chan struct{}   // closed when cmd has ended, with err
+	err     error
 }
 
 // start starts a process, whose log has a name of its own.
@@ -108,16 +110,38 @@ func (p *process) start() {
 	}
 	cmd := p.c.command(p.args...)
 	cmd.Env = append(cmd.Env, p.env...)
-	cmd.Stderr = struct{ io.Writer }{log} // by way of a pipe: a limit on the size of files is not meant for the log
+	started := &startWatch{said: make(chan struct{})}
+	cmd.Stderr = io.MultiWriter(log, started) // by way of a pipe: a limit on the size of files is not meant for the log
 	if err := cmd.Start(); err != nil {
 		p.c.t.Fatal(err)
 	}
 	exited := make(chan struct{})
-	p.cmd, p.began, p.exited = cmd, time.Now(), exited
+	p.cmd, p.began, p.started, p.exited = cmd, time.Now(), started.said, exited
 	go func() {
 		p.err = errors.Join(cmd.Wait(), log.Close())
 		close(exited)
 	}()
+}
+
+// role is the command that the process runs.
+func (p *process) role() string { return p.args[0] }
+
+// startWatch waits for what a worker or a scheduler says once it has started. That is among its first lines.
+type startWatch struct {
+	seen []byte
+	said chan struct{} // closed then; nil afterwards
+}
+
+func (w *startWatch) Write(b []byte) (int, error) {
+	if w.said == nil {
+		return len(b), nil
+	}
+	w.seen = append(w.seen, b...)
+	if bytes.Contains(w.seen, []byte(" started\"")) {
+		close(w.said)
+		*w = startWatch{}
+	}
+	return len(b), nil
 }
 
 // ended says whether the process has ended, by itself or killed.
@@ -136,10 +160,17 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// stop ends processes as an operator would. They must exit with 0.
+// stop ends processes as an operator would. They must exit with 0. One that was started a moment ago may not have come so far as to
+// take signals, and then ends as any program does; so it is told only when it has started.
 func (c *chaos) stop(processes ...*process) {
 	c.t.Helper()
 	for _, p := range processes {
+		select {
+		case <-p.started:
+		case <-p.exited:
+		case <-time.After(time.Minute):
+			c.t.Errorf("%s has not started within a minute; see %s", p.name, c.logs)
+		}
 		if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 			c.t.Errorf("%s: %v", p.name, err)
 		}

@@ -179,7 +179,7 @@ func (s *storm) release(bucket, key string) {
 // startWithClock starts a process on a machine of its own, as far as its clock goes.
 func (s *storm) startWithClock(name, command string) {
 	s.t.Helper()
-	p := &process{c: s.chaos, name: name, args: []string{command, "--log-level", "info"}}
+	p := &process{c: s.chaos, name: name, args: []string{command}}
 	if clocksJump {
 		f, err := os.Create(filepath.Join(s.dir, name+".clock"))
 		if err != nil {

@@ -71,7 +71,7 @@ func startKilling(t *testing.T, name string) *killing {
 // worker was killed comes back after a minute or two, and would be killed again, and again.
 func (c *killing) work(during func(verdicts uint64)) {
 	c.t.Helper()
-	worker := []string{"worker", "--concurrency", "2", "--log-level", "error"}
+	worker := []string{"worker", "--concurrency", "2"}
 	steady, victim := c.start("steady", worker...), c.start("victim", worker...)
 	kill := time.NewTicker(*chaosKill)
 	look := time.NewTicker(50 * time.Millisecond)
