@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func mustPass(t testing.TB, r *retention) {
 func (s *shelf) archived(t testing.TB) []string {
 	t.Helper()
 	left := []string{}
-	for _, key := range slices.Sorted(maps.Keys(contents(t, s.bucket))) {
+	for _, key := range keys(t, s.bucket) {
 		if _, name, ok := strings.Cut(key, "/archive/"); ok {
 			left = append(left, strings.TrimLeft(name[strings.Index(name, "/")+1:], "0"))
 		}
@@ -99,20 +98,30 @@ func (s *shelf) archived(t testing.TB) []string {
 	return left
 }
 
-// contents returns all that is in a bucket.
-func contents(t testing.TB, b *blob.Bucket) map[string]string {
+// keys returns the keys of all that is in a bucket, in order. Others may be removing things meanwhile.
+func keys(t testing.TB, b *blob.Bucket) []string {
 	t.Helper()
-	all := map[string]string{}
+	var all []string
 	for objects := b.List(nil); ; {
 		o, err := objects.Next(context.WithoutCancel(t.Context()))
 		if err == io.EOF {
 			return all
 		}
 		must(t, err)
-		data, err := b.ReadAll(context.WithoutCancel(t.Context()), o.Key)
-		must(t, err)
-		all[o.Key] = string(data)
+		all = append(all, o.Key)
 	}
+}
+
+// contents returns all that is in a bucket which nobody else is changing.
+func contents(t testing.TB, b *blob.Bucket) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, key := range keys(t, b) {
+		data, err := b.ReadAll(context.WithoutCancel(t.Context()), key)
+		must(t, err)
+		all[key] = string(data)
+	}
+	return all
 }
 
 // kept returns all that must never be touched.
