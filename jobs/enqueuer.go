@@ -28,7 +28,13 @@ type Enqueuer struct {
 	Namespace string
 	Class     Class            // zero value: Backfill
 	Store     *blobstore.Store // epochs with a verdict in it are left out; nil: none are
+	// Window is how many epochs of a range without a verdict may be on the queue at once, counted from the beginning of the range. 0
+	// means all. Who enqueues the same range again and again with a window brings it to an end, and keeps Redis small meanwhile.
+	Window uint64
 }
+
+// errWindowFull ends the search for epochs to enqueue.
+var errWindowFull = errors.New("the window is full")
 
 // Counts says what became of the epochs of a range.
 type Counts struct {
@@ -36,15 +42,17 @@ type Counts struct {
 	AlreadyQueued uint64 `json:"already_queued"` // were on the queue, waiting, running or to be retried
 	AlreadyJudged uint64 `json:"already_judged"` // have a verdict
 	Revived       uint64 `json:"revived"`        // had been given up or lost by the queue, and are on it again
+	// Next is the first epoch that the window had no room for. 0: it had room for all.
+	Next uint64 `json:"next,omitempty"`
 }
 
-// Total is how many epochs were looked at.
+// Total is how many epochs were looked at, up to Next if that is not 0.
 func (c Counts) Total() uint64 { return c.Enqueued + c.AlreadyQueued + c.AlreadyJudged + c.Revived }
 
-type tally struct{ enqueued, alreadyQueued, alreadyJudged, revived atomic.Uint64 }
+type tally struct{ enqueued, alreadyQueued, alreadyJudged, revived, next atomic.Uint64 }
 
 func (t *tally) counts() Counts {
-	return Counts{t.enqueued.Load(), t.alreadyQueued.Load(), t.alreadyJudged.Load(), t.revived.Load()}
+	return Counts{t.enqueued.Load(), t.alreadyQueued.Load(), t.alreadyJudged.Load(), t.revived.Load(), t.next.Load()}
 }
 
 // Enqueue puts every epoch from from to to, both included, on the queue unless it has a verdict or is there already. It
@@ -67,9 +75,26 @@ func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(C
 		defer reportEvery(progressEvery, func() { progress(t.counts()) })()
 	}
 	err := e.enqueue(ctx, &t, func(send func(uint64) error) error {
-		return e.unjudged(ctx, from, to, &t, send)
+		err := e.unjudged(ctx, from, to, &t, e.upToWindow(&t, send))
+		if errors.Is(err, errWindowFull) {
+			return nil
+		}
+		return err
 	})
 	return t.counts(), err
+}
+
+// upToWindow sends as many epochs as the window has room for, and then returns errWindowFull.
+func (e *Enqueuer) upToWindow(t *tally, send func(uint64) error) func(uint64) error {
+	sent := uint64(0)
+	return func(epoch uint64) error {
+		if e.Window > 0 && sent == e.Window {
+			t.next.Store(epoch)
+			return errWindowFull
+		}
+		sent++
+		return send(epoch)
+	}
 }
 
 // unjudged sends the epochs from from to to that have no verdict, in order.

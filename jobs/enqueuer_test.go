@@ -90,6 +90,46 @@ func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 	})
 }
 
+// Run again and again, as by cron, it brings a range to an end, with no more than a window on the queue.
+func TestEnqueueKeepsToItsWindow(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		store := blobstore.NewStore(openMemory(t))
+		e := &Enqueuer{Redis: r, Namespace: testNamespace, Store: store, Window: 300}
+		const to = 1100 // across shards
+		mustEnqueue(t, e, 1, to, Counts{Enqueued: 300, Next: 301})
+		mustEnqueue(t, e, 1, to, Counts{AlreadyQueued: 300, Next: 301})
+		judge := func(from, to uint64) {
+			t.Helper()
+			for epoch := from; epoch <= to; epoch++ {
+				putVerdict(t, store, epoch, "")
+				do(t, r, "LREM", queueKey(backfillQueue, "pending"), "1", Task{testNamespace, epoch}.ID())
+				do(t, r, "DEL", queueKey(backfillQueue, "t:"+Task{testNamespace, epoch}.ID()))
+			}
+		}
+		judge(1, 250)
+		judge(290, 290) // workers finish in no order
+		mustEnqueue(t, e, 1, to, Counts{AlreadyJudged: 251, AlreadyQueued: 49, Enqueued: 251, Next: 552})
+		if n := r.client.LLen(t.Context(), queueKey(backfillQueue, "pending")).Val(); n != 300 {
+			t.Errorf("%d epochs are on the queue, want 300", n)
+		}
+		for from := uint64(251); from <= to; {
+			c, err := e.Enqueue(t.Context(), 1, to, nil)
+			must(t, err)
+			if n := r.client.LLen(t.Context(), queueKey(backfillQueue, "pending")).Val(); n > 300 {
+				t.Fatalf("%d epochs are on the queue", n)
+			}
+			end := min(to, from+299)
+			judge(from, end)
+			from = end + 1
+			if from > to && c.Next != 0 {
+				t.Errorf("all are on the queue or done, and %+v", c)
+			}
+		}
+		mustEnqueue(t, e, 1, to, Counts{AlreadyJudged: to})
+	})
+}
+
 func TestEnqueueRefuses(t *testing.T) {
 	t.Parallel()
 	r := connect(t, Embedded)
