@@ -59,8 +59,10 @@ type Worker struct {
 	observe      func(attempt)
 	pollInterval time.Duration
 
-	running  sync.WaitGroup
-	inFlight atomic.Int64
+	running   sync.WaitGroup
+	inFlight  atomic.Int64
+	faults    ration // lines about epochs
+	machinery ration // and about the queue
 }
 
 // attempt is how one try at an epoch ended.
@@ -101,7 +103,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		IsFailure:                isFailure,
 		TaskCheckInterval:        w.pollInterval,
 		DelayedTaskCheckInterval: w.pollInterval,
-		Logger:                   asynqLogger{w.log},
+		Logger:                   asynqLogger{w.log, &w.machinery},
 		LogLevel:                 asynq.DebugLevel,
 	})
 	if err := server.Start(asynq.HandlerFunc(w.process)); err != nil {
@@ -163,13 +165,15 @@ func (w *Worker) audit(ctx context.Context, auditor *Auditor, epoch uint64) erro
 	if err == nil {
 		return nil
 	}
-	event := w.log.Warn()
+	var event *zerolog.Event
 	message := "epoch not judged: will be tried again"
 	switch {
 	case IsNotYet(err):
 		event, message = w.log.Debug(), "epoch not there yet"
 	case errors.Is(err, context.Canceled):
 		event, message = w.log.Info(), "epoch handed back"
+	default:
+		event = w.faults.event(w.log, zerolog.WarnLevel)
 	}
 	if retried, ok := asynq.GetRetryCount(ctx); ok {
 		event = event.Int("retried", retried)
@@ -200,13 +204,21 @@ func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duratio
 	return delay*3/4 + rand.N(delay/2+1)
 }
 
-// asynqLogger passes asynq's own messages on. They are about the machinery, so they rank a level lower than epochs do.
-type asynqLogger struct{ log zerolog.Logger }
+// asynqLogger passes asynq's own messages on. They are about the machinery, so they rank a level lower than epochs do. While Redis
+// is gone, each of its loops complains every second.
+type asynqLogger struct {
+	log    zerolog.Logger
+	ration *ration
+}
 
 func (l asynqLogger) Debug(args ...any) { l.log.Trace().Msg(fmt.Sprint(args...)) }
 func (l asynqLogger) Info(args ...any)  { l.log.Debug().Msg(fmt.Sprint(args...)) }
-func (l asynqLogger) Warn(args ...any)  { l.log.Warn().Msg(fmt.Sprint(args...)) }
-func (l asynqLogger) Error(args ...any) { l.log.Error().Msg(fmt.Sprint(args...)) }
+func (l asynqLogger) Warn(args ...any) {
+	l.ration.event(l.log, zerolog.WarnLevel).Msg(fmt.Sprint(args...))
+}
+func (l asynqLogger) Error(args ...any) {
+	l.ration.event(l.log, zerolog.ErrorLevel).Msg(fmt.Sprint(args...))
+}
 
 // Fatal does not end the process, which may have verdicts to save.
 func (l asynqLogger) Fatal(args ...any) { l.log.Error().Msg(fmt.Sprint(args...)) }
