@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/ktaudit/ktaudit/internal/config"
 )
 
 type completionCmd struct {
@@ -70,9 +71,15 @@ func complete(root *kong.Node, words []string) []string {
 		words = []string{""}
 	}
 	before, last := words[:len(words)-1], words[len(words)-1]
+	if last == "=" { // bash takes --flag=value for three words
+		last = ""
+	}
 	node := root
 	var pending *kong.Flag // the flag whose value comes next
 	for _, word := range before {
+		if pending != nil && word == "=" {
+			continue
+		}
 		if pending != nil {
 			pending = nil
 			continue
@@ -90,9 +97,16 @@ func complete(root *kong.Node, words []string) []string {
 	var candidates []string
 	switch {
 	case pending != nil:
-		candidates = enumValues(pending.Value)
+		candidates = valuesOf(pending.Value)
 	case strings.HasPrefix(last, "-"):
-		candidates = flagNames(node)
+		name, _, whole := strings.Cut(last, "=") // as other shells have it
+		if !whole {
+			candidates = flagNames(node)
+		} else if flag := flagNamed(node, name); flag != nil {
+			for _, value := range valuesOf(flag.Value) {
+				candidates = append(candidates, name+"="+value)
+			}
+		}
 	case len(node.Children) > 0:
 		for _, child := range node.Children {
 			if !child.Hidden {
@@ -100,7 +114,7 @@ func complete(root *kong.Node, words []string) []string {
 			}
 		}
 	case len(node.Positional) > 0:
-		candidates = enumValues(node.Positional[0])
+		candidates = valuesOf(node.Positional[0])
 	}
 	var fitting []string
 	for _, candidate := range candidates {
@@ -134,9 +148,13 @@ func flagNames(node *kong.Node) []string {
 	return names
 }
 
-func enumValues(value *kong.Value) []string {
-	if value.Enum == "" {
-		return nil
+// valuesOf returns the values that a flag or an argument may have, if they can be counted.
+func valuesOf(value *kong.Value) []string {
+	switch {
+	case value.Name == "preset":
+		return config.PresetNames()
+	case value.Enum != "":
+		return value.EnumSlice()
 	}
-	return value.EnumSlice()
+	return nil
 }
