@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"time"
@@ -42,16 +43,30 @@ func OpenBucket(ctx context.Context, url string) (*blob.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.open(ctx)
+	return l.open(ctx, l.list)
 }
 
-func (l *location) open(ctx context.Context) (*blob.Bucket, error) {
+// OpenUnasked is OpenBucket without the first listing, for whoever has other things to do while a service is down.
+func OpenUnasked(ctx context.Context, url string) (*blob.Bucket, error) {
+	l, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	return l.open(ctx, func(context.Context, *blob.Bucket) error { return nil })
+}
+
+// ErrNoAnswer is in the error for a service that could not be reached or had a fault of its own, which may pass. One that does not
+// know the bucket or the credentials has answered.
+var ErrNoAnswer = errors.New("no answer")
+
+// open opens the bucket. A service is asked for something.
+func (l *location) open(ctx context.Context, ask func(context.Context, *blob.Bucket) error) (*blob.Bucket, error) {
 	var b *blob.Bucket
 	var err error
 	if l.scheme == "file" {
 		b, err = l.openFolder()
 	} else {
-		b, err = l.openService(ctx)
+		b, err = l.openService(ctx, ask)
 	}
 	if err != nil {
 		return nil, err
@@ -70,18 +85,53 @@ func (l *location) openFolder() (*blob.Bucket, error) {
 	return fileblob.OpenBucket(l.folder, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
 }
 
-func (l *location) openService(ctx context.Context) (*blob.Bucket, error) {
+func (l *location) openService(ctx context.Context, ask func(context.Context, *blob.Bucket) error) (*blob.Bucket, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	b, err := schemes[l.scheme].open(ctx, l.url)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", l.raw, err)
 	}
-	if _, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, nil); err != nil {
+	if err := ask(ctx, b); err != nil {
 		_ = b.Close()
-		return nil, fmt.Errorf("bucket %s %s: %w", l.raw, l.why(err), err)
+		return nil, err
 	}
 	return b, nil
+}
+
+// list asks for a first listing.
+func (l *location) list(ctx context.Context, b *blob.Bucket) error {
+	_, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, nil)
+	if err == nil {
+		return nil
+	}
+	listing := fmt.Errorf("bucket %s %s: %w", l.raw, l.why(err), err)
+	if mayPass(err) {
+		return noAnswerError{listing}
+	}
+	return listing
+}
+
+// noAnswerError is an ErrNoAnswer with words of its own.
+type noAnswerError struct{ error }
+
+func (e noAnswerError) Unwrap() error      { return e.error }
+func (noAnswerError) Is(target error) bool { return target == ErrNoAnswer }
+
+// mayPass says whether a listing failed of the network or of a server in trouble. The drivers agree on little: S3's has the status only.
+func mayPass(err error) bool {
+	switch gcerrors.Code(err) {
+	case gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
+		return true
+	}
+	if status, ok := errors.AsType[interface {
+		error
+		HTTPStatusCode() int
+	}](err); ok && status.HTTPStatusCode() >= 500 {
+		return true
+	}
+	_, ok := errors.AsType[net.Error](err)
+	return ok
 }
 
 // why puts the failure of the first listing into words.

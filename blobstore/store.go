@@ -61,7 +61,7 @@ func OpenStore(ctx context.Context, url string) (*Store, error) {
 	if l.readOnly() {
 		return nil, fmt.Errorf("audit store %s: a public log is read-only", url)
 	}
-	b, err := l.open(ctx)
+	b, err := l.open(ctx, l.list)
 	if err != nil {
 		return nil, err
 	}

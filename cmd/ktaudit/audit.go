@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
+	"gocloud.dev/blob"
 )
 
 // auditFlags are what it takes to audit an epoch; run and worker have them.
@@ -28,6 +29,8 @@ type auditFlags struct {
 	Memory          byteSize       `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
 	ShutdownTimeout time.Duration  `group:"limits" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop. By default 30s."`
 	Settle          *time.Duration `group:"log" placeholder:"DURATION" help:"How old a batch or signed digest must be before what is wrong with it is held against the log, for it may still be being written. By default 1m; 0s for a log that is known to be written."`
+
+	amongOthers bool // one log of several
 }
 
 // limitFlags bound what one batch may be.
@@ -80,7 +83,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 	if f.Signatures != "" && c.Keys.Len() == 0 {
 		return nil, errors.New("--signatures needs the key to check them with: give --verifying-key")
 	}
-	log, err := blobstore.OpenBucket(ctx, f.LogDirectory)
+	log, err := a.openOfLog(ctx, f.Namespace, f.LogDirectory, f.amongOthers)
 	if err != nil {
 		return nil, fmt.Errorf("--log-directory: %w", err)
 	}
@@ -93,7 +96,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 	}
 	o.add(c.Store.Close)
 	if f.Signatures != "" {
-		if c.Signatures, err = blobstore.OpenBucket(ctx, f.Signatures); err != nil {
+		if c.Signatures, err = a.openOfLog(ctx, f.Namespace, f.Signatures, f.amongOthers); err != nil {
 			return nil, fmt.Errorf("--signatures: %w", err)
 		}
 		o.add(c.Signatures.Close)
@@ -110,6 +113,7 @@ func (f auditFlags) openAll(ctx context.Context, a *app, command string, setting
 	for _, n := range namespaces {
 		one := f
 		one.fill(settings, n)
+		one.amongOthers = len(namespaces) > 1
 		if err := one.complete(command); err != nil {
 			return nil, err
 		}
@@ -129,6 +133,18 @@ func (f auditFlags) openAll(ctx context.Context, a *app, command string, setting
 		auditors = append(auditors, opened.auditor)
 	}
 	return auditors, nil
+}
+
+// openOfLog opens a bucket with something of a log's. Where there are several logs, one whose server is down is not to keep the
+// others from being audited, nor alerts from being sent: whoever looks there tries again until it is back. A mistake in the
+// configuration is one in any case.
+func (a *app) openOfLog(ctx context.Context, namespace, url string, amongOthers bool) (*blob.Bucket, error) {
+	bucket, err := blobstore.OpenBucket(ctx, url)
+	if amongOthers && ctx.Err() == nil && errors.Is(err, blobstore.ErrNoAnswer) {
+		a.log.Warn().Str("namespace", namespace).Err(err).Msg("log out of reach: the others are audited meanwhile")
+		return blobstore.OpenUnasked(ctx, url)
+	}
+	return bucket, err
 }
 
 // connect connects to the queue's Redis.

@@ -149,6 +149,38 @@ func TestRunFollows(t *testing.T) {
 	}
 }
 
+// TestLogOutOfReach: of several logs, one whose server is down when the process starts does not keep the others from being audited.
+// Of a single one it is said at once.
+func TestLogOutOfReach(t *testing.T) {
+	t.Parallel()
+	a := newAudited(t, "5")
+	const text = "audit_store: ./audit\nnamespaces:\n" +
+		"  - {namespace: down, log_directory: 's3list+http://127.0.0.1:1', poll: 1s}\n" +
+		"  - {namespace: example, log_directory: ./log, poll: 1s, settle: none}\n"
+	if err := os.WriteFile(filepath.Join(a.dir, "ktaudit.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alone := a.configured("run", "--namespace", "down")
+	out, _ := alone.CombinedOutput() // the status is looked at
+	if code := alone.ProcessState.ExitCode(); code != exitNotJudged || !strings.Contains(string(out), "--log-directory: ") {
+		t.Errorf("one log alone: exit status %d\n%s", code, out)
+	}
+	cmd := a.configured("run")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	a.waitForVerdicts(5)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(stderr.String(), "log out of reach") {
+		t.Errorf("told to stop, it ends with %v\n%s", err, stderr.String())
+	}
+}
+
 // TestRunSendsAlerts: a range has no scheduler, so run sends what it found itself, and what an earlier one could not send.
 func TestRunSendsAlerts(t *testing.T) {
 	t.Parallel()

@@ -112,7 +112,7 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*jobs.Scheduler, error) {
 	var schedules []jobs.Schedule
 	for _, n := range o.namespaces {
-		log, err := blobstore.OpenBucket(ctx, n.LogDirectory)
+		log, err := a.openOfLog(ctx, n.Namespace, n.LogDirectory, len(o.namespaces) > 1)
 		if err != nil {
 			return nil, fmt.Errorf("--log-directory of %s: %w", n.Namespace, err)
 		}
