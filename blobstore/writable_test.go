@@ -39,6 +39,31 @@ func TestCheckWritable(t *testing.T) {
 	}
 }
 
+// gocloud lists a folder that cannot be read as an empty one. A symbolic link to itself cannot be read by anybody, root included.
+func TestFolderThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Symlink("log", filepath.Join(dir, "log")); err != nil {
+		t.Fatal(err)
+	}
+	url := "file://" + filepath.ToSlash(dir)
+	if err := Present(url)(t.Context(), "7/"); err != nil {
+		t.Errorf("nothing is there, and it says %v", err)
+	}
+	if err := Present(url+"?prefix=log/")(t.Context(), "7/"); err == nil || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what is there cannot be read, and it says %v", err)
+	}
+	if os.Geteuid() == 0 {
+		return // who may read everything
+	}
+	if err := os.Mkdir(filepath.Join(dir, "7"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Present(url)(t.Context(), "7/"); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("its owner may not read it, and it says %v", err)
+	}
+}
+
 // Of a folder that has gone, as when a volume is unmounted, nothing follows.
 func TestRootThatIsGone(t *testing.T) {
 	t.Parallel()
@@ -47,7 +72,7 @@ func TestRootThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, present := at(dir)(t), Present(dir)
-	if err := present(t.Context()); err != nil {
+	if err := present(t.Context(), "7/"); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.Epochs(t.Context(), namespace, 0); err != nil {
@@ -56,7 +81,7 @@ func TestRootThatIsGone(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := present(t.Context()); !errors.Is(err, os.ErrNotExist) {
+	if err := present(t.Context(), "7/"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("present: %v", err)
 	}
 	_, err := s.Verdict(t.Context(), namespace, 1)

@@ -34,9 +34,9 @@ type Options struct {
 	// Default 128 MiB, which is also where the zstd command stops unless it is told otherwise.
 	MaxWindow int64
 
-	// Present, if not nil, is asked where nothing is listed under an epoch. An error means that the log directory itself is not
-	// there just now, so that nothing follows about the epoch. See blobstore.Present.
-	Present func(context.Context) error
+	// Present, if not nil, is asked where nothing is listed under an epoch, whose prefix it gets. An error means that the log directory
+	// itself is not there just now or may not be read, so that nothing follows about the epoch. See blobstore.Present.
+	Present func(ctx context.Context, prefix string) error
 
 	// MaxAttempts is how many requests for a body may fail one after the other; one that brought at least 64 KiB
 	// starts the count again. Default 5.

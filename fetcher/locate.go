@@ -99,19 +99,21 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 		return Object{}, stray
 	}
 	if f.options.Present != nil {
-		if err := f.options.Present(ctx); err != nil {
+		if err := f.options.Present(ctx, prefixOf(epoch)); err != nil {
 			return Object{}, fmt.Errorf("epoch %d: %w", epoch, err)
 		}
 	}
 	return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
 }
 
-// list returns the first maxKeys objects under an epoch in byte order, and whether there are more. The prefix ends in
-// a slash, so that epoch 1 doesn't list epoch 10.
+// prefixOf is that of an epoch's keys. It ends in a slash, so that epoch 1 doesn't list epoch 10.
+func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
+
+// list returns the first maxKeys objects under an epoch in byte order, and whether there are more.
 func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListObject, truncated bool, err error) {
 	requests := 0
 	objects, next, err := f.bucket.ListPage(ctx, blob.FirstPageToken, maxKeys, &blob.ListOptions{
-		Prefix: fmt.Sprintf("%d/", epoch),
+		Prefix: prefixOf(epoch),
 		BeforeList: func(func(any) bool) error {
 			if requests++; requests > maxListings {
 				return fmt.Errorf("no end after %d requests", maxListings)

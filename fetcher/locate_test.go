@@ -270,11 +270,11 @@ func TestLocateWithoutLogDirectory(t *testing.T) {
 	bucket := memblob.OpenBucket(nil)
 	defer bucket.Close()
 	gone := errors.New("gone")
-	f := New(bucket, Options{Present: func(context.Context) error { return gone }})
+	f := New(bucket, Options{Present: func(context.Context, string) error { return gone }})
 	if _, err := f.Locate(t.Context(), 7); !errors.Is(err, gone) || errors.Is(err, ErrNotPublished) {
 		t.Errorf("without its folder: %v", err)
 	}
-	f = New(bucket, Options{Present: func(context.Context) error { return nil }})
+	f = New(bucket, Options{Present: func(context.Context, string) error { return nil }})
 	if _, err := f.Locate(t.Context(), 7); !errors.Is(err, ErrNotPublished) {
 		t.Errorf("with its folder: %v", err)
 	}

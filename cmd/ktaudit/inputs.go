@@ -97,7 +97,9 @@ func (c verifyCmd) logInput(ctx context.Context, at string, epochs iter.Seq[uint
 		return input{}, err
 	}
 	open.add(bucket.Close)
-	f := fetcher.New(bucket, c.limitFlags.fetcher())
+	options := c.limitFlags.fetcher()
+	options.Present = blobstore.Present(at)
+	f := fetcher.New(bucket, options)
 	return input{label: at, epochs: epochs, open: func(ctx context.Context, epoch uint64) (validator.Name, batch, error) {
 		object, err := f.Locate(ctx, epoch)
 		if err != nil {
