@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -76,9 +77,14 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	if err != nil {
 		return fail(stderr, err)
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
 		status = exitNotJudged
+	case args[0] == "help": // as with programs that have it for a command
+		args = append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version": // and with those that have it for a flag
+		args = append([]string{"version"}, args[1:]...)
 	}
 	parsed, err := parse(parser, args)
 	switch {
