@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -64,7 +65,9 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 
 	var server *metrics.Server
 	if listen != "" {
-		server, err = m.Serve(ctx, listen, a.log)
+		if server, err = m.Serve(ctx, listen, a.log); err != nil {
+			err = fmt.Errorf("--listen: %w", err)
+		}
 	}
 	stop := func() {
 		if err := server.Close(); err != nil {
