@@ -22,7 +22,7 @@ type auditFlags struct {
 	logDirectoryFlag
 	configurationFlag
 	storeFlag
-	Archive bool `group:"store" help:"Keep every batch in the audit store, not only those of rejected epochs."`
+	Archive *bool `group:"store" help:"Keep every batch in the audit store, not only those of rejected epochs."`
 	signatureFlags
 	limitFlags
 	Concurrency     int            `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
@@ -68,7 +68,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 		}
 	}()
 	c := jobs.AuditorConfig{
-		Namespace: f.Namespace, First: first, Archive: f.Archive, Limits: f.limitFlags.validator(),
+		Namespace: f.Namespace, First: first, Archive: f.Archive != nil && *f.Archive, Limits: f.limitFlags.validator(),
 		Budget: budget, Software: software(), Log: a.log,
 	}
 	if f.Settle != nil {

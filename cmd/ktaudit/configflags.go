@@ -120,7 +120,9 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 	f.Namespace = n.Namespace
 	f.LogDirectory = cmp.Or(f.LogDirectory, n.LogDirectory)
 	f.Configuration = cmp.Or(f.Configuration, n.Configuration)
-	f.Archive = f.Archive || n.Archive
+	if f.Archive == nil { // --archive=false is given, too
+		f.Archive = &n.Archive
+	}
 	f.MaxBytes = cmp.Or(f.MaxBytes, byteSize(n.Limits.MaxBytes))
 	f.MaxStoredBytes = cmp.Or(f.MaxStoredBytes, byteSize(n.Limits.MaxStoredBytes))
 	f.MaxElements = cmp.Or(f.MaxElements, n.Limits.MaxElements)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/config"
 )
 
 func TestRedisURL(t *testing.T) {
@@ -43,5 +45,30 @@ func TestByteSize(t *testing.T) {
 		if got != want || (err == nil) != (want != 0) {
 			t.Errorf("%q is read as %d, error %v, want %d", text, got, err, want)
 		}
+	}
+}
+
+func TestArchiveFlagGoesBeforeConfiguration(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for _, test := range []struct {
+		name   string
+		flag   *bool
+		config bool
+		want   bool
+	}{
+		{"flag left out", nil, true, true},
+		{"flag left out, and no archive", nil, false, false},
+		{"--archive", &yes, false, true},
+		{"--archive=false", &no, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := auditFlags{Archive: test.flag}
+			f.fill(&config.Config{}, config.Namespace{Archive: test.config})
+			if *f.Archive != test.want {
+				t.Errorf("archive is %v, want %v", *f.Archive, test.want)
+			}
+		})
 	}
 }
