@@ -59,6 +59,7 @@ func manPage(root *kong.Node) string {
 	p.option(redisPasswordVariable, "The password of Redis.", nil)
 	p.option("KTAUDIT_SIGNING_KEY", "The signing key of a simulated log.", nil)
 	p.option(lanes.Environment, "The way hashes are computed, instead of the quickest that this machine can run.", nil)
+	p.option("OTEL_EXPORTER_OTLP_ENDPOINT", "The collector that traces are sent to, with OTLP over HTTP. By default there are none.", nil)
 	p.option("NO_COLOR", "If it is not empty, log lines have no colours.", nil)
 	p.macro("SH", "EXIT STATUS")
 	p.option(fmt.Sprint(exitGood), "All good.", nil)
