@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -206,7 +205,10 @@ func decodeLine(key string, data []byte, v any, schema *int, check func() error)
 	if *schema > Schema {
 		return fmt.Errorf("%s: %w %d: this program knows schema %d", key, ErrNewerSchema, *schema, Schema)
 	}
-	if err = errors.Join(err, check()); err != nil {
+	if err == nil {
+		err = check()
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w: %w", key, ErrCorrupt, err)
 	}
 	return nil

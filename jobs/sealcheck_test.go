@@ -61,7 +61,7 @@ func TestTamperedSeals(t *testing.T) {
 			for range 2 {
 				got, err := sealer(store).Check(t.Context(), 1, 1999)
 				if err != nil || got.Checked != 2 || len(got.Mismatches) != 1 || got.Mismatches[0].Shard != c.shard ||
-					!strings.Contains(got.Mismatches[0].Detail, c.want) {
+					!strings.Contains(got.Mismatches[0].Detail, c.want) || strings.Contains(got.Mismatches[0].Detail, "\n") {
 					t.Fatalf("check: %+v, %v, want shard %d with %q", got, err, c.shard, c.want)
 				}
 			}
