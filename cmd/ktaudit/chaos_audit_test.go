@@ -110,13 +110,13 @@ func (p *process) start() {
 	}
 	cmd := p.c.command(p.args...)
 	cmd.Env = append(cmd.Env, p.env...)
-	started := &startWatch{said: make(chan struct{})}
-	cmd.Stderr = io.MultiWriter(log, started) // by way of a pipe: a limit on the size of files is not meant for the log
+	started := make(chan struct{})
+	cmd.Stderr = io.MultiWriter(log, &startWatch{said: started}) // by way of a pipe: a limit on the size of files is not meant for the log
 	if err := cmd.Start(); err != nil {
 		p.c.t.Fatal(err)
 	}
 	exited := make(chan struct{})
-	p.cmd, p.began, p.started, p.exited = cmd, time.Now(), started.said, exited
+	p.cmd, p.began, p.started, p.exited = cmd, time.Now(), started, exited
 	go func() {
 		p.err = errors.Join(cmd.Wait(), log.Close())
 		close(exited)
