@@ -169,7 +169,7 @@ func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		w := newWorld(t, simlog.Options{Epochs: 2, Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
-		w.config.Settle = 500 * time.Millisecond
+		w.config.Settle = 3 * time.Second // whoever touches it may not run for a while
 		ctx, cancel := context.WithCancel(t.Context())
 		var touching sync.WaitGroup
 		defer touching.Wait()
