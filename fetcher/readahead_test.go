@@ -80,7 +80,7 @@ func TestNoGoroutineStays(t *testing.T) {
 					return f
 				}
 				return fault{}
-			}).open(t), Options{Backoff: time.Microsecond, IdleTimeout: time.Millisecond})
+			}).open(t), Options{MaxAttempts: 1000, Backoff: time.Microsecond, IdleTimeout: time.Millisecond})
 			object, err := fetcher.Locate(ctx, 1)
 			if err != nil {
 				t.Fatal(err)
