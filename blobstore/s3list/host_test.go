@@ -44,7 +44,7 @@ func TestRetries(t *testing.T) {
 			t.Parallel()
 			o := quick()
 			if name == "silence" {
-				o.HeaderTimeout = 100 * time.Millisecond
+				o.HeaderTimeout = 500 * time.Millisecond // by then a busy machine has counted the request
 			}
 			b, server := opened(t, map[string]string{"key": alphabet}, o)
 			for operation, call := range map[string]func() error{
@@ -103,14 +103,14 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	o.Backoff = time.Hour
 	b, server := opened(t, nil, o)
 	server.Always(s3listtest.Status(500, ""))
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := list(ctx, b, "", ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	server.Always(s3listtest.Status(503, "", "Retry-After", "9"))
 	for range 2 { // the second is held before it asks
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if _, err := list(ctx, b, "", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
