@@ -51,15 +51,15 @@ func TestFullDisk(t *testing.T) {
 	full := unix.EFBIG.Error()
 	for i := range fills {
 		failed := c.countInLogs(full)
-		limit := uint64(rand.IntN(800)) // a verdict has a little more
+		limit, patience := uint64(rand.IntN(800)), time.Minute // a verdict has a little more, so something fails
 		if i%2 == 1 {
-			limit = uint64(rand.IntN(5000)) // so has a batch
+			limit, patience = uint64(rand.IntN(5000)), 3*time.Second // so has a batch, but perhaps all fits
 		}
 		for _, w := range workers {
 			w.limitFiles(limit)
 		}
 		c.ktaudit(nil, "enqueue", "--from", fmt.Sprint(i*each+1), "--to", fmt.Sprint((i+1)*each))
-		for wait := time.Now().Add(3 * time.Second); c.countInLogs(full) == failed && time.Now().Before(wait); {
+		for wait := time.Now().Add(patience); c.countInLogs(full) == failed && time.Now().Before(wait); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond) // anywhere in their work
