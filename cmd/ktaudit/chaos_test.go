@@ -67,10 +67,11 @@ func startKilling(t *testing.T, name string) *killing {
 }
 
 // work runs two workers until every epoch has a verdict, kills one of them again and again, and calls during, if it is
-// not nil, with the number of verdicts so far. It does not kill twice without a new verdict in between: an epoch whose
-// worker was killed comes back after a minute or two, and would be killed again, and again.
+// not nil, with the number of verdicts so far. Between two kills there are more new verdicts than a kill costs epochs: those come
+// back after a minute or two, and on a slow machine most of them would be killed again, and again.
 func (c *killing) work(during func(verdicts uint64)) {
 	c.t.Helper()
+	const between = 4 // verdicts; a kill costs two epochs at most
 	worker := []string{"worker", "--concurrency", "2"}
 	steady, victim := c.start("steady", worker...), c.start("victim", worker...)
 	kill := time.NewTicker(*chaosKill)
@@ -84,7 +85,7 @@ func (c *killing) work(during func(verdicts uint64)) {
 	for {
 		select {
 		case <-kill.C:
-			if written == writtenAtKill {
+			if written < writtenAtKill+between {
 				continue
 			}
 			writtenAtKill = written
