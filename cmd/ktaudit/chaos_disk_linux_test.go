@@ -47,7 +47,8 @@ func TestFullDisk(t *testing.T) {
 	c.ktaudit(nil, "simulate", "--namespace", chaosNamespace, "--epochs", fmt.Sprint(epochs), "--tamper", "10=digest", "--tamper", "100=rewrite")
 
 	// One writes nothing but verdicts, the other also keeps the batches.
-	workers := []*process{c.start("worker-0", "worker"), c.start("worker-1", "worker", "--archive")}
+	const level = "--log-level=debug" // tells of every fault
+	workers := []*process{c.start("worker-0", "worker", level), c.start("worker-1", "worker", level, "--archive")}
 	full := unix.EFBIG.Error()
 	for i := range fills {
 		failed := c.countInLogs(full)
