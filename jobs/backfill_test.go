@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -268,5 +270,29 @@ func TestBackfillGoesOnAsVerdictsArrive(t *testing.T) {
 		if most > 40 {
 			t.Errorf("%d epochs were on the queue, the window is 40", most)
 		}
+	})
+}
+
+// A verdict that cannot be read keeps its own shard open, and nothing else from being put on the queue: not even what the queue has
+// lost in part, which takes several steps.
+func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		w := emptyWorld(t)
+		publishNames(t, w.log, span(1, 40)...)
+		l := mustSchedule(t, r, w.schedule(), 40, 10)
+		l.mustBackfill(t, time.Now())
+		finish(t, r, w.config.Store, 1, 2)
+		edit(t, w.audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, 2), `}`, ``)
+		backfill := Queue(testNamespace, Backfill)
+		for epoch := uint64(3); epoch <= 30; epoch++ {
+			id := Task{testNamespace, epoch}.ID()
+			do(t, r, "LREM", queueKey(backfill, "pending"), 0, id) // blocked for ever
+			do(t, r, "HSET", queueKey(backfill, "t:"+id), "pending_since", 1)
+		}
+		if err := l.backfillRound(t.Context(), time.Now()); !errors.Is(err, blobstore.ErrCorrupt) {
+			t.Errorf("error is %v, want one that tells of the verdict", err)
+		}
+		wantQueued(t, r, Backfill, span(3, 30)...)
 	})
 }

@@ -202,14 +202,16 @@ func (l *scheduledLog) report(ctx context.Context, err error, message string) {
 func (l *scheduledLog) enqueue(ctx context.Context, class Class, find func() ([][]uint64, error)) error {
 	enqueuer := Enqueuer{Redis: l.redis, Namespace: l.Namespace, Class: class}
 	var t tally
+	var found error // kept from the enqueuer, which would drop the epochs that it is about to put on the queue
 	err := enqueuer.enqueue(ctx, &t, func(send func(uint64) error) error {
-		lists, err := find()
-		return errors.Join(err, inTurn(lists, send))
+		var lists [][]uint64
+		lists, found = find()
+		return inTurn(lists, send)
 	})
 	if c := t.counts(); c.Enqueued+c.Revived > 0 {
 		l.log.Info().Str("class", string(class)).Uint64("enqueued", c.Enqueued).Uint64("revived", c.Revived).Msg("epochs enqueued")
 	}
-	return err
+	return errors.Join(found, err)
 }
 
 // pause waits, or returns at once when ctx ends.
