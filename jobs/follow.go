@@ -28,6 +28,7 @@ type follower struct {
 	*scheduledLog
 	sightings           // of open recent epochs
 	moved     time.Time // when the head was published; while none is: when that was noticed
+	unseen    time.Time // since when the log was not looked at to its end; zero: it was, in the last round
 	checked   epochSet  // whose verdicts were looked at
 	failing   time.Time // since when no round has gone well; zero: the last one has
 	advanced  int       // how often the log was searched
@@ -74,8 +75,12 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	}
 	f.advanced++
 	head, err := f.search(ctx, known, reach)
-	if err == nil {
+	switch {
+	case err == nil:
+		f.unseen = time.Time{}
 		defer f.followed.Store(true) // after the head is
+	case f.unseen.IsZero():
+		f.unseen = now
 	}
 	if head < f.First {
 		if err == nil && f.moved.IsZero() {
@@ -209,7 +214,11 @@ func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, 
 			errs = append(errs, f.resolve(ctx, a, f.moved))
 		}
 	}
-	silent := f.SilentAfter > 0 && !f.moved.IsZero() && now.Sub(f.moved) >= f.SilentAfter && (f.Last == 0 || head < f.Last)
+	since := f.moved
+	if f.unseen.After(since) {
+		since = f.unseen
+	}
+	silent := f.SilentAfter > 0 && !f.moved.IsZero() && now.Sub(since) >= f.SilentAfter && (f.Last == 0 || head < f.Last)
 	if silent && !isLasting(lasting, alert.SilentIncident(head)) {
 		a := alert.OfSilent(f.Namespace, head, f.moved)
 		if head < f.First {

@@ -174,7 +174,8 @@ func TestLongGapIsPassed(t *testing.T) {
 type watchedLog struct {
 	faultyBucket
 	down     atomic.Bool
-	stuck    bool // it never answers
+	hidden   atomic.Uint64 // this epoch cannot be looked for
+	stuck    bool          // it never answers
 	requests atomic.Int64
 	mu       sync.Mutex
 	reads    map[uint64]int // of batches, by epoch
@@ -192,7 +193,7 @@ func (w *watchedLog) ListPaged(ctx context.Context, o *driver.ListOptions) (*dri
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	if w.down.Load() {
+	if w.down.Load() || o.Prefix == fmt.Sprintf("%d/", w.hidden.Load()) {
 		return nil, errors.New("the network is down")
 	}
 	return w.faultyBucket.ListPaged(ctx, o)
@@ -263,6 +264,34 @@ func TestSilence(t *testing.T) {
 	}
 	if got := notices(t, w.config.Store); !slices.Contains(got, "3-silent.000000000003") {
 		t.Errorf("not resolved: %q", got)
+	}
+}
+
+// A log that was not looked at to its end, so that only an old epoch of it is known, is not silent: not before that has been so for
+// as long as a log may be.
+func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
+	t.Parallel()
+	for name, judged := range map[string]uint64{"after a restart": 3, "while it catches up": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := emptyWorld(t)
+			verify(t, w.config.Store, judged)
+			publishNames(t, w.log, span(1, 4)...)
+			source := watch(w.log)
+			s := w.schedule()
+			s.SilentAfter, s.Fetcher = time.Hour, source.fetcher(t)
+			source.hidden.Store(4)
+			f := mustFollow(t, embedded(t), s)
+			now := time.Now().Add(24 * time.Hour)
+			for _, after := range []time.Duration{0, 59 * time.Minute} {
+				if err := f.round(t.Context(), now.Add(after)); err == nil {
+					t.Error("a round that saw nothing went well")
+				}
+			}
+			wantNotices(t, w.config.Store)
+			_ = f.round(t.Context(), now.Add(time.Hour))
+			wantNotices(t, w.config.Store, "2-silent.000000000003")
+		})
 	}
 }
 
