@@ -230,7 +230,8 @@ func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, 
 	return errors.Join(errs...)
 }
 
-// tellBacklog raises one alert when published epochs have been waiting too long, and resolves it when none is any more.
+// tellBacklog raises one alert when published epochs have been waiting too long. It resolves it when none is any more and the epoch
+// that it names, which may be history by now, has a verdict.
 func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []alert.Alert) error {
 	oldest, since := uint64(math.MaxUint64), now
 	for epoch, s := range f.sightings {
@@ -245,6 +246,9 @@ func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []ale
 		}
 		if late || f.sightings[a.Epoch] != nil {
 			return nil // one alert stands for all of the backlog
+		}
+		if open, err := f.isOpen(ctx, a.Epoch); open || err != nil {
+			return err
 		}
 		if err := f.resolve(ctx, a, now); err != nil {
 			return err
@@ -263,14 +267,10 @@ func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert
 		if a.Kind != alert.Transient || strings.Contains(a.Incident, sourceIncident) {
 			continue
 		}
-		_, err := f.Store.Verdict(ctx, f.Namespace, a.Epoch)
-		if errors.Is(err, blobstore.ErrNotFound) {
-			return nil // one alert stands for all that fail
+		if open, err := f.isOpen(ctx, a.Epoch); open || err != nil {
+			return err // one alert stands for all that fail
 		}
-		if err == nil {
-			err = f.resolve(ctx, a, now)
-		}
-		if err != nil {
+		if err := f.resolve(ctx, a, now); err != nil {
 			return err
 		}
 	}
@@ -291,6 +291,18 @@ func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert
 		}
 	}
 	return nil
+}
+
+// isOpen says whether an epoch is one to audit, and has no verdict.
+func (f *follower) isOpen(ctx context.Context, epoch uint64) (bool, error) {
+	if epoch < f.First {
+		return false, nil
+	}
+	_, err := f.Store.Verdict(ctx, f.Namespace, epoch)
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // sourceIncident is in the name of incidents that are about a log that cannot be looked at, rather than about an epoch.

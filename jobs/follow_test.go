@@ -374,6 +374,29 @@ func TestBacklog(t *testing.T) {
 	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
+// The alert stands until the epoch that it names has a verdict, also when the log has gone on so far that this one is history.
+func TestBacklogThatBecomesHistory(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 5)...)
+	s := w.schedule()
+	s.BacklogAge = time.Hour
+	f := mustFollow(t, embedded(t), s)
+	now := time.Now()
+	f.mustRound(t, now)
+	verify(t, w.config.Store, span(2, 5)...)
+	f.mustRound(t, now.Add(time.Hour))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001")
+	f.recent = 2
+	for range 2 {
+		f.mustRound(t, now.Add(2*time.Hour))
+	}
+	wantNotices(t, w.config.Store, "2-backlog.000000000001")
+	verify(t, w.config.Store, 1)
+	f.mustRound(t, now.Add(3*time.Hour))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
+}
+
 func TestEpochsThatKeepFailing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})
