@@ -159,7 +159,10 @@ func (f *follower) published(ctx context.Context, head, step uint64) (bool, erro
 
 // state is what metrics are told.
 func (f *follower) state(head uint64) metrics.LogState {
-	state := metrics.LogState{Head: f.verified.Load(), Newest: head, NewestSince: f.moved}
+	state := metrics.LogState{Head: f.verified.Load(), Newest: head}
+	if f.followed.Load() { // else there may be newer ones
+		state.NewestSince = f.moved
+	}
 	for _, s := range f.sightings {
 		if !s.published {
 			continue

@@ -289,6 +289,9 @@ func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 				}
 			}
 			wantNotices(t, w.config.Store)
+			if state := f.state(3); !state.NewestSince.IsZero() {
+				t.Errorf("metrics are told that the log's newest epoch is of %v", state.NewestSince)
+			}
 			_ = f.round(t.Context(), now.Add(time.Hour))
 			wantNotices(t, w.config.Store, "2-silent.000000000003")
 		})
