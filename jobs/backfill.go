@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -218,12 +217,8 @@ func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, ju
 		b.checked[shard] = checked
 	}
 	if checked != nil {
-		fresh := slices.DeleteFunc(judged, checked.has)
-		if err := l.check(ctx, fresh); err != nil {
+		if err := l.check(ctx, judged, checked); err != nil {
 			return err
-		}
-		for _, epoch := range fresh {
-			checked.add(epoch)
 		}
 	}
 	if !complete {

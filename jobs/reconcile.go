@@ -34,14 +34,7 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, head uint64, la
 	errs = append(errs, f.tellSkips(ctx, f.scheduledLog, now, open, lasting), f.endSkips(ctx, now, lasting))
 	errs = append(errs, f.tellBacklog(ctx, now, lasting), f.tellStuck(ctx, now, lasting))
 
-	fresh := slices.DeleteFunc(judged, f.checked.has)
-	if err := f.check(ctx, fresh); err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	for _, epoch := range fresh {
-		f.checked.add(epoch)
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.check(ctx, judged, &f.checked))...)
 }
 
 // judged lists the epochs of a range that have a verdict. It costs a listing for each shard.
@@ -78,31 +71,49 @@ func without(from, to uint64, judged []uint64) []uint64 {
 	return open
 }
 
-// check raises an alert for each of the epochs that was rejected, in case a worker crashed before it could. Of each that is
-// verified but doesn't fit the verified one before or after it, it puts evidence on record and then raises an alert: after a crash
-// between the two, whoever looks next does both. Both are there once, however often they are found.
-func (l *scheduledLog) check(ctx context.Context, epochs []uint64) error {
-	if len(epochs) == 0 {
+// check looks at those of the judged epochs that are not among the checked ones, and adds them. It raises an alert for each that was
+// rejected, in case a worker crashed before it could. Of each that is verified but doesn't fit the verified one before or after it,
+// it puts evidence on record and then raises an alert: after a crash between the two, whoever looks next does both. Both are there
+// once, however often they are found. A verdict that cannot be read is an error, and keeps none but itself from being looked at.
+func (l *scheduledLog) check(ctx context.Context, judged []uint64, checked *epochSet) error {
+	fresh := slices.DeleteFunc(judged, checked.has)
+	if len(fresh) == 0 {
 		return nil
 	}
-	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, epochs, blobstore.ErrNotFound)
+	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, fresh, blobstore.ErrNotFound, blobstore.ErrCorrupt)
 	if err != nil {
 		return err
 	}
-	for _, epoch := range epochs {
-		v := verdicts[epoch]
-		if v.Outcome == blobstore.Rejected {
-			if err := l.raise(ctx, alert.OfVerdict(v)); err != nil {
-				return err
+	var errs []error
+	for _, epoch := range fresh {
+		if _, readable := verdicts[epoch]; !readable {
+			if _, err := l.Store.Verdict(ctx, l.Namespace, epoch); err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+				errs = append(errs, err)
 			}
+			continue // to the next round, in which it may be gone
 		}
-		for _, pair := range [][2]blobstore.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
-			if chained(pair[0], pair[1]) {
-				continue
-			}
-			if err := tellBroken(ctx, l.Store, l.log, BrokenChain, pair[0], pair[1]); err != nil {
-				return fmt.Errorf("the contradiction of epoch %d: %w", pair[1].Epoch, err)
-			}
+		if err := l.checkOne(ctx, verdicts, epoch); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		checked.add(epoch)
+	}
+	return errors.Join(errs...)
+}
+
+// checkOne is check of an epoch, given its verdict and those on its neighbours.
+func (l *scheduledLog) checkOne(ctx context.Context, verdicts map[uint64]blobstore.Verdict, epoch uint64) error {
+	v := verdicts[epoch]
+	if v.Outcome == blobstore.Rejected {
+		if err := l.raise(ctx, alert.OfVerdict(v)); err != nil {
+			return err
+		}
+	}
+	for _, pair := range [][2]blobstore.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
+		if chained(pair[0], pair[1]) {
+			continue
+		}
+		if err := tellBroken(ctx, l.Store, l.log, BrokenChain, pair[0], pair[1]); err != nil {
+			return fmt.Errorf("the contradiction of epoch %d: %w", pair[1].Epoch, err)
 		}
 	}
 	return nil

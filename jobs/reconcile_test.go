@@ -2,7 +2,9 @@ package jobs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,6 +75,34 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 			mustFollow(t, embedded(t), w.schedule()).mustRound(t, time.Now()) // after a restart
 			wantNotices(t, w.config.Store, c.want...)
 		})
+	}
+}
+
+// A verdict that cannot be read keeps none but itself from being looked at. It is read again in each round, and the others are not.
+func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 9)...)
+	verify(t, w.config.Store, span(1, 8)...)
+	judge(t, w.config.Store, 9, blobstore.Verified, "", 90, 9)
+	edit(t, w.audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, 2), `}`, ``)
+	recent := mustFollow(t, embedded(t), w.schedule())
+	history := mustSchedule(t, embedded(t), w.schedule(), 10, 1)
+	for name, round := range map[string]func() error{
+		"recent":  func() error { return recent.round(t.Context(), time.Now()) },
+		"history": func() error { return history.backfillRound(t.Context(), time.Now()) },
+	} {
+		for range 2 {
+			if err := round(); !errors.Is(err, blobstore.ErrCorrupt) {
+				t.Errorf("%s: error is %v, want one that tells of the verdict", name, err)
+			}
+		}
+	}
+	wantNotices(t, w.config.Store, "1-contradiction.000000000009.chain")
+	for name, checked := range map[string]*epochSet{"recent": &recent.checked, "history": history.history[0].checked[0]} {
+		if got := slices.Sorted(checked.all()); !slices.Equal(got, []uint64{1, 3, 4, 5, 6, 7, 8, 9}) {
+			t.Errorf("%s: looked at are %d", name, got)
+		}
 	}
 }
 
