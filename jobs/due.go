@@ -37,7 +37,7 @@ func (l *scheduledLog) due(ctx context.Context, b *backfill, now time.Time, end 
 	if b.schedule == nil {
 		return true, nil
 	}
-	last := lastTime(b.schedule, now)
+	last := lastTime(b.schedule, now.UTC())
 	if last.IsZero() || last.Equal(b.begun) {
 		return b.running, nil
 	}

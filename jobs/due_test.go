@@ -36,7 +36,7 @@ func TestCron(t *testing.T) {
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
 	wantQueued(t, r, Backfill)
-	l.mustBackfill(t, at(1, 4, 30))
+	l.mustBackfill(t, at(1, 4, 30).In(time.FixedZone("elsewhere", -3600))) // times are in UTC
 	wantQueued(t, r, Backfill, 1, 2)
 	finish(t, r, w.config.Store, 1)
 

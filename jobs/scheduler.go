@@ -181,7 +181,7 @@ func (l *scheduledLog) backfillForEver(ctx context.Context) {
 			last = time.Now()
 			round, cancel := context.WithTimeout(ctx, roundTimeout)
 			end := l.Tracer.Round(ctx, "backfill", l.Namespace)
-			err := l.backfillRound(round, last.UTC())
+			err := l.backfillRound(round, last) // which knows how much time has passed, whatever the clock was set to
 			end(err)
 			cancel()
 			l.moving = l.moving && err == nil
