@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/redis/go-redis/v9"
 	"github.com/robfig/cron/v3"
 	"golang.org/x/sync/errgroup"
@@ -28,6 +30,9 @@ type backfill struct {
 	low      uint64               // the lowest shard that is not complete
 	complete map[uint64]struct{}  // shards above it that are
 	checked  map[uint64]*epochSet // by shard that was seen not to be complete: the epochs whose verdicts were looked at
+
+	lowest      uint64    // of its open epochs, 0 if there was none
+	lowestSince time.Time // when it was first seen to be the lowest
 
 	gaps     gaps
 	found    epochSet             // open epochs that the log has
@@ -104,7 +109,7 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 		l.more = l.more || len(open) == b.Window
 		open, err = l.explore(ctx, b, now, open)
 		untold, tellErr := l.tellGaps(ctx, b, now)
-		errs = append(errs, err, tellErr)
+		errs = append(errs, err, tellErr, l.tellStuckHistory(ctx, b, now, open))
 		if through && !untold && !b.moving {
 			b.running = false
 		}
@@ -115,6 +120,30 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 		}
 	}
 	return lists, errors.Join(errs...)
+}
+
+// tellStuckHistory raises an alert when the jobs of the lowest open epoch of a backfill have been failing for too long, unless there is
+// one on other epochs that fail. Followers resolve it.
+func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now time.Time, open []uint64) error {
+	lowest := uint64(0)
+	if len(open) > 0 {
+		lowest = open[0]
+	}
+	if lowest != b.lowest {
+		b.lowest, b.lowestSince = lowest, now
+	}
+	if lowest == 0 || l.TransientAfter <= 0 || now.Sub(b.lowestSince) < l.TransientAfter {
+		return nil
+	}
+	failure := l.failure(lowest)
+	if failure == nil {
+		return nil
+	}
+	lasting, err := l.outbox.Unresolved(ctx, l.Namespace)
+	if err != nil || slices.ContainsFunc(lasting, isStuck) {
+		return err
+	}
+	return l.raise(ctx, alert.OfTransient(l.Namespace, lowest, b.lowestSince, failure))
 }
 
 // endOfHistory is the last epoch that is history; 0 while there is none.

@@ -3,12 +3,14 @@ package jobs
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"gocloud.dev/blob"
 )
@@ -295,4 +297,46 @@ func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 		}
 		wantQueued(t, r, Backfill, span(3, 30)...)
 	})
+}
+
+// An epoch of history whose jobs keep failing is told of, though nothing else waits for it. The follower ends that.
+func TestHistoryThatKeepsFailing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 6})
+	r := embedded(t)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	l := mustSchedule(t, r, s, 6, 2)
+	now := time.Now()
+	l.mustBackfill(t, now)
+
+	faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), share: 1}
+	failing := w.config
+	failing.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{MaxAttempts: 1})
+	a, err := NewAuditor(failing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := startWorker(t, r, a, WorkerConfig{MaxRetryDelay: time.Millisecond})
+	eventually(t, "failures of all", func() bool {
+		return !slices.ContainsFunc(span(1, 4), func(epoch uint64) bool { return l.failure(epoch) == nil })
+	})
+	stop()
+	l.mustBackfill(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+	for minutes := range 3 {
+		l.mustBackfill(t, now.Add(time.Duration(61+minutes)*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-transient.000000000001")
+	if _, err := w.auditor(t).Audit(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	for hours := range 3 { // the others that fail are no news while it stands
+		l.mustBackfill(t, now.Add(time.Duration(2+hours)*time.Hour))
+	}
+	wantNotices(t, w.config.Store, "2-transient.000000000001")
+	newFollower(l).mustRound(t, now.Add(5*time.Hour))
+	wantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
+	l.mustBackfill(t, now.Add(6*time.Hour))
+	wantNotices(t, w.config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
 }

@@ -267,7 +267,7 @@ func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []ale
 // it names has a verdict. What waits for something without failing is backlog.
 func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert.Alert) error {
 	for _, a := range lasting {
-		if a.Kind != alert.Transient || strings.Contains(a.Incident, sourceIncident) {
+		if !isStuck(a) {
 			continue
 		}
 		if open, err := f.isOpen(ctx, a.Epoch); open || err != nil {
@@ -284,16 +284,29 @@ func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert
 		}
 	}
 	slices.Sort(late)
-	inspector := f.redis.inspector()
 	for _, epoch := range late[:min(len(late), maxLooks)] {
-		for _, c := range classes {
-			task, err := inspector.GetTaskInfo(Queue(f.Namespace, c), Task{f.Namespace, epoch}.ID())
-			if err == nil && task.Retried > 0 && task.LastErr != "" {
-				return f.raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, errors.New(task.LastErr)))
-			}
+		if failure := f.failure(epoch); failure != nil {
+			return f.raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, failure))
 		}
 	}
 	return nil
+}
+
+// failure is how an epoch's job failed last; nil if it has not, as far as the queue knows.
+func (l *scheduledLog) failure(epoch uint64) error {
+	inspector := l.redis.inspector()
+	for _, c := range classes {
+		task, err := inspector.GetTaskInfo(Queue(l.Namespace, c), Task{l.Namespace, epoch}.ID())
+		if err == nil && task.Retried > 0 && task.LastErr != "" {
+			return errors.New(task.LastErr)
+		}
+	}
+	return nil
+}
+
+// isStuck says whether an alert is about an epoch whose jobs fail.
+func isStuck(a alert.Alert) bool {
+	return a.Kind == alert.Transient && !strings.Contains(a.Incident, sourceIncident)
 }
 
 // isOpen says whether an epoch is one to audit, and has no verdict.
