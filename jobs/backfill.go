@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/redis/go-redis/v9"
 	"github.com/robfig/cron/v3"
-	"golang.org/x/sync/errgroup"
 )
 
-// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
-const turn = 100
+const (
+	// turn is how many epochs one backfill puts on the queue before the next one's turn comes.
+	turn = 100
+	// maxUnlisted is with how many shards that cannot be listed it is the audit store's trouble, and not theirs.
+	maxUnlisted = 8
+)
 
 // backfill brings a piece of history to an end. What it remembers saves listings: after a restart each shard that is not sealed is
 // listed once, and from then on only those that are not complete.
@@ -175,29 +179,30 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 	var open []uint64
 	var errs []error
 	last := b.last(end)
-	for shard := b.low; shard <= last/shardSize && len(open) < b.Window; {
+	unlisted := 0
+	for shard := b.low; shard <= last/shardSize && len(open) < b.Window && unlisted < maxUnlisted; {
 		var shards []uint64 // that are listed at once
 		for ; shard <= last/shardSize && len(shards) < min(listAhead, 1+b.Window/shardSize); shard++ {
 			if _, complete := b.complete[shard]; !complete && !b.exceptsShard(shard) {
 				shards = append(shards, shard)
 			}
 		}
-		listings := make([][]uint64, len(shards))
-		group, listing := errgroup.WithContext(ctx)
+		listings, failures := make([][]uint64, len(shards)), make([]error, len(shards))
+		var group sync.WaitGroup
 		for i, shard := range shards {
-			group.Go(func() (err error) {
-				listings[i], err = l.Store.Epochs(listing, l.Namespace, shard)
-				return err
-			})
+			group.Go(func() { listings[i], failures[i] = l.Store.Epochs(ctx, l.Namespace, shard) })
 		}
-		if err := group.Wait(); err != nil {
-			errs = append(errs, fmt.Errorf("verdicts of %s: %w", l.Namespace, err))
-			break
-		}
+		group.Wait()
 		for i, shard := range shards {
+			if failures[i] != nil {
+				errs = append(errs, fmt.Errorf("verdicts of %s: %w", l.Namespace, failures[i]))
+				unlisted++
+				continue
+			}
 			missing := b.missing(shard, listings[i], last)
 			open = append(open, missing...)
-			// A verdict that cannot be read keeps its shard open, but not the later ones from being worked on.
+			// A verdict that cannot be read keeps its shard open, but not the later ones from being worked on, and neither does a
+			// shard that cannot be listed.
 			errs = append(errs, l.listed(ctx, b, shard, listings[i], missing, last))
 		}
 	}

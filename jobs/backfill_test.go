@@ -340,3 +340,29 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 	l.mustBackfill(t, now.Add(6*time.Hour))
 	wantNotices(t, w.config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
 }
+
+// A shard that cannot be listed keeps none but itself from being worked on.
+func TestShardThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, slices.Concat(span(990, 1010), span(1990, 2010), span(2990, 3010))...)
+	audit := watch(w.audit)
+	bucket := blob.NewBucket(audit)
+	defer bucket.Close()
+	s := w.schedule()
+	s.Store = blobstore.NewStore(bucket)
+	verify(t, w.config.Store, slices.Concat(span(1, 998), span(1001, 1998), span(2001, 2998), span(3000, 3009))...)
+	r := embedded(t)
+	l := mustSchedule(t, r, s, 3010, 1000)
+	audit.hidden = testNamespace + "/verdicts/000000001/"
+	if err := l.backfillRound(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000001") {
+		t.Errorf("error is %v, want one that names the shard", err)
+	}
+	wantQueued(t, r, Backfill, 999, 2000)
+
+	audit.hidden = testNamespace + "/verdicts/000000002/"
+	if err := newFollower(l).round(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000002") {
+		t.Errorf("error is %v, want one that names the shard", err)
+	}
+	wantQueued(t, r, Fresh, 3010)
+}

@@ -16,38 +16,40 @@ import (
 func (f *follower) reconcile(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
 	from := f.recentFrom(head)
 	var judged, open []uint64
-	list := func() (_ [][]uint64, err error) {
-		if judged, err = f.judged(ctx, from, head); err != nil {
-			return nil, err
-		}
-		open = without(from, head, judged)
+	var unlisted error
+	list := func() ([][]uint64, error) {
+		judged, open, unlisted = f.takeStock(ctx, from, head)
 		return [][]uint64{open}, nil
 	}
-	if _, err := list(); err != nil {
-		return err
-	}
+	_, _ = list() // its error is in unlisted
 	var errs []error
 	if len(open) > 0 {
 		errs = append(errs, f.enqueue(ctx, Fresh, list))
 	}
-	errs = append(errs, f.sight(ctx, f.scheduledLog, now, open))
-	errs = append(errs, f.tellSkips(ctx, f.scheduledLog, now, open, lasting), f.endSkips(ctx, now, lasting))
-	errs = append(errs, f.tellBacklog(ctx, now, lasting), f.tellStuck(ctx, now, lasting))
-
+	if unlisted == nil { // else there is no telling which are open
+		errs = append(errs, f.sight(ctx, f.scheduledLog, now, open))
+		errs = append(errs, f.tellSkips(ctx, f.scheduledLog, now, open, lasting), f.endSkips(ctx, now, lasting))
+		errs = append(errs, f.tellBacklog(ctx, now, lasting), f.tellStuck(ctx, now, lasting))
+	}
+	errs = append(errs, unlisted)
 	return errors.Join(append(errs, f.check(ctx, judged, &f.checked))...)
 }
 
-// judged lists the epochs of a range that have a verdict. It costs a listing for each shard.
-func (l *scheduledLog) judged(ctx context.Context, from, to uint64) ([]uint64, error) {
-	var judged []uint64
+// takeStock lists which epochs of a range have a verdict, and which have none. It costs a listing for each shard; those of one that
+// cannot be listed are in neither list.
+func (l *scheduledLog) takeStock(ctx context.Context, from, to uint64) (judged, open []uint64, err error) {
+	var errs []error
 	for shard := from / shardSize; shard <= to/shardSize; shard++ {
 		epochs, err := l.Store.Epochs(ctx, l.Namespace, shard)
 		if err != nil {
-			return nil, fmt.Errorf("verdicts of %s: %w", l.Namespace, err)
+			errs = append(errs, fmt.Errorf("verdicts of %s: %w", l.Namespace, err))
+			continue
 		}
-		judged = append(judged, within(epochs, from, to)...)
+		first, last := max(from, shard*shardSize), min(to, shard*shardSize+shardSize-1)
+		judged = append(judged, within(epochs, first, last)...)
+		open = append(open, without(first, last, epochs)...)
 	}
-	return judged, nil
+	return judged, open, errors.Join(errs...)
 }
 
 // within returns the part of ascending epochs that lies between from and to, both included.
