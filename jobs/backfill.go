@@ -76,7 +76,8 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 }
 
 // backfillRound puts the first epochs of each backfill that have no verdict on the queue, as many as its window holds.
-func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) error {
+func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) (err error) {
+	defer func() { l.historyFailure.Store(&err) }()
 	end := l.endOfHistory()
 	if end == 0 {
 		return nil

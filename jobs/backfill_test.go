@@ -366,3 +366,35 @@ func TestShardThatCannotBeListed(t *testing.T) {
 	}
 	wantQueued(t, r, Fresh, 3010)
 }
+
+// That history cannot be worked on is told once it has lasted, also while the log's newest epochs can be.
+func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 20)...)
+	verify(t, w.config.Store, 1)
+	key := fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, 1)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	l := mustSchedule(t, embedded(t), s, 20, 10)
+	f := newFollower(l)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	edit(t, w.audit, key, `}`, `]`)
+	for _, after := range []time.Duration{0, 59 * time.Minute} {
+		if err := l.backfillRound(t.Context(), now.Add(after)); !errors.Is(err, blobstore.ErrCorrupt) {
+			t.Errorf("error is %v, want one that tells of the verdict", err)
+		}
+		f.mustRound(t, now.Add(after))
+	}
+	wantNotices(t, w.config.Store)
+	for range 2 {
+		f.mustRound(t, now.Add(time.Hour))
+	}
+	const incident = "transient.000000000021.scheduler-20260701"
+	wantNotices(t, w.config.Store, "2-"+incident)
+
+	edit(t, w.audit, key, `]`, `}`)
+	l.mustBackfill(t, now.Add(61*time.Minute))
+	f.mustRound(t, now.Add(61*time.Minute))
+	wantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
+}

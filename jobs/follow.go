@@ -30,7 +30,7 @@ type follower struct {
 	moved     time.Time // when the head was published; while none is: when that was noticed
 	unseen    time.Time // since when the log was not looked at to its end; zero: it was, in the last round
 	checked   epochSet  // whose verdicts were looked at
-	failing   time.Time // since when no round has gone well; zero: the last one has
+	failing   time.Time // since when no round has gone well, here or with history; zero: the last ones have
 	advanced  int       // how often the log was searched
 }
 
@@ -56,7 +56,11 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	}
 	tell, cancel := context.WithTimeout(ctx, tellTimeout) // the round may have taken all of its own time
 	defer cancel()
-	return errors.Join(err, f.tellFailure(tell, now, err, lasting))
+	failure := err
+	if history := f.historyFailure.Load(); history != nil {
+		failure = errors.Join(failure, *history)
+	}
+	return errors.Join(err, f.tellFailure(tell, now, failure, lasting))
 }
 
 // advance finds the log's head.
@@ -324,8 +328,8 @@ func (f *follower) isOpen(ctx context.Context, epoch uint64) (bool, error) {
 // sourceIncident is in the name of incidents that are about a log that cannot be looked at, rather than about an epoch.
 const sourceIncident = "/scheduler-"
 
-// tellFailure raises an alert when rounds have been failing for too long, and resolves it after one that has not. Its name holds
-// the day, for the same trouble may come again before the log has moved.
+// tellFailure raises an alert when rounds, this one or those of history, have been failing for too long, and resolves it after one that
+// has not. Its name holds the day, for the same trouble may come again before the log has moved.
 func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error, lasting []alert.Alert) error {
 	if failure == nil {
 		f.failing = time.Time{}

@@ -73,7 +73,7 @@ type Scheduler struct {
 }
 
 // scheduledLog is one log of a scheduler. Its follower, its history, its seals and its retention are a goroutine each, and share only
-// how far the log and its audit are.
+// how far the log and its audit are, and whether history can be worked on.
 type scheduledLog struct {
 	Schedule
 	redis  *Redis
@@ -84,6 +84,8 @@ type scheduledLog struct {
 	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
 	followed atomic.Bool
 	verified atomic.Uint64 // the last epoch up to which all are verified; 0: none or not known
+	// historyFailure is what kept the last round of history from going well; nil: no round was.
+	historyFailure atomic.Pointer[error]
 
 	// Of the goroutine that does history: its backfills, and how many epochs they had on the queue in the last round, and
 	// whether there were more.
