@@ -31,6 +31,7 @@ type follower struct {
 	unseen    time.Time // since when the log was not looked at to its end; zero: it was, in the last round
 	checked   epochSet  // whose verdicts were looked at
 	failing   time.Time // since when no round has gone well, here or with history; zero: the last ones have
+	failedAt  uint64    // the epoch that the log was to have next then
 	advanced  int       // how often the log was searched
 }
 
@@ -310,7 +311,7 @@ func (l *scheduledLog) failure(epoch uint64) error {
 
 // isStuck says whether an alert is about an epoch whose jobs fail.
 func isStuck(a alert.Alert) bool {
-	return a.Kind == alert.Transient && !strings.Contains(a.Incident, sourceIncident)
+	return a.Kind == alert.Transient && !isTrouble(a)
 }
 
 // isOpen says whether an epoch is one to audit, and has no verdict.
@@ -329,31 +330,34 @@ func (f *follower) isOpen(ctx context.Context, epoch uint64) (bool, error) {
 const sourceIncident = "/scheduler-"
 
 // tellFailure raises an alert when rounds, this one or those of history, have been failing for too long, and resolves it after one that
-// has not. Its name holds the day, for the same trouble may come again before the log has moved.
+// has not. Its name holds the day, for the same trouble may come again before the log has moved. One stands for all trouble at the same
+// time, though the log moves on meanwhile and other schedulers know another head.
 func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error, lasting []alert.Alert) error {
 	if failure == nil {
 		f.failing = time.Time{}
 		var errs []error
 		for _, a := range lasting {
-			if a.Kind == alert.Transient && strings.Contains(a.Incident, sourceIncident) {
+			if isTrouble(a) {
 				errs = append(errs, f.resolve(ctx, a, now))
 			}
 		}
 		return errors.Join(errs...)
 	}
 	if f.failing.IsZero() {
-		f.failing = now
+		f.failing, f.failedAt = now, f.head.Load()+1
 	}
-	if f.TransientAfter <= 0 || now.Sub(f.failing) < f.TransientAfter {
+	if f.TransientAfter <= 0 || now.Sub(f.failing) < f.TransientAfter || slices.ContainsFunc(lasting, isTrouble) {
 		return nil
 	}
-	a := alert.OfTransient(f.Namespace, f.head.Load()+1, f.failing, failure)
+	a := alert.OfTransient(f.Namespace, f.failedAt, f.failing, failure)
 	a.Incident += sourceIncident + f.failing.UTC().Format("20060102")
 	a.Summary = fmt.Sprintf("the scheduler cannot follow %s since %s", f.Namespace, f.failing.UTC().Format(time.RFC3339))
-	if isLasting(lasting, a.Incident) {
-		return nil
-	}
 	return f.raise(ctx, a)
+}
+
+// isTrouble says whether an alert is about rounds that fail.
+func isTrouble(a alert.Alert) bool {
+	return a.Kind == alert.Transient && strings.Contains(a.Incident, sourceIncident)
 }
 
 func isLasting(lasting []alert.Alert, incident string) bool {

@@ -470,3 +470,26 @@ func TestSourceThatFails(t *testing.T) {
 	f.mustRound(t, now.Add(63*time.Minute))
 	wantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
 }
+
+// Trouble is one incident, though the log goes on meanwhile and schedulers don't know the same head.
+func TestTroubleWhileTheLogGoesOn(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 3)...)
+	verify(t, w.config.Store, 1)
+	edit(t, w.audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, 1), `}`, ``)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	one, other := mustFollow(t, embedded(t), s), mustFollow(t, embedded(t), s)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for round := range uint64(5) {
+		for _, f := range []*follower{one, other} {
+			if err := f.round(t.Context(), now); !errors.Is(err, blobstore.ErrCorrupt) {
+				t.Errorf("error is %v, want one that tells of the verdict", err)
+			}
+			publishNames(t, w.log, 4+2*round, 5+2*round)
+		}
+		now = now.Add(30 * time.Minute)
+	}
+	wantNotices(t, w.config.Store, "2-transient.000000000004.scheduler-20260701")
+}
