@@ -144,7 +144,7 @@ func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now ti
 	if failure == nil {
 		return nil
 	}
-	lasting, err := l.outbox.Unresolved(ctx, l.Namespace)
+	lasting, err := l.outbox.Unresolved(ctx, l.Namespace, nil)
 	if err != nil || slices.ContainsFunc(lasting, isStuck) {
 		return err
 	}

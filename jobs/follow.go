@@ -33,17 +33,19 @@ type follower struct {
 	failing   time.Time // since when no round has gone well, here or with history; zero: the last ones have
 	failedAt  uint64    // the epoch that the log was to have next then
 	advanced  int       // how often the log was searched
+
+	told map[string]alert.Alert // the notices of conditions that are open, by name
 }
 
 func newFollower(l *scheduledLog) *follower {
-	return &follower{scheduledLog: l, sightings: sightings{}}
+	return &follower{scheduledLog: l, sightings: sightings{}, told: map[string]alert.Alert{}}
 }
 
 // round looks at the log once. One thing that fails doesn't keep the others from being done.
 func (f *follower) round(ctx context.Context, now time.Time) error {
 	work, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	lasting, err := f.outbox.Unresolved(work, f.Namespace)
+	lasting, err := f.outbox.Unresolved(work, f.Namespace, f.told)
 	errs := []error{err, f.advance(work, now)}
 	head := f.head.Load()
 	if head >= f.First {

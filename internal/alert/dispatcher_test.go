@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"gocloud.dev/blob/memblob"
 )
 
 var began = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
@@ -105,7 +107,7 @@ func TestUnresolvedConditionsAreFoundAfterARestart(t *testing.T) {
 	must(t, box.Resolve(t.Context(), namespace, BacklogIncident(6), began))
 	want := []string{SkippedIncident(7), SilentIncident(5)}
 	for range 2 {
-		lasting, err := box.Unresolved(t.Context(), namespace)
+		lasting, err := box.Unresolved(t.Context(), namespace, nil)
 		var got []string
 		for _, a := range lasting {
 			got = append(got, a.Incident)
@@ -118,6 +120,34 @@ func TestUnresolvedConditionsAreFoundAfterARestart(t *testing.T) {
 	if err := box.Resolve(t.Context(), namespace, "rejected/000000000001", began); err == nil {
 		t.Error("a rejection is resolved")
 	}
+}
+
+// A notice is read once, however long its condition lasts. One that cannot be read hides no other.
+func TestUnresolvedConditionsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	bucket := memblob.OpenBucket(nil)
+	store := blobstore.NewStore(bucket)
+	raise(t, store, OfSkipped(namespace, 7, 8), OfSilent(namespace, 5, began))
+	known := map[string]Alert{}
+	want := func(corrupt bool, want ...string) {
+		t.Helper()
+		lasting, err := Outbox{store}.Unresolved(t.Context(), namespace, known)
+		var got []string
+		for _, a := range lasting {
+			got = append(got, a.Incident)
+		}
+		if errors.Is(err, blobstore.ErrCorrupt) != corrupt || !corrupt && err != nil || !slices.Equal(got, want) {
+			t.Errorf("unresolved: %q, %v, want %q", got, err, want)
+		}
+	}
+	want(false, SkippedIncident(7), SilentIncident(5))
+	key := namespace + "/alerts/open/" + noticeName(Skipped, SkippedIncident(7), false) + ".json"
+	must(t, bucket.WriteAll(t.Context(), key, []byte("{"), nil))
+	want(false, SkippedIncident(7), SilentIncident(5))
+	clear(known)
+	want(true, SilentIncident(5))
+	must(t, Outbox{store}.Resolve(t.Context(), namespace, SilentIncident(5), began))
+	want(true)
 }
 
 func TestTheLogHasEveryAlertOnce(t *testing.T) {

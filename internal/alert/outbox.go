@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -55,31 +56,44 @@ func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time
 }
 
 // Unresolved returns the conditions that were raised and have not ended, for a process that has just started and does not know
-// what it said before. It lists the open notices and reads those of conditions.
-func (o Outbox) Unresolved(ctx context.Context, namespace string) ([]Alert, error) {
+// what it said before. It lists the open notices and reads those of conditions, which never change: known, if not nil, remembers
+// them from one call to the next. With an ErrCorrupt come all but those that cannot be read.
+func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[string]Alert) ([]Alert, error) {
 	box := o.Store.Outbox(namespace)
 	names, err := box.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	open := setOf(names)
+	maps.DeleteFunc(known, func(name string, _ Alert) bool { return !open[name] })
 	var lasting []Alert
+	var corrupt []error
 	for _, name := range names {
 		if !kindOf(name).Ends() {
 			continue
 		}
-		a, err := o.raised(ctx, namespace, name)
-		if errors.Is(err, blobstore.ErrNotFound) {
-			continue // gone meanwhile
+		a, read := known[name]
+		err := error(nil)
+		if !read {
+			a, err = o.raised(ctx, namespace, name)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, blobstore.ErrNotFound):
+			continue // gone meanwhile
+		case errors.Is(err, blobstore.ErrCorrupt):
+			corrupt = append(corrupt, err)
+			continue
+		case err != nil:
 			return nil, err
+		}
+		if known != nil {
+			known[name] = a
 		}
 		if !a.Resolved() && !open[noticeName(a.Kind, a.Incident, true)] {
 			lasting = append(lasting, a)
 		}
 	}
-	return lasting, nil
+	return lasting, errors.Join(corrupt...)
 }
 
 // put writes a notice unless it was closed before.
