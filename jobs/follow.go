@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -190,11 +191,12 @@ func (l *scheduledLog) recentFrom(head uint64) uint64 {
 	return max(l.First, head-l.recent+1)
 }
 
-// endSkips resolves what was raised on epochs that have come after all.
+// endSkips resolves what was raised on epochs that have come after all. Of those that are history it looks for some by chance.
 func (f *follower) endSkips(ctx context.Context, now time.Time, lasting []alert.Alert) error {
 	var errs []error
 	looks := 0
-	for _, a := range lasting {
+	for _, i := range rand.Perm(len(lasting)) {
+		a := lasting[i]
 		if a.Kind != alert.Skipped || looks == maxLooks {
 			continue
 		}

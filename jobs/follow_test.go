@@ -14,6 +14,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -345,6 +346,27 @@ func TestLongGapIsOneIncident(t *testing.T) {
 		now = now.Add(time.Minute)
 	}
 	wantNotices(t, w.config.Store, "1-skipped.000000000031")
+}
+
+// Among many epochs that never come, one that does is found.
+func TestManySkippedEpochs(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	verify(t, w.config.Store, 100)
+	publishNames(t, w.log, maxLooks+1, 100)
+	f := mustFollow(t, embedded(t), w.schedule())
+	f.recent = 1
+	for epoch := range uint64(maxLooks + 1) {
+		if err := f.raise(t.Context(), alert.OfSkipped(testNamespace, epoch+1, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		f.mustRound(t, time.Now())
+	}
+	if got, want := notices(t, w.config.Store), fmt.Sprintf("3-skipped.%012d", maxLooks+1); !slices.Contains(got, want) {
+		t.Errorf("not resolved: %s", want)
+	}
 }
 
 func TestBacklog(t *testing.T) {
