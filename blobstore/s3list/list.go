@@ -158,10 +158,11 @@ func (l *listing) answers(prefix, delimiter, after string) ([]*driver.ListObject
 	}
 	slices.SortStableFunc(objects, func(a, b *driver.ListObject) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range objects {
-		if o.Key <= after {
+		// A key to begin after may lie within a folder, which S3 lists if there is more in it.
+		if within := o.IsDir && len(after) > len(o.Key) && strings.HasPrefix(after, o.Key); o.Key <= after && !within {
 			return nil, malformed("entry %.100q, though the one before was %.100q", o.Key, after)
 		}
-		after = o.Key
+		after = max(after, o.Key)
 	}
 	return objects, nil
 }

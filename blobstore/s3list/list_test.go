@@ -231,3 +231,13 @@ func TestListDirectories(t *testing.T) {
 		}
 	}
 }
+
+// S3 rolls up what comes after a key within a folder into that folder, which stands before the key.
+func TestListFromWithinAFolder(t *testing.T) {
+	t.Parallel()
+	b, _ := opened(t, map[string]string{"1/a/x": "", "1/a/y": "", "1/b": ""}, quick())
+	page, _, err := b.ListPage(t.Context(), After("1/a/x"), 10, &blob.ListOptions{Prefix: "1/", Delimiter: "/"})
+	if err != nil || len(page) != 2 || page[0].Key != "1/a/" || page[1].Key != "1/b" {
+		t.Errorf("%v, %v", page, err)
+	}
+}
