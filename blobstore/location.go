@@ -84,7 +84,8 @@ func parse(raw string) (location, error) {
 	switch {
 	case name == "file":
 		err = l.filePath(rest)
-	case l.readOnly(): // s3list looks at host and path
+	case l.readOnly():
+		err = s3list.CheckURL(u)
 	case name == "mem":
 		if u.Host != "" || u.Path != "" {
 			err = errors.New("a memory bucket has no name, since it is new and empty each time it is opened: write mem://")

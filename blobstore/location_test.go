@@ -38,6 +38,8 @@ func TestWrongURLsAreExplained(t *testing.T) {
 		{"s3://b?prefix=/", []string{"not a plain path"}},
 		{"gs://b?anonimous=true", []string{`did you mean "anonymous"`}},
 		{"azblob://c?protocoll=http", []string{`did you mean "protocol"`}},
+		{"s3list+https://", []string{"names no host"}},
+		{"s3list+https://example.org?rate=fast", []string{"bucket URL s3list+https://example.org?rate=fast: rate=fast: want requests a second"}},
 		{"mem://name", []string{"no name"}},
 		{"mem://?no_md5", []string{`did you mean "nomd5"`}},
 		{"file://", []string{"names no folder"}},

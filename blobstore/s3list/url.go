@@ -53,40 +53,58 @@ func (o *URLOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, 
 // the caller to name the URL.
 func Open(_ context.Context, u *url.URL) (*blob.Bucket, error) { return open(u, Options{}) }
 
+// CheckURL says what Open would refuse a URL for.
+func CheckURL(u *url.URL) error {
+	base, options, err := parse(u, Options{})
+	if err != nil {
+		return err
+	}
+	return check(base, options)
+}
+
 func open(u *url.URL, options Options) (*blob.Bucket, error) {
-	q, err := url.ParseQuery(u.RawQuery)
+	base, options, err := parse(u, options)
 	if err != nil {
 		return nil, err
+	}
+	return OpenBucket(base, options)
+}
+
+// parse takes a bucket URL apart.
+func parse(u *url.URL, options Options) (*url.URL, Options, error) {
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, options, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		value := q.Get(name)
 		switch {
 		case !slices.Contains(Parameters(), name):
-			return nil, fmt.Errorf("unknown parameter %q%s: want %s or prefix", name, suggest(name), strings.Join(Parameters(), ", "))
+			return nil, options, fmt.Errorf("unknown parameter %q%s: want %s or prefix", name, suggest(name), strings.Join(Parameters(), ", "))
 		case len(q[name]) > 1:
-			return nil, fmt.Errorf("parameter %q is given %d times", name, len(q[name]))
+			return nil, options, fmt.Errorf("parameter %q is given %d times", name, len(q[name]))
 		case value == "":
-			return nil, fmt.Errorf("parameter %q is empty", name)
+			return nil, options, fmt.Errorf("parameter %q is empty", name)
 		}
 		switch name {
 		case "contact":
 			options.Contact = value
 		case "rate":
 			if options.Rate, err = strconv.ParseFloat(value, 64); err != nil || options.Rate == 0 {
-				return nil, fmt.Errorf("rate=%s: want requests a second, over 0 and up to %d", value, maxRate)
+				return nil, options, fmt.Errorf("rate=%s: want requests a second, over 0 and up to %d", value, maxRate)
 			}
 		}
 	}
 	scheme, ok := map[string]string{SchemeHTTPS: "https", SchemeHTTP: "http"}[strings.ToLower(u.Scheme)]
 	if !ok {
-		return nil, fmt.Errorf("scheme %q: want %s", u.Scheme, SchemeHTTPS)
+		return nil, options, fmt.Errorf("scheme %q: want %s", u.Scheme, SchemeHTTPS)
 	}
 	if u.Opaque != "" {
-		return nil, fmt.Errorf("write %s://HOST", u.Scheme)
+		return nil, options, fmt.Errorf("write %s://HOST", u.Scheme)
 	}
 	base := *u
 	base.Scheme, base.RawQuery, base.ForceQuery = scheme, "", false
-	return OpenBucket(&base, options)
+	return &base, options, nil
 }
 
 // OpenBucket opens the bucket at an http or https URL. It makes no request. The caller must close the bucket.
@@ -99,25 +117,29 @@ func OpenBucket(base *url.URL, o Options) (*blob.Bucket, error) {
 }
 
 func openBucket(base *url.URL, o Options) (*bucket, error) {
-	switch {
-	case base.Scheme != "https" && base.Scheme != "http":
-		return nil, fmt.Errorf("scheme %q: want https", base.Scheme)
-	case base.User != nil:
-		return nil, errors.New("it has a user name or password: public logs are read without")
-	case base.Hostname() == "":
-		return nil, errors.New("it names no host")
-	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
-		return nil, errors.New("it goes on after the path")
-	}
-	for part := range strings.SplitSeq(strings.Trim(base.Path, "/"), "/") {
-		if part == "." || part == ".." {
-			return nil, fmt.Errorf("path %q is not a plain one", base.Path)
-		}
-	}
-	if err := o.validate(); err != nil {
+	if err := check(base, o); err != nil {
 		return nil, err
 	}
 	return &bucket{client: newClient(base, o.withDefaults())}, nil
+}
+
+func check(base *url.URL, o Options) error {
+	switch {
+	case base.Scheme != "https" && base.Scheme != "http":
+		return fmt.Errorf("scheme %q: want https", base.Scheme)
+	case base.User != nil:
+		return errors.New("it has a user name or password: public logs are read without")
+	case base.Hostname() == "":
+		return errors.New("it names no host")
+	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
+		return errors.New("it goes on after the path")
+	}
+	for part := range strings.SplitSeq(strings.Trim(base.Path, "/"), "/") {
+		if part == "." || part == ".." {
+			return fmt.Errorf("path %q is not a plain one", base.Path)
+		}
+	}
+	return o.validate()
 }
 
 // otherNames are what people call the parameters.
