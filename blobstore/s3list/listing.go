@@ -19,6 +19,8 @@ const (
 	maxEntries = 10_000
 	maxDepth   = 8
 	maxToken   = 8 << 10
+	// maxPiece is how long a tag or a text may be. encoding/xml keeps some 30 times as much of a tag with many attributes.
+	maxPiece = 64 << 10
 
 	listingNamespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 )
@@ -41,9 +43,11 @@ type entry struct {
 
 // parseListing reads a ListBucketResult. It takes nothing else, and takes it only whole.
 func parseListing(b []byte) (listing, error) {
-	p := listingParser{decoder: xml.NewDecoder(bytes.NewReader(b)), seen: map[string]bool{}}
+	source := &pieces{Reader: bytes.NewReader(b)}
+	p := listingParser{decoder: xml.NewDecoder(source), seen: map[string]bool{}}
 	p.keyCount = -1
 	for {
+		source.left = maxPiece
 		token, err := p.decoder.Token()
 		if err != nil {
 			return listing{}, p.ended(err)
@@ -66,6 +70,7 @@ func parseListing(b []byte) (listing, error) {
 		}
 	}
 	for {
+		source.left = maxPiece
 		token, err := p.decoder.Token()
 		if err == io.EOF {
 			return p.listing, p.check()
@@ -75,6 +80,20 @@ func parseListing(b []byte) (listing, error) {
 			return listing{}, malformed("something follows the listing")
 		}
 	}
+}
+
+// pieces is what the decoder reads from, byte by byte and no more of them than are left.
+type pieces struct {
+	*bytes.Reader
+	left int
+}
+
+func (p *pieces) ReadByte() (byte, error) {
+	if p.left == 0 {
+		return 0, fmt.Errorf("a tag or text of more than %d bytes", maxPiece)
+	}
+	p.left--
+	return p.Reader.ReadByte()
 }
 
 type listingParser struct {

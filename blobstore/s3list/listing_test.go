@@ -80,6 +80,8 @@ func TestMalformedListings(t *testing.T) {
 		"depth in an entry": {"<Owner>", "<Owner>" + deep},
 		"entries":           {"<Contents>", strings.Repeat("<CommonPrefixes><Prefix>a</Prefix></CommonPrefixes>", maxEntries) + "<Contents>"},
 		"attribute":         {"<Name>", "<Name a=b>"},
+		"many attributes":   {"<Name>", "<Name" + strings.Repeat(` a=""`, maxPiece/5) + ">"},
+		"long text":         {"<Name>", "<Name>" + strings.Repeat("x", maxPiece)},
 		"control character": {"<Name>", "<Name>\x01"},
 	} {
 		text := strings.Replace(amazons, change[0], change[1], 1)
