@@ -51,6 +51,8 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	head := f.head.Load()
 	if head >= f.First {
 		errs = append(errs, f.reconcile(work, now, head, lasting))
+	}
+	if head >= f.First || !f.moved.IsZero() { // of a log that could not be looked at yet nothing is known
 		f.Metrics.SetLog(f.Namespace, f.state(head))
 	}
 	errs = append(errs, f.tellSilence(work, now, head, lasting))
@@ -167,7 +169,10 @@ func (f *follower) published(ctx context.Context, head, step uint64) (bool, erro
 
 // state is what metrics are told.
 func (f *follower) state(head uint64) metrics.LogState {
-	state := metrics.LogState{Head: f.verified.Load(), Newest: head}
+	state := metrics.LogState{Head: f.verified.Load()}
+	if head >= f.First {
+		state.Newest = head
+	}
 	if f.followed.Load() { // else there may be newer ones
 		state.NewestSince = f.moved
 	}

@@ -12,6 +12,8 @@ func TestSilenceFromTheStart(t *testing.T) {
 	r := embedded(t)
 	s := w.schedule()
 	s.First, s.SilentAfter = 100, time.Hour
+	series := w.measured(t)
+	s.Metrics = w.config.Metrics
 	now := time.Now()
 	f := mustFollow(t, r, s)
 	f.mustRound(t, now)
@@ -21,6 +23,10 @@ func TestSilenceFromTheStart(t *testing.T) {
 		f.mustRound(t, now.Add(61*time.Minute))
 	}
 	wantNotices(t, w.config.Store, "2-silent.000000000099")
+	shown := series()
+	if shown["newest_published_timestamp_seconds"] == "" || shown["newest_published_epoch"] != "" {
+		t.Errorf("metrics show %q: want since when there is nothing, and no newest epoch", shown)
+	}
 
 	// It ends when the first epoch is set right, too.
 	publishNames(t, w.log, span(1, 3)...)

@@ -14,7 +14,7 @@ import (
 type LogState struct {
 	Head   uint64 // the last epoch up to which every one is verified
 	Newest uint64 // the last one published
-	// NewestSince is when Newest was first seen.
+	// NewestSince is when Newest was first seen; while the log has shown no epoch, since when that is so.
 	NewestSince time.Time
 	// Open is how many published epochs have no verdict, of those that the audit is due: not of a backfill still under way.
 	// A rejection is a verdict. It holds back Head for ever, and an alert on the distance to it would never end.
@@ -26,7 +26,8 @@ type LogState struct {
 var (
 	headDesc        = desc("head_epoch", "Last epoch up to which every epoch is verified.", "namespace")
 	newestDesc      = desc("newest_published_epoch", "Last epoch that the log has published.", "namespace")
-	newestSinceDesc = desc("newest_published_timestamp_seconds", "When that epoch was first seen.", "namespace")
+	newestSinceDesc = desc("newest_published_timestamp_seconds",
+		"When that epoch was first seen; while there is none, since when the log has been looked at in vain.", "namespace")
 	lagEpochsDesc   = desc("lag_epochs", "Published epochs without a verdict.", "namespace")
 	lagSecondsDesc  = desc("lag_seconds", "Age of the oldest published epoch without a verdict; 0 if there is none.", "namespace")
 )
