@@ -140,7 +140,7 @@ func (f *feed) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		names, err := f.list(ctx)
 		if err == nil {
-			err = f.settle(ctx, names)
+			err = f.settle(ctx, names, time.Now().Add(f.options.Every))
 			f.serve(ctx, names)
 		}
 		switch {
@@ -190,7 +190,7 @@ func (f *feed) flush(ctx context.Context) error {
 				claimed, errs[i] = true, nil
 			}
 		}
-		err = errors.Join(append(errs, f.settle(ctx, names), ctx.Err())...)
+		err = errors.Join(append(errs, f.settle(ctx, names, time.Time{}), ctx.Err())...)
 		if err != nil || !claimed {
 			return err
 		}
@@ -219,8 +219,9 @@ func (f *feed) list(ctx context.Context) ([]string, error) {
 }
 
 // settle closes the notices on which nothing is left to do. A notice of which a lane knows that its target has it is closed
-// even if the lane's mark is missing: from here on the closed notice stands for the mark.
-func (f *feed) settle(ctx context.Context, names []string) error {
+// even if the lane's mark is missing: from here on the closed notice stands for the mark. What is not closed by the time of until,
+// unless that is zero, has its turn in the next pass: alerts that came up meanwhile are not to wait for it.
+func (f *feed) settle(ctx context.Context, names []string, until time.Time) error {
 	open := setOf(names)
 	var pending Pending
 	var errs []error
@@ -236,6 +237,9 @@ func (f *feed) settle(ctx context.Context, names []string) error {
 				pending.Oldest = a.At
 			}
 			f.mu.Unlock()
+			continue
+		}
+		if !until.IsZero() && time.Now().After(until) {
 			continue
 		}
 		a, ok, err := f.load(ctx, name)

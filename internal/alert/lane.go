@@ -33,6 +33,9 @@ const (
 	refusalsToRest = 3
 	// failuresToError is from which failure in a row it is an error in the log and not a warning.
 	failuresToError = 3
+	// maxWaiting is how many alerts a round that is not urgent sends at most. Before the first is sent the audit store is asked for
+	// the mark of each, which in a flood would take minutes; and what came up meanwhile has its turn in the next round.
+	maxWaiting = 200
 )
 
 // lane brings the alerts of one namespace to one target.
@@ -199,11 +202,14 @@ func (l *lane) deliver(ctx context.Context, names []string, open map[string]bool
 	return false, nil
 }
 
-// waiting returns the names of what is to be sent now, as far as can be said without a claim.
+// waiting returns the names of what is to be sent now, the worst first, as far as can be said without a claim.
 func (l *lane) waiting(ctx context.Context, names []string, urgent bool) ([]string, error) {
 	now := time.Now()
 	var waiting []string
 	for _, name := range names {
+		if len(waiting) == maxWaiting && !urgent {
+			break
+		}
 		if l.has(name) || !urgent && now.Before(l.refused[name]) {
 			continue
 		}

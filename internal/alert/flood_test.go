@@ -1,0 +1,90 @@
+package alert
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
+	"gocloud.dev/blob/memblob"
+)
+
+// slow is a bucket that takes its time for each read of some objects and each removal, and counts both.
+type slow struct {
+	mortal
+	of             string // what is in the keys of these objects
+	pause          time.Duration
+	reads, deletes atomic.Int64
+}
+
+func (b *slow) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	if strings.Contains(key, b.of) {
+		b.reads.Add(1)
+		time.Sleep(b.pause)
+	}
+	return b.mortal.NewRangeReader(ctx, key, offset, length, o)
+}
+
+func (b *slow) Delete(ctx context.Context, key string, o *driver.DeleteOptions) error {
+	if strings.Contains(key, "/open/") {
+		b.deletes.Add(1)
+		time.Sleep(b.pause)
+	}
+	return b.mortal.Delete(ctx, key, o)
+}
+
+// The first of many alerts does not wait until it is known of all of them whether they were delivered.
+func TestAFloodDoesNotDelayTheWorst(t *testing.T) {
+	t.Parallel()
+	memory := memblob.OpenBucket(nil)
+	bucket := &slow{mortal: mortal{memory: memory}, of: "/delivered/hook/"}
+	var before atomic.Int64
+	rc := newReceiver(t, func(*http.Request, message) int {
+		before.CompareAndSwap(0, bucket.reads.Load())
+		return 0
+	})
+	store := blobstore.NewStore(memory)
+	const flood = 1000
+	for epoch := range uint64(flood) {
+		raise(t, store, OfSilent(namespace, epoch, began))
+	}
+	raise(t, store, OfVerdict(rejection(1)))
+	d := dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook"))
+	start(t, d)
+	eventually(t, "all are sent", func() bool { return len(rc.got()) == flood+1 })
+	if got := rc.got(); !strings.HasPrefix(got[0], "firing rejected/") {
+		t.Errorf("first came %q", got[0])
+	}
+	if n := before.Load(); n > maxWaiting+2 {
+		t.Errorf("%d reads before the first alert was sent", n)
+	}
+}
+
+// While many notices are being closed, what is new is sent.
+func TestClosingManyDelaysNoAlert(t *testing.T) {
+	t.Parallel()
+	memory := memblob.OpenBucket(nil)
+	bucket := &slow{mortal: mortal{memory: memory}, of: "nothing", pause: 5 * time.Millisecond}
+	rc := newReceiver(t, nil)
+	store := blobstore.NewStore(memory)
+	const many = 1000
+	for epoch := range uint64(many) {
+		a := OfVerdict(rejection(epoch))
+		raise(t, store, a)
+		for _, target := range []string{LogName, "hook"} {
+			must(t, store.Outbox(namespace).MarkDelivered(t.Context(), target, a.name(), []byte("{}")))
+		}
+	}
+	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook")))
+	eventually(t, "some are closed", func() bool { return bucket.deletes.Load() > 2 })
+	raise(t, store, OfSealedMismatch(namespace, 1, "another"))
+	eventually(t, "the new one is sent", func() bool { return len(rc.got()) == 1 })
+	if n := bucket.deletes.Load(); n > many/2 {
+		t.Errorf("it was sent after %d were closed", n)
+	}
+}
