@@ -3,11 +3,13 @@ package alert
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +20,9 @@ const (
 	sendTimeout = 10 * time.Second // of one request, from the name's look-up to the end of the answer
 	// maxAnswer is how much of an answer is read, and maxQuote how much of that an error quotes.
 	maxAnswer, maxQuote = 4 << 10, 200
-	// minHidden is the length of what errors must not show: shorter parts of an address are no secrets but pieces of any text.
-	minHidden = 4
+	// minHidden is the length of what errors must not show: shorter parts of an address are no secrets but pieces of any text. So are
+	// shorter segments of its path and values of its query than minHiddenPiece.
+	minHidden, minHiddenPiece = 4, 8
 	// maxRetryAfter is how long a target may ask to be left alone.
 	maxRetryAfter = 10 * time.Minute
 )
@@ -43,15 +46,31 @@ type poster struct {
 	secrets []string // which errors must not show
 }
 
-// newPoster takes every part of the address but the host for a secret: tokens stand in paths, queries and passwords.
+// newPoster takes every part of the address but the host for a secret: tokens stand in paths, queries, users and passwords. A server
+// that complains of a token names it alone, without what is around it.
 func newPoster(address *url.URL, secrets ...string) poster {
+	user := address.User.Username()
 	password, _ := address.User.Password()
 	p := poster{address: address}
-	for _, s := range append(secrets, address.String(), password, address.Path, address.EscapedPath(), address.RawQuery) {
-		if len(s) >= minHidden {
-			p.secrets = append(p.secrets, s)
+	hide := func(least int, secrets ...string) {
+		for _, s := range secrets {
+			if len(s) >= least {
+				p.secrets = append(p.secrets, s)
+			}
 		}
 	}
+	hide(minHidden, secrets...)
+	hide(minHidden, address.String(), user, password, address.Path, address.EscapedPath(), address.RawQuery)
+	if address.User != nil {
+		hide(minHidden, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	}
+	hide(minHiddenPiece, strings.Split(address.Path, "/")...)
+	hide(minHiddenPiece, strings.Split(address.EscapedPath(), "/")...)
+	for _, values := range address.Query() {
+		hide(minHiddenPiece, values...)
+	}
+	// What is part of another one comes after it, or would leave the rest.
+	slices.SortFunc(p.secrets, func(a, b string) int { return len(b) - len(a) })
 	return p
 }
 
@@ -82,7 +101,8 @@ func (p poster) judge(response *http.Response, answer []byte) error {
 	if code/100 == 2 {
 		return nil
 	}
-	err := p.hide(fmt.Errorf("answered %d %s: %s", code, http.StatusText(code), quote(answer)))
+	// Hidden before it is cut and quoted: half a secret would not be found, nor one with a quotation mark.
+	err := fmt.Errorf("answered %d %s: %s", code, http.StatusText(code), quote([]byte(p.without(string(answer)))))
 	switch {
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
 		if after := retryAfter(response.Header.Get("Retry-After"), time.Now()); after > 0 {
@@ -99,14 +119,17 @@ func (p poster) hide(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the rest is the URL
 	}
-	text := err.Error()
+	if text := p.without(err.Error()); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
+}
+
+func (p poster) without(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, "…")
 	}
-	if text == err.Error() {
-		return err
-	}
-	return errors.New(text)
+	return text
 }
 
 // quote makes what a server answered fit for a line of a log.

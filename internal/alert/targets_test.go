@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -136,15 +137,19 @@ func TestSecretsAreInNoErrorAndNoName(t *testing.T) {
 	t.Parallel()
 	echo := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
-		_, _ = fmt.Fprintf(w, "no %s here, http://%s%s, %s", r.URL.Path, r.Host, r.URL, r.Header.Get("Authorization"))
+		user, password, _ := r.BasicAuth()
+		_, _ = fmt.Fprintf(w, "no %s here, http://%s%s, %s\n", r.URL.Path, r.Host, r.URL, r.Header.Get("Authorization"))
+		_, _ = fmt.Fprintf(w, "%s, %s, %s, %s\n", path.Base(r.URL.Path), r.URL.Query().Get("key"), user, password)
+		_, _ = fmt.Fprintf(w, "%s%s", strings.Repeat(".", 100), r.URL.Query().Get("cut"))
 	})
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	for _, base := range []string{echo, closed.URL} {
-		address := strings.Replace(base, "http://", "http://ops:pass-TOKEN@", 1) + "/services/TOKEN/x?key=TOKEN"
+		address := strings.Replace(base, "http://", "http://user-TOKEN:pass-TOKEN@", 1) + "/T/B/SECRET-TOKEN?key=QUERY%2FTOKEN&cut=half-a-secret-and-the-other-half-of-it-%22-TOKEN"
 		for name, target := range each(t, address) {
 			err := target.send(t.Context(), []Alert{rejected})
-			if err == nil || strings.Contains(err.Error(), "TOKEN") || strings.Contains(target.Name(), "TOKEN") {
+			if err == nil || strings.Contains(err.Error(), "TOKEN") || strings.Contains(err.Error(), "dXNlci") || strings.Contains(err.Error(), "half-a-se") ||
+				strings.Contains(target.Name(), "TOKEN") {
 				t.Errorf("%s: %q: %v", name, target.Name(), err)
 			}
 		}
