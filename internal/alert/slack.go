@@ -35,8 +35,9 @@ func NewSlack(name, address string) (Target, error) {
 }
 
 type slackText struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
+	Type     string `json:"type"`
+	Text     string `json:"text"`
+	Verbatim bool   `json:"verbatim"` // what only looks like a link or a mention stays text
 }
 
 type slackBlock struct {
@@ -72,7 +73,7 @@ func slackBody(alerts []Alert) ([]byte, error) {
 	return json.Marshal(message)
 }
 
-func section(text string) slackBlock { return slackBlock{"section", slackText{"mrkdwn", text}} }
+func section(text string) slackBlock { return slackBlock{"section", slackText{"mrkdwn", text, true}} }
 
 // escape keeps text from being taken for markup: it may come from a log, and could call everyone in a channel or show a link.
 var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace

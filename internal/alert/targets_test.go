@@ -222,7 +222,7 @@ func TestSlackMessage(t *testing.T) {
 		t.Errorf("%+v", message.Blocks)
 	}
 	for _, b := range message.Blocks {
-		if b.Type != "section" || b.Text.Type != "mrkdwn" || len([]rune(b.Text.Text)) > 3000 || strings.ContainsAny(b.Text.Text, "<>") {
+		if b.Type != "section" || b.Text.Type != "mrkdwn" || len([]rune(b.Text.Text)) > 3000 || strings.ContainsAny(b.Text.Text, "<>") || !b.Text.Verbatim {
 			t.Errorf("%+v", b)
 		}
 	}
