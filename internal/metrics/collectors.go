@@ -28,8 +28,8 @@ var (
 	newestDesc      = desc("newest_published_epoch", "Last epoch that the log has published.", "namespace")
 	newestSinceDesc = desc("newest_published_timestamp_seconds",
 		"When that epoch was first seen; while there is none, since when the log has been looked at in vain.", "namespace")
-	lagEpochsDesc   = desc("lag_epochs", "Published epochs without a verdict.", "namespace")
-	lagSecondsDesc  = desc("lag_seconds", "Age of the oldest published epoch without a verdict; 0 if there is none.", "namespace")
+	lagEpochsDesc  = desc("lag_epochs", "Published epochs without a verdict.", "namespace")
+	lagSecondsDesc = desc("lag_seconds", "Age of the oldest published epoch without a verdict; 0 if there is none.", "namespace")
 )
 
 // logCollector works the lag out when it is asked for, so that it grows while whoever sets the state hangs.
