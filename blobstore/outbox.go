@@ -36,8 +36,9 @@ type Outbox struct {
 // Outbox is the outbox of a namespace, which is checked by each call.
 func (s *Store) Outbox(namespace string) Outbox { return Outbox{s, namespace} }
 
-// Put opens a notice, once: if one of that name is open already, that one stays. It does not look for a closed one.
-func (o Outbox) Put(ctx context.Context, name string, notice []byte) error {
+// Put opens a notice, once: if one of that name is open already, that one stays, and Put returns false. It does not look for a closed
+// one.
+func (o Outbox) Put(ctx context.Context, name string, notice []byte) (created bool, err error) {
 	return o.create(ctx, notice, "open", name)
 }
 
@@ -78,7 +79,7 @@ func (o Outbox) Closed(ctx context.Context, name string) ([]byte, error) {
 // A crash between the two steps leaves the notice open and closed: so does whoever opens it a moment after it was closed. The
 // record counts. Whoever finds both closes the notice again.
 func (o Outbox) Close(ctx context.Context, name string, record []byte) error {
-	if err := o.create(ctx, record, "closed", name); err != nil {
+	if _, err := o.create(ctx, record, "closed", name); err != nil {
 		return err
 	}
 	key, err := o.key("open", name)
@@ -90,7 +91,8 @@ func (o Outbox) Close(ctx context.Context, name string, record []byte) error {
 
 // MarkDelivered records that a target has a notice. The first record stays.
 func (o Outbox) MarkDelivered(ctx context.Context, target, name string, record []byte) error {
-	return o.create(ctx, record, "delivered", target, name)
+	_, err := o.create(ctx, record, "delivered", target, name)
+	return err
 }
 
 // Delivered says whether a target has a notice.
@@ -172,18 +174,19 @@ func (c *Claim) withdraw(ctx context.Context) {
 }
 
 // create writes an object, once; any that is there stays.
-func (o Outbox) create(ctx context.Context, data []byte, parts ...string) error {
+func (o Outbox) create(ctx context.Context, data []byte, parts ...string) (created bool, err error) {
 	key, err := o.key(parts...)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(data) > MaxNoticeBytes {
-		return fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), MaxNoticeBytes)
+		return false, fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), MaxNoticeBytes)
 	}
-	if err := o.store.objects.put(ctx, key, data); !errors.Is(err, errExists) {
-		return err
+	err = o.store.objects.put(ctx, key, data)
+	if errors.Is(err, errExists) {
+		return false, nil
 	}
-	return nil
+	return err == nil, err
 }
 
 func (o Outbox) read(ctx context.Context, parts ...string) ([]byte, error) {

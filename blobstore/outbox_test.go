@@ -67,11 +67,19 @@ func wantOpen(t *testing.T, o Outbox, want ...string) {
 	}
 }
 
+// mustPut opens a notice and returns whether it was not open.
+func mustPut(t *testing.T, o Outbox, name string, notice []byte) bool {
+	t.Helper()
+	created, err := o.Put(t.Context(), name, notice)
+	must(t, err)
+	return created
+}
+
 func noticeIsOpenUntilClosed(t *testing.T, open opener) {
 	o, again := open(t).Outbox(namespace), open(t).Outbox(namespace)
 	wantOpen(t, o)
 	for _, name := range []string{"2-b", "1-c", "1-a"} {
-		must(t, o.Put(t.Context(), name, []byte(name)))
+		mustPut(t, o, name, []byte(name))
 	}
 	wantOpen(t, again, "1-a", "1-c", "2-b")
 	wantOpen(t, open(t).Outbox("another"))
@@ -96,7 +104,9 @@ func noticeIsOpenUntilClosed(t *testing.T, open opener) {
 func firstNoticeStays(t *testing.T, open opener) {
 	o := open(t).Outbox(namespace)
 	for _, data := range []string{"first", "second"} {
-		must(t, o.Put(t.Context(), "a", []byte(data)))
+		if created := mustPut(t, o, "a", []byte(data)); created != (data == "first") {
+			t.Errorf("%s: created is %v", data, created)
+		}
 	}
 	if got, err := o.Notice(t.Context(), "a"); err != nil || string(got) != "first" {
 		t.Errorf("notice: %q, %v", got, err)
@@ -112,7 +122,7 @@ func firstNoticeStays(t *testing.T, open opener) {
 func reopenedNoticeStaysClosed(t *testing.T, open opener) {
 	o := open(t).Outbox(namespace)
 	must(t, o.Close(t.Context(), "a", []byte("done")))
-	must(t, o.Put(t.Context(), "a", []byte("late")))
+	mustPut(t, o, "a", []byte("late"))
 	wantOpen(t, o, "a")
 	must(t, o.Close(t.Context(), "a", []byte("done again")))
 	wantOpen(t, o)
@@ -124,7 +134,7 @@ func reopenedNoticeStaysClosed(t *testing.T, open opener) {
 func strangersAreNotListed(t *testing.T, open opener) {
 	s := open(t)
 	o := s.Outbox(namespace)
-	must(t, o.Put(t.Context(), "a", nil))
+	mustPut(t, o, "a", nil)
 	for _, key := range []string{"a.json.bak", "b", "folder/b.json", "a..b.json", ".b.json", "b c.json"} {
 		must(t, s.objects.put(t.Context(), namespace+"/alerts/open/"+key, []byte("x")))
 	}
@@ -241,7 +251,7 @@ func outboxKeysCannotBeSteered(t *testing.T, open opener) {
 	for _, bad := range []string{"", ".", "..", "../x", "a/b", "/a", "a..b", ".hidden", "a b", "a\x00", "é"} {
 		o, elsewhere := s.Outbox(namespace), s.Outbox(bad)
 		calls := map[string]func(context.Context) error{
-			"put":       func(ctx context.Context) error { return o.Put(ctx, bad, nil) },
+			"put":       func(ctx context.Context) error { _, err := o.Put(ctx, bad, nil); return err },
 			"close":     func(ctx context.Context) error { return o.Close(ctx, bad, nil) },
 			"mark":      func(ctx context.Context) error { return o.MarkDelivered(ctx, bad, "a", nil) },
 			"notice":    func(ctx context.Context) error { _, err := o.Notice(ctx, bad); return err },
@@ -249,7 +259,7 @@ func outboxKeysCannotBeSteered(t *testing.T, open opener) {
 			"delivered": func(ctx context.Context) error { _, err := o.Delivered(ctx, "a", bad); return err },
 			"claim":     func(ctx context.Context) error { _, err := o.Claim(ctx, bad, testLease); return err },
 			"open":      func(ctx context.Context) error { _, err := elsewhere.Open(ctx); return err },
-			"elsewhere": func(ctx context.Context) error { return elsewhere.Put(ctx, "a", nil) },
+			"elsewhere": func(ctx context.Context) error { _, err := elsewhere.Put(ctx, "a", nil); return err },
 		}
 		for name, call := range calls {
 			if err := call(t.Context()); err == nil || errors.Is(err, ErrNotFound) {
@@ -261,8 +271,8 @@ func outboxKeysCannotBeSteered(t *testing.T, open opener) {
 
 func noticeSizeIsLimited(t *testing.T, open opener) {
 	o := open(t).Outbox(namespace)
-	must(t, o.Put(t.Context(), "a", make([]byte, MaxNoticeBytes)))
-	if err := o.Put(t.Context(), "b", make([]byte, MaxNoticeBytes+1)); err == nil {
+	mustPut(t, o, "a", make([]byte, MaxNoticeBytes))
+	if _, err := o.Put(t.Context(), "b", make([]byte, MaxNoticeBytes+1)); err == nil {
 		t.Error("a notice over the limit is taken")
 	}
 	wantOpen(t, o, "a")

@@ -106,6 +106,8 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 	return &Auditor{AuditorConfig: c}, nil
 }
 
+func (a *Auditor) teller() teller { return teller{a.Store, a.Metrics, a.Log} }
+
 // Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A rejection is a verdict
 // and no error.
 //

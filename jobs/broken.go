@@ -8,7 +8,6 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/validator"
-	"github.com/rs/zerolog"
 )
 
 // BrokenChain is the reason of an alert on two verified epochs, one after the other, whose digests don't meet.
@@ -37,13 +36,13 @@ type brokenVerdict struct {
 // tellBroken puts on record, at the second of two verified epochs, that they are not of one log: BrokenChain if the second doesn't
 // go on where the first ends, DigestReused if it ends where the first did. Then it raises an alert. After a crash between the two,
 // whoever looks next does both. Both are there once, however often they are found.
-func tellBroken(ctx context.Context, store *blobstore.Store, log zerolog.Logger, reason validator.Reason, first, second blobstore.Verdict) error {
+func (t teller) tellBroken(ctx context.Context, reason validator.Reason, first, second blobstore.Verdict) error {
 	detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
 		first.Epoch, first.Digest, second.Epoch, second.PreviousDigest)
 	if reason == DigestReused {
 		detail = fmt.Sprintf("epoch %d ends with digest %s, and so did epoch %d", second.Epoch, second.Digest, first.Epoch)
 	}
-	log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs don't fit")
+	t.log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs don't fit")
 	found := broken{Reason: reason}
 	for i, v := range []blobstore.Verdict{first, second} {
 		found.Epochs[i] = brokenVerdict{v.Epoch, v.PreviousDigest, v.Digest, v.Batch.Key, v.Batch.SHA256}
@@ -53,16 +52,8 @@ func tellBroken(ctx context.Context, store *blobstore.Store, log zerolog.Logger,
 		return err
 	}
 	p := piece{"broken-chain", data, ".json"}
-	if err := store.PutEvidence(ctx, second.Namespace, second.Epoch, p.name(), p.data); err != nil {
+	if err := t.store.PutEvidence(ctx, second.Namespace, second.Epoch, p.name(), p.data); err != nil {
 		return err
 	}
-	return raise(ctx, store, alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail))
-}
-
-// raise puts an alert into the outbox. Schedulers send it.
-func raise(ctx context.Context, store *blobstore.Store, a alert.Alert) error {
-	if err := (alert.Outbox{Store: store}).Raise(ctx, a); err != nil {
-		return fmt.Errorf("raising %s: %w", a.Incident, err)
-	}
-	return nil
+	return t.raise(ctx, alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail))
 }

@@ -114,7 +114,7 @@ func (l *scheduledLog) checkOne(ctx context.Context, verdicts map[uint64]blobsto
 		if chained(pair[0], pair[1]) {
 			continue
 		}
-		if err := tellBroken(ctx, l.Store, l.log, BrokenChain, pair[0], pair[1]); err != nil {
+		if err := l.tellBroken(ctx, BrokenChain, pair[0], pair[1]); err != nil {
 			return fmt.Errorf("the contradiction of epoch %d: %w", pair[1].Epoch, err)
 		}
 	}

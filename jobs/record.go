@@ -57,7 +57,7 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	}
 	// Before the verdict, so that there is none without its alert; raised again after a crash, it is one alert still.
 	if j.verdict.Outcome == blobstore.Rejected {
-		if err := j.raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
+		if err := a.teller().raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
 			return blobstore.Verdict{}, err
 		}
 	}
@@ -151,19 +151,10 @@ func (j *judgement) contradict(ctx context.Context, recorded blobstore.Verdict) 
 	if err := j.addEvidence("contradiction", j.verdict); err != nil {
 		return err
 	}
-	if putErr := errors.Join(j.putEvidence(ctx), j.raise(ctx, alert.OfContradiction(recorded, j.verdict))); putErr != nil {
+	if putErr := errors.Join(j.putEvidence(ctx), j.auditor.teller().raise(ctx, alert.OfContradiction(recorded, j.verdict))); putErr != nil {
 		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
 	}
 	return err
-}
-
-// raise puts an alert into the outbox. Schedulers send it.
-func (j *judgement) raise(ctx context.Context, a alert.Alert) error {
-	if err := (&alert.Outbox{Store: j.auditor.Store}).Raise(ctx, a); err != nil {
-		return err
-	}
-	j.auditor.Metrics.AlertRaised(a.Namespace, string(a.Kind))
-	return nil
 }
 
 // log writes the epoch's one line.

@@ -60,7 +60,7 @@ func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
 	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
 		return err
 	}
-	return tellBroken(ctx, s.Store, s.Log, DigestReused, first, second)
+	return s.teller().tellBroken(ctx, DigestReused, first, second)
 }
 
 // readDigests reads the digests of all sealed shards that were not read yet.

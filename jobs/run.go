@@ -80,7 +80,7 @@ func Run(ctx context.Context, r *Redis, a *Auditor, c RunConfig) (RunSummary, er
 	run := &run{
 		config: c, auditor: a, worker: worker,
 		enqueuer: &Enqueuer{Redis: r, Namespace: a.Namespace},
-		sealer:   &Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log},
+		sealer:   &Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log, Metrics: a.Metrics},
 		summary:  RunSummary{Total: c.To - c.From + 1},
 		next:     c.From, open: map[uint64]*openEpoch{},
 		attempts: make(chan attempt, c.Worker.Concurrency),

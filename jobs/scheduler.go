@@ -76,9 +76,9 @@ type Scheduler struct {
 // how far the log and its audit are, and whether history can be worked on.
 type scheduledLog struct {
 	Schedule
+	teller
 	redis  *Redis
 	outbox alert.Outbox
-	log    zerolog.Logger
 	recent uint64        // how many epochs up to the head are not history
 	head   atomic.Uint64 // the newest epoch known to be published; 0: none
 	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
@@ -139,7 +139,7 @@ func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, e
 	}
 	l := &scheduledLog{
 		Schedule: s, redis: r, outbox: alert.Outbox{Store: s.Store}, recent: defaultRecent,
-		log: log.With().Str("namespace", s.Namespace).Logger(),
+		teller: teller{s.Store, s.Metrics, log.With().Str("namespace", s.Namespace).Logger()},
 	}
 	var err error
 	l.history, err = newBackfills(s)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
@@ -30,11 +31,14 @@ type Sealer struct {
 	Store     *blobstore.Store
 	Namespace string
 	Log       zerolog.Logger
+	Metrics   *metrics.Metrics // nil measures nothing
 	// Progress, if not nil, is called after each shard that was looked at, of so many.
 	Progress func(done, total uint64)
 
 	digests map[uint64][]uint64 // by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are needed
 }
+
+func (s *Sealer) teller() teller { return teller{s.Store, s.Metrics, s.Log} }
 
 // SealCounts says what became of the shards that have verdicts.
 type SealCounts struct {
@@ -100,7 +104,7 @@ func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
 	}
 	if errors.Is(err, blobstore.ErrCorrupt) {
 		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
-		err = raise(ctx, s.Store, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
+		err = s.teller().raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
 		if err == nil {
 			h, err = s.Store.PutHistory(ctx, h)
 		}
@@ -224,18 +228,18 @@ func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
 	ends := map[string]blobstore.Verdict{}
 	for i, v := range verdicts {
 		if v.Outcome != blobstore.Verified {
-			if err := raise(ctx, s.Store, alert.OfVerdict(v)); err != nil {
+			if err := s.teller().raise(ctx, alert.OfVerdict(v)); err != nil {
 				return err
 			}
 			continue
 		}
 		if i > 0 && !chained(verdicts[i-1], v) {
-			if err := tellBroken(ctx, s.Store, s.Log, BrokenChain, verdicts[i-1], v); err != nil {
+			if err := s.teller().tellBroken(ctx, BrokenChain, verdicts[i-1], v); err != nil {
 				return err
 			}
 		}
 		if first, again := ends[v.Digest]; again {
-			if err := tellBroken(ctx, s.Store, s.Log, DigestReused, first, v); err != nil {
+			if err := s.teller().tellBroken(ctx, DigestReused, first, v); err != nil {
 				return err
 			}
 		}
@@ -308,7 +312,7 @@ func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
 	if err != nil || second.Epoch == 0 {
 		return err
 	}
-	return tellBroken(ctx, s.Store, s.Log, BrokenChain, first, second)
+	return s.teller().tellBroken(ctx, BrokenChain, first, second)
 }
 
 // readPair reads the verdicts on two epochs, which are sealed. If one of them is gone it tells of that, and returns nothing.

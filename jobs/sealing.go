@@ -23,7 +23,7 @@ const (
 
 // sealForEver seals the shards that are full, and now and then holds a sealed one against its verdicts.
 func (l *scheduledLog) sealForEver(ctx context.Context) {
-	sealer := &Sealer{Store: l.Store, Namespace: l.Namespace, Log: l.log}
+	sealer := &Sealer{Store: l.Store, Namespace: l.Namespace, Log: l.log, Metrics: l.Metrics}
 	walk := headWalk{next: l.First}
 	wait := l.Poll
 	for look := 1; ; look++ {

@@ -106,10 +106,6 @@ func (s sightings) tellSkips(ctx context.Context, l *scheduledLog, now time.Time
 	return errors.Join(errs...)
 }
 
-func (l *scheduledLog) raise(ctx context.Context, a alert.Alert) error {
-	return raise(ctx, l.Store, a)
-}
-
 func (l *scheduledLog) resolve(ctx context.Context, a alert.Alert, at time.Time) error {
 	if err := l.outbox.Resolve(ctx, l.Namespace, a.Incident, at); err != nil {
 		return fmt.Errorf("resolving %s: %w", a.Incident, err)

@@ -63,7 +63,7 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	box, test := alert.Outbox{Store: store}, alert.OfTest(namespace, time.Now())
-	if err := box.Raise(ctx, test); err != nil {
+	if _, err := box.Raise(ctx, test); err != nil {
 		return err
 	}
 	sent := dispatcher.Flush(ctx)

@@ -92,7 +92,7 @@ func TestBadIncidentsAreRefused(t *testing.T) {
 		"rejected/" + strings.Repeat("1", 100)} {
 		a := OfVerdict(rejection(1))
 		a.Incident = bad
-		if err := (Outbox{open(t)}).Raise(t.Context(), a); err == nil {
+		if _, err := (Outbox{open(t)}).Raise(t.Context(), a); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -102,7 +102,7 @@ func TestBadIncidentsAreRefused(t *testing.T) {
 	} {
 		a := OfVerdict(rejection(1))
 		spoil(&a)
-		if err := (Outbox{open(t)}).Raise(t.Context(), a); err == nil {
+		if _, err := (Outbox{open(t)}).Raise(t.Context(), a); err == nil {
 			t.Errorf("%+v is taken", a)
 		}
 	}

@@ -140,7 +140,7 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 	v := rejection(12)
 	// judge is what a worker does at the end of an epoch: the alert, then the verdict.
 	judge := func(t *testing.T, s *blobstore.Store) error {
-		if err := (Outbox{s}).Raise(t.Context(), OfVerdict(v)); err != nil {
+		if _, err := (Outbox{s}).Raise(t.Context(), OfVerdict(v)); err != nil {
 			return err
 		}
 		_, _, err := s.PutVerdict(t.Context(), v)
@@ -148,7 +148,7 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 	}
 	// watch is what a scheduler does about a log that falls silent and comes back.
 	watch := func(t *testing.T, s *blobstore.Store) error {
-		if err := (Outbox{s}).Raise(t.Context(), OfSilent(namespace, 11, began)); err != nil {
+		if _, err := (Outbox{s}).Raise(t.Context(), OfSilent(namespace, 11, began)); err != nil {
 			return err
 		}
 		return Outbox{s}.Resolve(t.Context(), namespace, SilentIncident(11), began.Add(time.Hour))
@@ -221,7 +221,8 @@ func TestANoticeOpenedAgainAfterItsEndIsNotSent(t *testing.T) {
 	a := filled(OfVerdict(rejection(12)))
 	data, err := json.Marshal(a)
 	must(t, err)
-	must(t, s.Outbox(namespace).Put(t.Context(), a.name(), data))
+	_, err = s.Outbox(namespace).Put(t.Context(), a.name(), data)
+	must(t, err)
 	must(t, dispatcher(t, open(t), Options{}, rc.target(t, "another")).Flush(t.Context()))
 	wantOpen(t, s)
 	rc.want(t, "firing rejected/000000000012")

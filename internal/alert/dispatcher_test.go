@@ -186,7 +186,7 @@ func TestDispatchersThatRaceSendEachAlertOnce(t *testing.T) {
 			s := open(t)
 			raisers.Go(func() {
 				for epoch := range uint64(alerts) {
-					if err := (Outbox{s}).Raise(t.Context(), OfVerdict(rejection(epoch))); err != nil {
+					if _, err := (Outbox{s}).Raise(t.Context(), OfVerdict(rejection(epoch))); err != nil {
 						t.Error(worker, err)
 					}
 				}
@@ -387,7 +387,8 @@ func TestAnUnreadableNoticeHoldsUpNoOther(t *testing.T) {
 		"0-x": "", "1-rejected.000000000001": "{}", "1-rejected.000000000002": `{"kind":"rejected","incident":"rejected/000000000003","namespace":"` +
 			namespace + `","at":"2026-11-22T08:00:00Z"}`, "1-newer.1": `{"kind":"newer","incident":"newer/1"}`,
 	} {
-		must(t, box.Put(t.Context(), name, []byte(notice)))
+		_, err := box.Put(t.Context(), name, []byte(notice))
+		must(t, err)
 	}
 	raise(t, open(t), OfSilent(namespace, 5, began))
 	rc := newReceiver(t, nil)

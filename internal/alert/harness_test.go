@@ -213,7 +213,8 @@ func rejection(epoch uint64) blobstore.Verdict {
 func raise(t *testing.T, s *blobstore.Store, alerts ...Alert) {
 	t.Helper()
 	for _, a := range alerts {
-		must(t, Outbox{s}.Raise(t.Context(), a))
+		_, err := Outbox{s}.Raise(t.Context(), a)
+		must(t, err)
 	}
 }
 

@@ -17,16 +17,15 @@ type Outbox struct {
 }
 
 // Raise puts an alert into the outbox, once per incident: if the incident was raised before, delivered or not, ended or not, it
-// does nothing. When it returns nil the alert will reach every target. An error means that it may not be there: raise it again,
-// and write nothing that would keep others from finding the same.
+// does nothing and returns false. Without an error the alert will reach every target. An error means that it may not be there: raise
+// it again, and write nothing that would keep others from finding the same.
 //
 // It reads once and writes once. A crash between the two leaves nothing. Should the incident be closed by a dispatcher between
 // the two, the notice is written anew, and dispatchers, who look for the record of the closed one before they send, remove it.
-func (o Outbox) Raise(ctx context.Context, a Alert) error {
+func (o Outbox) Raise(ctx context.Context, a Alert) (raised bool, err error) {
 	a.ResolvedAt = time.Time{}
-	a, err := a.fill(time.Now())
-	if err != nil {
-		return err
+	if a, err = a.fill(time.Now()); err != nil {
+		return false, err
 	}
 	return o.put(ctx, a)
 }
@@ -52,7 +51,8 @@ func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time
 	if a.ResolvedAt.Before(a.At) {
 		a.ResolvedAt = a.At // by another clock
 	}
-	return o.put(ctx, a)
+	_, err = o.put(ctx, a)
+	return err
 }
 
 // Unresolved returns the conditions that were raised and have not ended, for a process that has just started and does not know
@@ -96,17 +96,16 @@ func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[stri
 	return lasting, errors.Join(corrupt...)
 }
 
-// put writes a notice unless it was closed before.
-func (o Outbox) put(ctx context.Context, a Alert) error {
+// put writes a notice unless it is open or was closed before.
+func (o Outbox) put(ctx context.Context, a Alert) (created bool, err error) {
 	box := o.Store.Outbox(a.Namespace)
 	name := a.name()
-	_, err := box.Closed(ctx, name)
-	if !errors.Is(err, blobstore.ErrNotFound) {
-		return err
+	if _, err := box.Closed(ctx, name); !errors.Is(err, blobstore.ErrNotFound) {
+		return false, err
 	}
 	data, err := json.Marshal(a)
 	if err != nil {
-		return err
+		return false, err
 	}
 	return box.Put(ctx, name, data)
 }
