@@ -88,3 +88,33 @@ func TestClosingManyDelaysNoAlert(t *testing.T) {
 		t.Errorf("it was sent after %d were closed", n)
 	}
 }
+
+// hanging is a bucket that never answers a read of some objects, unless the reader gives up.
+type hanging struct {
+	mortal
+	of string
+}
+
+func (b *hanging) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	if strings.Contains(key, b.of) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return b.mortal.NewRangeReader(ctx, key, offset, length, o)
+}
+
+// An alert that cannot be read in the time of a claim keeps no other from being sent in that time, in one message as they would be.
+func TestAReadThatHangsKeepsNoOtherAlert(t *testing.T) {
+	t.Parallel()
+	memory := memblob.OpenBucket(nil)
+	store := blobstore.NewStore(memory)
+	raise(t, store, OfVerdict(rejection(1)), OfSilent(namespace, 5, began))
+	bucket := &hanging{mortal: mortal{memory: memory}, of: "/open/2-silent"}
+	var sent atomic.Int64
+	many := Target{name: "many", batch: 10, send: func(_ context.Context, alerts []Alert) error {
+		sent.Add(int64(len(alerts)))
+		return nil
+	}}
+	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{lease: 2 * time.Second}, many))
+	eventually(t, "the other one is sent", func() bool { return sent.Load() == 1 })
+}

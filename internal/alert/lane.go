@@ -174,7 +174,9 @@ func (l *lane) deliver(ctx context.Context, names []string, open map[string]bool
 		if ctx.Err() != nil || time.Now().After(end) {
 			return true, ctx.Err()
 		}
-		batch, rest, err := l.take(ctx, waiting, open, size)
+		taking, cancel := context.WithDeadline(ctx, end) // a store that hangs must not keep a request until the claim is another's
+		batch, rest, err := l.take(taking, waiting, open, size)
+		cancel()
 		if err != nil || len(batch) == 0 {
 			return false, err
 		}
@@ -232,28 +234,32 @@ func (l *lane) marked(ctx context.Context, name string) (bool, error) {
 }
 
 // take loads the next alerts to send, up to size, and returns the names after them. The end of a condition is not sent before the
-// condition.
+// condition. What was loaded before an error is sent before somebody hears of that error.
 func (l *lane) take(ctx context.Context, names []string, open map[string]bool, size int) (batch []Alert, rest []string, err error) {
 	for i, name := range names {
 		if len(batch) == size {
 			return batch, names[i:], nil
 		}
 		a, ok, err := l.feed.load(ctx, name)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !ok {
+		if err == nil && !ok {
 			continue
 		}
-		if began := noticeName(a.Kind, a.Incident, false); a.Resolved() && open[began] && !l.has(began) {
-			if len(batch) > 0 {
-				return batch, names[i:], nil
+		has := false
+		if err == nil {
+			if began := noticeName(a.Kind, a.Incident, false); a.Resolved() && open[began] && !l.has(began) {
+				if len(batch) > 0 {
+					return batch, names[i:], nil
+				}
+				continue
 			}
-			continue
+			has, err = l.marked(ctx, name)
 		}
-		if has, err := l.marked(ctx, name); err != nil {
+		switch {
+		case err != nil && len(batch) > 0:
+			return batch, names[i:], nil
+		case err != nil:
 			return nil, nil, err
-		} else if !has {
+		case !has:
 			batch = append(batch, a)
 		}
 	}
