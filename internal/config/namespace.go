@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -25,9 +26,12 @@ func (v checker) namespace(n *Namespace, path string) {
 	} else {
 		v.check(path+"namespace", blobstore.CheckNamespace(n.Namespace))
 	}
-	if n.LogDirectory == "" {
+	switch {
+	case n.LogDirectory == "":
 		v.must(path+"log_directory", false, "is missing: where does the log publish its batches?")
-	} else {
+	case strings.HasPrefix(n.LogDirectory, "mem:"):
+		v.must(path+"log_directory", false, "a bucket in memory is empty each time it is opened: name a folder, a bucket or a public log")
+	default:
 		v.check(path+"log_directory", blobstore.CheckURL(n.LogDirectory))
 	}
 	_, err := validator.ParseConfiguration(n.Configuration)
