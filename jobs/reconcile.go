@@ -82,7 +82,7 @@ func (l *scheduledLog) check(ctx context.Context, judged []uint64, checked *epoc
 	if len(fresh) == 0 {
 		return nil
 	}
-	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, fresh, blobstore.ErrNotFound, blobstore.ErrCorrupt)
+	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, fresh, blobstore.ErrNotFound, blobstore.ErrCorrupt, blobstore.ErrNewerSchema)
 	if err != nil {
 		return err
 	}
