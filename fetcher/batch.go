@@ -20,6 +20,7 @@ var errClosed = errors.New("batch is closed")
 type Batch struct {
 	cancel  context.CancelFunc
 	release func()
+	stale   func() error // nil: it was not listed
 
 	// full carries what was decompressed, free the buffers back. Content and err belong to the goroutine that fills
 	// them until full is closed.
@@ -121,6 +122,16 @@ func (b *Batch) Info() (Info, error) {
 		StoredBytes: s.bytes, Bytes: b.content.bytes, Compression: b.content.compression,
 		SHA256: hex.EncodeToString(s.sum.Sum(nil)),
 	}, nil
+}
+
+// Stale returns ErrChanged if what was read is not the state of the object that was listed, as when a content network serves a body
+// from its memory for longer than a listing. It may be asked when Info may. A proof that holds is one all the same; one that does not
+// may be the log's of yesterday, and the answer may be another when the network has forgotten it.
+func (b *Batch) Stale() error {
+	if b.stale == nil || !b.complete() {
+		return nil
+	}
+	return b.stale()
 }
 
 // Close ends the download and frees what it held. It may be called again. Info stays available if it was.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -33,6 +34,7 @@ type download struct {
 	idle    *time.Timer
 
 	modTime  time.Time // of the first body
+	etag     s3list.ETag
 	offset   int64
 	gained   int64 // bytes since the last failure
 	failures int
@@ -104,6 +106,7 @@ func (d *download) open() error {
 	d.body = body
 	if d.modTime.IsZero() {
 		d.modTime = body.ModTime()
+		body.As(&d.etag)
 	}
 	switch {
 	case body.Size() > 0 && body.Size() != d.object.Size: // 0: the server didn't say
@@ -112,6 +115,14 @@ func (d *download) open() error {
 		return fmt.Errorf("it was written again at %s: %w", body.ModTime().UTC().Format(time.RFC3339), ErrChanged)
 	}
 	return nil
+}
+
+// stale returns ErrChanged if the body was of another state of the object than the listing.
+func (d *download) stale() error {
+	if d.etag == "" || d.object.ETag == "" || d.etag == d.object.ETag {
+		return nil
+	}
+	return fmt.Errorf("batch %s: listed as %q and served as %q: %w", d.object.Key, d.object.ETag, d.etag, ErrChanged)
 }
 
 // retry decides what comes after a request has failed: nil when another may be made, else the error to give up with.

@@ -108,9 +108,11 @@ func (f *Fetcher) Open(ctx context.Context, object Object, archive io.Writer) (*
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	body := newDownload(ctx, f.bucket, object, f.options)
-	return start(ctx, cancel, &stored{
+	batch := start(ctx, cancel, &stored{
 		ctx: ctx, label: label, r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: archive,
-	}, body.close, f.options), nil
+	}, body.close, f.options)
+	batch.stale = body.stale
+	return batch, nil
 }
 
 // Decode reads a batch from r, such as a local file, under the same limits and in the same formats as Open. Size is

@@ -10,6 +10,7 @@ import (
 
 	"gocloud.dev/blob"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -39,6 +40,8 @@ type Object struct {
 	Size int64
 	// ModTime is when the object was last written, if the store says so.
 	ModTime time.Time
+	// ETag names the state of the object that was listed, if the store is one that a content network may stand before.
+	ETag s3list.ETag
 	// Stray is the key of the first object beside it that is no batch, cut off after 1,024 bytes, or empty.
 	Stray string
 }
@@ -80,9 +83,9 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 			}
 			continue
 		}
-		batches = append(batches, Object{
-			Key: entry.Key, Name: name, Extension: extension, Size: entry.Size, ModTime: entry.ModTime,
-		})
+		object := Object{Key: entry.Key, Name: name, Extension: extension, Size: entry.Size, ModTime: entry.ModTime}
+		entry.As(&object.ETag)
+		batches = append(batches, object)
 	}
 	switch {
 	case slices.ContainsFunc(batches, func(o Object) bool { return o.Name != batches[0].Name }):

@@ -43,6 +43,7 @@ type finding struct {
 	result validator.Result
 	info   fetcher.Info
 	took   time.Duration // to download and verify it, without the wait for memory
+	stale  error         // the batch is not what was listed
 }
 
 // isFinding says whether an error of the fetcher's says something about the log and not about the way to it.
@@ -69,6 +70,9 @@ func (j *judgement) examineAgain(ctx context.Context, first finding) (finding, e
 	second, err := j.examine(ctx, again, !j.auditor.Archive)
 	if err != nil {
 		return finding{}, err
+	}
+	if second.result.Outcome == validator.Rejected && second.stale != nil {
+		return finding{}, second.stale
 	}
 	if second.info != first.info || second.result.Outcome != first.result.Outcome || second.result.Reason != first.result.Reason {
 		return finding{}, fmt.Errorf("batch %s: the source served two different bodies: first %s %s (sha256 %s), then %s %s (sha256 %s)",
@@ -161,7 +165,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	j.measured.Overlapped(metrics.Verify, began, verified, verified.Sub(began)-proof.waited)
 	info, err := batch.Info()
 	j.measured.Read(info.StoredBytes, info.Bytes)
-	return finding{result, info, finished.Sub(began)}, err
+	return finding{result, info, finished.Sub(began), batch.Stale()}, err
 }
 
 // download returns the batch that was judged, as it is stored.

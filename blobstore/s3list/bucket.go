@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 )
 
-// bucket is the driver. It has no types to offer to gocloud's As but *Error.
+// bucket is the driver. The types that it offers to gocloud's As are *Error and, for objects in listings and readers, ETag.
 type bucket struct {
 	client *client
 }
@@ -93,6 +94,20 @@ func versionOf(h http.Header) (version, error) {
 		return v, malformed("object without a time of writing: %w", err)
 	}
 	return v, nil
+}
+
+// ETag names a state of an object, without quotation marks and without the mark of a weak one; empty where none was said. A content
+// network may list one state of an object and serve another.
+type ETag string
+
+func plainETag(s string) ETag { return ETag(strings.Trim(strings.TrimPrefix(s, "W/"), `"`)) }
+
+func (e ETag) as(target any) bool {
+	to, ok := target.(*ETag)
+	if ok {
+		*to = e
+	}
+	return ok
 }
 
 func contentType(h http.Header) string {

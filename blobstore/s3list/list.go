@@ -141,7 +141,7 @@ func (l *listing) answers(prefix, delimiter, after string) ([]*driver.ListObject
 	}
 	objects := make([]*driver.ListObject, 0, len(l.objects)+len(l.folders))
 	for _, o := range l.objects {
-		objects = append(objects, &driver.ListObject{Key: o.key, Size: o.size, ModTime: o.modTime})
+		objects = append(objects, &driver.ListObject{Key: o.key, Size: o.size, ModTime: o.modTime, AsFunc: o.etag.as})
 	}
 	for _, f := range l.folders {
 		objects = append(objects, &driver.ListObject{Key: f.key, IsDir: true})

@@ -39,6 +39,7 @@ type entry struct {
 	key     string
 	size    int64
 	modTime time.Time
+	etag    ETag
 }
 
 // parseListing reads a ListBucketResult. It takes nothing else, and takes it only whole.
@@ -106,7 +107,7 @@ type listingParser struct {
 	space string   // the root's namespace
 	text  []byte   // of the open element
 	seen  map[string]bool
-	entry struct{ key, size, modTime *string }
+	entry struct{ key, size, modTime, etag *string }
 }
 
 // ended puts the parser's own end into words. A listing that was cut off may come whole next time.
@@ -143,7 +144,7 @@ func (p *listingParser) start(t xml.StartElement) error {
 		if len(p.objects)+len(p.folders) == maxEntries {
 			return malformed("more than %d entries", maxEntries)
 		}
-		p.entry.key, p.entry.size, p.entry.modTime = nil, nil, nil
+		p.entry.key, p.entry.size, p.entry.modTime, p.entry.etag = nil, nil, nil, nil
 	}
 	return nil
 }
@@ -151,7 +152,8 @@ func (p *listingParser) start(t xml.StartElement) error {
 // leaves are the elements that are read, by their path below the root.
 var leaves = map[string]bool{
 	"Prefix": true, "Delimiter": true, "KeyCount": true, "IsTruncated": true, "NextContinuationToken": true, "EncodingType": true,
-	"Contents/Key": true, "Contents/Size": true, "Contents/LastModified": true, "CommonPrefixes/Prefix": true,
+	"Contents/Key": true, "Contents/Size": true, "Contents/LastModified": true, "Contents/ETag": true,
+	"CommonPrefixes/Prefix": true,
 }
 
 func isLeaf(path []string) bool { return leaves[strings.Join(path[1:], "/")] }
@@ -186,6 +188,8 @@ func (p *listingParser) end() error {
 		return once(&p.entry.size, text, path)
 	case "Contents/LastModified":
 		return once(&p.entry.modTime, text, path)
+	case "Contents/ETag":
+		return once(&p.entry.etag, text, path)
 	default:
 		if leaves[path] {
 			return p.header(path, text)
@@ -216,7 +220,11 @@ func (p *listingParser) object() error {
 	if err != nil {
 		return malformed("time %.40q", *e.modTime)
 	}
-	p.objects = append(p.objects, entry{key: *e.key, size: size, modTime: modTime})
+	object := entry{key: *e.key, size: size, modTime: modTime}
+	if e.etag != nil {
+		object.etag = plainETag(*e.etag)
+	}
+	p.objects = append(p.objects, object)
 	return nil
 }
 

@@ -37,10 +37,10 @@ func TestParseListing(t *testing.T) {
 		}
 		got := fmt.Sprintf("%q %q %t %q", l.prefix, l.delimiter, *l.truncated, l.token)
 		for _, o := range append(l.objects, l.folders...) {
-			got += fmt.Sprintf("; %q %d %s", o.key, o.size, o.modTime.Format(time.RFC3339))
+			got += fmt.Sprintf("; %q %d %s %s", o.key, o.size, o.modTime.Format(time.RFC3339), o.etag)
 		}
 		const want = `"12/" "/" true "1ueGcxLPRx1Tr/XYExHnhbYLgveDs2J/wm36Hy4vbOwM="; ` +
-			`"12/a b+c" 5012 2025-03-05T17:14:01Z; "12/\x01☺" 0 2025-03-05T17:14:02Z; "12/d/" 0 0001-01-01T00:00:00Z`
+			`"12/a b+c" 5012 2025-03-05T17:14:01Z 9b2cf535f27731c974343645a3985328; "12/\x01☺" 0 2025-03-05T17:14:02Z ; "12/d/" 0 0001-01-01T00:00:00Z `
 		if got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

@@ -215,7 +215,7 @@ func (r *reader) nothing(b *bucket) error {
 func (r *reader) Attributes() *driver.ReaderAttributes { return &r.attributes }
 
 // As is for gocloud.
-func (r *reader) As(any) bool { return false }
+func (r *reader) As(target any) bool { return plainETag(r.version.etag).as(target) }
 
 // Close ends the request.
 func (r *reader) Close() error {
