@@ -2,6 +2,8 @@ package blobstore
 
 import (
 	"bytes"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +17,8 @@ func TestWrongServicesAreExplained(t *testing.T) {
 	t.Parallel()
 	s3 := testservers.S3(t)
 	good := s3.BucketURL("open")
-	stopped := testservers.S3(t)
-	stoppedURL := stopped.BucketURL("open")
-	stopped.Stop()
+	nobody := nobodyThere(t)
+	nobodysURL := strings.Replace(good, url.QueryEscape(s3.Endpoint()), url.QueryEscape("http://"+nobody), 1)
 	noRegion := func(url string) string { return strings.ReplaceAll(url, "&region="+testservers.S3Region, "") }
 
 	for name, test := range map[string]struct {
@@ -32,12 +33,12 @@ func TestWrongServicesAreExplained(t *testing.T) {
 		"s3, wrong secret":       {good, append(testservers.S3Env(), "AWS_SECRET_ACCESS_KEY=x"), []string{"cannot be listed", "SignatureDoesNotMatch"}},
 		"s3, anonymous, private": {good + "&anonymous=true", nil, []string{"refuses these credentials", "listing"}},
 		"s3, no such bucket":     {s3.UnmadeBucketURL("missing"), testservers.S3Env(), []string{"s3://missing", "does not exist"}},
-		"s3, nobody there":       {stoppedURL, testservers.S3Env(), []string{"cannot be listed", "connection refused"}},
+		"s3, nobody there":       {nobodysURL, testservers.S3Env(), []string{"cannot be listed", "connection refused"}},
 		"s3, wrong value":        {good + "&dualstack=perhaps", testservers.S3Env(), []string{"dualstack"}},
 		"gs, no credentials":     {"gs://ktaudit", nil, []string{"no Google credentials", "GOOGLE_APPLICATION_CREDENTIALS", "anonymous=true"}},
-		"gs, nobody there":       {"gs://ktaudit", []string{"STORAGE_EMULATOR_HOST=" + strings.TrimPrefix(stopped.Endpoint(), "http://")}, []string{"cannot be listed"}},
+		"gs, nobody there":       {"gs://ktaudit", []string{"STORAGE_EMULATOR_HOST=" + nobody}, []string{"cannot be listed"}},
 		"azblob, no account":     {"azblob://ktaudit", nil, []string{"no storage account", "AZURE_STORAGE_ACCOUNT"}},
-		"azblob, nobody there": {"azblob://ktaudit?protocol=http&domain=" + strings.TrimPrefix(stopped.Endpoint(), "http://"),
+		"azblob, nobody there": {"azblob://ktaudit?protocol=http&domain=" + nobody,
 			[]string{"AZURE_STORAGE_ACCOUNT=a", "AZURE_STORAGE_KEY=a2V5"}, []string{"cannot be listed", "connection refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +64,19 @@ func TestWrongServicesAreExplained(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nobodyThere returns an address that refuses connections until the test ends: the near end of one. The port of a server that was
+// stopped might be another's a moment later.
+func nobodyThere(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c.LocalAddr().String()
 }
 
 func remove(environment []string, name string) []string {
