@@ -127,8 +127,8 @@ func (l *scheduledLog) openHistory(ctx context.Context, now time.Time, end uint6
 	return lists, errors.Join(errs...)
 }
 
-// tellStuckHistory raises an alert when the jobs of the lowest open epoch of a backfill have been failing for too long, unless there is
-// one on other epochs that fail. Followers resolve it.
+// tellStuckHistory raises an alert when the lowest open epoch of a backfill has been tried in vain for too long: its jobs fail, or the
+// log has published it and lacks something else, such as its signed digest. One such alert at a time is enough. Followers resolve it.
 func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now time.Time, open []uint64) error {
 	lowest := uint64(0)
 	if len(open) > 0 {
@@ -137,18 +137,27 @@ func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now ti
 	if lowest != b.lowest {
 		b.lowest, b.lowestSince = lowest, now
 	}
-	if lowest == 0 || l.TransientAfter <= 0 || now.Sub(b.lowestSince) < l.TransientAfter {
+	late := func(after time.Duration) bool { return lowest != 0 && after > 0 && now.Sub(b.lowestSince) >= after }
+	if !late(l.TransientAfter) && !late(l.BacklogAge) {
 		return nil
 	}
-	failure := l.failure(lowest)
-	if failure == nil {
+	isSuch := isStuck
+	var a alert.Alert
+	switch fault, why := l.lastAttempt(lowest); {
+	case fault && late(l.TransientAfter):
+		a = alert.OfTransient(l.Namespace, lowest, b.lowestSince, why)
+	case why != nil && !fault && late(l.BacklogAge) && b.found.has(lowest):
+		a = alert.OfBacklog(l.Namespace, lowest, b.lowestSince)
+		a.Detail = why.Error()
+		isSuch = func(a alert.Alert) bool { return a.Kind == alert.Backlog }
+	default:
 		return nil
 	}
 	lasting, err := l.outbox.Unresolved(ctx, l.Namespace, nil)
-	if err != nil || slices.ContainsFunc(lasting, isStuck) {
+	if err != nil || slices.ContainsFunc(lasting, isSuch) {
 		return err
 	}
-	return l.raise(ctx, alert.OfTransient(l.Namespace, lowest, b.lowestSince, failure))
+	return l.raise(ctx, a)
 }
 
 // endOfHistory is the last epoch that is history; 0 while there is none.

@@ -319,7 +319,7 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 	}
 	stop := startWorker(t, r, a, WorkerConfig{MaxRetryDelay: time.Millisecond})
 	eventually(t, "failures of all", func() bool {
-		return !slices.ContainsFunc(span(1, 4), func(epoch uint64) bool { return l.failure(epoch) == nil })
+		return !slices.ContainsFunc(span(1, 4), func(epoch uint64) bool { fault, _ := l.lastAttempt(epoch); return !fault })
 	})
 	stop()
 	l.mustBackfill(t, now.Add(59*time.Minute))
@@ -339,6 +339,40 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 	wantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
 	l.mustBackfill(t, now.Add(6*time.Hour))
 	wantNotices(t, w.config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
+}
+
+// An epoch of history that is never signed does not fail, and is told of as backlog. One that was not tried, or that the log has not
+// published, is not.
+func TestHistoryThatIsNeverSigned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 8, Tamper: map[uint64]simlog.Kind{1: simlog.Missing}})
+	must(t, w.signatures.Delete(t.Context(), "2.json"))
+	r := embedded(t)
+	s := w.schedule()
+	s.BacklogAge = time.Hour
+	l := mustSchedule(t, r, s, 8, 2)
+	now := time.Now()
+	for hours := range 3 { // no worker is there
+		l.mustBackfill(t, now.Add(time.Duration(hours)*time.Hour))
+	}
+	isBacklog := func(i string) bool { return strings.Contains(i, "backlog") }
+	if got := incidents(t, w.config.Store); slices.ContainsFunc(got, isBacklog) {
+		t.Errorf("before any was tried: %q", got)
+	}
+	stop := startWorker(t, r, w.auditor(t), WorkerConfig{NotYetDelay: time.Millisecond})
+	eventually(t, "verdicts on all but what is not signed", func() bool {
+		_, why := l.lastAttempt(2)
+		epochs, err := w.config.Store.Epochs(t.Context(), testNamespace, 0)
+		return err == nil && why != nil && slices.Contains(epochs, 4) && slices.Contains(epochs, 6)
+	})
+	stop()
+	for hours := range 3 {
+		l.mustBackfill(t, now.Add(time.Duration(3+hours)*time.Hour))
+	}
+	got := slices.DeleteFunc(incidents(t, w.config.Store), func(i string) bool { return !isBacklog(i) })
+	if !slices.Equal(got, []string{"2-backlog.000000000002"}) {
+		t.Errorf("told of %q, want the backlog of epoch 2", got)
+	}
 }
 
 // A shard that cannot be listed keeps none but itself from being worked on.

@@ -299,23 +299,24 @@ func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert
 	}
 	slices.Sort(late)
 	for _, epoch := range late[:min(len(late), maxLooks)] {
-		if failure := f.failure(epoch); failure != nil {
-			return f.raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, failure))
+		if fault, why := f.lastAttempt(epoch); fault {
+			return f.raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, why))
 		}
 	}
 	return nil
 }
 
-// failure is how an epoch's job failed last; nil if it has not, as far as the queue knows.
-func (l *scheduledLog) failure(epoch uint64) error {
+// lastAttempt says why an epoch's job ended without a verdict when it was last tried, and whether that was a fault or it waits for
+// something; nil if it was not tried, as far as the queue knows.
+func (l *scheduledLog) lastAttempt(epoch uint64) (fault bool, why error) {
 	inspector := l.redis.inspector()
 	for _, c := range classes {
 		task, err := inspector.GetTaskInfo(Queue(l.Namespace, c), Task{l.Namespace, epoch}.ID())
-		if err == nil && task.Retried > 0 && task.LastErr != "" {
-			return errors.New(task.LastErr)
+		if err == nil && task.LastErr != "" {
+			return task.Retried > 0, errors.New(task.LastErr) // see isFailure
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // isStuck says whether an alert is about an epoch whose jobs fail.
