@@ -1,0 +1,290 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+)
+
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := embedded(t)
+	s := w.schedule()
+	s.SilentAfter = time.Hour
+	publishNames(t, w.log, span(1, 3)...)
+	now := time.Now()
+	mustFollow(t, r, s).mustRound(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+
+	// Restarted each time, it tells by the log's own times.
+	for range 3 {
+		mustFollow(t, r, s).mustRound(t, now.Add(61*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-silent.000000000003")
+
+	publishNames(t, w.log, 4)
+	for range 2 {
+		mustFollow(t, r, s).mustRound(t, now.Add(62*time.Minute))
+	}
+	if got := notices(t, w.config.Store); !slices.Contains(got, "3-silent.000000000003") {
+		t.Errorf("not resolved: %q", got)
+	}
+}
+
+// A log that was not looked at to its end, so that only an old epoch of it is known, is not silent: not before that has been so for
+// as long as a log may be.
+func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
+	t.Parallel()
+	for name, judged := range map[string]uint64{"after a restart": 3, "while it catches up": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := emptyWorld(t)
+			verify(t, w.config.Store, judged)
+			publishNames(t, w.log, span(1, 4)...)
+			source := watch(w.log)
+			s := w.schedule()
+			s.SilentAfter, s.Fetcher = time.Hour, source.fetcher(t)
+			source.hidden = "4/"
+			f := mustFollow(t, embedded(t), s)
+			now := time.Now().Add(24 * time.Hour)
+			for _, after := range []time.Duration{0, 59 * time.Minute} {
+				if err := f.round(t.Context(), now.Add(after)); err == nil {
+					t.Error("a round that saw nothing went well")
+				}
+			}
+			wantNotices(t, w.config.Store)
+			if state := f.state(3); !state.NewestSince.IsZero() {
+				t.Errorf("metrics are told that the log's newest epoch is of %v", state.NewestSince)
+			}
+			_ = f.round(t.Context(), now.Add(time.Hour))
+			wantNotices(t, w.config.Store, "2-silent.000000000003")
+		})
+	}
+}
+
+func TestClosedLogIsNotSilent(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	s := w.schedule()
+	s.SilentAfter, s.Last = time.Hour, 3
+	publishNames(t, w.log, span(1, 3)...)
+	mustFollow(t, embedded(t), s).mustRound(t, time.Now().Add(48*time.Hour))
+	wantNotices(t, w.config.Store)
+}
+
+func TestSkippedEpochs(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	one, other := mustFollow(t, embedded(t), w.schedule()), mustFollow(t, embedded(t), w.schedule())
+	publishNames(t, w.log, 1, 2, 4, 5, 9)
+	now := time.Now()
+	one.mustRound(t, now)
+	other.mustRound(t, now)
+	wantNotices(t, w.config.Store) // they may be late
+	for range 3 {
+		now = now.Add(time.Minute)
+		one.mustRound(t, now)
+		other.mustRound(t, now)
+	}
+	wantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006")
+
+	publishNames(t, w.log, 3)
+	one.mustRound(t, now.Add(time.Minute))
+	wantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006", "3-skipped.000000000003")
+}
+
+// A longer gap than one round's looks, which becomes history, stays one incident.
+func TestLongGapIsOneIncident(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	f := mustFollow(t, embedded(t), w.schedule())
+	f.recent = 20
+	publishNames(t, w.log, span(1, 30)...)
+	publishNames(t, w.log, span(36, 60)...)
+	now := time.Now()
+	f.head.Store(40)
+	for head := uint64(40); head <= 60; head++ {
+		f.Last = head
+		f.mustRound(t, now)
+		now = now.Add(time.Minute)
+	}
+	wantNotices(t, w.config.Store, "1-skipped.000000000031")
+}
+
+// Among many epochs that never come, one that does is found.
+func TestManySkippedEpochs(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	verify(t, w.config.Store, 100)
+	publishNames(t, w.log, maxLooks+1, 100)
+	f := mustFollow(t, embedded(t), w.schedule())
+	f.recent = 1
+	for epoch := range uint64(maxLooks + 1) {
+		if err := f.raise(t.Context(), alert.OfSkipped(testNamespace, epoch+1, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		f.mustRound(t, time.Now())
+	}
+	if got, want := notices(t, w.config.Store), fmt.Sprintf("3-skipped.%012d", maxLooks+1); !slices.Contains(got, want) {
+		t.Errorf("not resolved: %s", want)
+	}
+}
+
+func TestBacklog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	r := embedded(t)
+	s := w.schedule()
+	s.BacklogAge = time.Hour
+	f := mustFollow(t, r, s)
+	now := time.Now()
+	f.mustRound(t, now)
+	f.mustRound(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+	for minutes := range 3 {
+		f.mustRound(t, now.Add(time.Duration(61+minutes)*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-backlog.000000000001")
+	a := w.auditor(t)
+	audit := func(epoch uint64) {
+		if _, err := a.Audit(t.Context(), epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	audit(1)
+	f.mustRound(t, now.Add(65*time.Minute))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001") // the others still wait
+	audit(2)
+	audit(3)
+	f.mustRound(t, now.Add(66*time.Minute))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
+}
+
+// The alert stands until the epoch that it names has a verdict, also when the log has gone on so far that this one is history.
+func TestBacklogThatBecomesHistory(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 5)...)
+	s := w.schedule()
+	s.BacklogAge = time.Hour
+	f := mustFollow(t, embedded(t), s)
+	now := time.Now()
+	f.mustRound(t, now)
+	verify(t, w.config.Store, span(2, 5)...)
+	f.mustRound(t, now.Add(time.Hour))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001")
+	f.recent = 2
+	for range 2 {
+		f.mustRound(t, now.Add(2*time.Hour))
+	}
+	wantNotices(t, w.config.Store, "2-backlog.000000000001")
+	verify(t, w.config.Store, 1)
+	f.mustRound(t, now.Add(3*time.Hour))
+	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
+}
+
+func TestEpochsThatKeepFailing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	r := embedded(t)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	f := mustFollow(t, r, s)
+	now := time.Now()
+	f.mustRound(t, now)
+
+	faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), share: 1}
+	failing := w.config
+	failing.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{MaxAttempts: 1})
+	a, err := NewAuditor(failing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := startWorker(t, r, a, WorkerConfig{MaxRetryDelay: time.Millisecond})
+	eventually(t, "failures of all", func() bool {
+		for epoch := range uint64(3) {
+			task, err := r.inspector().GetTaskInfo(Queue(testNamespace, Fresh), Task{testNamespace, epoch + 1}.ID())
+			if err != nil || task.Retried == 0 || task.LastErr == "" {
+				return false
+			}
+		}
+		return true
+	})
+	stop()
+	f.mustRound(t, now.Add(59*time.Minute))
+	wantNotices(t, w.config.Store)
+	for minutes := range 3 {
+		f.mustRound(t, now.Add(time.Duration(61+minutes)*time.Minute))
+	}
+	wantNotices(t, w.config.Store, "2-transient.000000000001")
+	for epoch := range uint64(3) {
+		if _, err := w.auditor(t).Audit(t.Context(), epoch+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.mustRound(t, now.Add(65*time.Minute))
+	wantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
+}
+
+func TestSourceThatFails(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 3)...)
+	source := watch(w.log)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	s.Fetcher = source.fetcher(t)
+	f := mustFollow(t, embedded(t), s)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	f.mustRound(t, now)
+	source.down.Store(true)
+	for _, after := range []time.Duration{time.Minute, time.Hour} {
+		if err := f.round(t.Context(), now.Add(after)); err == nil || !strings.Contains(err.Error(), "the network is down") {
+			t.Errorf("error is %v", err)
+		}
+	}
+	wantNotices(t, w.config.Store)
+	for range 2 {
+		_ = f.round(t.Context(), now.Add(62*time.Minute))
+	}
+	const incident = "transient.000000000004.scheduler-20260701"
+	wantNotices(t, w.config.Store, "2-"+incident)
+	source.down.Store(false)
+	f.mustRound(t, now.Add(63*time.Minute))
+	wantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
+}
+
+// Trouble is one incident, though the log goes on meanwhile and schedulers don't know the same head.
+func TestTroubleWhileTheLogGoesOn(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 3)...)
+	verify(t, w.config.Store, 1)
+	edit(t, w.audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, 1), `}`, ``)
+	s := w.schedule()
+	s.TransientAfter = time.Hour
+	one, other := mustFollow(t, embedded(t), s), mustFollow(t, embedded(t), s)
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for round := range uint64(5) {
+		for _, f := range []*follower{one, other} {
+			if err := f.round(t.Context(), now); !errors.Is(err, blobstore.ErrCorrupt) {
+				t.Errorf("error is %v, want one that tells of the verdict", err)
+			}
+			publishNames(t, w.log, 4+2*round, 5+2*round)
+		}
+		now = now.Add(30 * time.Minute)
+	}
+	wantNotices(t, w.config.Store, "2-transient.000000000004.scheduler-20260701")
+}
