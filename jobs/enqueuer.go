@@ -115,10 +115,12 @@ func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send
 		}
 		err = eachStretch(ctx, e.Store, h, from, to, stretches{
 			sealed: func(span blobstore.Span) error {
-				err := sendBefore(span.From)
+				if err := sendBefore(span.From); err != nil {
+					return err
+				}
 				t.alreadyJudged.Add(span.Epochs())
 				next = span.To + 1
-				return err
+				return nil
 			},
 			open: func(epochs []uint64) error {
 				for _, epoch := range epochs {

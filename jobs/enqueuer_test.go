@@ -130,6 +130,19 @@ func TestEnqueueKeepsToItsWindow(t *testing.T) {
 	})
 }
 
+// What lies behind the window is not looked at, whether it is sealed or not.
+func TestEnqueueCountsUpToItsWindow(t *testing.T) {
+	t.Parallel()
+	store := blobstore.NewStore(openMemory(t))
+	verify(t, store, span(1000, 1999)...)
+	if c := sealAll(t, sealer(store)); c.Sealed != 1 {
+		t.Fatalf("%+v, want one sealed shard", c)
+	}
+	e := &Enqueuer{Redis: embedded(t), Namespace: testNamespace, Store: store, Window: 300}
+	mustEnqueue(t, e, 1, 2500, Counts{Enqueued: 300, Next: 301})
+	mustEnqueue(t, e, 900, 2500, Counts{Enqueued: 300, AlreadyJudged: 1000, Next: 2200})
+}
+
 func TestEnqueueRefuses(t *testing.T) {
 	t.Parallel()
 	r := connect(t, Embedded)
