@@ -24,11 +24,14 @@ type ration struct {
 
 // event starts a line of that level, or of debug if the ration is used up. The first line after that tells how many there were.
 func (r *ration) event(log zerolog.Logger, level zerolog.Level) *zerolog.Event {
+	event := log.WithLevel(level)
+	if !event.Enabled() {
+		return event // which takes nothing from those that are written
+	}
 	let, leftOut := r.take(time.Now())
 	if !let {
 		return log.Debug()
 	}
-	event := log.WithLevel(level)
 	if leftOut > 0 {
 		event = event.Int("left_out", leftOut)
 	}

@@ -62,3 +62,18 @@ func TestFaultsDoNotFloodTheLog(t *testing.T) {
 		}
 	}
 }
+
+// Lines that are not written anyway, such as warnings where only errors are, keep none that is from being written.
+func TestRationIsForWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var r ration
+	l := asynqLogger{zerolog.New(&log).Level(zerolog.ErrorLevel), &r}
+	for range 2 * rationLines {
+		l.Warn("a warning")
+	}
+	l.Error("an error")
+	if got := log.String(); !strings.Contains(got, "an error") || strings.Contains(got, "a warning") {
+		t.Errorf("in the log is %q, want the error alone", got)
+	}
+}
