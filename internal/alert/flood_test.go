@@ -118,3 +118,38 @@ func TestAReadThatHangsKeepsNoOtherAlert(t *testing.T) {
 	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{lease: 2 * time.Second}, many))
 	eventually(t, "the other one is sent", func() bool { return sent.Load() == 1 })
 }
+
+// unhurried is a bucket whose reads take their time, unless the reader gives up.
+type unhurried struct{ mortal }
+
+func (b *unhurried) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	select {
+	case <-time.After(20 * time.Millisecond):
+		return b.mortal.NewRangeReader(ctx, key, offset, length, o)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// More alerts than can be sent under one claim are no failure, of which the log would tell and after which the next would wait.
+func TestMoreThanOneClaimIsNoFailure(t *testing.T) {
+	t.Parallel()
+	memory := memblob.OpenBucket(nil)
+	store := blobstore.NewStore(memory)
+	const many = 30
+	for epoch := range uint64(many) {
+		raise(t, store, OfSilent(namespace, epoch, began))
+	}
+	var sent atomic.Int64
+	one := Target{name: "one", batch: 1, send: func(context.Context, []Alert) error {
+		sent.Add(1)
+		return nil
+	}}
+	log, text := logger()
+	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(&unhurried{mortal: mortal{memory: memory}})),
+		Options{lease: 2 * time.Second, Log: log}, one))
+	eventually(t, "all are sent", func() bool { return sent.Load() == many })
+	if got := text.String(); strings.Contains(got, "not delivered") {
+		t.Errorf("in the log is %s", got)
+	}
+}

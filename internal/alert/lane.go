@@ -169,7 +169,7 @@ func (l *lane) deliver(ctx context.Context, names []string, open map[string]bool
 			_ = claim.Release(ctx) // else it ends with its lease
 		}
 	}()
-	inARow := 0
+	inARow, sent := 0, false
 	for size := l.target.batch; len(waiting) > 0; {
 		if ctx.Err() != nil || time.Now().After(end) {
 			return true, ctx.Err()
@@ -177,10 +177,13 @@ func (l *lane) deliver(ctx context.Context, names []string, open map[string]bool
 		taking, cancel := context.WithDeadline(ctx, end) // a store that hangs must not keep a request until the claim is another's
 		batch, rest, err := l.take(taking, waiting, open, size)
 		cancel()
+		if err != nil && sent && time.Now().After(end) {
+			return true, ctx.Err() // the time is over, and nothing is wrong
+		}
 		if err != nil || len(batch) == 0 {
 			return false, err
 		}
-		err = l.send(ctx, batch)
+		err, sent = l.send(ctx, batch), true
 		switch {
 		case err == nil:
 			inARow = 0
