@@ -69,7 +69,8 @@ func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, 
 }
 
 // tellBacklog raises one alert when published epochs have been waiting too long. It resolves it when none is any more and the epoch
-// that it names, which may be history by now, has a verdict.
+// that it names, which may be history by now, has a verdict. One that is left over from a backlog, or about history from the first,
+// may last for ever, as for an epoch that is never signed. It does not stand for the next backlog.
 func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []alert.Alert) error {
 	oldest, since := uint64(math.MaxUint64), now
 	for epoch, s := range f.sightings {
@@ -82,13 +83,16 @@ func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []ale
 		if a.Kind != alert.Backlog {
 			continue
 		}
-		if late || f.sightings[a.Epoch] != nil {
+		if f.sightings[a.Epoch] != nil || late && !f.leftOver.has(a.Epoch) {
 			return nil // one alert stands for all of the backlog
 		}
-		if open, err := f.isOpen(ctx, a.Epoch); open || err != nil {
-			return err
+		open, err := f.isOpen(ctx, a.Epoch)
+		if open {
+			f.leftOver.add(a.Epoch)
+		} else if err == nil {
+			err = f.resolve(ctx, a, now)
 		}
-		if err := f.resolve(ctx, a, now); err != nil {
+		if err != nil {
 			return err
 		}
 	}

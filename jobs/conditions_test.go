@@ -195,6 +195,34 @@ func TestBacklogThatBecomesHistory(t *testing.T) {
 	wantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
+// An alert on an epoch that has no verdict for ever, as when it is never signed, keeps no backlog from being told of. One alert stands
+// for a backlog although its first epochs become history.
+func TestBacklogBesideOneOfHistory(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	publishNames(t, w.log, span(1, 5)...)
+	verify(t, w.config.Store, span(2, 5)...)
+	s := w.schedule()
+	s.BacklogAge = time.Hour
+	f := mustFollow(t, embedded(t), s)
+	f.recent = 2
+	must(t, f.raise(t.Context(), alert.OfBacklog(testNamespace, 1, time.Now())))
+	now := time.Now()
+	for epoch := uint64(6); epoch <= 12; epoch++ {
+		f.mustRound(t, now)
+		f.mustRound(t, now.Add(59*time.Minute))
+		if epoch == 6 {
+			wantNotices(t, w.config.Store, "2-backlog.000000000001")
+		}
+		publishNames(t, w.log, epoch)
+		now = now.Add(time.Hour)
+	}
+	wantNotices(t, w.config.Store, "2-backlog.000000000001", "2-backlog.000000000006")
+	verify(t, w.config.Store, span(6, 12)...)
+	f.mustRound(t, now)
+	wantNotices(t, w.config.Store, "2-backlog.000000000001", "2-backlog.000000000006", "3-backlog.000000000006")
+}
+
 func TestEpochsThatKeepFailing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})

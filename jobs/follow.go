@@ -31,6 +31,7 @@ type follower struct {
 	failing   time.Time // since when no round has gone well, here or with history; zero: the last ones have
 	failedAt  uint64    // the epoch that the log was to have next then
 	advanced  int       // how often the log was searched
+	leftOver  epochSet  // epochs of history whose alert on a backlog has outlasted the backlog
 
 	told map[string]alert.Alert // the notices of conditions that are open, by name
 }
