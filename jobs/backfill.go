@@ -77,8 +77,12 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 
 // backfillRound puts the first epochs of each backfill that have no verdict on the queue, as many as its window holds.
 func (l *scheduledLog) backfillRound(ctx context.Context, now time.Time) (err error) {
-	defer func() { l.historyFailure.Store(&err) }()
+	followed := l.followed.Load() // before the head is asked for
 	end := l.endOfHistory()
+	if end == 0 && !followed {
+		return nil // there may be history, of which nothing is known yet
+	}
+	defer func() { l.historyFailure.Store(&err) }()
 	if end == 0 {
 		return nil
 	}

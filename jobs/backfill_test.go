@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 )
 
@@ -425,6 +426,14 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 		f.mustRound(t, now.Add(time.Hour))
 	}
 	const incident = "transient.000000000021.scheduler-20260701"
+	wantNotices(t, w.config.Store, "2-"+incident)
+
+	// A scheduler that has just started, and has not come to history, does not take the trouble for over.
+	restarted, err := newScheduledLog(l.redis, s, zerolog.Nop())
+	must(t, err)
+	restarted.recent = l.recent
+	restarted.mustBackfill(t, now.Add(time.Hour)) // it knows of none
+	newFollower(restarted).mustRound(t, now.Add(time.Hour))
 	wantNotices(t, w.config.Store, "2-"+incident)
 
 	edit(t, w.audit, key, `]`, `}`)

@@ -168,8 +168,15 @@ const sourceIncident = "/scheduler-"
 // has not. Its name holds the day, for the same trouble may come again before the log has moved. One stands for all trouble at the same
 // time, though the log moves on meanwhile and other schedulers know another head.
 func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error, lasting []alert.Alert) error {
+	history := f.historyFailure.Load()
+	if history != nil {
+		failure = errors.Join(failure, *history)
+	}
 	if failure == nil {
 		f.failing = time.Time{}
+		if history == nil {
+			return nil // just started: what was raised may be about history
+		}
 		var errs []error
 		for _, a := range lasting {
 			if isTrouble(a) {

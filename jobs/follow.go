@@ -60,11 +60,7 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	}
 	tell, cancel := context.WithTimeout(ctx, tellTimeout) // the round may have taken all of its own time
 	defer cancel()
-	failure := err
-	if history := f.historyFailure.Load(); history != nil {
-		failure = errors.Join(failure, *history)
-	}
-	return errors.Join(err, f.tellFailure(tell, now, failure, lasting))
+	return errors.Join(err, f.tellFailure(tell, now, err, lasting))
 }
 
 // advance finds the log's head.

@@ -56,7 +56,9 @@ func mustFollow(t testing.TB, r *Redis, s Schedule) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newFollower(scheduler.logs[0])
+	l := scheduler.logs[0]
+	l.historyFailure.Store(new(error)) // as after a round of history that went well
+	return newFollower(l)
 }
 
 func (f *follower) mustRound(t testing.TB, now time.Time) {

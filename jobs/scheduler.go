@@ -84,7 +84,7 @@ type scheduledLog struct {
 	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
 	followed atomic.Bool
 	verified atomic.Uint64 // the last epoch up to which all are verified; 0: none or not known
-	// historyFailure is what kept the last round of history from going well; nil: no round was.
+	// historyFailure is what kept the last round of history from going well; nil: there has been no round yet.
 	historyFailure atomic.Pointer[error]
 
 	// Of the goroutine that does history: its backfills, and how many epochs they had on the queue in the last round, and
