@@ -71,6 +71,9 @@ func (w *ArchiveWriter) Write(p []byte) (int, error) {
 
 // Commit records what was written, once. If the same bytes are on record already, that is as good; if other bytes are, they stay,
 // and the error is an ErrDiffers. Called again, it returns the same result.
+//
+// What is on record is looked at after any failure. A server may refuse an object that exists before it has read it, and close the
+// connection: its answer is then lost with the rest of the body, each time. And so may be the answer to a write that took effect.
 func (w *ArchiveWriter) Commit() error {
 	if w.ended {
 		return w.err
@@ -80,11 +83,13 @@ func (w *ArchiveWriter) Commit() error {
 		return w.err
 	}
 	w.ended = true
-	w.err = w.draft.commit()
-	if errors.Is(w.err, errExists) {
-		w.err = w.compare()
-	} else if w.err != nil {
-		w.err = fmt.Errorf("write %s: %w", w.key, w.err)
+	err := w.draft.commit()
+	if err == nil {
+		return nil
+	}
+	w.err = w.compare()
+	if w.err != nil && !errors.Is(w.err, ErrDiffers) && !errors.Is(err, errExists) {
+		w.err = fmt.Errorf("write %s: %w", w.key, err) // nothing can be said of what is on record
 	}
 	return w.err
 }
