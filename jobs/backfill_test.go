@@ -3,14 +3,12 @@ package jobs
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -311,18 +309,7 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 	now := time.Now()
 	l.mustBackfill(t, now)
 
-	faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), share: 1}
-	failing := w.config
-	failing.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{MaxAttempts: 1})
-	a, err := NewAuditor(failing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := startWorker(t, r, a, WorkerConfig{MaxRetryDelay: time.Millisecond})
-	eventually(t, "failures of all", func() bool {
-		return !slices.ContainsFunc(span(1, 4), func(epoch uint64) bool { fault, _ := l.lastAttempt(epoch); return !fault })
-	})
-	stop()
+	w.failAll(t, l, span(1, 4)...)
 	l.mustBackfill(t, now.Add(59*time.Minute))
 	wantNotices(t, w.config.Store)
 	for minutes := range 3 {
