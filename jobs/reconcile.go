@@ -15,16 +15,13 @@ import (
 // that are new.
 func (f *follower) reconcile(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
 	from := f.recentFrom(head)
-	var judged, open []uint64
-	var unlisted error
-	list := func() ([][]uint64, error) {
-		judged, open, unlisted = f.takeStock(ctx, from, head)
-		return [][]uint64{open}, nil
-	}
-	_, _ = list() // its error is in unlisted
+	judged, open, unlisted := f.takeStock(ctx, from, head)
 	var errs []error
 	if len(open) > 0 {
-		errs = append(errs, f.enqueue(ctx, Fresh, list))
+		errs = append(errs, f.enqueue(ctx, Fresh, func() ([][]uint64, error) {
+			judged, open, unlisted = f.takeStock(ctx, from, head)
+			return [][]uint64{open}, nil
+		}))
 	}
 	if unlisted == nil { // else there is no telling which are open
 		errs = append(errs, f.sight(ctx, f.scheduledLog, now, open))
