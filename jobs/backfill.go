@@ -157,7 +157,7 @@ func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now ti
 	default:
 		return nil
 	}
-	lasting, err := l.outbox.Unresolved(ctx, l.Namespace, nil)
+	lasting, err := l.outbox().Unresolved(ctx, l.Namespace, l.conditions)
 	if err != nil || slices.ContainsFunc(lasting, isSuch) {
 		return err
 	}

@@ -44,7 +44,7 @@ func newFollower(l *scheduledLog) *follower {
 func (f *follower) round(ctx context.Context, now time.Time) error {
 	work, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	lasting, err := f.outbox.Unresolved(work, f.Namespace, f.told)
+	lasting, err := f.outbox().Unresolved(work, f.Namespace, f.told)
 	errs := []error{err, f.advance(work, now)}
 	head := f.head.Load()
 	if head >= f.First {

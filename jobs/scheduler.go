@@ -78,7 +78,6 @@ type scheduledLog struct {
 	Schedule
 	teller
 	redis  *Redis
-	outbox alert.Outbox
 	recent uint64        // how many epochs up to the head are not history
 	head   atomic.Uint64 // the newest epoch known to be published; 0: none
 	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
@@ -94,6 +93,8 @@ type scheduledLog struct {
 	more      bool
 	moving    bool // one of them found out something about gaps, and there may be more
 	begun     bool // there has been history
+	// conditions are the notices of conditions that are open, by name, as history saw them last. The follower has its own.
+	conditions map[string]alert.Alert
 	// sealsKnown says that the backfills pass over what was sealed.
 	sealsKnown bool
 
@@ -138,7 +139,7 @@ func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, e
 		return nil, fmt.Errorf("%s: the audit store's layout ends at epoch %d", s.Namespace, uint64(blobstore.MaxEpoch))
 	}
 	l := &scheduledLog{
-		Schedule: s, redis: r, outbox: alert.Outbox{Store: s.Store}, recent: defaultRecent,
+		Schedule: s, redis: r, recent: defaultRecent, conditions: map[string]alert.Alert{},
 		teller: teller{s.Store, s.Metrics, log.With().Str("namespace", s.Namespace).Logger()},
 	}
 	var err error

@@ -107,7 +107,7 @@ func (s sightings) tellSkips(ctx context.Context, l *scheduledLog, now time.Time
 }
 
 func (l *scheduledLog) resolve(ctx context.Context, a alert.Alert, at time.Time) error {
-	if err := l.outbox.Resolve(ctx, l.Namespace, a.Incident, at); err != nil {
+	if err := l.outbox().Resolve(ctx, l.Namespace, a.Incident, at); err != nil {
 		return fmt.Errorf("resolving %s: %w", a.Incident, err)
 	}
 	return nil

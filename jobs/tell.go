@@ -17,9 +17,11 @@ type teller struct {
 	log     zerolog.Logger
 }
 
+func (t teller) outbox() alert.Outbox { return alert.Outbox{Store: t.store} }
+
 // raise puts an alert into the outbox, once per incident. Schedulers send it.
 func (t teller) raise(ctx context.Context, a alert.Alert) error {
-	raised, err := (alert.Outbox{Store: t.store}).Raise(ctx, a)
+	raised, err := t.outbox().Raise(ctx, a)
 	if err != nil {
 		return fmt.Errorf("raising %s: %w", a.Incident, err)
 	}
