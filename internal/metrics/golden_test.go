@@ -1,0 +1,146 @@
+package metrics_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/rs/zerolog"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
+
+const goldenFile = "testdata/metrics.txt"
+
+// sample is a line of the page that carries a value, which differs from run to run.
+var sample = regexp.MustCompile(`(?m)^(ktaudit_\w+(?:\{.*\})?) \S+$`)
+
+// Dashboards and alert rules rest on the names, types, labels and label values of all metrics.
+func TestMetricsGolden(t *testing.T) {
+	t.Parallel()
+	got := series(page(t, everything(t)))
+	want, err := os.ReadFile(goldenFile)
+	if err != nil && !*update {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	if *update {
+		if err := os.WriteFile(goldenFile, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	now, before := slices.Collect(strings.Lines(got)), slices.Collect(strings.Lines(string(want)))
+	for _, line := range before {
+		if !slices.Contains(now, line) {
+			t.Errorf("gone: %s", line)
+		}
+	}
+	for _, line := range now {
+		if !slices.Contains(before, line) {
+			t.Errorf("new: %s", line)
+		}
+	}
+	t.Errorf("%s is not what is measured now (go test -update rewrites it)", goldenFile)
+}
+
+// everything returns metrics that have seen each value of each label, and one that no label has.
+func everything(t *testing.T) *metrics.Metrics {
+	const log = "example"
+	m := metrics.New(metrics.Options{Namespaces: []string{log}, Version: "v1", Commit: "abc", GoVersion: "go1", HashPath: "scalar"})
+	judge := func(r metrics.Result) {
+		e := m.Begin(t.Context(), log, 1)
+		for _, s := range []metrics.Stage{
+			metrics.Locate, metrics.Signature, metrics.Memory, metrics.Download, metrics.Verify, metrics.Write, "made_up",
+		} {
+			e.Stage(s, time.Now())
+		}
+		e.Read(1, 1)
+		e.End(r)
+	}
+	for _, outcome := range []string{metrics.Verified, metrics.Duplicate, metrics.Contradiction, "made_up"} {
+		judge(metrics.Result{Outcome: outcome})
+	}
+	for _, reason := range []string{
+		"malformed_proof", "noncanonical_label", "overlapping_labels", "previous_digest_mismatch", "digest_mismatch",
+		"batch_too_large", "signature_invalid", "signature_digest_mismatch", "equivocation", "digest_reused", "made_up",
+	} {
+		judge(metrics.Result{Outcome: metrics.Rejected, Reason: reason})
+	}
+	for _, failure := range []metrics.Failure{
+		metrics.NotPublished, metrics.Unsettled, metrics.NotSigned, metrics.HandedBack, metrics.LogDirectory, metrics.Signatures,
+		metrics.AuditStore, metrics.Timeout, metrics.Panic, metrics.OtherFailure, "made_up",
+	} {
+		judge(metrics.Result{Failure: failure})
+	}
+
+	for _, kind := range []string{
+		"rejected", "equivocation", "contradiction", "silent", "skipped", "backlog", "transient", "sealed_mismatch", "test", "made_up",
+	} {
+		m.AlertRaised(log, kind)
+	}
+	for _, target := range []string{"log", "alertmanager", "webhook", "slack", "made_up"} {
+		m.AlertSent(target, nil)
+		m.AlertSent(target, errors.New("refused"))
+	}
+	m.SetAlertsPending(1, 1)
+	m.ArchiveRemoved(log, 1)
+	m.ArchiveRemoved("made-up", 1)
+	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour})
+	m.SetLog(log, metrics.LogState{Head: 1, Newest: 3, NewestSince: time.Now(), Open: 2, OldestOpenSince: time.Now()})
+	m.WatchMemory(2, func() int64 { return 1 })
+	m.WatchQueues(func(context.Context) (metrics.Queues, error) {
+		var q metrics.Queues
+		for _, class := range []string{"fresh", "backfill", "made_up"} {
+			q.Queues = append(q.Queues, metrics.Queue{Namespace: log, Class: class, Paused: true})
+		}
+		return q, nil
+	})
+	m.WatchDependency("redis", func(context.Context) error { return nil })
+	m.WatchDependency("audit_store", func(context.Context) error { return errors.New("down") })
+	return m
+}
+
+// page returns what Prometheus gets.
+func page(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
+	s, err := m.Serve(t.Context(), "127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	response, err := http.Get("http://" + s.Address() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status, err)
+	}
+	return string(body)
+}
+
+// series returns the page without helps, values and what is not ours.
+func series(page string) string {
+	var lines []string
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "# TYPE ktaudit_") {
+			lines = append(lines, line)
+		} else if match := sample.FindStringSubmatch(strings.TrimSuffix(line, "\n")); match != nil {
+			lines = append(lines, match[1]+"\n")
+		}
+	}
+	return strings.Join(lines, "")
+}
