@@ -1,0 +1,108 @@
+package golden_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/rs/zerolog"
+)
+
+// everyAlert is one of each kind of alert, at a fixed time.
+func everyAlert() []alert.Alert {
+	rejected := verdict(12)
+	rejected.Outcome, rejected.Reason, rejected.Detail = blobstore.Rejected, "digest_mismatch", `a "detail" <&>`
+	equivocation := rejected
+	equivocation.Epoch, equivocation.Reason = 13, "equivocation"
+	all := []alert.Alert{
+		alert.OfVerdict(rejected), alert.OfVerdict(equivocation), alert.OfContradiction(verdict(12), rejected),
+		alert.OfBrokenChain(namespace, 14, "digest_reused", "as epoch 3"),
+		alert.OfSealedMismatch(namespace, 722, "two verdicts are missing"), alert.OfHistoryMismatch(namespace, 7, "corrupt"),
+		alert.OfSkipped(namespace, 15, 16), alert.OfSilent(namespace, 17, began), alert.OfBacklog(namespace, 18, began),
+		alert.OfTransient(namespace, 19, began, errors.New("no route")), alert.OfTest(namespace, began),
+	}
+	for i := range all {
+		all[i].At = began
+		// The wording of summaries is not pinned: people read it, and no program does.
+		all[i].Summary = "a summary <&>"
+	}
+	return all
+}
+
+// raiseEveryKind raises all alerts and says of each condition that it has ended.
+func raiseEveryKind(t *testing.T) []object {
+	w := emptyWorld(t)
+	raise(t, w)
+	return w.audit.objects()
+}
+
+func raise(t *testing.T, w *world) {
+	t.Helper()
+	box := alert.Outbox{Store: w.store}
+	for _, a := range everyAlert() {
+		raised, err := box.Raise(t.Context(), a)
+		must(t, err)
+		if !raised {
+			t.Errorf("%s was not raised", a.Incident)
+		}
+		if a.Kind.Ends() {
+			must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
+		}
+	}
+}
+
+// deliver sends all alerts to a webhook and to the log, and closes them.
+func deliver(t *testing.T) []object {
+	w := emptyWorld(t)
+	raise(t, w)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	hook, err := alert.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
+	must(t, err)
+	d, err := alert.NewDispatcher(alert.Options{
+		Store: w.store, Namespaces: []string{namespace}, Targets: []alert.Target{hook}, Log: zerolog.Nop(),
+	})
+	must(t, err)
+	for range 5 { // a notice is closed in the pass after the one that delivers it
+		must(t, d.Flush(t.Context()))
+	}
+	if open, err := w.store.Outbox(namespace).Open(t.Context()); err != nil || len(open) > 0 {
+		t.Fatalf("still open: %q, %v", open, err)
+	}
+	return w.audit.objects()
+}
+
+func claimTarget(t *testing.T) []object {
+	w := emptyWorld(t)
+	claim, err := w.store.Outbox(namespace).Claim(t.Context(), "hook", time.Minute)
+	must(t, err)
+	must(t, claim.Release(t.Context()))
+	return w.audit.objects()
+}
+
+// A target that has no name is known by one that is made from its address. With another it would get everything again.
+func TestGoldenTargetNames(t *testing.T) {
+	t.Parallel()
+	text := alert.LogName + "\n"
+	for _, newTarget := range []func() (alert.Target, error){
+		func() (alert.Target, error) {
+			return alert.NewAlertmanager("", "https://user:secret@alerts.example/base")
+		},
+		func() (alert.Target, error) {
+			return alert.NewWebhook("", "https://user:secret@hooks.example/x?y=z", []byte("a secret of the webhook"))
+		},
+		func() (alert.Target, error) { return alert.NewSlack("", "https://slack.example/services/T/B/X") },
+	} {
+		target, err := newTarget()
+		must(t, err)
+		text += target.Name() + "\n"
+	}
+	const want = "log\nalertmanager-b7199c9d\nwebhook-ca7a8d51\nslack-42899365\n"
+	if text != want {
+		t.Errorf("target names\n%swant\n%s", text, want)
+	}
+}

@@ -1,0 +1,156 @@
+package golden_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs"
+)
+
+// auditSigned audits an epoch by its signed digest.
+func auditSigned(t *testing.T) []object {
+	return newWorld(t, simlog.Options{}).judge(t, 2, blobstore.Verified)
+}
+
+func auditWithoutKeys(t *testing.T) []object {
+	o := newWorld(t, simlog.Options{})
+	o.config.Keys, o.config.Signatures = emptyWorld(t).config.Keys, nil
+	return o.judge(t, 2, blobstore.Verified)
+}
+
+// putVerdicts stores verdicts with fixed times. One has all fields and a detail that must be escaped.
+func putVerdicts(t *testing.T) []object {
+	w := emptyWorld(t)
+	w.put(t, verdict(999))
+	v := verdict(123456789012)
+	keyID := uint8(0)
+	v.Outcome, v.Reason = blobstore.Rejected, "malformed_proof"
+	v.Detail = "quote \" backslash \\ newline \n tab \t bell \a <html> & 'apostrophe' é \u2028 end"
+	v.Signature = blobstore.Signature{Status: "verified", KeyID: &keyID, Timestamp: 1780000000123}
+	v.StartedAt, v.FinishedAt, v.VerifySeconds = began.Truncate(time.Second), began.Truncate(time.Millisecond), 1e-7
+	w.put(t, v)
+	w.put(t, blobstore.Verdict{
+		Schema: blobstore.Schema, Namespace: namespace, Epoch: 1000, Outcome: blobstore.Rejected, Reason: "equivocation",
+	})
+	return w.audit.objects()
+}
+
+func auditMalformed(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+func auditBadSignature(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Signature}})
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+// auditBadSignatureBefore audits the first epoch, before which a signed digest is wrong.
+func auditBadSignatureBefore(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{1: simlog.Signature}})
+	w.config.First = 2
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+// auditSignedAgain finds another signed digest on record than the log has now.
+func auditSignedAgain(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{})
+	must(t, w.store.PutSignature(t.Context(), namespace, 2, []byte("{}\n")))
+	return w.judge(t, 2, blobstore.Verified)
+}
+
+func auditEquivocation(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+// auditManyBatches finds more batches than the evidence names.
+func auditManyBatches(t *testing.T) []object {
+	w := emptyWorld(t)
+	for n := range uint64(103) {
+		w.write(t, fmt.Sprintf("2/%s/%s", digest(1), digest(100+n)), nil)
+	}
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+// auditForeignNeighbours finds that verified epochs before and after it are of another log.
+func auditForeignNeighbours(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{})
+	w.put(t, verdict(1))
+	w.put(t, verdict(3))
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+func auditBadName(t *testing.T) []object {
+	w := emptyWorld(t)
+	w.write(t, `2/no "name" <&> é`, []byte("x"))
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+func auditTooLarge(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{})
+	w.config.Fetcher = fetcher.New(w.log, fetcher.Options{MaxStoredBytes: 100})
+	return w.judge(t, 2, blobstore.Rejected)
+}
+
+// auditArchived keeps batches of each extension, one of which has two names.
+func auditArchived(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{Epochs: 5, Compression: simlog.Mixed})
+	w.config.Archive = true
+	key := w.keyOf(t, 3)
+	data, err := w.log.ReadAll(t.Context(), key)
+	must(t, err)
+	must(t, w.log.Delete(t.Context(), key))
+	w.write(t, strings.TrimSuffix(key, ".s2")+".sz", data)
+
+	published := map[string][]byte{}
+	for epoch := uint64(1); epoch <= 4; epoch++ {
+		data, err := w.log.ReadAll(t.Context(), w.keyOf(t, epoch))
+		must(t, err)
+		published[fmt.Sprintf("/%012d", epoch)] = data
+		w.judge(t, epoch, blobstore.Verified)
+	}
+	all := w.audit.objects()
+	for i, o := range all {
+		for name, data := range published {
+			if strings.Contains(o.key, "/archive/") && strings.Contains(o.key, name) && bytes.Equal(o.data, data) {
+				all[i].note = "the batch as it was published"
+			}
+		}
+	}
+	return all
+}
+
+// askTheTime has the store told what time it is, as retention does.
+func askTheTime(t *testing.T) []object {
+	w := emptyWorld(t)
+	_, err := w.store.Now(t.Context(), namespace)
+	must(t, err)
+	return w.audit.objects()
+}
+
+func reauditRewritten(t *testing.T) []object { return reaudit(t, []byte("rewritten")) }
+
+func reauditRewrittenLarge(t *testing.T) []object {
+	return reaudit(t, bytes.Repeat([]byte("large"), blobstore.MaxEvidenceBytes/5+1))
+}
+
+// reaudit looks again at a verified and archived epoch whose batch was replaced.
+func reaudit(t *testing.T, batch []byte) []object {
+	w := newWorld(t, simlog.Options{})
+	w.config.Archive = true
+	w.judge(t, 2, blobstore.Verified)
+	w.write(t, w.keyOf(t, 2), batch)
+	_, err := w.auditor(t).Reaudit(t.Context(), 2)
+	if _, contradicts := errors.AsType[*jobs.ContradictionError](err); !contradicts {
+		t.Fatalf("error %v, want a contradiction", err)
+	}
+	return w.audit.objects()
+}
