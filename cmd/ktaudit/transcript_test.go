@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,23 +31,29 @@ func TestTranscripts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(want))
-			if got == string(want) {
-				return
-			}
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			t.Errorf("%s is not what the commands print now (go test -update rewrites it):\n%s", file, firstDifference(string(want), got))
+			compareTranscript(t, file, func(got string) string { return got })
 		})
 	}
+}
+
+// compareTranscript plays the transcript in a file and compares it with what the commands print now, once clean has gone over that.
+func compareTranscript(t *testing.T, file string, clean func(string) string) {
+	t.Helper()
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := clean(play(t, string(want)))
+	if got == string(want) {
+		return
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Errorf("%s is not what the commands print now (go test -update rewrites it):\n%s", file, firstDifference(string(want), got))
 }
 
 // play runs the commands of a transcript and returns the transcript with what they print now.
@@ -55,6 +63,11 @@ func play(t *testing.T, transcript string) string {
 	env := environment(dir)
 	if strings.Contains(transcript, "KTAUDIT_REDIS") {
 		env = append(env, "KTAUDIT_REDIS="+testservers.Redis(t).URL())
+	}
+	if strings.Contains(transcript, "KTAUDIT_TEST_HOOK") {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		defer server.Close()
+		env = append(env, "KTAUDIT_TEST_HOOK="+server.URL)
 	}
 	var b strings.Builder
 	for line := range strings.Lines(transcript) {
