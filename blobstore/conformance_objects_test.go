@@ -63,7 +63,7 @@ func sizesAreLimited(t *testing.T, open opener) {
 	v := verdict(1, "w")
 	v.Outcome, v.Reason, v.Detail = Rejected, "malformed_proof", strings.Repeat("\x01", MaxDetailBytes)
 	put(t, s, v) // the largest detail fits, each byte taking six
-	v.Epoch, v.Software = 2, strings.Repeat("x", maxVerdictBytes)
+	v.Epoch, v.Software = 2, strings.Repeat("x", MaxBytes)
 	if _, _, err := s.PutVerdict(t.Context(), v); err == nil {
 		t.Error("a verdict over the limit is taken")
 	}

@@ -265,14 +265,14 @@ func otherObjectsAreNotListed(t *testing.T, open opener) {
 
 func corruptVerdictIsAnError(t *testing.T, open opener) {
 	s := open(t)
-	whole, err := verdict(1, "w").encode()
+	whole, err := verdict(1, "w").Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, damaged := range []string{
 		"", "{}", string(whole[:len(whole)/2]), string(whole) + string(whole), strings.Replace(string(whole), "verified", "fine", 1),
 		string(whole), // of another epoch
-		strings.Repeat(" ", maxVerdictBytes) + string(whole),
+		strings.Repeat(" ", MaxBytes) + string(whole),
 	} {
 		epoch := uint64(10 + i)
 		key, _ := jsonKey(namespace, verdicts, epoch)

@@ -36,10 +36,10 @@ type disk struct {
 	swept   sync.Map             // folders of drafts that were cleaned of abandoned ones
 }
 
-// newDisk takes the folder of a location that was checked.
-func newDisk(l location) (*disk, error) {
-	root, err := filepath.Abs(l.folder)
-	return &disk{root: root, prefix: l.prefix, sync: (*os.File).Sync}, err
+// newDisk takes a folder that is there.
+func newDisk(f Folder) (*disk, error) {
+	root, err := filepath.Abs(f.Path)
+	return &disk{root: root, prefix: f.Prefix, sync: (*os.File).Sync}, err
 }
 
 func (d *disk) put(ctx context.Context, key string, data []byte) error {
@@ -152,20 +152,7 @@ func (d *disk) makeFolder(folder string) error {
 	return nil
 }
 
-func (d *disk) syncFolder(folder string) error { return syncFolder(folder, d.sync) }
-
-func syncFolder(folder string, sync func(*os.File) error) error {
-	f, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	// EINVAL comes from file systems on which folders cannot be synced; they keep their names safe in their own way.
-	if err := sync(f); err != nil && !errors.Is(err, syscall.EINVAL) {
-		return err
-	}
-	return nil
-}
+func (d *disk) syncFolder(folder string) error { return SyncFolder(folder, d.sync) }
 
 // sweep removes the drafts of processes that died. What it cannot remove is left for the next one.
 func sweep(drafts string) {

@@ -20,63 +20,6 @@ const (
 	sweptHistories = 16
 )
 
-// History sums up the seals of a namespace, so that millions of epochs are read as one object. It holds nothing that the seals
-// don't, and may be made from them again.
-//
-// Each is written once, as the next generation, so that of two writers one learns that it was too late. The newest counts. Older
-// ones are removed where the store allows it; the names count down, so that a listing begins with the newest in any case.
-type History struct {
-	Schema     int          `json:"schema"`
-	Namespace  string       `json:"namespace"`
-	Generation uint64       `json:"generation"` // 0: nothing was sealed yet
-	Spans      []SealedSpan `json:"spans"`      // ascending; no two of them touch
-}
-
-// Shards is how many shards are sealed.
-func (h History) Shards() (n int) {
-	for _, s := range h.Spans {
-		n += len(s.Seals)
-	}
-	return n
-}
-
-// SealedSpan is a run of sealed shards.
-type SealedSpan struct {
-	Span
-	Seals []string `json:"seals"` // the SHA-256 of the shards' seals, hexadecimal, in order
-}
-
-// First and Last are the span's first and last shard.
-func (s SealedSpan) First() uint64 { return s.From / EpochsPerShard }
-func (s SealedSpan) Last() uint64  { return s.To / EpochsPerShard }
-
-func (h History) validate() error {
-	if h.Schema != Schema {
-		return fmt.Errorf("schema %d: this program knows schema %d", h.Schema, Schema)
-	}
-	end := uint64(0)
-	for i, s := range h.Spans {
-		from, _ := ShardRange(s.First())
-		_, to := ShardRange(s.Last())
-		if s.From != from || s.To != to || s.To < s.From || s.To > MaxEpoch || i > 0 && s.From <= end+1 {
-			return fmt.Errorf("epochs %d to %d are no shards after epoch %d", s.From, s.To, end)
-		}
-		if uint64(len(s.Seals)) != s.Last()-s.First()+1 {
-			return fmt.Errorf("%d seals of epochs %d to %d", len(s.Seals), s.From, s.To)
-		}
-		for _, seal := range s.Seals {
-			if !hex32.MatchString(seal) {
-				return fmt.Errorf("seal %.80q", seal)
-			}
-		}
-		if err := s.validate(); err != nil {
-			return err
-		}
-		end = s.To
-	}
-	return nil
-}
-
 // History returns what is sealed of a namespace; empty, of generation 0, if nothing is. With an ErrCorrupt comes the generation of
 // the one that cannot be read, so that another can be written after it.
 func (s *Store) History(ctx context.Context, namespace string) (History, error) {
@@ -104,7 +47,7 @@ func (s *Store) History(ctx context.Context, namespace string) (History, error) 
 			if read.Namespace != namespace || read.Generation != h.Generation {
 				return fmt.Errorf("history %d of %q", read.Generation, read.Namespace)
 			}
-			return read.validate()
+			return read.Validate()
 		})
 		if err != nil {
 			return h, err
@@ -136,7 +79,7 @@ func (s *Store) PutHistory(ctx context.Context, h History) (History, error) {
 	h.Schema = Schema
 	h.Generation++
 	key := historyKey(h.Namespace, h.Generation)
-	if err := errors.Join(checkKey(h.Namespace, h.Generation), h.validate()); err != nil {
+	if err := errors.Join(checkKey(h.Namespace, h.Generation), h.Validate()); err != nil {
 		return h, fmt.Errorf("%s: %w", key, err)
 	}
 	data, err := encodeLine(h)

@@ -2,16 +2,9 @@ package blobstore
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
-
-// MaxEpoch is the highest epoch the audit store's layout has room for.
-const MaxEpoch = 999_999_999_999
-
-// EpochsPerShard is how many epochs share a folder, so that listing one is one request on any store.
-const EpochsPerShard = 1000
 
 // What the audit store keeps of an epoch; each is a folder of its namespace.
 const (
@@ -26,23 +19,6 @@ const (
 	seals     = "seals"
 	histories = "history"
 )
-
-// segment is one part of a key. It cannot climb ("..") nor hide (a leading "."), and every store takes it as it is.
-var segment = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$`)
-
-func checkSegment(what, s string) error {
-	if !segment.MatchString(s) || strings.Contains(s, "..") {
-		return fmt.Errorf("%s %q: want 1 to 128 letters, digits, '.', '_' and '-', without a leading '.' or '..'", what, s)
-	}
-	return nil
-}
-
-func checkKey(namespace string, epoch uint64) error {
-	if epoch > MaxEpoch {
-		return fmt.Errorf("epoch %d: the audit store's layout ends at %d", epoch, uint64(MaxEpoch))
-	}
-	return checkSegment("namespace", namespace)
-}
 
 // epochKey is the key of what is kept of one epoch, without extension.
 func epochKey(namespace, kind string, epoch uint64) (string, error) {

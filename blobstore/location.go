@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -146,11 +145,6 @@ func (l *location) parameters(s scheme) error {
 	return nil
 }
 
-// readOnly says whether the bucket is a public log.
-func (l *location) readOnly() bool {
-	return l.scheme == s3list.SchemeHTTP || l.scheme == s3list.SchemeHTTPS
-}
-
 func (l *location) filePath(rest string) error {
 	switch l.url.Host {
 	case "", "localhost":
@@ -181,47 +175,6 @@ func (l *location) bucketName(s scheme) error {
 		return fmt.Errorf("a folder within the bucket goes into a parameter: write %s://%s?prefix=%s/", l.scheme, l.url.Host, path)
 	}
 	return nil
-}
-
-// checkFolder makes sure that the folder is there and can be listed: gocloud takes one that cannot for an empty one.
-func (l *location) checkFolder() error {
-	if l.createDir {
-		if err := makeFolders(l.folder); err != nil {
-			return err
-		}
-	}
-	f, err := os.Open(l.folder)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("folder %s does not exist: if it is a new one, make it, or name it as %s", l.folder, l.createURL())
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is a file: a bucket on local disk is a folder", l.folder)
-	}
-	return nil
-}
-
-// makeFolders makes a folder and those above it that are missing, and sees to it that they outlast a power failure: the audit
-// store vouches for nothing above its root.
-func makeFolders(folder string) error {
-	parent := filepath.Dir(folder)
-	if _, err := os.Stat(folder); err == nil || parent == folder {
-		return err
-	}
-	if err := makeFolders(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(folder, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return syncFolder(parent, (*os.File).Sync)
 }
 
 func (l *location) createURL() string {

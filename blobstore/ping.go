@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"gocloud.dev/blob"
@@ -39,26 +38,6 @@ func (d *disk) tryWrite(context.Context) error {
 	}
 	_, err = f.WriteString("ktaudit asks here whether it may write.\n")
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
-}
-
-// Present returns a function that tells whether the folder of a bucket URL is there and what is under a prefix of keys can be read, for
-// gocloud lists what is not there or may not be read as if it were empty; nil for buckets of other kinds, which say so themselves.
-func Present(url string) func(ctx context.Context, prefix string) error {
-	l, err := parse(url)
-	if err != nil || l.scheme != "file" {
-		return nil
-	}
-	return func(ctx context.Context, prefix string) error {
-		if _, err := os.Stat(l.folder); err != nil {
-			return err
-		}
-		return filepath.WalkDir(filepath.Join(l.folder, l.prefix, prefix), func(_ string, _ fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return ctx.Err()
-			}
-			return errors.Join(err, ctx.Err())
-		})
-	}
 }
 
 // ping lists, because a service says of an object in a bucket that is gone what it says of an object that is.

@@ -31,7 +31,7 @@ func TestSealSumsUp(t *testing.T) {
 	if s.Digests[0] != "" || s.Digests[1] != chained(1001).Digest[:16] {
 		t.Errorf("digests begin with %q", s.Digests[:2])
 	}
-	if err := s.validate(); err != nil {
+	if err := s.Validate(); err != nil {
 		t.Error(err)
 	}
 }
@@ -59,7 +59,7 @@ func FuzzSeal(f *testing.F) {
 	f.Add([]byte(`{"schema":1,"namespace":"n","shard":1,"from":1000,"to":1999,"rejected":[{"epoch":1000,"reason":"x"}],"verdicts":[],"digests":[""]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var s Seal
-		err := decodeLine("key", data, &s, &s.Schema, func() error { return s.validate() })
+		err := decodeLine("key", data, &s, &s.Schema, func() error { return s.Validate() })
 		if err != nil {
 			return
 		}
@@ -68,7 +68,7 @@ func FuzzSeal(f *testing.F) {
 			t.Fatal(err)
 		}
 		var back Seal
-		if err := decodeLine("key", again, &back, &back.Schema, func() error { return back.validate() }); err != nil {
+		if err := decodeLine("key", again, &back, &back.Schema, func() error { return back.Validate() }); err != nil {
 			t.Fatalf("%s is read, and %s is not: %v", data, again, err)
 		}
 	})
@@ -83,7 +83,7 @@ func FuzzHistory(f *testing.F) {
 	f.Add([]byte(strings.NewReplacer(`"from":1,`, `"from":1000000000000000,`, `"to":999,`, `"to":1000000000000999,`).Replace(string(data))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var h History
-		if decodeLine("key", data, &h, &h.Schema, func() error { return h.validate() }) != nil {
+		if decodeLine("key", data, &h, &h.Schema, func() error { return h.Validate() }) != nil {
 			return
 		}
 		for i, s := range h.Spans {

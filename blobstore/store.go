@@ -47,21 +47,18 @@ type Store struct {
 // OpenStore opens the audit store in a bucket, given as for OpenBucket. On local disk the folder must exist; for a file URL with
 // create_dir=true it is made. A store at mem:// is new, empty and gone when it is closed.
 func OpenStore(ctx context.Context, url string) (*Store, error) {
-	l, err := parse(url)
+	folder, err := LocalFolder(url)
 	if err != nil {
 		return nil, err
 	}
-	if l.scheme == "file" {
-		if err := l.checkFolder(); err != nil {
-			return nil, err
-		}
-		d, err := newDisk(l)
+	if folder != nil {
+		d, err := newDisk(*folder)
 		return &Store{d}, err
 	}
-	if l.readOnly() {
+	if IsReadOnly(url) {
 		return nil, fmt.Errorf("audit store %s: a public log is read-only", url)
 	}
-	b, err := l.open(ctx, l.list)
+	b, err := OpenBucket(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +76,7 @@ func (s *Store) Close() error { return s.objects.close() }
 // one that was there before, which stays. To repeat a PutVerdict whose answer was lost, with the same v, gives created true again.
 // An invalid verdict is refused (Validate); an unreadable one on record is an ErrCorrupt and is left alone.
 func (s *Store) PutVerdict(ctx context.Context, v Verdict) (recorded Verdict, created bool, err error) {
-	data, err := v.encode()
+	data, err := v.Encode()
 	if err != nil {
 		return Verdict{}, false, fmt.Errorf("verdict on epoch %d of %q: %w", v.Epoch, v.Namespace, err)
 	}
@@ -87,7 +84,7 @@ func (s *Store) PutVerdict(ctx context.Context, v Verdict) (recorded Verdict, cr
 	if err != nil {
 		return Verdict{}, false, err
 	}
-	on, err := s.put(ctx, key, data, maxVerdictBytes)
+	on, err := s.put(ctx, key, data, MaxBytes)
 	if err != nil {
 		return Verdict{}, false, err
 	}
@@ -107,7 +104,7 @@ func (s *Store) VerdictObject(ctx context.Context, namespace string, epoch uint6
 	if err != nil {
 		return Verdict{}, [sha256.Size]byte{}, err
 	}
-	data, err := s.get(ctx, key, maxVerdictBytes)
+	data, err := s.get(ctx, key, MaxBytes)
 	if err != nil {
 		return Verdict{}, [sha256.Size]byte{}, err
 	}
@@ -117,7 +114,7 @@ func (s *Store) VerdictObject(ctx context.Context, namespace string, epoch uint6
 
 // verdictAt decodes the verdict found at a key. One that belongs elsewhere says nothing about this epoch.
 func verdictAt(key string, data []byte, namespace string, epoch uint64) (Verdict, error) {
-	v, err := decodeVerdict(data)
+	v, err := Decode(data)
 	switch {
 	case errors.Is(err, ErrNewerSchema):
 		return Verdict{}, fmt.Errorf("%s: %w", key, err)

@@ -21,8 +21,8 @@ const (
 // MaxDetailBytes is the longest Detail of a valid Verdict. Details quote what a log published; whoever fills one in cuts it.
 const MaxDetailBytes = 8 << 10
 
-// maxVerdictBytes caps a verdict object. Within the limits of Validate a verdict stays well below it.
-const maxVerdictBytes = 64 << 10
+// MaxBytes caps a verdict object. Within the limits of Validate a verdict stays well below it.
+const MaxBytes = 64 << 10
 
 // Verdict is what ktaudit concluded about one epoch. It is written once and never changed.
 type Verdict struct {
@@ -109,8 +109,8 @@ func (v Verdict) Contradicts(o Verdict) bool {
 	return v.Outcome != o.Outcome || v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest
 }
 
-// encode returns the bytes of v's object: one JSON object on one line.
-func (v Verdict) encode() ([]byte, error) {
+// Encode returns the bytes of v's object: one JSON object on one line.
+func (v Verdict) Encode() ([]byte, error) {
 	if err := v.Validate(); err != nil {
 		return nil, err
 	}
@@ -120,14 +120,14 @@ func (v Verdict) encode() ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	if b.Len() > maxVerdictBytes {
-		return nil, fmt.Errorf("%d bytes encoded, the limit is %d", b.Len(), maxVerdictBytes)
+	if b.Len() > MaxBytes {
+		return nil, fmt.Errorf("%d bytes encoded, the limit is %d", b.Len(), MaxBytes)
 	}
 	return b.Bytes(), nil
 }
 
-// decodeVerdict reads what encode wrote, or what a later program with the same schema did: unknown fields are skipped.
-func decodeVerdict(b []byte) (Verdict, error) {
+// Decode reads what Encode wrote, or what a later program with the same schema did: unknown fields are skipped.
+func Decode(b []byte) (Verdict, error) {
 	var v Verdict
 	if err := json.Unmarshal(b, &v); err != nil {
 		// A later schema may use a field in another way. Its number then says more than the field that did not fit.

@@ -55,7 +55,7 @@ func TestUnencodableVerdictsAreErrors(t *testing.T) {
 	} {
 		v := verdict(1, "w")
 		change(&v)
-		if _, err := v.encode(); err == nil {
+		if _, err := v.Encode(); err == nil {
 			t.Errorf("%s: encoded", name)
 		}
 	}
@@ -88,31 +88,31 @@ func TestContradicts(t *testing.T) {
 
 func TestDecodeVerdict(t *testing.T) {
 	t.Parallel()
-	whole, err := verdict(1, "w").encode()
+	whole, err := verdict(1, "w").Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	added := strings.Replace(string(whole), "{", `{"later": {"field": [1]}, `, 1)
-	if v, err := decodeVerdict([]byte(added)); err != nil || !reflect.DeepEqual(v, verdict(1, "w")) {
+	if v, err := Decode([]byte(added)); err != nil || !reflect.DeepEqual(v, verdict(1, "w")) {
 		t.Errorf("with an unknown field: %+v, %v", v, err)
 	}
 	for _, newer := range []string{
 		strings.Replace(string(whole), `"schema":1`, `"schema":2`, 1),
 		`{"schema":3,"outcome":{"verified":true},"epoch":"one"}`,
 	} {
-		if _, err := decodeVerdict([]byte(newer)); !errors.Is(err, ErrNewerSchema) || errors.Is(err, ErrCorrupt) {
+		if _, err := Decode([]byte(newer)); !errors.Is(err, ErrNewerSchema) || errors.Is(err, ErrCorrupt) {
 			t.Errorf("%.60s: %v, want ErrNewerSchema", newer, err)
 		}
 	}
 	for n := range len(whole) - 1 { // the last byte is the line break
-		if _, err := decodeVerdict(whole[:n]); err == nil {
+		if _, err := Decode(whole[:n]); err == nil {
 			t.Fatalf("the first %d of %d bytes are taken for a verdict", n, len(whole))
 		}
 	}
 }
 
 func FuzzDecodeVerdict(f *testing.F) {
-	whole, err := verdict(1, "w").encode()
+	whole, err := verdict(1, "w").Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -120,21 +120,21 @@ func FuzzDecodeVerdict(f *testing.F) {
 	f.Add([]byte(`{"schema":2,"outcome":7}`))
 	f.Add([]byte(`{"schema":1,"namespace":"n","epoch":1,"outcome":"rejected","reason":"equivocation"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := decodeVerdict(b)
+		v, err := Decode(b)
 		if err != nil {
 			return
 		}
 		if err := v.Validate(); err != nil {
 			t.Fatalf("an invalid verdict is read: %v", err)
 		}
-		again, err := v.encode()
+		again, err := v.Encode()
 		if err != nil {
-			if len(b) < maxVerdictBytes/8 { // invalid UTF-8 and control characters grow
+			if len(b) < MaxBytes/8 { // invalid UTF-8 and control characters grow
 				t.Fatalf("a verdict that was read cannot be written: %v", err)
 			}
 			return
 		}
-		if w, err := decodeVerdict(again); err != nil || w.Contradicts(v) || w.Reason != v.Reason || w.Epoch != v.Epoch {
+		if w, err := Decode(again); err != nil || w.Contradicts(v) || w.Reason != v.Reason || w.Epoch != v.Epoch {
 			t.Fatalf("read again as %+v, %v", w, err)
 		}
 	})

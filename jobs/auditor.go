@@ -16,19 +16,6 @@ import (
 	"gocloud.dev/blob"
 )
 
-// Reasons of a rejection beyond the validator's.
-const (
-	// SignatureInvalid: a signed digest is malformed, not signed by a trusted key, for another epoch or out of order.
-	SignatureInvalid validator.Reason = "signature_invalid"
-	// SignatureDigestMismatch: another digest was signed than the one that was published.
-	SignatureDigestMismatch validator.Reason = "signature_digest_mismatch"
-	// Equivocation: the log published more than one batch for the epoch, or one that does not continue, or is not continued by,
-	// a neighbouring epoch that was verified.
-	Equivocation validator.Reason = "equivocation"
-	// DigestReused: the epoch has the digest of the one before. An epoch that changed nothing is none that a log publishes.
-	DigestReused validator.Reason = "digest_reused"
-)
-
 // IsNotYet says whether err means that the log has not published all of an epoch yet, or only just: no fault, and no verdict.
 func IsNotYet(err error) bool {
 	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrUnsettled)
@@ -93,7 +80,7 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 	case c.Configuration == validator.Configuration{}:
 		return nil, errors.New("an auditor needs the log's configuration")
 	}
-	if err := checkNamespace(c.Namespace); err != nil {
+	if err := blobstore.CheckNamespace(c.Namespace); err != nil {
 		return nil, err
 	}
 	c.First = max(c.First, 1)
@@ -106,7 +93,7 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 	return &Auditor{AuditorConfig: c}, nil
 }
 
-func (a *Auditor) teller() teller { return teller{a.Store, a.Metrics, a.Log} }
+func (a *Auditor) incidents() Recorder { return Recorder{a.Store, a.Metrics, a.Log} }
 
 // Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A rejection is a verdict
 // and no error.
@@ -137,11 +124,4 @@ func (a *Auditor) Audit(ctx context.Context, epoch uint64) (verdict blobstore.Ve
 		return blobstore.Verdict{}, err
 	}
 	return j.record(ctx)
-}
-
-// checkNamespace applies the audit store's rules for what may be part of a key.
-func checkNamespace(namespace string) error {
-	return blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: namespace, Outcome: blobstore.Rejected, Reason: "none",
-	}.Validate()
 }

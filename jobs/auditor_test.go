@@ -83,7 +83,7 @@ func TestVerdictSaysWhatWasJudged(t *testing.T) {
 		t.Errorf("inserted %d, unchanged %d", v.Inserted, v.Unchanged)
 	case v.Batch.Key != key || v.Batch.StoredBytes != int64(len(stored)) || v.Batch.Bytes == 0 || v.Batch.Compression != "zstd":
 		t.Errorf("batch is %+v", v.Batch)
-	case v.Signature.Status != signatureVerified || v.Signature.KeyID == nil || v.Signature.Timestamp == 0:
+	case v.Signature.Status != SignatureVerified || v.Signature.KeyID == nil || v.Signature.Timestamp == 0:
 		t.Errorf("signature is %+v", v.Signature)
 	case v.StartedAt.IsZero() || v.FinishedAt.Before(v.StartedAt) || v.VerifySeconds <= 0:
 		t.Errorf("times are %v, %v, %v s", v.StartedAt, v.FinishedAt, v.VerifySeconds)

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/redis/go-redis/v9"
 	"github.com/robfig/cron/v3"
 )
 
@@ -69,7 +69,7 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 		if b.Window <= 0 {
 			b.Window = defaultWindow
 		}
-		b.low = b.From / shardSize
+		b.low = b.From / blobstore.EpochsPerShard
 		b.complete, b.checked = map[uint64]struct{}{}, map[uint64]*epochSet{}
 	}
 	return all, nil
@@ -147,7 +147,7 @@ func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now ti
 	}
 	isSuch := isStuck
 	var a alert.Alert
-	switch fault, why := l.lastAttempt(lowest); {
+	switch fault, why := l.redis.LastAttempt(l.Namespace, lowest); {
 	case fault && late(l.TransientAfter):
 		a = alert.OfTransient(l.Namespace, lowest, b.lowestSince, why)
 	case why != nil && !fault && late(l.BacklogAge) && b.found.has(lowest):
@@ -157,11 +157,11 @@ func (l *scheduledLog) tellStuckHistory(ctx context.Context, b *backfill, now ti
 	default:
 		return nil
 	}
-	lasting, err := l.outbox().Unresolved(ctx, l.Namespace, l.conditions)
+	lasting, err := l.incidents.Outbox().Unresolved(ctx, l.Namespace, l.conditions)
 	if err != nil || slices.ContainsFunc(lasting, isSuch) {
 		return err
 	}
-	return l.raise(ctx, a)
+	return l.incidents.Raise(ctx, a)
 }
 
 // endOfHistory is the last epoch that is history; 0 while there is none.
@@ -194,9 +194,9 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 	var errs []error
 	last := b.last(end)
 	unlisted := 0
-	for shard := b.low; shard <= last/shardSize && len(open) < b.Window && unlisted < maxUnlisted; {
+	for shard := b.low; shard <= last/blobstore.EpochsPerShard && len(open) < b.Window && unlisted < maxUnlisted; {
 		var shards []uint64 // that are listed at once
-		for ; shard <= last/shardSize && len(shards) < min(listAhead, 1+b.Window/shardSize); shard++ {
+		for ; shard <= last/blobstore.EpochsPerShard && len(shards) < min(listAhead, 1+b.Window/blobstore.EpochsPerShard); shard++ {
 			if _, complete := b.complete[shard]; !complete && !b.exceptsShard(shard) {
 				shards = append(shards, shard)
 			}
@@ -225,7 +225,7 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 
 // missing returns the epochs of a shard that are the backfill's, have no verdict, and may have been published.
 func (b *backfill) missing(shard uint64, judged []uint64, last uint64) []uint64 {
-	from, to := max(b.From, shard*shardSize), min(last, shard*shardSize+shardSize-1)
+	from, to := max(b.From, shard*blobstore.EpochsPerShard), min(last, shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1)
 	var missing []uint64
 	for _, epoch := range without(from, to, judged) {
 		if !b.excepts(epoch) && !b.gaps.has(epoch) {
@@ -246,7 +246,7 @@ func (b *backfill) excepts(epoch uint64) bool {
 
 // exceptsShard says whether all of a shard is another backfill's.
 func (b *backfill) exceptsShard(shard uint64) bool {
-	from, to := max(b.From, shard*shardSize), shard*shardSize+shardSize-1
+	from, to := max(b.From, shard*blobstore.EpochsPerShard), shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1
 	for _, r := range b.except {
 		if r.From <= from && (r.To == 0 || to <= r.To) {
 			return true
@@ -258,7 +258,7 @@ func (b *backfill) exceptsShard(shard uint64) bool {
 // listed takes in what a shard was found to hold: it looks at the verdicts that are new, and notes whether the shard has all that
 // the backfill will ever want in it. The verdicts of a shard that was complete when it was first seen are old.
 func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, judged, missing []uint64, last uint64) error {
-	complete := len(missing) == 0 && (last >= shard*shardSize+shardSize-1 || last == b.To)
+	complete := len(missing) == 0 && (last >= shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1 || last == b.To)
 	checked := b.checked[shard]
 	if checked == nil && !complete {
 		checked = &epochSet{}
@@ -273,7 +273,7 @@ func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, ju
 		return nil
 	}
 	delete(b.checked, shard)
-	delete(b.found.shards, shard)
+	b.found.removeShard(shard)
 	b.complete[shard] = struct{}{}
 	b.passComplete()
 	return nil
@@ -302,18 +302,9 @@ func (l *scheduledLog) hungry(ctx context.Context) bool {
 	case !l.more:
 		return false
 	}
-	queue := Queue(l.Namespace, Backfill)
-	pipe := l.redis.client.Pipeline()
-	counts := []*redis.IntCmd{
-		pipe.LLen(ctx, queueKey(queue, "pending")), pipe.LLen(ctx, queueKey(queue, "active")),
-		pipe.ZCard(ctx, queueKey(queue, "scheduled")), pipe.ZCard(ctx, queueKey(queue, "retry")),
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	waiting, err := l.redis.Waiting(ctx, l.Namespace, Backfill)
+	if err != nil {
 		return false // the next round will say so
-	}
-	waiting := int64(0)
-	for _, count := range counts {
-		waiting += count.Val()
 	}
 	return waiting < l.handedOut/2
 }

@@ -349,7 +349,7 @@ func TestHistoryThatIsNeverSigned(t *testing.T) {
 	}
 	stop := startWorker(t, r, w.auditor(t), WorkerConfig{NotYetDelay: time.Millisecond})
 	eventually(t, "verdicts on all but what is not signed", func() bool {
-		_, why := l.lastAttempt(2)
+		_, why := l.redis.LastAttempt(l.Namespace, 2)
 		epochs, err := w.config.Store.Epochs(t.Context(), testNamespace, 0)
 		return err == nil && why != nil && slices.Contains(epochs, 4) && slices.Contains(epochs, 6)
 	})

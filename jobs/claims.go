@@ -21,6 +21,11 @@ type claim struct {
 	settled          chan struct{}
 }
 
+// breaks says whether next is a claim on the epoch after c's that does not start where c ends.
+func (c *claim) breaks(next *claim) bool {
+	return c.epoch+1 == next.epoch && blobstore.LinkDigests(c.digest, next.previous) == blobstore.Broken
+}
+
 // stake enters a claim, and waits until every claim entered before it that it does not fit is settled. Nobody waits for a later
 // claim, so nobody waits for ever. The caller must call withdraw, also after an error.
 func (c *claims) stake(ctx context.Context, v blobstore.Verdict) (withdraw func(), err error) {
@@ -28,7 +33,7 @@ func (c *claims) stake(ctx context.Context, v blobstore.Verdict) (withdraw func(
 	var before []*claim
 	c.mu.Lock()
 	for other := range c.open {
-		if other.epoch+1 == mine.epoch && other.digest != mine.previous || mine.epoch+1 == other.epoch && mine.digest != other.previous {
+		if other.breaks(mine) || mine.breaks(other) {
 			before = append(before, other)
 		}
 	}

@@ -28,14 +28,14 @@ func (f *follower) endSkips(ctx context.Context, now time.Time, lasting []alert.
 		}
 		if s := f.sightings[a.Epoch]; s != nil {
 			if s.published {
-				errs = append(errs, f.resolve(ctx, a, now))
+				errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			}
 			continue
 		}
 		looks++
 		object, err := f.look(ctx, a.Epoch)
 		if object != nil {
-			err = f.resolve(ctx, a, now)
+			err = f.incidents.Resolve(ctx, a, now)
 		}
 		errs = append(errs, err)
 	}
@@ -49,7 +49,7 @@ func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, 
 	for _, a := range lasting {
 		over := a.Epoch < head || a.Epoch > head && f.followed.Load() || head >= f.First && head == f.Last
 		if a.Kind == alert.Silent && over {
-			errs = append(errs, f.resolve(ctx, a, f.moved))
+			errs = append(errs, f.incidents.Resolve(ctx, a, f.moved))
 		}
 	}
 	since := f.moved
@@ -63,7 +63,7 @@ func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, 
 			a.Summary = fmt.Sprintf("%s has no epoch from %d on in its log directory, seen since %s",
 				f.Namespace, f.First, f.moved.UTC().Format(time.RFC3339))
 		}
-		errs = append(errs, f.raise(ctx, a))
+		errs = append(errs, f.incidents.Raise(ctx, a))
 	}
 	return errors.Join(errs...)
 }
@@ -90,14 +90,14 @@ func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []ale
 		if open {
 			f.leftOver.add(a.Epoch)
 		} else if err == nil {
-			err = f.resolve(ctx, a, now)
+			err = f.incidents.Resolve(ctx, a, now)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if late {
-		return f.raise(ctx, alert.OfBacklog(f.Namespace, oldest, since))
+		return f.incidents.Raise(ctx, alert.OfBacklog(f.Namespace, oldest, since))
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert
 		if open, err := f.isOpen(ctx, a.Epoch); open || err != nil {
 			return err // one alert stands for all that fail
 		}
-		if err := f.resolve(ctx, a, now); err != nil {
+		if err := f.incidents.Resolve(ctx, a, now); err != nil {
 			return err
 		}
 	}
@@ -124,24 +124,11 @@ func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert
 	}
 	slices.Sort(late)
 	for _, epoch := range late[:min(len(late), maxLooks)] {
-		if fault, why := f.lastAttempt(epoch); fault {
-			return f.raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, why))
+		if fault, why := f.redis.LastAttempt(f.Namespace, epoch); fault {
+			return f.incidents.Raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, why))
 		}
 	}
 	return nil
-}
-
-// lastAttempt says why an epoch's job ended without a verdict when it was last tried, and whether that was a fault or it waits for
-// something; nil if it was not tried, as far as the queue knows.
-func (l *scheduledLog) lastAttempt(epoch uint64) (fault bool, why error) {
-	inspector := l.redis.inspector()
-	for _, c := range classes {
-		task, err := inspector.GetTaskInfo(Queue(l.Namespace, c), Task{l.Namespace, epoch}.ID())
-		if err == nil && task.LastErr != "" {
-			return task.Retried > 0, errors.New(task.LastErr) // see isFailure
-		}
-	}
-	return false, nil
 }
 
 // isStuck says whether an alert is about an epoch whose jobs fail.
@@ -180,7 +167,7 @@ func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error
 		var errs []error
 		for _, a := range lasting {
 			if isTrouble(a) {
-				errs = append(errs, f.resolve(ctx, a, now))
+				errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			}
 		}
 		return errors.Join(errs...)
@@ -194,7 +181,7 @@ func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error
 	a := alert.OfTransient(f.Namespace, f.failedAt, f.failing, failure)
 	a.Incident += sourceIncident + f.failing.UTC().Format("20060102")
 	a.Summary = fmt.Sprintf("the scheduler cannot follow %s since %s", f.Namespace, f.failing.UTC().Format(time.RFC3339))
-	return f.raise(ctx, a)
+	return f.incidents.Raise(ctx, a)
 }
 
 // isTrouble says whether an alert is about rounds that fail.

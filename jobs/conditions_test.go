@@ -177,7 +177,7 @@ func TestManySkippedEpochs(t *testing.T) {
 	f := mustFollow(t, embedded(t), w.schedule())
 	f.recent = 1
 	for epoch := range uint64(maxLooks + 1) {
-		if err := f.raise(t.Context(), alert.OfSkipped(testNamespace, epoch+1, 100)); err != nil {
+		if err := f.incidents.Raise(t.Context(), alert.OfSkipped(testNamespace, epoch+1, 100)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,7 +253,7 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 	s.BacklogAge = time.Hour
 	f := mustFollow(t, embedded(t), s)
 	f.recent = 2
-	must(t, f.raise(t.Context(), alert.OfBacklog(testNamespace, 1, time.Now())))
+	must(t, f.incidents.Raise(t.Context(), alert.OfBacklog(testNamespace, 1, time.Now())))
 	now := time.Now()
 	for epoch := uint64(6); epoch <= 12; epoch++ {
 		f.mustRound(t, now)
@@ -281,7 +281,7 @@ func (w *world) failAll(t *testing.T, l *scheduledLog, epochs ...uint64) {
 	stop := startWorker(t, l.redis, a, WorkerConfig{MaxRetryDelay: time.Millisecond})
 	defer stop()
 	eventually(t, "failures of all", func() bool {
-		return !slices.ContainsFunc(epochs, func(epoch uint64) bool { fault, _ := l.lastAttempt(epoch); return !fault })
+		return !slices.ContainsFunc(epochs, func(epoch uint64) bool { fault, _ := l.redis.LastAttempt(l.Namespace, epoch); return !fault })
 	})
 }
 

@@ -101,12 +101,12 @@ func (j *judgement) holdAgainst(before, after blobstore.Verdict) error {
 	v := j.verdict
 	keys := []string{v.Batch.Key}
 	var breaks []string
-	if before.Outcome == blobstore.Verified && before.Digest != v.PreviousDigest {
+	if blobstore.Between(before, v) == blobstore.Broken {
 		breaks = append(breaks, fmt.Sprintf("epoch %d begins with %s, but epoch %d was verified to end with %s",
 			v.Epoch, v.PreviousDigest, before.Epoch, before.Digest))
 		keys = append([]string{before.Batch.Key}, keys...)
 	}
-	if after.Outcome == blobstore.Verified && after.PreviousDigest != v.Digest {
+	if blobstore.Between(v, after) == blobstore.Broken {
 		breaks = append(breaks, fmt.Sprintf("epoch %d ends with %s, but epoch %d was verified to begin with %s",
 			v.Epoch, v.Digest, after.Epoch, after.PreviousDigest))
 		keys = append(keys, after.Batch.Key)

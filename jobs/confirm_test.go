@@ -108,7 +108,7 @@ func TestForkedLogIsNotVerified(t *testing.T) {
 			t.Parallel()
 			w := newSplicedWorld(t)
 			c.audit(t, w)
-			s, err := ReadStatus(t.Context(), w.config.Store, testNamespace, 1, 20, nil)
+			s, err := ReadStatus(t.Context(), w.config.Store, testNamespace, 1, 20)
 			if err != nil || s.Good() || s.Head != c.head || s.VerifiedCount != 19 || len(s.Rejected) != 1 ||
 				s.Rejected[0].Epoch != c.head+1 || string(s.Rejected[0].Reason) != c.reason {
 				t.Fatalf("status is %+v, %v", s, err)
@@ -169,7 +169,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		audits.Wait()
 		w.config.Store = store
 		before, after := w.verdict(t, 10), w.verdict(t, 11)
-		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11, nil)
+		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11)
 		want := []Break{{11, after.PreviousDigest, before.Digest}}
 		if err != nil || s.Good() || s.Head != 10 || !cmp.Equal(s.Breaks, want) {
 			t.Errorf("status is %+v, %v, want %+v", s, err, want)
@@ -210,7 +210,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		})
 		close(other)
 		audits.Wait()
-		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11, nil)
+		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11)
 		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != Equivocation {
 			t.Errorf("status is %+v, %v", s, err)
 		}

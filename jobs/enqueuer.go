@@ -26,8 +26,10 @@ const (
 type Enqueuer struct {
 	Redis     *Redis
 	Namespace string
-	Class     Class            // zero value: Backfill
-	Store     *blobstore.Store // epochs with a verdict in it are left out; nil: none are
+	Class     Class // zero value: Backfill
+	// Judged, if not nil, calls visit with the runs of epochs from from to to that have a verdict, in
+	// order. They are left out.
+	Judged func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error
 	// Window is how many epochs of a range without a verdict may be on the queue at once, counted from the beginning of the range. 0
 	// means all. Who enqueues the same range again and again with a window brings it to an end, and keeps Redis small meanwhile.
 	Window uint64
@@ -68,7 +70,7 @@ func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(C
 	if err := checkRange(from, to); err != nil {
 		return t.counts(), err
 	}
-	if err := checkNamespace(e.Namespace); err != nil {
+	if err := blobstore.CheckNamespace(e.Namespace); err != nil {
 		return t.counts(), err
 	}
 	if progress != nil {
@@ -108,30 +110,14 @@ func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send
 		}
 		return nil
 	}
-	if e.Store != nil {
-		h, err := readHistory(ctx, e.Store, e.Namespace)
-		if err != nil {
-			return err
-		}
-		err = eachStretch(ctx, e.Store, h, from, to, stretches{
-			sealed: func(span blobstore.Span) error {
-				if err := sendBefore(span.From); err != nil {
-					return err
-				}
-				t.alreadyJudged.Add(span.Epochs())
-				next = span.To + 1
-				return nil
-			},
-			open: func(epochs []uint64) error {
-				for _, epoch := range epochs {
-					if err := sendBefore(epoch); err != nil {
-						return err
-					}
-					t.alreadyJudged.Add(1)
-					next = epoch + 1
-				}
-				return nil
-			},
+	if e.Judged != nil {
+		err := e.Judged(ctx, from, to, func(first, last uint64) error {
+			if err := sendBefore(first); err != nil {
+				return err
+			}
+			t.alreadyJudged.Add(last - first + 1)
+			next = last + 1
+			return nil
 		})
 		if err != nil {
 			return err
@@ -140,7 +126,14 @@ func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send
 	return sendBefore(to + 1)
 }
 
-// enqueue puts the epochs that produce sends on the queue, many at a time.
+// EnqueueEach puts the epochs that produce sends on the queue, unless they are there already, many
+// at a time. produce is called once what is on the queues is known.
+func (e *Enqueuer) EnqueueEach(ctx context.Context, produce func(send func(epoch uint64) error) error) (Counts, error) {
+	var t tally
+	err := e.enqueue(ctx, &t, produce)
+	return t.counts(), err
+}
+
 func (e *Enqueuer) enqueue(ctx context.Context, t *tally, produce func(send func(uint64) error) error) error {
 	q := enqueuing{Enqueuer: e, tally: t, queue: Queue(e.Namespace, e.class()), scanned: time.Now()}
 	for _, c := range classes {

@@ -81,7 +81,7 @@ func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 		for _, epoch := range []uint64{1, 2, 999, 1000, 2500, 20_000} {
 			putVerdict(t, store, epoch, "")
 		}
-		e := &Enqueuer{Redis: r, Namespace: testNamespace, Store: store}
+		e := &Enqueuer{Redis: r, Namespace: testNamespace, Judged: judgedRuns(store)}
 		mustEnqueue(t, e, 2, 2500, Counts{Enqueued: 2499 - 4, AlreadyJudged: 4})
 		if n := r.client.Exists(t.Context(), queueKey(backfillQueue, "t:"+Task{testNamespace, 999}.ID())).Val(); n != 0 {
 			t.Error("epoch 999 is queued, and has a verdict")
@@ -95,7 +95,7 @@ func TestEnqueueKeepsToItsWindow(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		store := blobstore.NewStore(openMemory(t))
-		e := &Enqueuer{Redis: r, Namespace: testNamespace, Store: store, Window: 300}
+		e := &Enqueuer{Redis: r, Namespace: testNamespace, Judged: judgedRuns(store), Window: 300}
 		const to = 1100 // across shards
 		mustEnqueue(t, e, 1, to, Counts{Enqueued: 300, Next: 301})
 		mustEnqueue(t, e, 1, to, Counts{AlreadyQueued: 300, Next: 301})
@@ -138,7 +138,7 @@ func TestEnqueueCountsUpToItsWindow(t *testing.T) {
 	if c := sealAll(t, sealer(store)); c.Sealed != 1 {
 		t.Fatalf("%+v, want one sealed shard", c)
 	}
-	e := &Enqueuer{Redis: embedded(t), Namespace: testNamespace, Store: store, Window: 300}
+	e := &Enqueuer{Redis: embedded(t), Namespace: testNamespace, Judged: judgedRuns(store), Window: 300}
 	mustEnqueue(t, e, 1, 2500, Counts{Enqueued: 300, Next: 301})
 	mustEnqueue(t, e, 900, 2500, Counts{Enqueued: 300, AlreadyJudged: 1000, Next: 2200})
 }
@@ -283,7 +283,7 @@ func TestEnqueueHealsALostRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustEnqueue(t, enqueuer(r), 1, 1200, Counts{Enqueued: 1200})
-	counts, err := queueCounts(r.inspector(), testNamespace, Backfill)
+	counts, err := queueCounts(r, Backfill)
 	if err != nil || counts.Pending != 1200 {
 		t.Errorf("%+v, %v", counts, err)
 	}

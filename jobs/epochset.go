@@ -1,37 +1,33 @@
 package jobs
 
 import (
-	"fmt"
 	"iter"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 )
 
-// shardSize is how many epochs the audit store keeps in one shard.
-const shardSize = 1000
-
 // epochSet is a set of epochs, a bit each, so that the millions that a queue holds take little memory. The zero value is
 // empty.
 type epochSet struct {
-	shards map[uint64]*[(shardSize + 63) / 64]uint64
+	shards map[uint64]*[(blobstore.EpochsPerShard + 63) / 64]uint64
 }
 
 func (s *epochSet) add(epoch uint64) {
 	if s.shards == nil {
-		s.shards = map[uint64]*[(shardSize + 63) / 64]uint64{}
+		s.shards = map[uint64]*[(blobstore.EpochsPerShard + 63) / 64]uint64{}
 	}
-	shard := s.shards[epoch/shardSize]
+	shard := s.shards[epoch/blobstore.EpochsPerShard]
 	if shard == nil {
-		shard = new([(shardSize + 63) / 64]uint64)
-		s.shards[epoch/shardSize] = shard
+		shard = new([(blobstore.EpochsPerShard + 63) / 64]uint64)
+		s.shards[epoch/blobstore.EpochsPerShard] = shard
 	}
-	i := epoch % shardSize
+	i := epoch % blobstore.EpochsPerShard
 	shard[i/64] |= 1 << (i % 64)
 }
 
 func (s *epochSet) has(epoch uint64) bool {
-	shard := s.shards[epoch/shardSize]
-	i := epoch % shardSize
+	shard := s.shards[epoch/blobstore.EpochsPerShard]
+	i := epoch % blobstore.EpochsPerShard
 	return shard != nil && shard[i/64]&(1<<(i%64)) != 0
 }
 
@@ -39,7 +35,7 @@ func (s *epochSet) has(epoch uint64) bool {
 func (s *epochSet) all() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		for shard := range s.shards {
-			for epoch := shard * shardSize; epoch < (shard+1)*shardSize; epoch++ {
+			for epoch := shard * blobstore.EpochsPerShard; epoch < (shard+1)*blobstore.EpochsPerShard; epoch++ {
 				if s.has(epoch) && !yield(epoch) {
 					return
 				}
@@ -48,10 +44,5 @@ func (s *epochSet) all() iter.Seq[uint64] {
 	}
 }
 
-// checkRange refuses epochs that no verdict can be on, and ranges whose size or end would overflow.
-func checkRange(from, to uint64) error {
-	if from == 0 || to < from || to > blobstore.MaxEpoch {
-		return fmt.Errorf("epochs %d to %d: want 1 ≤ from ≤ to ≤ %d", from, to, uint64(blobstore.MaxEpoch))
-	}
-	return nil
-}
+// removeShard takes the epochs of a shard out of the set.
+func (s *epochSet) removeShard(shard uint64) { delete(s.shards, shard) }

@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -239,7 +240,7 @@ func (j *judgement) openArchive(ctx context.Context, object fetcher.Object) erro
 	if extension == ".sz" { // the other name of s2's framing
 		extension = ".s2"
 	}
-	ctx, release := outlive(ctx, saveTimeout)
+	ctx, release := wait.Outlive(ctx, saveTimeout)
 	w, err := j.auditor.Store.ArchiveWriter(ctx, j.auditor.Namespace, object.Name.Epoch, extension)
 	if err != nil {
 		release()
@@ -256,14 +257,4 @@ func (j *judgement) close() {
 		j.archive.release()
 		j.archive = nil
 	}
-}
-
-// outlive returns a context that ends a while after ctx does, for work that should be finished rather than cut off.
-func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(grace, cancel)
-		context.AfterFunc(longer, func() { timer.Stop() })
-	})
-	return longer, func() { stop(); cancel() }
 }

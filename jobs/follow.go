@@ -3,8 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -44,7 +42,7 @@ func newFollower(l *scheduledLog) *follower {
 func (f *follower) round(ctx context.Context, now time.Time) error {
 	work, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	lasting, err := f.outbox().Unresolved(work, f.Namespace, f.told)
+	lasting, err := f.incidents.Outbox().Unresolved(work, f.Namespace, f.told)
 	errs := []error{err, f.advance(work, now)}
 	head := f.head.Load()
 	if head >= f.First {
@@ -188,19 +186,4 @@ func (l *scheduledLog) recentFrom(head uint64) uint64 {
 		return l.First
 	}
 	return max(l.First, head-l.recent+1)
-}
-
-// highestJudged returns the highest epoch with a verdict, 0 if there is none.
-func highestJudged(ctx context.Context, store *blobstore.Store, namespace string) (uint64, error) {
-	shards, err := store.Shards(ctx, namespace, 0, blobstore.MaxEpoch)
-	for _, shard := range slices.Backward(shards) {
-		epochs, err := store.Epochs(ctx, namespace, shard)
-		if err != nil {
-			return 0, fmt.Errorf("verdicts of %s: %w", namespace, err)
-		}
-		if len(epochs) > 0 {
-			return epochs[len(epochs)-1], nil
-		}
-	}
-	return 0, err
 }

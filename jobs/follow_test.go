@@ -93,7 +93,7 @@ func embedded(t testing.TB) *Redis {
 // queuedOn returns how many tasks a queue has in any state.
 func queuedOn(t testing.TB, r *Redis, c Class) int {
 	t.Helper()
-	counts, err := queueCounts(r.inspector(), testNamespace, c)
+	counts, err := queueCounts(r, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"golang.org/x/sync/errgroup"
 )
@@ -165,11 +165,11 @@ func (b *backfill) forgetGaps() {
 
 // reopen takes the shards of a gap for open again. They were complete but for it.
 func (b *backfill) reopen(r Range) {
-	for b.low > r.From/shardSize {
+	for b.low > r.From/blobstore.EpochsPerShard {
 		b.low--
 		b.complete[b.low] = struct{}{}
 	}
-	for shard := r.From / shardSize; shard <= r.To/shardSize; shard++ {
+	for shard := r.From / blobstore.EpochsPerShard; shard <= r.To/blobstore.EpochsPerShard; shard++ {
 		if _, complete := b.complete[shard]; complete {
 			delete(b.complete, shard)
 			b.checked[shard] = &epochSet{} // what comes now is new
@@ -210,7 +210,7 @@ func (l *scheduledLog) tellGaps(ctx context.Context, b *backfill, now time.Time)
 				a.Detail += ", at least"
 			}
 		}
-		if err := l.raise(ctx, a); err != nil {
+		if err := l.incidents.Raise(ctx, a); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -226,31 +226,7 @@ func (l *scheduledLog) unqueue(ctx context.Context) error {
 	if !slices.ContainsFunc(l.history, func(b *backfill) bool { return len(b.gaps) > 0 }) {
 		return nil
 	}
-	var group errgroup.Group
-	group.SetLimit(readAhead)
-	inspector := l.redis.inspector()
-	for _, class := range classes {
-		queue := Queue(l.Namespace, class)
-		var queued epochSet
-		if err := readQueued(ctx, l.redis.client, l.Namespace, queue, &queued); err != nil {
-			return err
-		}
-		for epoch := range queued.all() {
-			if !slices.ContainsFunc(l.history, func(b *backfill) bool { return b.gaps.has(epoch) }) {
-				continue
-			}
-			group.Go(func() error {
-				id := Task{l.Namespace, epoch}.ID()
-				err := inspector.DeleteTask(queue, id)
-				if err == nil || errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
-					return nil
-				}
-				if task, infoErr := inspector.GetTaskInfo(queue, id); infoErr == nil && task.State == asynq.TaskStateActive {
-					return nil
-				}
-				return fmt.Errorf("taking epoch %d off the queue: %w", epoch, err)
-			})
-		}
-	}
-	return group.Wait()
+	return l.redis.Remove(ctx, l.Namespace, func(epoch uint64) bool {
+		return slices.ContainsFunc(l.history, func(b *backfill) bool { return b.gaps.has(epoch) })
+	})
 }

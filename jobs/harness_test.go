@@ -180,3 +180,28 @@ func (w *world) wantArchived(t testing.TB, epoch uint64) {
 		t.Errorf("epoch %d: %d bytes were kept, %v; published were %d", epoch, len(got), err, len(want))
 	}
 }
+
+// queueCounts returns the counts of the test's queue of one class.
+func queueCounts(r *Redis, class Class) (QueueCounts, error) {
+	all, err := r.ReadCounts(testNamespace)
+	for _, c := range all {
+		if c.Class == class {
+			return c, err
+		}
+	}
+	return QueueCounts{}, err
+}
+
+// judgedRuns tells an enqueuer of the verdicts in a store.
+func judgedRuns(store *blobstore.Store) func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
+	return func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
+		return JudgedRuns(ctx, store, testNamespace, from, to, visit)
+	}
+}
+
+// isJudged tells Retry of the verdicts in a store.
+func isJudged(store *blobstore.Store) func(context.Context, uint64) (bool, error) {
+	return func(ctx context.Context, epoch uint64) (bool, error) {
+		return IsJudged(ctx, store, testNamespace, epoch)
+	}
+}

@@ -46,7 +46,7 @@ func eachSealed(h blobstore.History, from, to uint64) iter.Seq2[uint64, *blobsto
 	return func(yield func(uint64, *blobstore.SealedSpan) bool) {
 		for i := range h.Spans {
 			span := &h.Spans[i]
-			for shard := max(span.First(), from/shardSize); shard <= min(span.Last(), to/shardSize); shard++ {
+			for shard := max(span.First(), from/blobstore.EpochsPerShard); shard <= min(span.Last(), to/blobstore.EpochsPerShard); shard++ {
 				if !yield(shard, span) {
 					return
 				}

@@ -29,7 +29,7 @@ type judgement struct {
 
 	archive  *archive // the batch, if it is to be kept
 	signed   []byte   // the epoch's verified signed digest, if it is not in the audit store already
-	evidence []piece
+	evidence []Evidence
 	kept     bool // the batch is in the archive, or among the evidence
 
 	located, signatureChecked time.Duration
@@ -53,7 +53,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	j.verdict = blobstore.Verdict{
 		Schema: blobstore.Schema, Namespace: a.Namespace, Epoch: epoch, Outcome: blobstore.Verified,
 		StartedAt: j.started.UTC(), Software: a.Software,
-		Signature: blobstore.Signature{Status: signatureNotRequired},
+		Signature: blobstore.Signature{Status: SignatureNotRequired},
 	}
 	j.reaching = metrics.LogDirectory
 	object, err := a.locate(ctx, epoch)

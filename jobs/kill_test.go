@@ -196,7 +196,7 @@ func logOnDisk(t *testing.T, epochs uint64) (dir string, store *blobstore.Store)
 
 func checkAllJudged(t *testing.T, store *blobstore.Store, epochs uint64) {
 	t.Helper()
-	s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs, nil)
+	s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestKilledWorkers(t *testing.T) {
 	dir, store := logOnDisk(t, epochs)
 	server := testservers.Redis(t)
 	r := connect(t, server.URL())
-	e := &Enqueuer{Redis: r, Namespace: testNamespace, Store: store}
+	e := &Enqueuer{Redis: r, Namespace: testNamespace, Judged: judgedRuns(store)}
 	mustEnqueue(t, e, 1, epochs, Counts{Enqueued: epochs})
 
 	lines := &verdictLines{counts: map[uint64]int{}}
@@ -243,7 +243,7 @@ func TestKilledWorkers(t *testing.T) {
 	}
 	eventually(t, "all verdicts", func() bool {
 		enqueueAgain()
-		s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs, nil)
+		s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs)
 		return err == nil && s.MissingCount == 0
 	})
 	if lost == 0 {

@@ -158,9 +158,13 @@ func TestReadQueues(t *testing.T) {
 		}
 		w := newWorld(t, simlog.Options{Epochs: 1})
 		namespaces := []string{testNamespace, "other"}
-		state, err := r.ReadQueues(t.Context(), namespaces)
-		if err != nil || len(state.Queues) != 4 || len(state.Workers) != 0 {
-			t.Fatalf("an empty Redis has %+v, %v", state, err)
+		queues, err := r.ReadCounts(namespaces...)
+		if err != nil || len(queues) != 4 {
+			t.Fatalf("an empty Redis has %+v, %v", queues, err)
+		}
+		workers, err := r.LiveWorkers(namespaces...)
+		if err != nil || len(workers) != 0 {
+			t.Fatalf("an empty Redis has workers %+v, %v", workers, err)
 		}
 		client := asynq.NewClientFromRedisClient(r.client)
 		for epoch := uint64(100); epoch < 103; epoch++ {
@@ -180,20 +184,23 @@ func TestReadQueues(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- worker.Run(ctx) }()
 		deadline := time.Now().Add(30 * time.Second)
-		for state.Workers[testNamespace] == 0 && time.Now().Before(deadline) {
-			if state, err = r.ReadQueues(t.Context(), namespaces); err != nil {
+		for workers[testNamespace] == 0 && time.Now().Before(deadline) {
+			if workers, err = r.LiveWorkers(namespaces...); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if queues, err = r.ReadCounts(namespaces...); err != nil {
+			t.Fatal(err)
 		}
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if state.Workers[testNamespace] != 1 || state.Workers["other"] != 0 {
-			t.Errorf("workers: %v", state.Workers)
+		if workers[testNamespace] != 1 || workers["other"] != 0 {
+			t.Errorf("workers: %v", workers)
 		}
-		for _, q := range state.Queues {
-			backfill := q.Namespace == testNamespace && q.Class == string(Backfill)
+		for _, q := range queues {
+			backfill := q.Namespace == testNamespace && q.Class == Backfill
 			if want := map[bool]int{true: 3}[backfill]; q.Pending != want || q.Paused != backfill {
 				t.Errorf("queue %+v, want %d pending", q, want)
 			}

@@ -42,7 +42,7 @@ func TestPauseAndResume(t *testing.T) {
 				t.Errorf("%s: differs (-want +got):\n%s", step.name, diff)
 			}
 			for _, q := range got {
-				if counts, err := queueCounts(r.inspector(), testNamespace, q.Class); err != nil || q.Class == Backfill && counts.Paused != q.Paused {
+				if counts, err := queueCounts(r, q.Class); err != nil || q.Class == Backfill && counts.Paused != q.Paused {
 					t.Errorf("%s: the status says paused %v, %v, want %v", step.name, counts.Paused, err, q.Paused)
 				}
 			}

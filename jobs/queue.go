@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -129,26 +128,4 @@ func condition(ctx context.Context, client redis.UniversalClient, queue, id stri
 		return "", fmt.Errorf("state of task %s: %w", id, err)
 	}
 	return answer, nil
-}
-
-// queueCounts asks how many tasks are in which state. A queue that never had a task is empty.
-func queueCounts(i *asynq.Inspector, namespace string, c Class) (QueueCounts, error) {
-	counts := QueueCounts{Queue: Queue(namespace, c), Class: c}
-	names, err := i.Queues()
-	if err != nil {
-		return counts, err
-	}
-	for _, name := range names {
-		if name != counts.Queue {
-			continue
-		}
-		info, err := i.GetQueueInfo(name)
-		if err != nil {
-			return counts, err
-		}
-		counts.Pending, counts.Active = info.Pending, info.Active
-		counts.Retry, counts.Archived = info.Retry+info.Scheduled, info.Archived
-		counts.Paused = info.Paused
-	}
-	return counts, nil
 }

@@ -125,12 +125,12 @@ func TestBreakBetweenShards(t *testing.T) {
 	if len(pieces) != 1 {
 		t.Fatalf("evidence is %q, want one piece", pieces)
 	}
-	var got broken
+	var got brokenChain
 	if err := json.Unmarshal([]byte(pieces[0]), &got); err != nil {
 		t.Fatal(err)
 	}
 	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
-	want := broken{BrokenChain, [2]brokenVerdict{
+	want := brokenChain{BrokenChain, [2]brokenVerdict{
 		{999, hex(998), hex(999), "999/batch", hex(0)}, {1000, hex(5), hex(1000), "1000/batch", hex(0)},
 	}}
 	if got != want {
@@ -153,7 +153,7 @@ func TestFollowRevivesWhatTheQueueLost(t *testing.T) {
 		do(t, r, "LREM", queueKey(fresh, "pending"), 0, Task{testNamespace, 3}.ID()) // blocked for ever
 		do(t, r, "HSET", queueKey(fresh, "t:"+Task{testNamespace, 3}.ID()), "pending_since", 1)
 		f.mustRound(t, time.Now())
-		counts, err := queueCounts(r.inspector(), testNamespace, Fresh)
+		counts, err := queueCounts(r, Fresh)
 		if err != nil || counts.Pending != 4 {
 			t.Errorf("the queue is %+v, %v", counts, err)
 		}

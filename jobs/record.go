@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,22 +10,12 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 )
 
 // saveTimeout is how long a finished verdict may take to be written once its job was told to end.
 const saveTimeout = 30 * time.Second
-
-// piece is a piece of evidence.
-type piece struct {
-	kind      string
-	data      []byte
-	extension string
-}
-
-func (p piece) name() string {
-	return fmt.Sprintf("%s-%.8x%s", p.kind, sha256.Sum256(p.data), p.extension)
-}
 
 // record writes what was found and returns the verdict on record.
 //
@@ -35,7 +24,7 @@ func (p piece) name() string {
 // outlives the job's: a verdict may have cost minutes. Nobody hurries a worker that is not told to stop.
 func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	a := j.auditor
-	ctx, cancel := outlive(ctx, saveTimeout)
+	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
 	writing := time.Now()
 	j.reaching = metrics.AuditStore
@@ -57,7 +46,7 @@ func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
 	}
 	// Before the verdict, so that there is none without its alert; raised again after a crash, it is one alert still.
 	if j.verdict.Outcome == blobstore.Rejected {
-		if err := a.teller().raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
+		if err := a.incidents().Raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
 			return blobstore.Verdict{}, err
 		}
 	}
@@ -92,7 +81,7 @@ func (j *judgement) keep(ctx context.Context) error {
 		if errors.Is(err, blobstore.ErrDiffers) {
 			// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
 			a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
-			j.evidence = append(j.evidence, piece{"signature", j.signed, ".json"})
+			j.evidence = append(j.evidence, Evidence{"signature", j.signed, ".json"})
 			err = nil
 		}
 		if err != nil {
@@ -115,7 +104,7 @@ func (j *judgement) keepBatch(ctx context.Context) error {
 	if j.verdict.Batch.StoredBytes <= blobstore.MaxEvidenceBytes {
 		data, err := j.download(ctx)
 		if err == nil {
-			j.evidence = append(j.evidence, piece{"batch", data, j.object.Extension})
+			j.evidence = append(j.evidence, Evidence{"batch", data, j.object.Extension})
 			return nil
 		}
 		log.Warn().Err(err).Msg("the batch judged cannot be kept: only its size and hash are")
@@ -126,19 +115,14 @@ func (j *judgement) keepBatch(ctx context.Context) error {
 // addEvidence sets a piece of evidence aside for putEvidence.
 func (j *judgement) addEvidence(kind string, value any) error {
 	data, err := json.Marshal(value)
-	j.evidence = append(j.evidence, piece{kind, data, ".json"})
+	j.evidence = append(j.evidence, Evidence{kind, data, ".json"})
 	return err
 }
 
 // putEvidence writes what evidence there is. The pieces have their hash in their name, so that what several attempts find stands
 // side by side.
 func (j *judgement) putEvidence(ctx context.Context) error {
-	for _, p := range j.evidence {
-		if err := j.auditor.Store.PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, p.name(), p.data); err != nil {
-			return err
-		}
-	}
-	return nil
+	return j.auditor.incidents().PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, j.evidence...)
 }
 
 // contradict writes a verdict that contradicts the one on record among the evidence, with what it rests on, and returns a
@@ -151,7 +135,7 @@ func (j *judgement) contradict(ctx context.Context, recorded blobstore.Verdict) 
 	if err := j.addEvidence("contradiction", j.verdict); err != nil {
 		return err
 	}
-	if putErr := errors.Join(j.putEvidence(ctx), j.auditor.teller().raise(ctx, alert.OfContradiction(recorded, j.verdict))); putErr != nil {
+	if putErr := errors.Join(j.putEvidence(ctx), j.auditor.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict))); putErr != nil {
 		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
 	}
 	return err

@@ -87,6 +87,9 @@ func (r *Redis) warnOfEviction(ctx context.Context, log zerolog.Logger) {
 // String returns the server's address without credentials.
 func (r *Redis) String() string { return r.shown }
 
+// IsEmbedded reports whether the server is part of this process, so that nobody else uses it.
+func (r *Redis) IsEmbedded() bool { return r.embedded != nil }
+
 // Close closes the connection and ends an embedded server.
 func (r *Redis) Close() error {
 	err := r.client.Close()

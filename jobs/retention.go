@@ -11,6 +11,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
@@ -28,6 +29,8 @@ const (
 	maxRetentionLooks = 2000
 	// retentionRecheck is when a shard is looked at again that has batches which stay longer than they have to.
 	retentionRecheck = 24 * time.Hour
+	// passTimeout bounds a pass; what it left undone the next one does.
+	passTimeout = 5 * time.Minute
 	// removeAhead is how many batches are removed at once.
 	removeAhead = 8
 )
@@ -47,12 +50,7 @@ const (
 // the same ones: the second finds them gone. One who contradicts a verdict a moment after its batch went might have come a moment
 // later as well.
 type retention struct {
-	namespace   string
-	store       *blobstore.Store
-	keep        time.Duration // 0: for ever
-	first, last uint64        // of the log; last is 0 if it goes on
-	metrics     *metrics.Metrics
-	log         zerolog.Logger
+	RetentionConfig
 
 	settle      time.Duration
 	pause, busy time.Duration
@@ -61,28 +59,38 @@ type retention struct {
 	due map[uint64]time.Time
 }
 
-func newRetention(s Schedule, log zerolog.Logger) *retention {
+// RetentionConfig says what is removed, of which log. Namespace and Store must be set.
+type RetentionConfig struct {
+	Namespace   string
+	Store       *blobstore.Store
+	Keep        time.Duration // 0: for ever
+	First, Last uint64        // epochs of the log; Last is 0 if it goes on
+	Metrics     *metrics.Metrics
+	Log         zerolog.Logger
+}
+
+func newRetention(c RetentionConfig) *retention {
 	return &retention{
-		namespace: s.Namespace, store: s.Store, keep: s.Retention, first: s.First, last: s.Last, metrics: s.Metrics, log: log,
-		settle: retentionSettle, pause: retentionPause, busy: busyRetentionPause,
+		RetentionConfig: c,
+		settle:          retentionSettle, pause: retentionPause, busy: busyRetentionPause,
 		clock: startClock(time.Now()), due: map[uint64]time.Time{},
 	}
 }
 
 // forEver removes what is due, again and again. Only an end of ctx ends it.
 func (r *retention) forEver(ctx context.Context) {
-	for r.keep > 0 && ctx.Err() == nil {
-		work, cancel := context.WithTimeout(ctx, roundTimeout)
+	for r.Keep > 0 && ctx.Err() == nil {
+		work, cancel := context.WithTimeout(ctx, passTimeout)
 		more, err := r.pass(work)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("archived batches not all looked at: will be tried again")
+			r.Log.Warn().Err(err).Msg("archived batches not all looked at: will be tried again")
 		}
-		wait := r.pause
+		rest := r.pause
 		if more && err == nil {
-			wait = r.busy
+			rest = r.busy
 		}
-		pause(ctx, wait-rand.N(wait/4+1))
+		_ = wait.For(ctx, rest-rand.N(rest/4+1))
 	}
 }
 
@@ -96,7 +104,7 @@ func (r *retention) pass(ctx context.Context) (more bool, err error) {
 	if err != nil || len(shards) == 0 {
 		return false, err
 	}
-	now, err := r.store.Now(ctx, r.namespace)
+	now, err := r.Store.Now(ctx, r.Namespace)
 	if err != nil {
 		return false, fmt.Errorf("time of the audit store: %w", err)
 	}
@@ -113,7 +121,7 @@ func (r *retention) pass(ctx context.Context) (more bool, err error) {
 		old, wait, err := r.sweep(ctx, shard, now, &done)
 		if err != nil {
 			r.due[shard] = began // behind the others in the next pass
-			return true, fmt.Errorf("archived batches of %s, shard %d: %w", r.namespace, shard, err)
+			return true, fmt.Errorf("archived batches of %s, shard %d: %w", r.Namespace, shard, err)
 		}
 		r.due[shard] = began.Add(wait)
 		looks += 1 + old
@@ -125,7 +133,7 @@ func (r *retention) pass(ctx context.Context) (more bool, err error) {
 func (r *retention) steady() bool {
 	now := time.Now()
 	if by := r.clock.look(now); by != 0 {
-		r.log.Warn().Stringer("by", by.Round(time.Second)).Stringer("for", r.settle).
+		r.Log.Warn().Stringer("by", by.Round(time.Second)).Stringer("for", r.settle).
 			Msg("the clock was set: no archived batch is removed for a while")
 	}
 	return now.Sub(r.clock.since) >= r.settle
@@ -133,9 +141,9 @@ func (r *retention) steady() bool {
 
 // dueShards returns the shards that have archived batches and are due, those first that have been so for longest.
 func (r *retention) dueShards(ctx context.Context, now time.Time) ([]uint64, error) {
-	shards, err := r.store.ArchiveShards(ctx, r.namespace)
+	shards, err := r.Store.ArchiveShards(ctx, r.Namespace)
 	if err != nil {
-		return nil, fmt.Errorf("archived batches of %s: %w", r.namespace, err)
+		return nil, fmt.Errorf("archived batches of %s: %w", r.Namespace, err)
 	}
 	for shard := range r.due {
 		if _, there := slices.BinarySearch(shards, shard); !there {
@@ -150,13 +158,13 @@ func (r *retention) dueShards(ctx context.Context, now time.Time) ([]uint64, err
 // sweep removes from a shard what may go at a time of the store's. It returns how many batches are old enough, and how long no
 // other will be.
 func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done *removed) (old int, wait time.Duration, err error) {
-	batches, err := r.store.Archives(ctx, r.namespace, shard)
+	batches, err := r.Store.Archives(ctx, r.Namespace, shard)
 	if err != nil {
 		return 0, 0, err
 	}
-	wait = r.keep // for what is archived from now on
+	wait = r.Keep // for what is archived from now on
 	batches = slices.DeleteFunc(batches, func(b blobstore.Archived) bool {
-		left := r.keep - now.Sub(b.At)
+		left := r.Keep - now.Sub(b.At)
 		if left > 0 {
 			wait = min(wait, left)
 		}
@@ -170,12 +178,12 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 		epochs[i] = b.Epoch
 	}
 	// What is not there or cannot be made out keeps a batch.
-	verdicts, err := verdictsAround(ctx, r.store, r.namespace, epochs, blobstore.ErrNotFound, blobstore.ErrCorrupt, blobstore.ErrNewerSchema)
+	verdicts, err := verdictsAround(ctx, r.Store, r.Namespace, epochs, blobstore.ErrNotFound, blobstore.ErrCorrupt, blobstore.ErrNewerSchema)
 	if err != nil {
 		return old, 0, err
 	}
 	// After the verdicts, so that as little time as can be is between the last look and the removal.
-	evidenced, err := r.store.EvidencedEpochs(ctx, r.namespace, shard)
+	evidenced, err := r.Store.EvidencedEpochs(ctx, r.Namespace, shard)
 	if err != nil {
 		return old, 0, err
 	}
@@ -192,14 +200,9 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 // mayGo says whether nothing is held against an epoch, as far as the verdicts tell.
 func (r *retention) mayGo(b blobstore.Archived, verdicts map[uint64]blobstore.Verdict, now time.Time) bool {
 	v := verdicts[b.Epoch]
-	return v.Outcome == blobstore.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.keep &&
-		(b.Epoch <= r.first || fit(verdicts[b.Epoch-1], v)) &&
-		(r.last != 0 && b.Epoch >= r.last || fit(v, verdicts[b.Epoch+1]))
-}
-
-// fit says whether two verdicts are both verified and the second goes on where the first ends.
-func fit(first, second blobstore.Verdict) bool {
-	return first.Outcome == blobstore.Verified && second.Outcome == blobstore.Verified && first.Digest == second.PreviousDigest
+	return v.Outcome == blobstore.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.Keep &&
+		(b.Epoch <= r.First || blobstore.Between(verdicts[b.Epoch-1], v) == blobstore.Linked) &&
+		(r.Last != 0 && b.Epoch >= r.Last || blobstore.Between(v, verdicts[b.Epoch+1]) == blobstore.Linked)
 }
 
 // remove removes batches. One that cannot be removed, such as an object that somebody has locked, does not keep the others.
@@ -213,7 +216,7 @@ func (r *retention) remove(ctx context.Context, batches []blobstore.Archived, do
 		group.Go(func() error {
 			err := ctx.Err()
 			if err == nil {
-				err = r.store.RemoveArchive(ctx, r.namespace, b.Epoch, b.Extension)
+				err = r.Store.RemoveArchive(ctx, r.Namespace, b.Epoch, b.Extension)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -253,8 +256,8 @@ func (r *retention) tell(d removed) {
 	if d.batches == 0 {
 		return
 	}
-	r.metrics.ArchiveRemoved(r.namespace, d.batches)
-	r.log.Info().Int("batches", d.batches).Int64("bytes", d.bytes).Uint64("oldest", d.oldest).Uint64("newest", d.newest).
+	r.Metrics.ArchiveRemoved(r.Namespace, d.batches)
+	r.Log.Info().Int("batches", d.batches).Int64("bytes", d.bytes).Uint64("oldest", d.oldest).Uint64("newest", d.newest).
 		Msg("archived batches removed")
 }
 

@@ -138,7 +138,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 			s := newShelf(t)
 			s.verified(t, 1, 2, 3, 4)
 			r := s.retention(zerolog.Nop())
-			r.first, r.last = c.first, c.last
+			r.First, r.Last = c.first, c.last
 			time.Sleep(31 * day)
 			mustPass(t, r)
 			if got := s.archived(t); !slices.Equal(got, c.want) {
@@ -157,7 +157,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 		s.archive(t, 1, "", batchOf(1))
 		s.judge(t, rejectedVerdict(1))
 		r := s.retention(zerolog.Nop())
-		r.last = 1
+		r.Last = 1
 		time.Sleep(31 * day)
 		mustPass(t, r)
 		if got := s.archived(t); len(got) != 1 {

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -24,14 +23,14 @@ type RetryCounts struct {
 }
 
 // Retry puts epochs that wait to be tried again, or that were given up, in line now, whatever their class: those given, or all
-// when none are. Epochs with a verdict stay where they are. To repeat it, or to run it beside workers, does no harm.
+// when none are. Epochs of which judged says that they have a verdict stay where they are. To repeat it, or to run it beside workers, does no harm.
 //
 // It holds the task IDs of all epochs that wait in memory, some 60 bytes each.
-func Retry(ctx context.Context, r *Redis, store *blobstore.Store, namespace string, epochs []uint64) (RetryCounts, error) {
-	if err := checkNamespace(namespace); err != nil {
+func Retry(ctx context.Context, r *Redis, namespace string, epochs []uint64, judged func(ctx context.Context, epoch uint64) (bool, error)) (RetryCounts, error) {
+	if err := blobstore.CheckNamespace(namespace); err != nil {
 		return RetryCounts{}, err
 	}
-	q := retrying{redis: r, store: store, namespace: namespace, epochs: slices.Compact(slices.Sorted(slices.Values(epochs)))}
+	q := retrying{redis: r, judged: judged, namespace: namespace, epochs: slices.Compact(slices.Sorted(slices.Values(epochs)))}
 	err := q.run(ctx)
 	return RetryCounts{q.retried.Load(), q.alreadyQueued.Load(), q.alreadyJudged.Load(), q.notQueued.Load()}, err
 }
@@ -39,7 +38,7 @@ func Retry(ctx context.Context, r *Redis, store *blobstore.Store, namespace stri
 // retrying is one call of Retry.
 type retrying struct {
 	redis     *Redis
-	store     *blobstore.Store
+	judged    func(ctx context.Context, epoch uint64) (bool, error)
 	namespace string
 	epochs    []uint64 // ascending; none: all that wait
 
@@ -166,14 +165,4 @@ func (q *retrying) countIdle(ctx context.Context, epoch uint64) error {
 		q.notQueued.Add(1)
 	}
 	return nil
-}
-
-// judged says whether an epoch has a verdict. One that cannot be read is none: whoever looks into why an epoch fails has perhaps
-// just removed it, and if not, the worker says what is wrong.
-func (q *retrying) judged(ctx context.Context, epoch uint64) (bool, error) {
-	_, err := q.store.Verdict(ctx, q.namespace, epoch)
-	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-		return false, nil
-	}
-	return err == nil, err
 }

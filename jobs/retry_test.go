@@ -9,7 +9,7 @@ import (
 )
 
 // wait makes the tasks of epochs wait an hour, as a fault of the network does.
-func wait(t *testing.T, r *Redis, class Class, epochs ...uint64) {
+func waitIn(t *testing.T, r *Redis, class Class, epochs ...uint64) {
 	t.Helper()
 	queue := Queue(testNamespace, class)
 	for _, epoch := range epochs {
@@ -29,8 +29,8 @@ func TestRetry(t *testing.T) {
 		fresh := &Enqueuer{Redis: r, Namespace: testNamespace, Class: Fresh}
 		mustEnqueue(t, enqueuer(r), 1, 6, Counts{Enqueued: 6})
 		mustEnqueue(t, fresh, 7, 8, Counts{Enqueued: 2})
-		wait(t, r, Backfill, 2, 3, 4)
-		wait(t, r, Fresh, 8)
+		waitIn(t, r, Backfill, 2, 3, 4)
+		waitIn(t, r, Fresh, 8)
 		if err := r.inspector().ArchiveTask(backfillQueue, Task{testNamespace, 5}.ID()); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestRetry(t *testing.T) {
 			{"all again", nil, RetryCounts{AlreadyJudged: 1}},
 		} {
 			epochs := slices.Clone(step.epochs)
-			if got, err := Retry(ctx, r, store, testNamespace, epochs); err != nil || got != step.want {
+			if got, err := Retry(ctx, r, testNamespace, epochs, isJudged(store)); err != nil || got != step.want {
 				t.Fatalf("%s: %+v, %v, want %+v", step.name, got, err, step.want)
 			}
 			if !slices.Equal(epochs, step.epochs) {
@@ -66,10 +66,10 @@ func TestRetryOfLostTasks(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		w := newWorld(t, simlog.Options{Epochs: 3})
 		mustEnqueue(t, enqueuer(r), 1, 3, Counts{Enqueued: 3})
-		wait(t, r, Backfill, 1, 2, 3)
+		waitIn(t, r, Backfill, 1, 2, 3)
 		do(t, r, "DEL", queueKey(backfillQueue, "t:"+Task{testNamespace, 1}.ID()))
 		do(t, r, "ZREM", queueKey(backfillQueue, "retry"), Task{testNamespace, 2}.ID())
-		got, err := Retry(t.Context(), r, w.config.Store, testNamespace, []uint64{1, 2, 3})
+		got, err := Retry(t.Context(), r, testNamespace, []uint64{1, 2, 3}, isJudged(w.config.Store))
 		if want := (RetryCounts{Retried: 1, NotQueued: 2}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}

@@ -24,7 +24,7 @@ func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal seale
 	case 1:
 		span := h.Spans[0]
 		if unbroken && len(span.Rejected)+len(span.Breaks) == 0 &&
-			(span.To+1 == seal.From && span.Digest == seal.PreviousDigest || seal.To+1 == span.From && seal.Digest == span.PreviousDigest) {
+			(follows(span.Span, seal.Span) || follows(seal.Span, span.Span)) {
 			return nil
 		}
 	}
@@ -54,13 +54,18 @@ func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal seale
 	return nil
 }
 
+// follows says whether the second span continues the first.
+func follows(first, second blobstore.Span) bool {
+	return first.To+1 == second.From && blobstore.LinkDigests(first.Digest, second.PreviousDigest) == blobstore.Linked
+}
+
 // tellReuse tells of two epochs whose digests begin alike, if they are the same.
 func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
 	first, second, err := s.readPair(ctx, min(a, b), max(a, b))
 	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
 		return err
 	}
-	return s.teller().tellBroken(ctx, DigestReused, first, second)
+	return s.incidents().RecordBrokenChain(ctx, DigestReused, first, second)
 }
 
 // readDigests reads the digests of all sealed shards that were not read yet.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -36,7 +37,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found blobstore.Ve
 	if err != nil {
 		return blobstore.Verdict{}, err
 	}
-	if recorded.Signature.Status != signatureNotRequired && a.Keys.Len() == 0 {
+	if recorded.Signature.Status != SignatureNotRequired && a.Keys.Len() == 0 {
 		return blobstore.Verdict{}, fmt.Errorf("epoch %d %w", epoch, ErrNeedsKeys)
 	}
 	quiet := &Auditor{AuditorConfig: a.AuditorConfig}
@@ -53,7 +54,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found blobstore.Ve
 	if !recorded.Contradicts(j.verdict) {
 		return j.verdict, nil
 	}
-	ctx, cancel := outlive(ctx, saveTimeout)
+	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
 	j.keepLate(ctx)
 	return j.verdict, j.contradict(ctx, recorded)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
 const (
@@ -147,7 +148,7 @@ func (r *run) run(ctx context.Context) (RunSummary, error) {
 // sealForEver seals what the run has done now and then, so that it need not be looked at again should the run be killed.
 func (r *run) sealForEver(ctx context.Context) {
 	for {
-		if pause(ctx, sealEvery); ctx.Err() != nil {
+		if wait.For(ctx, sealEvery) != nil {
 			return
 		}
 		r.seal(ctx)
@@ -156,7 +157,7 @@ func (r *run) sealForEver(ctx context.Context) {
 
 // seal seals the shards of the range that are full. That it cannot takes nothing from the run.
 func (r *run) seal(ctx context.Context) {
-	first, end := (r.config.From+shardSize-1)/shardSize, (r.config.To+1)/shardSize
+	first, end := (r.config.From+blobstore.EpochsPerShard-1)/blobstore.EpochsPerShard, (r.config.To+1)/blobstore.EpochsPerShard
 	if r.config.From == 1 {
 		first = 0 // there is no epoch 0
 	}
@@ -222,7 +223,7 @@ func (r *run) fill(ctx context.Context) error {
 // enqueue puts the open epochs of a part of the range on the queue, unless they are there. That it cannot is no reason to end:
 // the epochs will be taken up without it.
 func (r *run) enqueue(ctx context.Context, from, to uint64) error {
-	err := r.enqueuer.enqueue(ctx, &tally{}, func(send func(uint64) error) error {
+	_, err := r.enqueuer.EnqueueEach(ctx, func(send func(uint64) error) error {
 		for _, epoch := range r.openEpochs(from, to) {
 			if err := send(epoch); err != nil {
 				return err
@@ -335,7 +336,7 @@ func (r *run) tick(ctx, working context.Context) error {
 	for epoch, open := range r.open {
 		r.giveUp(epoch, open)
 	}
-	if time.Since(r.checked) >= checkEvery && r.enqueuer.Redis.embedded == nil { // else there are no other workers
+	if time.Since(r.checked) >= checkEvery && !r.enqueuer.Redis.IsEmbedded() { // else there are no other workers
 		if err := r.check(ctx); err != nil {
 			return err
 		}
@@ -360,7 +361,7 @@ func (r *run) tick(ctx, working context.Context) error {
 func (r *run) check(ctx context.Context) error {
 	shards := map[uint64]bool{}
 	for epoch := range r.open {
-		shards[epoch/shardSize] = true
+		shards[epoch/blobstore.EpochsPerShard] = true
 	}
 	for shard := range shards {
 		epochs, err := r.auditor.Store.Epochs(ctx, r.auditor.Namespace, shard)

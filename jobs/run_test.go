@@ -38,7 +38,7 @@ func TestRunJudgesARange(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || last != got {
 			t.Errorf("summary differs (-want +got):\n%s\nlast progress %+v", diff, last)
 		}
-		status, err := ReadStatus(t.Context(), w.config.Store, testNamespace, 1, 40, nil)
+		status, err := ReadStatus(t.Context(), w.config.Store, testNamespace, 1, 40)
 		if err != nil || status.VerifiedCount != 37 || status.Head != 11 || len(status.Rejected) != 2 ||
 			!cmp.Equal(status.Gaps, []Range{{15, 15}}) {
 			t.Errorf("status is %+v, %v", status, err)

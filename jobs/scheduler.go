@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/tracing"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
@@ -76,10 +77,11 @@ type Scheduler struct {
 // how far the log and its audit are, and whether history can be worked on.
 type scheduledLog struct {
 	Schedule
-	teller
-	redis  *Redis
-	recent uint64        // how many epochs up to the head are not history
-	head   atomic.Uint64 // the newest epoch known to be published; 0: none
+	log       zerolog.Logger
+	incidents Recorder
+	redis     *Redis
+	recent    uint64        // how many epochs up to the head are not history
+	head      atomic.Uint64 // the newest epoch known to be published; 0: none
 	// followed says that head was looked for to the end once, and is not only the newest epoch with a verdict.
 	followed atomic.Bool
 	verified atomic.Uint64 // the last epoch up to which all are verified; 0: none or not known
@@ -123,7 +125,7 @@ func NewScheduler(r *Redis, schedules []Schedule, log zerolog.Logger) (*Schedule
 }
 
 func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, error) {
-	if err := checkNamespace(s.Namespace); err != nil {
+	if err := blobstore.CheckNamespace(s.Namespace); err != nil {
 		return nil, err
 	}
 	s.First = max(s.First, 1)
@@ -138,13 +140,16 @@ func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, e
 	case max(s.First, s.Last) > blobstore.MaxEpoch:
 		return nil, fmt.Errorf("%s: the audit store's layout ends at epoch %d", s.Namespace, uint64(blobstore.MaxEpoch))
 	}
+	log = log.With().Str("namespace", s.Namespace).Logger()
 	l := &scheduledLog{
 		Schedule: s, redis: r, recent: defaultRecent, conditions: map[string]alert.Alert{},
-		teller: teller{s.Store, s.Metrics, log.With().Str("namespace", s.Namespace).Logger()},
+		log: log, incidents: Recorder{s.Store, s.Metrics, log},
 	}
 	var err error
 	l.history, err = newBackfills(s)
-	l.retention = newRetention(s, l.log)
+	l.retention = newRetention(RetentionConfig{
+		Namespace: s.Namespace, Store: s.Store, Keep: s.Retention, First: s.First, Last: s.Last, Metrics: s.Metrics, Log: l.log,
+	})
 	return l, err
 }
 
@@ -172,7 +177,7 @@ func (l *scheduledLog) followForEver(ctx context.Context) {
 		err := f.round(ctx, time.Now())
 		end(err)
 		l.report(ctx, err, "log not looked at to the end: will be tried again")
-		pause(ctx, l.Poll-rand.N(l.Poll/4+1))
+		_ = wait.For(ctx, l.Poll-rand.N(l.Poll/4+1))
 	}
 }
 
@@ -190,7 +195,7 @@ func (l *scheduledLog) backfillForEver(ctx context.Context) {
 			l.moving = l.moving && err == nil
 			l.report(ctx, err, "history not brought onto the queue: will be tried again")
 		}
-		pause(ctx, min(backfillTick, l.Poll/4+1))
+		_ = wait.For(ctx, min(backfillTick, l.Poll/4+1))
 	}
 }
 
@@ -204,25 +209,14 @@ func (l *scheduledLog) report(ctx context.Context, err error, message string) {
 // it has seen what is on the queues: an epoch that leaves them meanwhile has its verdict by then.
 func (l *scheduledLog) enqueue(ctx context.Context, class Class, find func() ([][]uint64, error)) error {
 	enqueuer := Enqueuer{Redis: l.redis, Namespace: l.Namespace, Class: class}
-	var t tally
 	var found error // kept from the enqueuer, which would drop the epochs that it is about to put on the queue
-	err := enqueuer.enqueue(ctx, &t, func(send func(uint64) error) error {
+	c, err := enqueuer.EnqueueEach(ctx, func(send func(uint64) error) error {
 		var lists [][]uint64
 		lists, found = find()
 		return inTurn(lists, send)
 	})
-	if c := t.counts(); c.Enqueued+c.Revived > 0 {
+	if c.Enqueued+c.Revived > 0 {
 		l.log.Info().Str("class", string(class)).Uint64("enqueued", c.Enqueued).Uint64("revived", c.Revived).Msg("epochs enqueued")
 	}
 	return errors.Join(found, err)
-}
-
-// pause waits, or returns at once when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 )
 
@@ -185,7 +186,7 @@ func (l *live) waitFor(t *testing.T, epoch uint64) time.Time {
 		if time.Now().After(deadline) {
 			t.Fatalf("epoch %d never came", epoch)
 		}
-		pause(t.Context(), 5*time.Millisecond)
+		_ = wait.For(t.Context(), 5*time.Millisecond)
 	}
 }
 

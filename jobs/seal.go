@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
@@ -38,7 +39,8 @@ type Sealer struct {
 	digests map[uint64][]uint64 // by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are needed
 }
 
-func (s *Sealer) teller() teller { return teller{s.Store, s.Metrics, s.Log} }
+// incidents records what is wrong with the seals.
+func (s *Sealer) incidents() Recorder { return Recorder{s.Store, s.Metrics, s.Log} }
 
 // SealCounts says what became of the shards that have verdicts.
 type SealCounts struct {
@@ -55,7 +57,7 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 	if err != nil {
 		return counts, err
 	}
-	open, err := s.unsealed(ctx, h, from/shardSize, to/shardSize)
+	open, err := s.unsealed(ctx, h, from/blobstore.EpochsPerShard, to/blobstore.EpochsPerShard)
 	if err != nil {
 		return counts, err
 	}
@@ -104,7 +106,7 @@ func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
 	}
 	if errors.Is(err, blobstore.ErrCorrupt) {
 		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
-		err = s.teller().raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
+		err = s.incidents().Raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
 		if err == nil {
 			h, err = s.Store.PutHistory(ctx, h)
 		}
@@ -228,18 +230,18 @@ func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
 	ends := map[string]blobstore.Verdict{}
 	for i, v := range verdicts {
 		if v.Outcome != blobstore.Verified {
-			if err := s.teller().raise(ctx, alert.OfVerdict(v)); err != nil {
+			if err := s.incidents().Raise(ctx, alert.OfVerdict(v)); err != nil {
 				return err
 			}
 			continue
 		}
-		if i > 0 && !chained(verdicts[i-1], v) {
-			if err := s.teller().tellBroken(ctx, BrokenChain, verdicts[i-1], v); err != nil {
+		if i > 0 && blobstore.Between(verdicts[i-1], v) == blobstore.Broken {
+			if err := s.incidents().RecordBrokenChain(ctx, BrokenChain, verdicts[i-1], v); err != nil {
 				return err
 			}
 		}
 		if first, again := ends[v.Digest]; again {
-			if err := s.teller().tellBroken(ctx, DigestReused, first, v); err != nil {
+			if err := s.incidents().RecordBrokenChain(ctx, DigestReused, first, v); err != nil {
 				return err
 			}
 		}
@@ -265,7 +267,7 @@ func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed)
 		if !errors.Is(err, blobstore.ErrDiffers) || attempt == historyAttempts {
 			return written, err
 		}
-		pause(ctx, rand.N(10*time.Millisecond<<attempt))
+		_ = wait.For(ctx, rand.N(10*time.Millisecond<<attempt))
 		if h, err = s.history(ctx); err != nil {
 			return h, err
 		}
@@ -312,7 +314,7 @@ func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
 	if err != nil || second.Epoch == 0 {
 		return err
 	}
-	return s.teller().tellBroken(ctx, BrokenChain, first, second)
+	return s.incidents().RecordBrokenChain(ctx, BrokenChain, first, second)
 }
 
 // readPair reads the verdicts on two epochs, which are sealed. If one of them is gone it tells of that, and returns nothing.
@@ -321,7 +323,7 @@ func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second blobs
 	for i, epoch := range []uint64{a, b} {
 		pair[i], err = s.Store.Verdict(ctx, s.Namespace, epoch)
 		if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-			_, err = s.checkShard(ctx, epoch/shardSize, nil, true)
+			_, err = s.checkShard(ctx, epoch/blobstore.EpochsPerShard, nil, true)
 			return first, second, err
 		}
 		if err != nil {

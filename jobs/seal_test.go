@@ -60,7 +60,7 @@ func sealAll(t testing.TB, s *Sealer) SealCounts {
 
 func readStatus(t testing.TB, store *blobstore.Store, from, to uint64) Status {
 	t.Helper()
-	s, err := ReadStatus(t.Context(), store, testNamespace, from, to, nil)
+	s, err := ReadStatus(t.Context(), store, testNamespace, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.Sea
 		return "", err
 	}
 	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
-	return detail, s.teller().raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
+	return detail, s.incidents().Raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }
 
 func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *blobstore.SealedSpan, whole bool) (string, error) {

@@ -150,7 +150,7 @@ func TestLostHistory(t *testing.T) {
 			for _, key := range keysUnder(t, bucket, testNamespace+"/history/") {
 				lose(t, bucket, key)
 			}
-			_, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, nil)
+			_, err := ReadStatus(t.Context(), store, testNamespace, 0, 0)
 			if corrupt := errors.Is(err, blobstore.ErrCorrupt); corrupt != (name == "cut") {
 				t.Errorf("status without a history: %v", err)
 			}
@@ -211,7 +211,7 @@ func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 	if err := bucket.WriteAll(t.Context(), testNamespace+"/history/999999999998.json", []byte("{"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, nil); !errors.Is(err, blobstore.ErrCorrupt) {
+	if _, err := ReadStatus(t.Context(), store, testNamespace, 0, 0); !errors.Is(err, blobstore.ErrCorrupt) {
 		t.Errorf("status before: %v", err)
 	}
 	for range 2 {

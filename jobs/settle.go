@@ -26,6 +26,15 @@ func (e *unsettledError) Error() string {
 
 func (e *unsettledError) Is(target error) bool { return target == ErrUnsettled }
 
+// RetryAfter returns when to look again at an epoch that was refused with an ErrUnsettled.
+func RetryAfter(err error) (after time.Duration, ok bool) {
+	unsettled, ok := errors.AsType[*unsettledError](err)
+	if !ok {
+		return 0, false
+	}
+	return unsettled.after, true
+}
+
 // settled returns nil if cause, a finding about an object that was last written at that time, may be held against the log, and an
 // ErrUnsettled otherwise.
 //

@@ -21,7 +21,7 @@ const (
 // eachJudged calls visit with the epochs from from to to that have a verdict, a shard at a time, in order. Shards without a
 // verdict cost nothing.
 func eachJudged(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
-	shards, err := store.Shards(ctx, namespace, from/shardSize, to/shardSize)
+	shards, err := store.Shards(ctx, namespace, from/blobstore.EpochsPerShard, to/blobstore.EpochsPerShard)
 	if err != nil {
 		return fmt.Errorf("verdicts of %s: %w", namespace, err)
 	}

@@ -36,7 +36,7 @@ func goodVerdict(epoch uint64) blobstore.Verdict {
 		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
 		PreviousDigest: digestAfter(epoch - 1), Digest: digestAfter(epoch),
 		Batch:     blobstore.Batch{Key: "x", StoredBytes: int64(len(batchOf(epoch))), SHA256: digestAfter(epoch)},
-		Signature: blobstore.Signature{Status: signatureNotRequired}, FinishedAt: time.Now().UTC(),
+		Signature: blobstore.Signature{Status: SignatureNotRequired}, FinishedAt: time.Now().UTC(),
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *shelf) verified(t testing.TB, epochs ...uint64) {
 
 // retention of a month, which does not wait for the clock.
 func (s *shelf) retention(log zerolog.Logger) *retention {
-	r := newRetention(Schedule{Namespace: testNamespace, Store: s.store, First: 1, Retention: 30 * day}, log)
+	r := newRetention(RetentionConfig{Namespace: testNamespace, Store: s.store, First: 1, Keep: 30 * day, Log: log})
 	r.settle = 0
 	return r
 }

@@ -101,14 +101,7 @@ func (s sightings) tellSkips(ctx context.Context, l *scheduledLog, now time.Time
 		if last > epoch {
 			a.Detail = fmt.Sprintf("missing are epochs %d to %d", epoch, last)
 		}
-		errs = append(errs, l.raise(ctx, a))
+		errs = append(errs, l.incidents.Raise(ctx, a))
 	}
 	return errors.Join(errs...)
-}
-
-func (l *scheduledLog) resolve(ctx context.Context, a alert.Alert, at time.Time) error {
-	if err := l.outbox().Resolve(ctx, l.Namespace, a.Incident, at); err != nil {
-		return fmt.Errorf("resolving %s: %w", a.Incident, err)
-	}
-	return nil
 }

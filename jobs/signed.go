@@ -16,13 +16,6 @@ import (
 // ErrNoSignature: keys are configured, and an epoch has no signed digest yet. Retry later.
 var ErrNoSignature = errors.New("not signed yet")
 
-// What a verdict says of the epoch's signed digest.
-const (
-	signatureVerified    = "verified"
-	signatureInvalid     = "invalid"
-	signatureNotRequired = "not_required"
-)
-
 // previousOverdue is how long after an epoch was signed the signed digest of the epoch before it may still come.
 const previousOverdue = 24 * time.Hour
 
@@ -31,8 +24,8 @@ type signatureFinding struct {
 	record   blobstore.Signature
 	reason   validator.Reason // of a rejection, or empty
 	detail   string
-	verified []byte  // the epoch's own signed digest, if it is good
-	evidence []piece // what a rejection rests on
+	verified []byte     // the epoch's own signed digest, if it is good
+	evidence []Evidence // what a rejection rests on
 }
 
 // checkSignatures holds the signed digests of an epoch and of the one before it against the name of its batch.
@@ -45,18 +38,18 @@ type signatureFinding struct {
 // status shows and that its head does not pass. If the one before is wrong, see checkPrevious.
 func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureFinding, error) {
 	if a.Keys.Len() == 0 {
-		return signatureFinding{record: blobstore.Signature{Status: signatureNotRequired}}, nil
+		return signatureFinding{record: blobstore.Signature{Status: SignatureNotRequired}}, nil
 	}
 	current, data, err := a.signedDigest(ctx, name.Epoch, name.Digest)
-	found := signatureFinding{record: blobstore.Signature{Status: signatureInvalid}}
-	evidence := []piece{{"signed-digest", data, ".json"}}
+	found := signatureFinding{record: blobstore.Signature{Status: SignatureRejected}}
+	evidence := []Evidence{{"signed-digest", data, ".json"}}
 	if err == nil {
 		found.record = blobstore.Signature{
-			Status: signatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
+			Status: SignatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
 		}
 		found.verified = data
 		data, err = a.checkPrevious(ctx, name, current)
-		evidence = append(evidence, piece{"signed-digest-before", data, ".json"})
+		evidence = append(evidence, Evidence{"signed-digest-before", data, ".json"})
 	}
 	if err != nil {
 		if found.reason = rejectionFor(err); found.reason == "" {
@@ -94,7 +87,7 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 	switch {
 	case recordErr != nil:
 		return nil, recordErr
-	case recorded.Outcome == blobstore.Verified && recorded.Signature.Status == signatureVerified:
+	case recorded.Outcome == blobstore.Verified && recorded.Signature.Status == SignatureVerified:
 		return nil, signature.CheckOrder(signature.SignedDigest{Epoch: recorded.Epoch, Timestamp: recorded.Signature.Timestamp}, current)
 	case errors.Is(err, ErrNoSignature) && !first && time.Since(signedAt) <= previousOverdue:
 		return nil, err // wait for it

@@ -96,7 +96,7 @@ func TestWithoutKeysNothingIsRequired(t *testing.T) {
 	w := newWorld(t, simlog.Options{Epochs: 2})
 	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
 	v, err := w.auditor(t).Audit(t.Context(), 2)
-	if err != nil || v.Signature.Status != signatureNotRequired || v.Outcome != blobstore.Verified {
+	if err != nil || v.Signature.Status != SignatureNotRequired || v.Outcome != blobstore.Verified {
 		t.Errorf("verdict is %+v, %v", v, err)
 	}
 }
@@ -119,7 +119,7 @@ func TestSignedDigestsFromTheAuditStore(t *testing.T) {
 		}
 	}
 	v, err := a.Audit(t.Context(), 2)
-	if err != nil || v.Signature.Status != signatureVerified {
+	if err != nil || v.Signature.Status != SignatureVerified {
 		t.Errorf("verdict is %+v, %v", v, err)
 	}
 }
@@ -130,7 +130,7 @@ func TestBatchGoesBeforeSignature(t *testing.T) {
 	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{5: simlog.Delete}})
 	breakSignature(5)(t, w)
 	v, err := w.auditor(t).Audit(t.Context(), 5)
-	if err != nil || v.Reason != string(validator.PreviousDigestMismatch) || v.Signature.Status != signatureInvalid {
+	if err != nil || v.Reason != string(validator.PreviousDigestMismatch) || v.Signature.Status != SignatureRejected {
 		t.Errorf("verdict is %s (%s), signature %s, %v", v.Outcome, v.Reason, v.Signature.Status, err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/validator"
@@ -13,12 +12,6 @@ import (
 
 // maxListed bounds how many rejections a Status lists, which it counts all, and how many breaks.
 const maxListed = 10_000
-
-// Range is a run of epochs, both ends included.
-type Range struct {
-	From uint64 `json:"from"`
-	To   uint64 `json:"to"`
-}
 
 // RejectedEpoch is a rejection on record.
 type RejectedEpoch struct {
@@ -33,17 +26,6 @@ type Break struct {
 	Epoch          uint64 `json:"epoch"`
 	PreviousDigest string `json:"previous_digest"`
 	Expected       string `json:"expected"`
-}
-
-// QueueCounts says how many tasks of one class are in which state.
-type QueueCounts struct {
-	Queue    string `json:"queue"`
-	Class    Class  `json:"class"`
-	Pending  int    `json:"pending"`
-	Active   int    `json:"active"`
-	Retry    int    `json:"retry"`
-	Archived int    `json:"archived"`
-	Paused   bool   `json:"paused"`
 }
 
 // Status is what the audit store knows about a range of a log's epochs.
@@ -62,20 +44,17 @@ type Status struct {
 	Gaps          []Range         `json:"gaps"`             // epochs without a verdict
 	Rejected      []RejectedEpoch `json:"rejected"`         // the first 10,000
 	Breaks        []Break         `json:"breaks,omitempty"` // the first 10,000
-	Queues        []QueueCounts   `json:"queues,omitempty"`
-	QueueNote     string          `json:"queue_note,omitempty"` // why Queues is empty
 }
 
 // Good says whether every epoch of the range is verified, and all are epochs of one log.
 func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
 
-// ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the last with a verdict). r
-// may be nil; a Redis that does not answer makes a QueueNote and no error.
+// ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the last with a verdict).
 //
 // It reads every verdict that is not sealed, and is what says whether the log is one: each verdict is about a step from one digest
 // to the next, and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against
 // it. Of what is sealed it believes the seals; Sealer.Check holds them against the verdicts.
-func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, r *Redis) (Status, error) {
+func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64) (Status, error) {
 	if err := checkRange(max(from, 1), cmp.Or(to, blobstore.MaxEpoch)); err != nil {
 		return Status{}, err
 	}
@@ -120,9 +99,6 @@ func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, f
 	if len(s.Verified) > 0 && s.Verified[0].From == s.From {
 		s.Head = s.Verified[0].To
 	}
-	if r != nil {
-		s.readQueues(r)
-	}
 	return s.Status, nil
 }
 
@@ -157,7 +133,7 @@ func (s *statusReader) addSpan(span blobstore.Span) {
 	adjacent := s.next == span.From && s.digest != ""
 	s.addGap(s.next, span.From)
 	breaks := span.Breaks
-	if adjacent && span.PreviousDigest != "" && span.PreviousDigest != s.digest {
+	if adjacent && blobstore.LinkDigests(s.digest, span.PreviousDigest) == blobstore.Broken {
 		breaks = append([]uint64{span.From}, breaks...)
 	}
 	start := span.From
@@ -239,17 +215,5 @@ func (s *Status) addGap(start, end uint64) {
 	if start < end {
 		s.Gaps = append(s.Gaps, Range{start, end - 1})
 		s.MissingCount += end - start
-	}
-}
-
-func (s *Status) readQueues(r *Redis) {
-	for _, c := range classes {
-		counts, err := queueCounts(r.inspector(), s.Namespace, c)
-		if err != nil {
-			s.Queues = nil
-			s.QueueNote = fmt.Sprintf("redis at %s does not answer: %v", r, err)
-			return
-		}
-		s.Queues = append(s.Queues, counts)
 	}
 }

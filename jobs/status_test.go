@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
 func TestStatus(t *testing.T) {
@@ -52,7 +51,7 @@ func TestStatus(t *testing.T) {
 			for _, epoch := range []uint64{8, 13} {
 				putVerdict(t, store, epoch, "digest_mismatch")
 			}
-			got, err := ReadStatus(t.Context(), store, testNamespace, c.from, c.to, nil)
+			got, err := ReadStatus(t.Context(), store, testNamespace, c.from, c.to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,13 +77,13 @@ func TestStatus(t *testing.T) {
 
 func TestStatusOfNothing(t *testing.T) {
 	t.Parallel()
-	got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, 0, 0, nil)
+	got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, 0, 0)
 	want := Status{Namespace: testNamespace, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, status differs (-want +got):\n%s", err, diff)
 	}
 	for _, c := range []struct{ from, to uint64 }{{5, 4}, {1, blobstore.MaxEpoch + 1}, {1, math.MaxUint64}, {math.MaxUint64, 0}} {
-		if got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, c.from, c.to, nil); err == nil {
+		if got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, c.from, c.to); err == nil {
 			t.Errorf("from %d to %d: no error, %+v", c.from, c.to, got)
 		}
 	}
@@ -109,7 +108,7 @@ func TestStatusFindsBreaks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, nil)
+	got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0)
 	want := []Break{{4, digest("b", 3), digest("a", 3)}, {12, digest("c", 11), digest("b", 11)}}
 	verified := []Range{{1, 3}, {4, 5}, {7, 8}, {10, 11}, {12, 12}}
 	if diff := cmp.Diff(want, got.Breaks); err != nil || diff != "" || got.Head != 3 || !cmp.Equal(got.Verified, verified) {
@@ -119,46 +118,8 @@ func TestStatusFindsBreaks(t *testing.T) {
 		from, to uint64
 		good     bool
 	}{{1, 3, true}, {3, 4, false}, {4, 5, true}, {11, 12, false}} {
-		if got, err := ReadStatus(t.Context(), store, testNamespace, c.from, c.to, nil); err != nil || got.Good() != c.good {
+		if got, err := ReadStatus(t.Context(), store, testNamespace, c.from, c.to); err != nil || got.Good() != c.good {
 			t.Errorf("%d to %d: %+v, %v", c.from, c.to, got, err)
 		}
-	}
-}
-
-func TestStatusCountsQueues(t *testing.T) {
-	t.Parallel()
-	onEachRedis(t, func(t *testing.T, r *Redis) {
-		store := blobstore.NewStore(openMemory(t))
-		mustEnqueue(t, enqueuer(r), 1, 5, Counts{Enqueued: 5})
-		if err := r.inspector().ArchiveTask(backfillQueue, Task{testNamespace, 3}.ID()); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.inspector().PauseQueue(backfillQueue); err != nil {
-			t.Fatal(err)
-		}
-		got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := []QueueCounts{
-			{Queue: Queue(testNamespace, Fresh), Class: Fresh},
-			{Queue: backfillQueue, Class: Backfill, Pending: 4, Archived: 1, Paused: true},
-		}
-		if diff := cmp.Diff(want, got.Queues); diff != "" || got.QueueNote != "" {
-			t.Errorf("note %q, queues differ (-want +got):\n%s", got.QueueNote, diff)
-		}
-	})
-}
-
-func TestStatusWithoutRedis(t *testing.T) {
-	t.Parallel()
-	server := testservers.Redis(t)
-	r := connect(t, server.URL())
-	server.Kill()
-	store := blobstore.NewStore(openMemory(t))
-	putVerdict(t, store, 1, "")
-	got, err := ReadStatus(t.Context(), store, testNamespace, 0, 0, r)
-	if err != nil || got.Head != 1 || got.QueueNote == "" || got.Queues != nil {
-		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -191,8 +191,8 @@ func isFailure(err error) bool {
 // retryDelay is flat while nothing is wrong, and doubles with each failure otherwise. The jitter keeps epochs that failed
 // together from coming back together.
 func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duration {
-	if unsettled, ok := errors.AsType[*unsettledError](err); ok {
-		return min(unsettled.after+rand.N(unsettled.after/4+time.Second), w.config.MaxRetryDelay)
+	if after, ok := RetryAfter(err); ok {
+		return min(after+rand.N(after/4+time.Second), w.config.MaxRetryDelay)
 	}
 	delay := w.config.NotYetDelay
 	if !IsNotYet(err) {

@@ -46,7 +46,7 @@ func startWorker(t *testing.T, r *Redis, a *Auditor, c WorkerConfig) (stop func(
 
 func (w *world) judged(t *testing.T, from, to uint64) int {
 	t.Helper()
-	s, err := ReadStatus(t.Context(), w.config.Store, testNamespace, from, to, nil)
+	s, err := ReadStatus(t.Context(), w.config.Store, testNamespace, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func (w *world) judged(t *testing.T, from, to uint64) int {
 
 func queueIsEmpty(t *testing.T, r *Redis) bool {
 	t.Helper()
-	c, err := queueCounts(r.inspector(), testNamespace, Backfill)
+	c, err := queueCounts(r, Backfill)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestStatusOfMillions(t *testing.T) {
 		slices.ContainsFunc(status.Rejected, func(r jobs.RejectedEpoch) bool { return r.Detail != "made up" }) {
 		t.Errorf("status is %+v", status)
 	}
-	var shown head
+	var shown jobs.Head
 	if err := json.Unmarshal(ask(0, "head", "--json"), &shown); err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,11 @@ func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	enqueuer := jobs.Enqueuer{Redis: redis, Namespace: namespace.Namespace, Class: jobs.Backfill, Store: store, Window: c.Window}
+	enqueuer := jobs.Enqueuer{Redis: redis, Namespace: namespace.Namespace, Class: jobs.Backfill, Window: c.Window,
+		Judged: func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
+			return jobs.JudgedRuns(ctx, store, namespace.Namespace, from, to, visit)
+		},
+	}
 	if c.Fresh {
 		enqueuer.Class = jobs.Fresh
 	}

@@ -43,7 +43,7 @@ func TestHeadIsAsSealed(t *testing.T) {
 				t.Fatal(err)
 			}
 			replace(t, bucket, key, c.from, c.to)
-			h, err := readHead(t.Context(), store, "example", 0)
+			h, err := jobs.ReadHead(t.Context(), store, "example", 0)
 			if h.Head != 999 || (err == nil) != c.fine || (h.Digest == madeUpDigest(999)) != c.fine {
 				t.Errorf("%+v, %v", h, err)
 			}

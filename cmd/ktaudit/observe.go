@@ -59,7 +59,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		budget := o.auditors[0].Budget // which all have in common
 		m.WatchMemory(budget.Size(), budget.Reserved)
 	}
-	m.WatchQueues(func(ctx context.Context) (metrics.Queues, error) { return o.redis.ReadQueues(ctx, names) })
+	m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.redis, names) })
 	m.WatchDependency("redis", o.redis.Ping)
 	m.WatchDependency("audit_store", o.store.Ping)
 
@@ -82,4 +82,21 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		return observers{}, err
 	}
 	return observers{m, tracer, stop}, nil
+}
+
+// readQueues reads what the metrics show of the queues.
+func readQueues(r *jobs.Redis, namespaces []string) (metrics.Queues, error) {
+	counts, err := r.ReadCounts(namespaces...)
+	if err != nil {
+		return metrics.Queues{}, err
+	}
+	state := metrics.Queues{}
+	for _, c := range counts {
+		state.Queues = append(state.Queues, metrics.Queue{
+			Namespace: c.Namespace, Class: string(c.Class), Pending: c.Pending, Active: c.Active,
+			Retry: c.Retry, Archived: c.Archived, Paused: c.Paused, OldestPending: c.OldestPending,
+		})
+	}
+	state.Workers, err = r.LiveWorkers(namespaces...)
+	return state, err
 }

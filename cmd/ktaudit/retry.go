@@ -40,7 +40,9 @@ func (c retryCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	counts, err := jobs.Retry(ctx, redis, store, namespace.Namespace, c.Epochs)
+	counts, err := jobs.Retry(ctx, redis, namespace.Namespace, c.Epochs, func(ctx context.Context, epoch uint64) (bool, error) {
+		return jobs.IsJudged(ctx, store, namespace.Namespace, epoch)
+	})
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 	if err != nil {
 		return err
 	}
-	return a.report(status, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore})
+	return a.report(status, queueState{}, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore})
 }
 
 // runRange audits a range under a progress bar and returns its status.
@@ -154,5 +154,5 @@ func runRange(ctx context.Context, a *app, redis *jobs.Redis, auditor *jobs.Audi
 		return jobs.Status{}, fmt.Errorf("%d of %d epochs could not be judged because of faults, which --log-level warn shows; the same command tries them again",
 			summary.Failed, summary.Total)
 	}
-	return jobs.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To, nil)
+	return jobs.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To)
 }

@@ -72,14 +72,29 @@ func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *b
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
-	status, err := jobs.ReadStatus(ctx, store, n.Namespace, c.From, c.To, redis)
+	status, err := jobs.ReadStatus(ctx, store, n.Namespace, c.From, c.To)
 	if err != nil {
 		return err
 	}
-	if note != "" {
-		status.QueueNote = note
+	queues := queueState{QueueNote: note}
+	if redis != nil {
+		queues.read(redis, n.Namespace)
 	}
-	return a.report(status, nextSteps{logDirectory: n.LogDirectory, store: c.AuditStore})
+	return a.report(status, queues, nextSteps{logDirectory: n.LogDirectory, store: c.AuditStore})
+}
+
+// queueState is what the queue has of a log's epochs.
+type queueState struct {
+	Queues    []jobs.QueueCounts `json:"queues,omitempty"`
+	QueueNote string             `json:"queue_note,omitempty"` // why Queues is empty
+}
+
+// read reads the counts. A Redis that does not answer makes a note and no error.
+func (q *queueState) read(r *jobs.Redis, namespace string) {
+	var err error
+	if q.Queues, err = r.ReadCounts(namespace); err != nil {
+		q.QueueNote = fmt.Sprintf("redis at %s does not answer: %v", r, err)
+	}
 }
 
 // maxListed is how many ranges and rejections are printed for a human; --json has all.
@@ -92,18 +107,19 @@ type nextSteps struct {
 }
 
 // report prints a status and returns errFound unless every epoch is verified.
-func (a *app) report(s jobs.Status, next nextSteps) error {
+func (a *app) report(s jobs.Status, queues queueState, next nextSteps) error {
 	if a.json {
 		err := a.object(struct {
 			jobs.Status
+			queueState
 			LogDirectory string `json:"log_directory,omitempty"`
 			AuditStore   string `json:"audit_store"`
-		}{s, next.logDirectory, next.store})
+		}{s, queues, next.logDirectory, next.store})
 		if err != nil {
 			return err
 		}
 	} else {
-		a.printStatus(s, next)
+		a.printStatus(s, queues, next)
 	}
 	if !s.Good() || s.VerifiedCount == 0 {
 		return errFound
@@ -111,14 +127,14 @@ func (a *app) report(s jobs.Status, next nextSteps) error {
 	return nil
 }
 
-func (a *app) printStatus(s jobs.Status, next nextSteps) {
+func (a *app) printStatus(s jobs.Status, queues queueState, next nextSteps) {
 	a.line("namespace", "%s", s.Namespace)
 	if next.logDirectory != "" {
 		a.line("log", "%s", next.logDirectory)
 	}
 	if s.To == 0 {
 		a.line("epochs", "none has a verdict")
-		a.printQueues(s)
+		a.printQueues(queues)
 		return
 	}
 	total := s.To - s.From + 1
@@ -137,7 +153,7 @@ func (a *app) printStatus(s jobs.Status, next nextSteps) {
 	if len(s.Breaks) > 0 {
 		a.line("breaks", "%d", len(s.Breaks))
 	}
-	a.printQueues(s)
+	a.printQueues(queues)
 	if len(s.Rejected)+len(s.Breaks) > 0 {
 		a.printf("\n")
 	}
@@ -165,14 +181,14 @@ func (a *app) printStatus(s jobs.Status, next nextSteps) {
 		a.printf("Rejections are final. What shows them is under %s/evidence/ and %s/archive/.\n", s.Namespace, s.Namespace)
 	}
 	if len(s.Gaps) > 0 {
-		a.printMissing(s, next)
+		a.printMissing(s, queues, next)
 	}
 }
 
 // printMissing says what to do about epochs without a verdict.
-func (a *app) printMissing(s jobs.Status, next nextSteps) {
+func (a *app) printMissing(s jobs.Status, queues queueState, next nextSteps) {
 	onQueue := 0
-	for _, q := range s.Queues {
+	for _, q := range queues.Queues {
 		onQueue += q.Pending + q.Active + q.Retry
 	}
 	if onQueue > 0 {
@@ -183,11 +199,11 @@ func (a *app) printMissing(s jobs.Status, next nextSteps) {
 	a.printf("run or enqueue --from %d --to %d.\n", s.Gaps[0].From, s.Gaps[len(s.Gaps)-1].To)
 }
 
-func (a *app) printQueues(s jobs.Status) {
-	if s.QueueNote != "" {
-		a.line("queue", "%s", s.QueueNote)
+func (a *app) printQueues(queues queueState) {
+	if queues.QueueNote != "" {
+		a.line("queue", "%s", queues.QueueNote)
 	}
-	for _, q := range s.Queues {
+	for _, q := range queues.Queues {
 		paused := ""
 		if q.Paused {
 			paused = ", paused"

@@ -1,0 +1,83 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// maxHeadSteps bounds how many verdicts are read in a look to find the last epoch up to which all are verified.
+const maxHeadSteps = 5000
+
+// headWalk is on its way to the last epoch up to which every epoch is verified and begins where the one before ended. Each verdict
+// that is not sealed is read once.
+type headWalk struct {
+	first  uint64 // epoch of the audit
+	next   uint64 // the epoch after those that are known to be so
+	digest string // of the last of these; empty while there is none
+	ended  bool   // the next one is rejected or doesn't go on, and that is for ever
+}
+
+// newHeadWalk starts at the first epoch of an audit.
+func newHeadWalk(first uint64) *headWalk { return &headWalk{first: first, next: first} }
+
+// head returns the last epoch that the walk has come to; 0 if it has come to none.
+func (w *headWalk) head() uint64 {
+	if w.next == w.first {
+		return 0
+	}
+	return w.next - 1
+}
+
+// advance goes on from where it stopped, through what is sealed and the verdicts after it.
+func (w *headWalk) advance(ctx context.Context, store *blobstore.Store, h blobstore.History) error {
+	for steps := 0; steps < maxHeadSteps && !w.ended; steps++ {
+		if span := sealedSpan(h, w.next); span != nil {
+			w.pass(span.Span)
+			continue
+		}
+		v, err := store.Verdict(ctx, h.Namespace, w.next)
+		if errors.Is(err, blobstore.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if v.Outcome != blobstore.Verified || blobstore.LinkDigests(w.digest, v.PreviousDigest) == blobstore.Broken {
+			w.ended = true
+			return nil
+		}
+		w.next, w.digest = v.Epoch+1, v.Digest
+	}
+	return nil
+}
+
+// pass goes through a span, or up to the first epoch in it that is not verified or doesn't go on where the one before ended.
+func (w *headWalk) pass(s blobstore.Span) {
+	stop := s.To + 1
+	for _, r := range s.Rejected {
+		if r.Epoch >= w.next {
+			stop = min(stop, r.Epoch)
+		}
+	}
+	for _, epoch := range s.Breaks {
+		if epoch > w.next || epoch == w.next && w.digest != "" {
+			stop = min(stop, epoch)
+		}
+	}
+	if w.next == s.From && blobstore.LinkDigests(w.digest, s.PreviousDigest) == blobstore.Broken {
+		stop = w.next
+	}
+	w.next, w.digest, w.ended = stop, s.Digest, stop <= s.To
+}
+
+// sealedSpan returns the span with an epoch in it, nil if it is not sealed.
+func sealedSpan(h blobstore.History, epoch uint64) *blobstore.SealedSpan {
+	for i, span := range h.Spans {
+		if span.From <= epoch && epoch <= span.To {
+			return &h.Spans[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ktaudit/ktaudit/blobstore"
+)
+
+// JudgedRuns calls visit with the runs of epochs from from to to that have a verdict, in order. What
+// is sealed costs no request, and no verdict is read.
+func JudgedRuns(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, visit func(from, to uint64) error) error {
+	h, err := readHistory(ctx, store, namespace)
+	if err != nil {
+		return err
+	}
+	return eachStretch(ctx, store, h, from, to, stretches{
+		sealed: func(span blobstore.Span) error { return visit(span.From, span.To) },
+		open: func(epochs []uint64) error {
+			for _, epoch := range epochs {
+				if err := visit(epoch, epoch); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// IsJudged reports whether an epoch has a verdict. One that cannot be read is none: whoever looks
+// into why an epoch fails has perhaps just removed it, and if not, the worker says what is wrong.
+func IsJudged(ctx context.Context, store *blobstore.Store, namespace string, epoch uint64) (bool, error) {
+	_, err := store.Verdict(ctx, namespace, epoch)
+	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// judgedAndOpen lists which epochs of a range have a verdict, and which have none. It costs a listing for each shard; those of one that
+// cannot be listed are in neither list.
+func judgedAndOpen(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64) (judged, open []uint64, err error) {
+	var errs []error
+	for shard := from / blobstore.EpochsPerShard; shard <= to/blobstore.EpochsPerShard; shard++ {
+		epochs, err := store.Epochs(ctx, namespace, shard)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("verdicts of %s: %w", namespace, err))
+			continue
+		}
+		first, last := max(from, shard*blobstore.EpochsPerShard), min(to, shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1)
+		judged = append(judged, within(epochs, first, last)...)
+		open = append(open, without(first, last, epochs)...)
+	}
+	return judged, open, errors.Join(errs...)
+}
+
+// highestJudged returns the highest epoch with a verdict, 0 if there is none.
+func highestJudged(ctx context.Context, store *blobstore.Store, namespace string) (uint64, error) {
+	shards, err := store.Shards(ctx, namespace, 0, blobstore.MaxEpoch)
+	for _, shard := range slices.Backward(shards) {
+		epochs, err := store.Epochs(ctx, namespace, shard)
+		if err != nil {
+			return 0, fmt.Errorf("verdicts of %s: %w", namespace, err)
+		}
+		if len(epochs) > 0 {
+			return epochs[len(epochs)-1], nil
+		}
+	}
+	return 0, err
+}
