@@ -34,9 +34,6 @@ var (
 	// names the key. To retry is of no use; someone must look at the object and remove it, upon which the epoch is audited again. In a
 	// shard that is sealed the object must be brought back; or else its seal and all histories are removed, too.
 	ErrCorrupt = errors.New("corrupt object in the audit store")
-
-	// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version cannot read it.
-	ErrNewerSchema = errors.New("verdict of a later schema")
 )
 
 // Store is an audit store. It may be used by several goroutines, and the bucket behind it by several processes.

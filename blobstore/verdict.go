@@ -62,6 +62,10 @@ type Signature struct {
 	Timestamp uint64 `json:"timestamp,omitempty"` // milliseconds since 1970
 }
 
+// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version cannot
+// read it.
+var ErrNewerSchema = errors.New("verdict of a later schema")
+
 var (
 	hex32  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
