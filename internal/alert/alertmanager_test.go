@@ -169,10 +169,10 @@ func TestFactsAreHeldForAWeek(t *testing.T) {
 	target.repeat = time.Nanosecond
 	open := inMemory()
 	old, fresh := OfVerdict(rejection(1)), OfVerdict(rejection(2))
-	old.At = time.Now().Add(-holdFact)
+	old.At = time.Now().Add(-factActiveFor)
 	raise(t, open(t), old, fresh, OfSilent(namespace, 5, began), OfSilent(namespace, 7, began))
 	box := Outbox{open(t)}
-	must(t, box.Resolve(t.Context(), namespace, SilentIncident(5), time.Now().Add(-holdResolved)))
+	must(t, box.Resolve(t.Context(), namespace, SilentIncident(5), time.Now().Add(-repeatEndFor)))
 	must(t, box.Resolve(t.Context(), namespace, SilentIncident(7), time.Now()))
 	d := dispatcher(t, open(t), Options{}, target)
 	for n := range 3 {
@@ -193,12 +193,12 @@ func TestAFloodIsNotHeld(t *testing.T) {
 	must(t, err)
 	open := inMemory()
 	const extra = 5
-	for epoch := range uint64(maxHeld + extra) {
+	for epoch := range uint64(maxRepeated + extra) {
 		raise(t, open(t), OfVerdict(rejection(epoch)))
 	}
 	must(t, dispatcher(t, open(t), Options{}, target).Flush(t.Context()))
 	names, err := open(t).Outbox(namespace).Open(t.Context())
-	if err != nil || len(names) != maxHeld {
-		t.Errorf("%d are open, %v, want %d", len(names), err, maxHeld)
+	if err != nil || len(names) != maxRepeated {
+		t.Errorf("%d are open, %v, want %d", len(names), err, maxRepeated)
 	}
 }

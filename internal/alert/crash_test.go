@@ -221,7 +221,7 @@ func TestANoticeOpenedAgainAfterItsEndIsNotSent(t *testing.T) {
 	a := filled(OfVerdict(rejection(12)))
 	data, err := json.Marshal(a)
 	must(t, err)
-	_, err = s.Outbox(namespace).Put(t.Context(), a.name(), data)
+	_, err = s.Outbox(namespace).Put(t.Context(), a.noticeName(), data)
 	must(t, err)
 	must(t, dispatcher(t, open(t), Options{}, rc.target(t, "another")).Flush(t.Context()))
 	wantOpen(t, s)

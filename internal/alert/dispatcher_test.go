@@ -329,7 +329,7 @@ func TestATargetThatRefusesEverythingIsLeftAlone(t *testing.T) {
 		raise(t, open(t), OfVerdict(rejection(epoch)))
 	}
 	d := dispatcher(t, open(t), Options{}, rc.target(t, "hook"))
-	if err := d.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "403 Forbidden") || attempts.Load() != refusalsToRest {
+	if err := d.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "403 Forbidden") || attempts.Load() != refusalsToPause {
 		t.Errorf("%d attempts, %v", attempts.Load(), err)
 	}
 }

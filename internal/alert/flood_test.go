@@ -60,7 +60,7 @@ func TestAFloodDoesNotDelayTheWorst(t *testing.T) {
 	if got := rc.got(); !strings.HasPrefix(got[0], "firing rejected/") {
 		t.Errorf("first came %q", got[0])
 	}
-	if n := before.Load(); n > maxWaiting+2 {
+	if n := before.Load(); n > maxPerRound+2 {
 		t.Errorf("%d reads before the first alert was sent", n)
 	}
 }
@@ -77,7 +77,7 @@ func TestClosingManyDelaysNoAlert(t *testing.T) {
 		a := OfVerdict(rejection(epoch))
 		raise(t, store, a)
 		for _, target := range []string{LogName, "hook"} {
-			must(t, store.Outbox(namespace).MarkDelivered(t.Context(), target, a.name(), []byte("{}")))
+			must(t, store.Outbox(namespace).MarkDelivered(t.Context(), target, a.noticeName(), []byte("{}")))
 		}
 	}
 	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook")))
