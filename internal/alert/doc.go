@@ -1,10 +1,11 @@
 // Package alert brings to people what they must know: above all, that an epoch was rejected.
 //
 // It promises that every alert raised without an error reaches each target at least once and, as a
-// rule, exactly once. It decides when and in what order alerts are sent, how they look at each kind
-// of target, and when one is done. It leaves to others what is worth an alert and when a condition
-// is over (jobs), how notices lie in the audit store (blobstore), and what a configuration file
-// looks like (internal/config, which asks this package for the kinds of targets and their names).
+// rule, exactly once. It decides when and in what order alerts are sent, in what form each kind of
+// target gets them, and when one is done. It leaves to others what is worth an alert and when a
+// condition is over (jobs), where notices are kept in the audit store (blobstore), and what a
+// configuration file looks like (internal/config, which asks this package for the kinds of targets
+// and the rule for their names).
 //
 // Whoever finds something raises an [Alert] in the [Outbox], which is part of the audit store. A
 // [Dispatcher] sends what is open there to every [Target], the most severe first. Any number of

@@ -264,7 +264,7 @@ func (n *namespaceDispatcher) logUnreadable(name string, err error) {
 	}
 	n.unreadable[name] = true
 	n.log.Error().Err(err).Str("notice", name).
-		Msg("an alert cannot be read and is not sent: look at its notice in the outbox in the audit store")
+		Msg("an alert cannot be read and is not sent: inspect its notice in the audit store")
 }
 
 // deliveryRecord is what is written when a notice is delivered or closed: the alert, and when that
