@@ -11,7 +11,7 @@ import (
 )
 
 type alertCmd struct {
-	Test alertTestCmd `cmd:"" help:"Send a test alert to every target of a configuration file, and say who got it."`
+	Test alertTestCmd `cmd:"" help:"Send a test alert to every target in a configuration file."`
 }
 
 type alertTestCmd struct {
@@ -19,8 +19,8 @@ type alertTestCmd struct {
 }
 
 func (alertTestCmd) Help() string {
-	return `The test alert goes the way of a real one: through the outbox in the audit store, to every target, and its end after it.
-Other open alerts are sent along. Exits with 0 if every target has it, with 2 if one hasn't.
+	return `Sends a test alert as a real one is sent: through the outbox in the audit store to every target, followed by its end.
+Other open alerts are sent, too. Exits with 0 if every target accepted it, with 2 if one did not.
 
 Examples:
   ktaudit alert test --config ktaudit.yaml
@@ -30,7 +30,7 @@ Examples:
 // Run sends a test alert and its end.
 func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if c.Config == "" {
-		return errors.New("--config is missing: the file with the alert targets")
+		return errors.New("--config is missing: name the file with the alert targets")
 	}
 	settings, namespaces, err := c.logs("alert test")
 	if err != nil {
@@ -41,7 +41,7 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	if len(targets.all) == 0 {
-		return fmt.Errorf("%s names no alert targets: see docs/ktaudit.example.yaml", c.Config)
+		return fmt.Errorf("%s has no alert targets: add some below \"alerts\", as in docs/ktaudit.example.yaml", c.Config)
 	}
 	store, err := c.open(ctx)
 	if err != nil {
@@ -67,16 +67,16 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	sent := dispatcher.Flush(ctx)
-	// What was raised is ended in any case, so that no target goes on showing it.
+	// The test alert is ended in any case, so that no target goes on showing it.
 	ended := box.Resolve(ctx, namespace, test.Incident, time.Now())
 	endSent := dispatcher.Flush(ctx)
 	if sent != nil {
-		endSent = nil // says the same again
+		endSent = nil // the same error again
 	}
 	return errors.Join(sent, ended, endSent, a.printReached(namespace, targets.all, reached))
 }
 
-// printReached says which targets have the test alert. It does not matter here whether a target that has it has its end, too.
+// printReached says which targets have the test alert, whether or not they also have its end.
 func (a *app) printReached(namespace string, targets []alert.Target, reached map[string]bool) error {
 	for _, t := range targets {
 		if a.json {

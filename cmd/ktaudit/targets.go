@@ -14,56 +14,47 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// flushTimeout bounds how long a command whose work is done goes on for the sake of its alerts.
+// flushTimeout bounds how long a command whose work is done goes on only to send its alerts.
 const flushTimeout = 15 * time.Second
 
-// alertTargets are whom the configuration tells.
+// alertTargets are the targets of a configuration.
 type alertTargets struct {
 	all   []alert.Target
-	kinds map[string]string // by their names
+	kinds map[string]string // by the targets' names
 }
 
-// newAlertTargets makes the targets of the configuration. Their secrets are read here, once.
+// newAlertTargets makes the targets of a configuration. It reads their secrets, once.
 func newAlertTargets(c config.Alerts) (alertTargets, error) {
 	targets := alertTargets{kinds: map[string]string{}}
 	var errs []error
-	add := func(kind string, i int, target alert.Target, err error) {
+	for _, t := range c.Targets() {
+		target, err := newAlertTarget(t)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("alerts.%s[%d]: %w", kind, i, err))
-			return
+			errs = append(errs, err)
+			continue
 		}
-		targets.all, targets.kinds[target.Name()] = append(targets.all, target), kind
-	}
-	for i, t := range c.Alertmanager {
-		address, err := t.Address()
-		var target alert.Target
-		if err == nil {
-			target, err = alert.NewAlertmanager(t.Name, address)
-		}
-		add("alertmanager", i, target, err)
-	}
-	for i, t := range c.Webhook {
-		address, err := t.Address()
-		secret, secretErr := t.Secret()
-		var target alert.Target
-		if err = errors.Join(err, secretErr); err == nil {
-			target, err = alert.NewWebhook(t.Name, address, []byte(secret))
-		}
-		add("webhook", i, target, err)
-	}
-	for i, t := range c.Slack {
-		address, err := t.Address()
-		var target alert.Target
-		if err == nil {
-			target, err = alert.NewSlack(t.Name, address)
-		}
-		add("slack", i, target, err)
+		targets.all, targets.kinds[target.Name()] = append(targets.all, target), t.Kind
 	}
 	return targets, errors.Join(errs...)
 }
 
-// dispatcher sends the alerts of some logs to the targets, and tells m, which may be nil, of it.
-func (t alertTargets) dispatcher(store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger) (*alert.Dispatcher, error) {
+func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
+	settings, err := t.Settings()
+	if err != nil {
+		return alert.Target{}, err
+	}
+	target, err := alert.NewTarget(t.Kind, settings)
+	if err != nil {
+		return alert.Target{}, fmt.Errorf("%s: %w", t, err)
+	}
+	return target, nil
+}
+
+// dispatcher returns one that sends the alerts of some logs to the targets and counts them in m,
+// which may be nil.
+func (t alertTargets) dispatcher(
+	store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
+) (*alert.Dispatcher, error) {
 	return alert.NewDispatcher(alert.Options{
 		Store: store, Namespaces: namespaces, Targets: t.all, Log: log,
 		OnDelivery: func(target string, _ alert.Kind, result alert.Result) {
@@ -71,7 +62,7 @@ func (t alertTargets) dispatcher(store *blobstore.Store, namespaces []string, m 
 			if result != alert.Delivered {
 				err = errors.New(string(result))
 			}
-			if kind, ok := t.kinds[target]; ok { // else it is the log
+			if kind, ok := t.kinds[target]; ok { // otherwise it is the log
 				m.AlertSent(kind, err)
 			}
 		},
@@ -95,9 +86,12 @@ func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
 	}
 }
 
-// sendAlerts is sendBeside for commands that come to an end. Without targets the alerts wait in the audit store for somebody who knows
-// where to send them.
-func (t alertTargets) sendAlerts(ctx context.Context, store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger, work func() error) error {
+// sendAlerts is sendBeside for commands that come to an end. Without targets the alerts stay in the
+// audit store for a process that has some.
+func (t alertTargets) sendAlerts(
+	ctx context.Context, store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
+	work func() error,
+) error {
 	if len(t.all) == 0 {
 		return work()
 	}
@@ -108,8 +102,9 @@ func (t alertTargets) sendAlerts(ctx context.Context, store *blobstore.Store, na
 	return sendBeside(ctx, dispatcher, log, work)
 }
 
-// sendBeside sends alerts while work goes on, and then for a little longer those that it left: an epoch may be rejected at the last
-// moment, also of a command that was told to stop. What could not be sent is in the audit store still.
+// sendBeside sends alerts while work goes on, and afterwards, for a little longer, those that are
+// left: an epoch may be rejected at the last moment, even by a command that was told to stop.
+// Alerts that could not be sent stay in the audit store.
 func sendBeside(ctx context.Context, d *alert.Dispatcher, log zerolog.Logger, work func() error) error {
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -121,7 +116,8 @@ func sendBeside(ctx context.Context, d *alert.Dispatcher, log zerolog.Logger, wo
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	if err := d.Flush(last); err != nil {
-		log.Warn().Err(err).Msg("some alerts were not sent: a scheduler will, or the next run")
+		log.Warn().Err(err).
+			Msg("some alerts were not sent: they stay in the audit store until a scheduler or the next run sends them")
 	}
 	return err
 }

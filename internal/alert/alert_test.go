@@ -31,24 +31,24 @@ func TestEveryKindCanBeRaisedAndRead(t *testing.T) {
 	names := map[string]bool{}
 	seen := map[Kind]bool{}
 	for _, a := range everyKind() {
-		a, err := a.fill(began)
+		a, err := a.complete(began)
 		if err != nil {
 			t.Errorf("%+v: %v", a, err)
 			continue
 		}
 		data, err := json.Marshal(a)
 		must(t, err)
-		got, err := decode(namespace, a.name(), data)
-		if err != nil || !reflect.DeepEqual(got, a) || kindOf(a.name()) != a.Kind {
-			t.Errorf("%s: read as %+v, %v, want %+v", a.name(), got, err, a)
+		got, err := decode(namespace, a.noticeName(), data)
+		if err != nil || !reflect.DeepEqual(got, a) || kindOf(a.noticeName()) != a.Kind {
+			t.Errorf("%s: read as %+v, %v, want %+v", a.noticeName(), got, err, a)
 		}
-		if _, err := decode("another", a.name(), data); err == nil {
-			t.Errorf("%s is read in another namespace", a.name())
+		if _, err := decode("another", a.noticeName(), data); err == nil {
+			t.Errorf("%s is read in another namespace", a.noticeName())
 		}
-		if names[a.name()] || a.Summary == "" || a.title() == "" || kinds[a.Kind].name == "" || strings.ContainsAny(a.Summary, "%!") {
-			t.Errorf("%s: %+v", a.name(), a)
+		if names[a.noticeName()] || a.Summary == "" || a.title() == "" || kinds[a.Kind].alertname == "" || strings.ContainsAny(a.Summary, "%!") {
+			t.Errorf("%s: %+v", a.noticeName(), a)
 		}
-		names[a.name()], seen[a.Kind] = true, true
+		names[a.noticeName()], seen[a.Kind] = true, true
 	}
 	if len(seen) != len(kinds) {
 		t.Errorf("%d kinds of %d", len(seen), len(kinds))
@@ -58,8 +58,8 @@ func TestEveryKindCanBeRaisedAndRead(t *testing.T) {
 func TestNoticesAreListedInOrderOfSeverity(t *testing.T) {
 	t.Parallel()
 	names := []string{
-		resolved(OfSkipped(namespace, 1, 2), began).name(), OfSilent(namespace, 1, began).name(), OfVerdict(rejection(999)).name(),
-		OfBacklog(namespace, 1, began).name(), OfSkipped(namespace, 1, 2).name(),
+		resolved(OfSkipped(namespace, 1, 2), began).noticeName(), OfSilent(namespace, 1, began).noticeName(), OfVerdict(rejection(999)).noticeName(),
+		OfBacklog(namespace, 1, began).noticeName(), OfSkipped(namespace, 1, 2).noticeName(),
 	}
 	slices.Sort(names)
 	want := []string{"1-rejected.000000000999", "1-skipped.000000000001", "2-backlog.000000000001", "2-silent.000000000001",
@@ -129,14 +129,14 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(a.name(), data)
+		f.Add(a.noticeName(), data)
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		a, err := decode(namespace, name, data)
 		if err != nil {
 			return
 		}
-		if a.name() != name || len(a.Summary) > maxSummary || len(a.Detail) > maxDetail || a.Severity != a.Kind.Severity() {
+		if a.noticeName() != name || len(a.Summary) > maxSummary || len(a.Detail) > maxDetail || a.Severity != a.Kind.Severity() {
 			t.Errorf("%q: %+v", name, a)
 		}
 		slack, slackErr := slackBody([]Alert{a})

@@ -8,22 +8,25 @@ import (
 )
 
 const (
-	// repeatEvery is how often Alertmanager is told again of what lasts: it keeps alerts in memory only, and has not told anyone
-	// when it answers. To send the same alert twice changes nothing there, so every dispatcher repeats, without a claim.
+	// repeatEvery is how often Alertmanager is sent again what is open: it keeps alerts in memory
+	// only, and answers before it has notified anyone. The same alert sent twice changes nothing
+	// there, so every dispatcher repeats, without a claim.
 	repeatEvery = time.Minute
-	// holdFact is how long a fact, which never ends by itself, stays active in Alertmanager. While it does, Alertmanager reminds
-	// people in its own rhythm, and one who has seen it silences it there.
-	holdFact = 7 * 24 * time.Hour
-	// holdResolved is how long the end of a condition is repeated, in case a late repetition of the condition overtakes it.
-	holdResolved = 15 * time.Minute
+	// factActiveFor is how long a fact, which never ends by itself, stays active in Alertmanager.
+	// Meanwhile Alertmanager reminds people at its own intervals, and they can silence it there.
+	factActiveFor = 7 * 24 * time.Hour
+	// repeatEndFor is how long the end of a condition is repeated, in case a late repetition of the
+	// condition overtakes it.
+	repeatEndFor = 15 * time.Minute
 )
 
-// NewAlertmanager is a Prometheus Alertmanager, by the second version of its API. The URL is the one it is browsed at, with user
-// and password if it wants any. Name may be empty.
+// NewAlertmanager makes a target of a Prometheus Alertmanager, by the second version of its API.
+// The URL is the one of its web page, with user and password if it wants them. Name may be empty.
 //
-// Labels, which identify an alert there, are alertname, namespace, severity, incident, epoch and reason. An alert is active until
-// its endsAt, which is set far enough ahead that nothing looks solved because ktaudit is away: a week after a fact was found, a
-// week after a condition was last seen. When a condition ends, endsAt is when it did.
+// The labels, which identify an alert there, are alertname, namespace, severity, incident, epoch
+// and reason. An alert is active until its endsAt, which is far enough ahead that nothing looks
+// resolved because ktaudit is down: a week after a fact was found, or a week after a condition was
+// last seen. When a condition ends, endsAt is when it did.
 func NewAlertmanager(name, address string) (Target, error) {
 	u, err := parseAddress("alertmanager", address)
 	if err != nil {
@@ -32,7 +35,7 @@ func NewAlertmanager(name, address string) (Target, error) {
 	u = u.JoinPath("api/v2/alerts")
 	identity := *u
 	identity.User = nil
-	if name, err = named(name, "alertmanager", identity.String()); err != nil {
+	if name, err = nameOrDefault(name, "alertmanager", identity.String()); err != nil {
 		return Target{}, err
 	}
 	p := newPoster(u)
@@ -57,7 +60,7 @@ func alertmanagerBody(alerts []Alert, now time.Time) ([]byte, error) {
 	for i, a := range alerts {
 		all[i] = alertmanagerAlert{
 			Labels: withoutEmpty(map[string]string{
-				"alertname": kinds[a.Kind].name, "namespace": a.Namespace, "severity": string(a.Severity),
+				"alertname": kinds[a.Kind].alertname, "namespace": a.Namespace, "severity": string(a.Severity),
 				"incident": a.Incident, "epoch": strconv.FormatUint(a.Epoch, 10), "reason": a.Reason,
 			}),
 			Annotations: withoutEmpty(map[string]string{"summary": a.Summary, "description": a.Detail}),
@@ -73,10 +76,10 @@ func endsAt(a Alert, now time.Time) time.Time {
 	case a.Resolved():
 		return a.ResolvedAt
 	case a.Kind.Ends():
-		return now.Add(holdFact)
+		return now.Add(factActiveFor)
 	}
-	// One that arrives late is active for a while all the same, and never ends before it began.
-	end := a.At.Add(holdFact)
+	// A fact that is sent late is still active for a while, and never ends before it began.
+	end := a.At.Add(factActiveFor)
 	if soonest := now.Add(time.Hour); end.Before(soonest) {
 		end = soonest
 	}

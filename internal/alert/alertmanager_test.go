@@ -12,7 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
-// pager is what a real Alertmanager tells: it keeps the states each incident went through.
+// pager receives the notifications of a real Alertmanager, and keeps the states of each incident.
 type pager struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -73,7 +73,7 @@ func active(t *testing.T, s *testservers.AlertmanagerServer) map[string]bool {
 	return all
 }
 
-func TestRealAlertmanagerTellsPeople(t *testing.T) {
+func TestRealAlertmanagerNotifiesPeople(t *testing.T) {
 	t.Parallel()
 	p := newPager(t)
 	server := testservers.Alertmanager(t, p.URL)
@@ -106,14 +106,14 @@ func TestRealAlertmanagerTellsPeople(t *testing.T) {
 	must(t, server.Start())
 	eventually(t, "the fact is active again", func() bool { return active(t, server)[fact] })
 	if active(t, server)[condition] || p.last(fact) != "firing" || p.last(condition) != "resolved" {
-		t.Errorf("active: %v, told: %v", active(t, server), p.states)
+		t.Errorf("active: %v, notified: %v", active(t, server), p.states)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.states[condition]) != 2 {
-		t.Errorf("the condition was told as %q", p.states[condition])
+		t.Errorf("the condition was notified as %q", p.states[condition])
 	}
-	t.Logf("told: %v", p.states)
+	t.Logf("notified: %v", p.states)
 }
 
 // Once its end was sent, a condition is not repeated: Alertmanager would take it for a new one.
@@ -169,10 +169,10 @@ func TestFactsAreHeldForAWeek(t *testing.T) {
 	target.repeat = time.Nanosecond
 	open := inMemory()
 	old, fresh := OfVerdict(rejection(1)), OfVerdict(rejection(2))
-	old.At = time.Now().Add(-holdFact)
+	old.At = time.Now().Add(-factActiveFor)
 	raise(t, open(t), old, fresh, OfSilent(namespace, 5, began), OfSilent(namespace, 7, began))
 	box := Outbox{open(t)}
-	must(t, box.Resolve(t.Context(), namespace, SilentIncident(5), time.Now().Add(-holdResolved)))
+	must(t, box.Resolve(t.Context(), namespace, SilentIncident(5), time.Now().Add(-repeatEndFor)))
 	must(t, box.Resolve(t.Context(), namespace, SilentIncident(7), time.Now()))
 	d := dispatcher(t, open(t), Options{}, target)
 	for n := range 3 {
@@ -193,12 +193,12 @@ func TestAFloodIsNotHeld(t *testing.T) {
 	must(t, err)
 	open := inMemory()
 	const extra = 5
-	for epoch := range uint64(maxHeld + extra) {
+	for epoch := range uint64(maxRepeated + extra) {
 		raise(t, open(t), OfVerdict(rejection(epoch)))
 	}
 	must(t, dispatcher(t, open(t), Options{}, target).Flush(t.Context()))
 	names, err := open(t).Outbox(namespace).Open(t.Context())
-	if err != nil || len(names) != maxHeld {
-		t.Errorf("%d are open, %v, want %d", len(names), err, maxHeld)
+	if err != nil || len(names) != maxRepeated {
+		t.Errorf("%d are open, %v, want %d", len(names), err, maxRepeated)
 	}
 }

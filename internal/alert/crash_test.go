@@ -19,8 +19,8 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// mortal is a bucket as one process sees it, which dies at a change of the test's choosing: that one is carried out or not, and
-// nothing works afterwards.
+// mortal is a bucket as seen by one process, which dies at a change that the test chooses. That
+// change is carried out or not, and nothing works afterwards.
 type mortal struct {
 	driver.Bucket // nil: what is not below is not called
 	memory        *blob.Bucket
@@ -133,8 +133,8 @@ func (b *mortal) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.
 // crashLease is short, so that the claim of a dead process is soon void.
 const crashLease = 300 * time.Millisecond
 
-// TestACrashAtAnyChangeLosesNoAlert runs a worker and a dispatcher over a store that dies at each of their changes in turn, and
-// then what comes after a crash: a dispatcher first, and then the whole again.
+// TestACrashAtAnyChangeLosesNoAlert runs a worker and a dispatcher over a store that dies at each
+// of their changes in turn, and then what comes after a crash: a dispatcher first, and then the whole again.
 func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 	t.Parallel()
 	v := rejection(12)
@@ -221,7 +221,7 @@ func TestANoticeOpenedAgainAfterItsEndIsNotSent(t *testing.T) {
 	a := filled(OfVerdict(rejection(12)))
 	data, err := json.Marshal(a)
 	must(t, err)
-	_, err = s.Outbox(namespace).Put(t.Context(), a.name(), data)
+	_, err = s.Outbox(namespace).Put(t.Context(), a.noticeName(), data)
 	must(t, err)
 	must(t, dispatcher(t, open(t), Options{}, rc.target(t, "another")).Flush(t.Context()))
 	wantOpen(t, s)

@@ -1,22 +1,39 @@
-// Package alert brings to people what they must know: a rejected epoch above all.
+// Package alert brings to people what they must know: above all, that an epoch was rejected.
 //
-// Whoever finds something raises an [Alert] in the [Outbox], which lies in the audit store; a [Dispatcher] sends what is open
-// there to every [Target], the most severe first. Any number of processes may raise, and any number may dispatch.
+// It promises that every alert raised without an error reaches each target at least once and, as a
+// rule, exactly once. It decides when and in what order alerts are sent, in what form each kind of
+// target gets them, and when one is done. It leaves to others what is worth an alert and when a
+// condition is over (jobs), where notices are kept in the audit store (blobstore), and what a
+// configuration file looks like (internal/config, which asks this package for the kinds of targets
+// and the rule for their names).
 //
-// An alert reaches each target at least once, and, as a rule, once. What makes it so:
+// Whoever finds something raises an [Alert] in the [Outbox], which is part of the audit store. A
+// [Dispatcher] sends what is open there to every [Target], the most severe first. Any number of
+// processes may raise, and any number may dispatch.
 //
-//  1. An incident has a name that follows from what happened ("rejected/000000000012"), and a notice is written once under it.
-//     Retries and other workers raise the same incident and change nothing, also years after it was dealt with.
-//  2. A worker raises before it writes the verdict. A crash before the raise leaves neither, and the epoch is judged again. A
-//     crash between the two leaves an alert without verdict: it is sent, the epoch is judged again, comes to the same end, and
-//     raises nothing new. So whenever a rejection is on record, its alert is in the outbox or was delivered.
-//  3. A dispatcher sends to a target under a claim of that target, so that others keep still, and marks each delivery in the
-//     audit store before it gives the claim back. A crash between the sending and the mark has the alert sent once more: this,
-//     a process stopped for longer than its lease in just that moment, and clocks that differ by more than a lease are the only
-//     ways to a duplicate. A webhook's receiver can tell one by namespace, incident and status; Alertmanager does by itself.
-//  4. A notice is closed when all targets have it and nothing is left to repeat. The record stays for good, at a key that
-//     follows from the incident; the folder of open notices, the only one that is listed, holds what is going on now.
+// The promise rests on four rules:
 //
-// Conditions ([Kind.Ends]) are over when someone resolves them, which is a notice of its own. The next one is a new incident, so
-// its name holds where it began ("silent/000000722606"). Facts stay facts; nobody resolves a rejection.
+//  1. An incident has a name that follows from what happened ("rejected/000000000012"), and a
+//     notice is written once under it. Retries and other workers raise the same incident and
+//     change nothing, even years after it was dealt with.
+//  2. A worker raises before it writes the verdict. A crash before the raise leaves neither, and
+//     the epoch is audited again. A crash between the two leaves an alert without a verdict: it is
+//     sent, the epoch is audited again with the same result, and nothing new is raised. So
+//     whenever a rejection is on record, its alert is in the outbox or was delivered.
+//  3. A dispatcher sends to a target only while it holds the claim of that target, so that others
+//     wait, and marks each delivery in the audit store before it gives the claim back. A crash
+//     between sending and marking makes the alert arrive twice. The only other ways to a duplicate
+//     are a process that stops for longer than its lease at just that moment, and clocks that
+//     differ by more than a lease. A webhook's receiver recognises a duplicate by namespace,
+//     incident and status; Alertmanager does so by itself.
+//  4. A notice is closed when all targets have it and nothing is left to repeat. Its record stays
+//     for good, at a key that follows from the incident. The folder of open notices, the only one
+//     that is listed, holds only what is going on now.
+//
+// A condition ([Kind.Ends]) is over when somebody resolves it, which is a notice of its own. The
+// next condition is a new incident, so its name says where it began ("silent/000000722606"). Facts
+// stay facts: nobody resolves a rejection.
+//
+// A new kind of target is a file with its constructor, such as slack.go, and a row in the table of
+// target.go. The tests that all targets must pass then include it.
 package alert

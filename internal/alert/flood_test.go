@@ -14,7 +14,7 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// slow is a bucket that takes its time for each read of some objects and each removal, and counts both.
+// slow is a bucket that pauses at each read of some objects and at each removal, and counts both.
 type slow struct {
 	mortal
 	of             string // what is in the keys of these objects
@@ -38,7 +38,7 @@ func (b *slow) Delete(ctx context.Context, key string, o *driver.DeleteOptions) 
 	return b.mortal.Delete(ctx, key, o)
 }
 
-// The first of many alerts does not wait until it is known of all of them whether they were delivered.
+// The first of many alerts does not wait until the marks of all of them were read.
 func TestAFloodDoesNotDelayTheWorst(t *testing.T) {
 	t.Parallel()
 	memory := memblob.OpenBucket(nil)
@@ -60,7 +60,7 @@ func TestAFloodDoesNotDelayTheWorst(t *testing.T) {
 	if got := rc.got(); !strings.HasPrefix(got[0], "firing rejected/") {
 		t.Errorf("first came %q", got[0])
 	}
-	if n := before.Load(); n > maxWaiting+2 {
+	if n := before.Load(); n > maxPerRound+2 {
 		t.Errorf("%d reads before the first alert was sent", n)
 	}
 }
@@ -77,7 +77,7 @@ func TestClosingManyDelaysNoAlert(t *testing.T) {
 		a := OfVerdict(rejection(epoch))
 		raise(t, store, a)
 		for _, target := range []string{LogName, "hook"} {
-			must(t, store.Outbox(namespace).MarkDelivered(t.Context(), target, a.name(), []byte("{}")))
+			must(t, store.Outbox(namespace).MarkDelivered(t.Context(), target, a.noticeName(), []byte("{}")))
 		}
 	}
 	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook")))
@@ -103,7 +103,8 @@ func (b *hanging) NewRangeReader(ctx context.Context, key string, offset, length
 	return b.mortal.NewRangeReader(ctx, key, offset, length, o)
 }
 
-// An alert that cannot be read in the time of a claim keeps no other from being sent in that time, in one message as they would be.
+// An alert that cannot be read in the time of a claim keeps no other from being sent in that time,
+// even in the same message.
 func TestAReadThatHangsKeepsNoOtherAlert(t *testing.T) {
 	t.Parallel()
 	memory := memblob.OpenBucket(nil)
@@ -131,7 +132,8 @@ func (b *unhurried) NewRangeReader(ctx context.Context, key string, offset, leng
 	}
 }
 
-// More alerts than can be sent under one claim are no failure, of which the log would tell and after which the next would wait.
+// More alerts than can be sent under one claim are no failure: the log does not complain, and the
+// next alert does not wait.
 func TestMoreThanOneClaimIsNoFailure(t *testing.T) {
 	t.Parallel()
 	memory := memblob.OpenBucket(nil)

@@ -169,7 +169,8 @@ func (rc *receiver) target(t *testing.T, name string) Target {
 	return target
 }
 
-// dispatcher returns one with quick retries and a lease that no test outlives, unless the options say otherwise.
+// dispatcher returns one with quick retries and a lease that no test outlives, unless the options
+// set others.
 func dispatcher(t *testing.T, s *blobstore.Store, o Options, targets ...Target) *Dispatcher {
 	t.Helper()
 	o.Store, o.Namespaces, o.Targets, o.Every = s, []string{namespace}, targets, 10*time.Millisecond

@@ -8,13 +8,15 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 )
 
-// equivocationReason is the verdict's reason that is an alert of its own.
+// equivocationReason is the reason of a verdict that makes an alert of a kind of its own.
 const equivocationReason = "equivocation"
 
-// OfVerdict is the alert on a rejected verdict; raise it before the verdict is written (see the package).
+// OfVerdict is the alert on a rejected verdict. Raise it before the verdict is written (see the
+// package comment).
 func OfVerdict(v blobstore.Verdict) Alert {
 	a := Alert{
-		Kind: Rejected, Namespace: v.Namespace, Incident: incidentOf(Rejected, v.Epoch), Epoch: v.Epoch, Reason: v.Reason, Detail: v.Detail,
+		Kind: Rejected, Namespace: v.Namespace, Incident: incidentOf(Rejected, v.Epoch), Epoch: v.Epoch,
+		Reason: v.Reason, Detail: v.Detail,
 		Summary: fmt.Sprintf("epoch %d of %s was rejected: %s", v.Epoch, v.Namespace, v.Reason),
 	}
 	if v.Reason == equivocationReason {
@@ -24,52 +26,61 @@ func OfVerdict(v blobstore.Verdict) Alert {
 	return a
 }
 
-// OfContradiction is the alert on a second look at an epoch that disagrees with the verdict on record.
+// OfContradiction is the alert on a second audit of an epoch that disagrees with the verdict on
+// record.
 func OfContradiction(recorded, found blobstore.Verdict) Alert {
-	say := func(v blobstore.Verdict) string {
+	describe := func(v blobstore.Verdict) string {
 		if v.Reason != "" {
 			return fmt.Sprintf("%s (%s), digest %s", v.Outcome, v.Reason, v.Digest)
 		}
 		return fmt.Sprintf("%s, digest %s", v.Outcome, v.Digest)
 	}
 	return Alert{
-		Kind: Contradiction, Namespace: recorded.Namespace, Incident: incidentOf(Contradiction, recorded.Epoch), Epoch: recorded.Epoch,
-		Reason:  found.Reason,
-		Summary: fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record", recorded.Epoch, recorded.Namespace),
-		Detail:  fmt.Sprintf("on record: %s\nfound now: %s", say(recorded), say(found)),
+		Kind: Contradiction, Namespace: recorded.Namespace, Epoch: recorded.Epoch, Reason: found.Reason,
+		Incident: incidentOf(Contradiction, recorded.Epoch),
+		Summary: fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record",
+			recorded.Epoch, recorded.Namespace),
+		Detail: fmt.Sprintf("on record: %s\nfound now: %s", describe(recorded), describe(found)),
 	}
 }
 
-// OfBrokenChain is the alert on an epoch whose verdict does not fit another epoch's: its previous digest is not the digest before,
-// or its digest was there already. The detail says which.
+// OfBrokenChain is the alert on an epoch whose verdict does not fit another epoch's: its previous
+// digest is not the digest before it, or its digest was there already. The detail says which.
 func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert {
 	return Alert{
-		Kind: Contradiction, Namespace: namespace, Incident: incidentOf(Contradiction, epoch) + "/chain", Epoch: epoch, Reason: reason,
-		Summary: fmt.Sprintf("epoch %d of %s does not fit the epochs around it", epoch, namespace), Detail: detail,
+		Kind: Contradiction, Namespace: namespace, Epoch: epoch, Reason: reason,
+		Incident: incidentOf(Contradiction, epoch) + "/chain",
+		Summary:  fmt.Sprintf("epoch %d of %s does not fit the epochs around it", epoch, namespace),
+		Detail:   detail,
 	}
 }
 
-// OfSealedMismatch is the alert on a sealed shard whose verdicts are no longer those that were sealed. The detail, which says what
-// is wrong, is part of the incident's name: something else that goes wrong with the shard later is another incident.
+// OfSealedMismatch is the alert on a sealed shard whose verdicts are no longer those that were
+// sealed. The detail, which says what is wrong, is part of the incident's name: something else that
+// goes wrong with the shard later is another incident.
 func OfSealedMismatch(namespace string, shard uint64, detail string) Alert {
 	first := shard * blobstore.EpochsPerShard
 	return Alert{
 		Kind: SealedMismatch, Namespace: namespace, Epoch: first,
 		Incident: fmt.Sprintf("%s/%09d-%.4x", SealedMismatch, shard, sha256.Sum256([]byte(detail))),
-		Summary:  fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was", namespace, first, first+blobstore.EpochsPerShard-1),
-		Detail:   detail,
+		Summary: fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was",
+			namespace, first, first+blobstore.EpochsPerShard-1),
+		Detail: detail,
 	}
 }
 
 // OfHistoryMismatch is the alert on a history, the sum of all seals, that cannot be read.
 func OfHistoryMismatch(namespace string, generation uint64, detail string) Alert {
 	return Alert{
-		Kind: SealedMismatch, Namespace: namespace, Incident: fmt.Sprintf("%s/history-%012d", SealedMismatch, generation),
-		Summary: fmt.Sprintf("the record of what is sealed of %s cannot be read, and is made anew", namespace), Detail: detail,
+		Kind: SealedMismatch, Namespace: namespace,
+		Incident: fmt.Sprintf("%s/history-%012d", SealedMismatch, generation),
+		Summary:  fmt.Sprintf("the record of what is sealed of %s cannot be read, and is made anew", namespace),
+		Detail:   detail,
 	}
 }
 
-// OfSkipped is the alert on an epoch that a log left out while it went on. Resolve SkippedIncident if it comes after all.
+// OfSkipped is the alert on an epoch that a log left out while it went on. Resolve SkippedIncident
+// if the epoch is published after all.
 func OfSkipped(namespace string, epoch, next uint64) Alert {
 	return Alert{
 		Kind: Skipped, Namespace: namespace, Incident: SkippedIncident(epoch), Epoch: epoch,
@@ -77,33 +88,39 @@ func OfSkipped(namespace string, epoch, next uint64) Alert {
 	}
 }
 
-// OfSilent is the alert on a log that has published nothing since its epoch last. Resolve SilentIncident when it has.
+// OfSilent is the alert on a log that has published nothing since its epoch last. Resolve
+// SilentIncident when it publishes again.
 func OfSilent(namespace string, last uint64, since time.Time) Alert {
 	return Alert{
 		Kind: Silent, Namespace: namespace, Incident: SilentIncident(last), Epoch: last, At: since,
-		Summary: fmt.Sprintf("%s has published nothing after epoch %d since %s", namespace, last, since.UTC().Format(time.RFC3339)),
+		Summary: fmt.Sprintf("%s has published nothing after epoch %d since %s",
+			namespace, last, since.UTC().Format(time.RFC3339)),
 	}
 }
 
-// OfBacklog is the alert on epochs that wait too long for a verdict, the oldest of them since so long. Resolve BacklogIncident of
-// the same epoch when the backlog has gone, not when only its oldest epoch has: that would be a new alert for each epoch.
+// OfBacklog is the alert on epochs that wait too long for a verdict; since is when the oldest of
+// them was published. Resolve BacklogIncident of the same epoch when the backlog has gone, not when
+// only its oldest epoch has a verdict: that would be a new alert for each epoch.
 func OfBacklog(namespace string, oldest uint64, since time.Time) Alert {
 	return Alert{
 		Kind: Backlog, Namespace: namespace, Incident: BacklogIncident(oldest), Epoch: oldest, At: since,
-		Summary: fmt.Sprintf("epochs of %s wait for a verdict, epoch %d since %s", namespace, oldest, since.UTC().Format(time.RFC3339)),
+		Summary: fmt.Sprintf("epochs of %s wait for a verdict, epoch %d since %s",
+			namespace, oldest, since.UTC().Format(time.RFC3339)),
 	}
 }
 
-// OfTransient is the alert on an epoch that cannot be judged because of errors that should have passed. Resolve TransientIncident
-// when it has a verdict.
+// OfTransient is the alert on an epoch that cannot be audited because of errors that should have
+// passed. Resolve TransientIncident when the epoch has a verdict.
 func OfTransient(namespace string, epoch uint64, since time.Time, last error) Alert {
 	return Alert{
-		Kind: Transient, Namespace: namespace, Incident: TransientIncident(epoch), Epoch: epoch, At: since, Detail: last.Error(),
-		Summary: fmt.Sprintf("epoch %d of %s cannot be judged since %s", epoch, namespace, since.UTC().Format(time.RFC3339)),
+		Kind: Transient, Namespace: namespace, Incident: TransientIncident(epoch), Epoch: epoch, At: since,
+		Summary: fmt.Sprintf("epoch %d of %s cannot be judged since %s",
+			epoch, namespace, since.UTC().Format(time.RFC3339)),
+		Detail: last.Error(),
 	}
 }
 
-// OfTest is an alert that says nothing but that alerts arrive.
+// OfTest is an alert that shows only that alerts arrive.
 func OfTest(namespace string, now time.Time) Alert {
 	return Alert{
 		Kind: Test, Namespace: namespace, Incident: fmt.Sprintf("%s/%d", Test, now.UnixNano()), At: now,
@@ -111,10 +128,16 @@ func OfTest(namespace string, now time.Time) Alert {
 	}
 }
 
-// The incidents of conditions, for Resolve.
-func SkippedIncident(epoch uint64) string   { return incidentOf(Skipped, epoch) }
-func SilentIncident(last uint64) string     { return incidentOf(Silent, last) }
-func BacklogIncident(oldest uint64) string  { return incidentOf(Backlog, oldest) }
+// SkippedIncident is the incident of OfSkipped, for Resolve.
+func SkippedIncident(epoch uint64) string { return incidentOf(Skipped, epoch) }
+
+// SilentIncident is the incident of OfSilent, for Resolve.
+func SilentIncident(last uint64) string { return incidentOf(Silent, last) }
+
+// BacklogIncident is the incident of OfBacklog, for Resolve.
+func BacklogIncident(oldest uint64) string { return incidentOf(Backlog, oldest) }
+
+// TransientIncident is the incident of OfTransient, for Resolve.
 func TransientIncident(epoch uint64) string { return incidentOf(Transient, epoch) }
 
 func incidentOf(k Kind, epoch uint64) string { return fmt.Sprintf("%s/%012d", k, epoch) }

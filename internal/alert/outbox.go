@@ -11,34 +11,38 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 )
 
-// Outbox takes alerts and keeps them in the audit store until they were delivered. The zero value is of no use.
+// Outbox takes alerts and keeps them in the audit store until they were delivered. Store is
+// required.
 type Outbox struct {
 	Store *blobstore.Store
 }
 
-// Raise puts an alert into the outbox, once per incident: if the incident was raised before, delivered or not, ended or not, it
-// does nothing and returns false. Without an error the alert will reach every target. An error means that it may not be there: raise
-// it again, and write nothing that would keep others from finding the same.
+// Raise puts an alert into the outbox, once per incident: if the incident was raised before,
+// delivered or not, resolved or not, it does nothing and returns false. Without an error the alert
+// will reach every target. An error means that it may not be there: raise it again, and write
+// nothing that would keep others from finding the same.
 //
-// It reads once and writes once. A crash between the two leaves nothing. Should the incident be closed by a dispatcher between
-// the two, the notice is written anew, and dispatchers, who look for the record of the closed one before they send, remove it.
+// It reads once and writes once. A crash between the two leaves nothing. If a dispatcher closes the
+// incident between the two, the notice is opened again; dispatchers look for the record of the
+// closed one before they send, and remove it.
 func (o Outbox) Raise(ctx context.Context, a Alert) (raised bool, err error) {
 	a.ResolvedAt = time.Time{}
-	if a, err = a.fill(time.Now()); err != nil {
+	if a, err = a.complete(time.Now()); err != nil {
 		return false, err
 	}
 	return o.put(ctx, a)
 }
 
-// Resolve says that a condition was over at a time. Those who were told of it are told so; for an incident that was never
-// raised, or is resolved already, it does nothing. It reads two or three times, and lists nothing.
+// Resolve records when a condition ended. Targets that were sent its alert are sent its end, too.
+// For an incident that was never raised or is already resolved, it does nothing. It reads two or
+// three times and lists nothing.
 func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time.Time) error {
-	kind, err := checkIncident(incident)
+	kind, err := parseIncident(incident)
 	if err != nil {
 		return err
 	}
 	if !kind.Ends() {
-		return fmt.Errorf("incident %q of %q is a fact: it does not end", incident, namespace)
+		return fmt.Errorf("incident %q of %q cannot be resolved: it is a fact and has no end", incident, namespace)
 	}
 	a, err := o.raised(ctx, namespace, noticeName(kind, incident, false))
 	if errors.Is(err, blobstore.ErrNotFound) {
@@ -49,18 +53,18 @@ func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time
 	}
 	a.ResolvedAt = at.UTC()
 	if a.ResolvedAt.Before(a.At) {
-		a.ResolvedAt = a.At // by another clock
+		a.ResolvedAt = a.At // another machine's clock is behind
 	}
 	_, err = o.put(ctx, a)
 	return err
 }
 
-// Unresolved returns the conditions that were raised and have not ended, for a process that has just started and does not know
-// what it said before. It lists the open notices and reads those of conditions, which never change: known, if not nil, remembers
-// them from one call to the next. With an ErrCorrupt come all but those that cannot be read.
+// Unresolved returns the conditions that were raised and have not ended, for a process that has
+// just started and does not know what was raised before. It lists the open notices and reads those
+// of conditions, which never change: known, if not nil, remembers them from one call to the next.
+// An ErrCorrupt comes with all conditions but those that cannot be read.
 func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[string]Alert) ([]Alert, error) {
-	box := o.Store.Outbox(namespace)
-	names, err := box.Open(ctx)
+	names, err := o.Store.Outbox(namespace).Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +76,14 @@ func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[stri
 		if !kindOf(name).Ends() {
 			continue
 		}
-		a, read := known[name]
+		a, isKnown := known[name]
 		err := error(nil)
-		if !read {
+		if !isKnown {
 			a, err = o.raised(ctx, namespace, name)
 		}
 		switch {
 		case errors.Is(err, blobstore.ErrNotFound):
-			continue // gone meanwhile
+			continue // removed meanwhile
 		case errors.Is(err, blobstore.ErrCorrupt):
 			corrupt = append(corrupt, err)
 			continue
@@ -89,7 +93,7 @@ func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[stri
 		if known != nil {
 			known[name] = a
 		}
-		if !a.Resolved() && !open[noticeName(a.Kind, a.Incident, true)] {
+		if !a.Resolved() && !open[a.endName()] {
 			lasting = append(lasting, a)
 		}
 	}
@@ -99,7 +103,7 @@ func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[stri
 // put writes a notice unless it is open or was closed before.
 func (o Outbox) put(ctx context.Context, a Alert) (created bool, err error) {
 	box := o.Store.Outbox(a.Namespace)
-	name := a.name()
+	name := a.noticeName()
 	if _, err := box.Closed(ctx, name); !errors.Is(err, blobstore.ErrNotFound) {
 		return false, err
 	}
@@ -110,9 +114,8 @@ func (o Outbox) put(ctx context.Context, a Alert) (created bool, err error) {
 	return box.Put(ctx, name, data)
 }
 
-// raised returns an alert that is open or closed.
-//
-// An open notice that is closed between the two reads is found by the second.
+// raised returns the alert in a notice that is open or closed. It looks for the closed one last, so
+// that a notice closed between the two reads is found.
 func (o Outbox) raised(ctx context.Context, namespace, name string) (Alert, error) {
 	box := o.Store.Outbox(namespace)
 	data, err := box.Notice(ctx, name)

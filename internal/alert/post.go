@@ -17,18 +17,20 @@ import (
 )
 
 const (
-	sendTimeout = 10 * time.Second // of one request, from the name's look-up to the end of the answer
+	// sendTimeout bounds one request, from looking up the host to the end of the answer.
+	sendTimeout = 10 * time.Second
 	// maxAnswer is how much of an answer is read, and maxQuote how much of that an error quotes.
 	maxAnswer, maxQuote = 4 << 10, 200
-	// minHidden is the length of what errors must not show: shorter parts of an address are no secrets but pieces of any text. So are
-	// shorter segments of its path and values of its query than minHiddenPiece.
-	minHidden, minHiddenPiece = 4, 8
-	// maxRetryAfter is how long a target may ask to be left alone.
+	// minHidden is the length from which errors hide the parts of an address: shorter ones are no
+	// secrets and occur in any text. minHiddenPart is the same for the segments of its path and
+	// the values of its query.
+	minHidden, minHiddenPart = 4, 8
+	// maxRetryAfter is the longest pause that a target may ask for.
 	maxRetryAfter = 10 * time.Minute
 )
 
-// client sends all requests. A redirect is an answer like any other: alerts, and the secrets beside them, go to no place that
-// the operator has not named. Answers are not decompressed, so that what is read is what was sent.
+// client sends all requests. It follows no redirects: alerts, and the secrets beside them, go only
+// where the operator said. It does not decompress answers, so that what is read is what was sent.
 var client = &http.Client{
 	Transport: func() http.RoundTripper {
 		t := http.DefaultTransport.(*http.Transport).Clone()
@@ -46,15 +48,16 @@ type poster struct {
 	secrets []string // which errors must not show
 }
 
-// newPoster takes every part of the address but the host for a secret: tokens stand in paths, queries, users and passwords. A server
-// that complains of a token names it alone, without what is around it.
+// newPoster treats every part of the address but the host as a secret: tokens are put into paths,
+// queries, users and passwords. Each part is also hidden by itself, because a server that complains
+// of a token quotes the token alone.
 func newPoster(address *url.URL, secrets ...string) poster {
 	user := address.User.Username()
 	password, _ := address.User.Password()
 	p := poster{address: address}
-	hide := func(least int, secrets ...string) {
+	hide := func(minLength int, secrets ...string) {
 		for _, s := range secrets {
-			if len(s) >= least {
+			if len(s) >= minLength {
 				p.secrets = append(p.secrets, s)
 			}
 		}
@@ -64,23 +67,24 @@ func newPoster(address *url.URL, secrets ...string) poster {
 	if address.User != nil {
 		hide(minHidden, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 	}
-	hide(minHiddenPiece, strings.Split(address.Path, "/")...)
-	hide(minHiddenPiece, strings.Split(address.EscapedPath(), "/")...)
+	hide(minHiddenPart, strings.Split(address.Path, "/")...)
+	hide(minHiddenPart, strings.Split(address.EscapedPath(), "/")...)
 	for _, values := range address.Query() {
-		hide(minHiddenPiece, values...)
+		hide(minHiddenPart, values...)
 	}
-	// What is part of another one comes after it, or would leave the rest.
+	// Longest first: hiding a part of a longer secret first would leave the rest of that one.
 	slices.SortFunc(p.secrets, func(a, b string) int { return len(b) - len(a) })
 	return p
 }
 
-// post returns nil for a 2xx answer, a *refusal for one that will not change by itself, and another error for what may pass.
+// post returns nil for a 2xx answer, a *refusal for an answer that will not change by itself, and
+// another error, perhaps a *retryAfterError, for a failure that may pass.
 func (p poster) post(ctx context.Context, body []byte, header map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.address.String(), bytes.NewReader(body))
 	if err != nil {
-		return &refusal{p.hide(err)}
+		return &refusal{p.redact(err)}
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "ktaudit")
@@ -89,24 +93,27 @@ func (p poster) post(ctx context.Context, body []byte, header map[string]string)
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return p.hide(err)
+		return p.redact(err)
 	}
 	defer response.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // the status has said what matters
-	return p.judge(response, answer)
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // the status says what matters
+	return p.answerError(response, answer)
 }
 
-func (p poster) judge(response *http.Response, answer []byte) error {
+// answerError is post's error for an answer.
+func (p poster) answerError(response *http.Response, answer []byte) error {
 	code := response.StatusCode
 	if code/100 == 2 {
 		return nil
 	}
-	// Hidden before it is cut and quoted: half a secret would not be found, nor one with a quotation mark.
-	err := fmt.Errorf("answered %d %s: %s", code, http.StatusText(code), quote([]byte(p.without(string(answer)))))
+	// Secrets are hidden before the text is cut and quoted: half a secret, or one with an escaped
+	// quotation mark, would not be found.
+	text := quote(p.withoutSecrets(string(answer)))
+	err := fmt.Errorf("answered %d %s: %s", code, http.StatusText(code), text)
 	switch {
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
 		if after := retryAfter(response.Header.Get("Retry-After"), time.Now()); after > 0 {
-			return &deferral{err, after}
+			return &retryAfterError{err, after}
 		}
 		return err
 	default:
@@ -114,33 +121,35 @@ func (p poster) judge(response *http.Response, answer []byte) error {
 	}
 }
 
-// hide leaves out of an error what only the operator and the target may know. It keeps cancellation recognisable.
-func (p poster) hide(err error) error {
+// redact removes from an error what only the operator and the target may know. A cancelled context
+// stays recognisable.
+func (p poster) redact(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the rest is the URL
 	}
-	if text := p.without(err.Error()); text != err.Error() {
+	if text := p.withoutSecrets(err.Error()); text != err.Error() {
 		return errors.New(text)
 	}
 	return err
 }
 
-func (p poster) without(text string) string {
+func (p poster) withoutSecrets(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, "…")
 	}
 	return text
 }
 
-// quote makes what a server answered fit for a line of a log.
-func quote(answer []byte) string {
+// quote makes a server's answer fit for a line of a log. Bytes that are no text appear escaped.
+func quote(answer string) string {
 	if len(answer) > maxQuote {
-		answer = answer[:maxQuote]
-		for len(answer) > 0 && !utf8.Valid(answer) && len(answer) > maxQuote-utf8.UTFMax {
-			answer = answer[:len(answer)-1]
+		cut := maxQuote
+		for cut > maxQuote-utf8.UTFMax && !utf8.RuneStart(answer[cut]) {
+			cut--
 		}
+		answer = answer[:cut]
 	}
-	return strconv.Quote(string(answer))
+	return strconv.Quote(answer)
 }
 
 // retryAfter reads a Retry-After header, in seconds or as a date.
@@ -153,3 +162,24 @@ func retryAfter(header string, now time.Time) time.Duration {
 	}
 	return max(0, min(after, maxRetryAfter))
 }
+
+// refusal is an answer that will be the same next time: the request, or the right to send it, is at
+// fault.
+type refusal struct{ err error }
+
+func (e *refusal) Error() string { return e.err.Error() }
+func (e *refusal) Unwrap() error { return e.err }
+
+func refused(err error) bool {
+	_, ok := errors.AsType[*refusal](err)
+	return ok
+}
+
+// retryAfterError is a failure that may pass, with the pause that the target asked for.
+type retryAfterError struct {
+	err   error
+	pause time.Duration
+}
+
+func (e *retryAfterError) Error() string { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error { return e.err }

@@ -59,8 +59,9 @@ func dispatchProcess(ctx context.Context) error {
 	return d.Run(ctx)
 }
 
-// Two dispatchers run; whichever sends a chosen alert is killed before it hears that the alert arrived, or soon after. Each alert
-// arrives, and only the last one of a killed process may arrive twice.
+// Two dispatchers run; whichever sends a chosen alert is killed before it learns that the alert
+// arrived, or soon after. Each alert arrives, and only the last one of a killed process may arrive
+// twice.
 func TestADispatcherKilledWhileItSendsLosesNoAlert(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

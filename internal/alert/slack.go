@@ -9,19 +9,21 @@ import (
 )
 
 const (
-	// slackBatch is how many alerts share a message, so that a flood of them does not drown a channel.
+	// slackBatch is how many alerts share a message, so that a flood does not bury a channel.
 	slackBatch = 20
-	// slackDetail is how much of a detail is shown, in bytes. Slack takes 3000 characters a block, after escaping.
+	// slackDetail is how much of a detail is shown, in bytes. Slack accepts 3000 characters in a
+	// block, after escaping.
 	slackDetail = 500
 )
 
-// NewSlack is an incoming webhook of Slack, or of a chat that takes the same JSON. The URL is the secret. Name may be empty.
+// NewSlack makes a target of an incoming webhook of Slack, or of a chat that accepts the same JSON.
+// The URL is a secret. Name may be empty.
 func NewSlack(name, address string) (Target, error) {
 	u, err := parseAddress("slack", address)
 	if err != nil {
 		return Target{}, err
 	}
-	if name, err = named(name, "slack", u.String()); err != nil {
+	if name, err = nameOrDefault(name, "slack", u.String()); err != nil {
 		return Target{}, err
 	}
 	p := newPoster(u)
@@ -37,7 +39,7 @@ func NewSlack(name, address string) (Target, error) {
 type slackText struct {
 	Type     string `json:"type"`
 	Text     string `json:"text"`
-	Verbatim bool   `json:"verbatim"` // what only looks like a link or a mention stays text
+	Verbatim bool   `json:"verbatim"` // nothing becomes a link or a mention
 }
 
 type slackBlock struct {
@@ -45,7 +47,8 @@ type slackBlock struct {
 	Text slackText `json:"text"`
 }
 
-// slackBody says the same twice: in blocks, and as text for notifications and for chats that don't know blocks.
+// slackBody says everything twice: in blocks, and as text for notifications and for chats without
+// blocks.
 func slackBody(alerts []Alert) ([]byte, error) {
 	message := struct {
 		Text   string       `json:"text"`
@@ -59,12 +62,13 @@ func slackBody(alerts []Alert) ([]byte, error) {
 	}
 	for _, a := range alerts {
 		headline := fmt.Sprintf("*%s*\n%s", escape(a.title()), escape(a.Summary))
-		facts := fmt.Sprintf("namespace %s, incident %s, since %s", escape(a.Namespace), escape(a.Incident), a.At.Format(time.RFC3339))
+		facts := fmt.Sprintf("namespace %s, incident %s, since %s",
+			escape(a.Namespace), escape(a.Incident), a.At.Format(time.RFC3339))
 		if a.Resolved() {
 			facts += ", until " + a.ResolvedAt.Format(time.RFC3339)
 		}
 		if a.Detail != "" {
-			facts += "\n" + escape(cut(a.Detail, slackDetail))
+			facts += "\n" + escape(shorten(a.Detail, slackDetail))
 		}
 		lines = append(lines, headline+"\n"+facts)
 		message.Blocks = append(message.Blocks, section(headline+"\n"+facts))
@@ -75,5 +79,6 @@ func slackBody(alerts []Alert) ([]byte, error) {
 
 func section(text string) slackBlock { return slackBlock{"section", slackText{"mrkdwn", text, true}} }
 
-// escape keeps text from being taken for markup: it may come from a log, and could call everyone in a channel or show a link.
+// escape keeps text from becoming markup: it may come from a log, and could notify everyone in a
+// channel or show a link.
 var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace

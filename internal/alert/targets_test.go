@@ -3,7 +3,6 @@ package alert
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,7 +19,7 @@ var (
 )
 
 func filled(a Alert) Alert {
-	a, err := a.fill(began)
+	a, err := a.complete(began)
 	if err != nil {
 		panic(err)
 	}
@@ -43,11 +42,13 @@ func serve(t *testing.T, answer http.HandlerFunc) string {
 // each makes a target of every kind at an address.
 func each(t *testing.T, address string) map[string]Target {
 	t.Helper()
-	hook, hookErr := NewWebhook("", address, secret)
-	chat, chatErr := NewSlack("", address)
-	manager, managerErr := NewAlertmanager("", address)
-	must(t, errors.Join(hookErr, chatErr, managerErr))
-	return map[string]Target{"webhook": hook, "slack": chat, "alertmanager": manager}
+	targets := map[string]Target{}
+	for _, kind := range TargetKinds() {
+		target, err := NewTarget(kind, TargetSettings{Address: address, Secret: secret})
+		must(t, err)
+		targets[kind] = target
+	}
+	return targets
 }
 
 func TestAnswersAreJudged(t *testing.T) {
@@ -110,7 +111,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	if err := d.Flush(t.Context()); err == nil {
 		t.Error("no error")
 	}
-	if left := time.Until(d.feeds[0].lanes[1].next); left < time.Minute || left > 2*time.Minute {
+	if left := time.Until(d.namespaces[0].senders[1].next); left < time.Minute || left > 2*time.Minute {
 		t.Errorf("the next attempt is in %s, want two minutes", left)
 	}
 }
@@ -155,12 +156,10 @@ func TestSecretsAreInNoErrorAndNoName(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "TOKEN", "ftp://host/TOKEN", "https:///TOKEN", "http://[TOKEN", "http://host/%zzTOKEN", "://TOKEN"} {
-		_, hook := NewWebhook("", bad, secret)
-		_, chat := NewSlack("", bad)
-		_, manager := NewAlertmanager("", bad)
-		for _, err := range []error{hook, chat, manager} {
+		for _, kind := range TargetKinds() {
+			_, err := NewTarget(kind, TargetSettings{Address: bad, Secret: secret})
 			if err == nil || strings.Contains(err.Error(), "TOKEN") {
-				t.Errorf("%q: %v", bad, err)
+				t.Errorf("%s, %q: %v", kind, bad, err)
 			}
 		}
 	}
@@ -246,11 +245,11 @@ func TestAlertmanagerMessage(t *testing.T) {
 		now   time.Time
 		ends  time.Time
 	}{
-		"fact":           {rejected, now, began.Add(holdFact)},
+		"fact":           {rejected, now, began.Add(factActiveFor)},
 		"late fact":      {rejected, late, late.Add(time.Hour)},
-		"condition":      {silent, now, now.Add(holdFact)},
+		"condition":      {silent, now, now.Add(factActiveFor)},
 		"resolved":       {resolved(silent, now), late, now},
-		"late condition": {silent, late, late.Add(holdFact)},
+		"late condition": {silent, late, late.Add(factActiveFor)},
 	} {
 		body, err := alertmanagerBody([]Alert{c.alert}, c.now)
 		must(t, err)

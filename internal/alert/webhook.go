@@ -10,19 +10,21 @@ import (
 	"time"
 )
 
-// SignatureHeader is the header of a webhook's requests that shows they come from ktaudit:
+// SignatureHeader is the header of a webhook's requests that proves that they come from ktaudit:
 //
 //	X-Ktaudit-Signature: t=UNIX,v1=HEX
 //
-// HEX is the HMAC-SHA256, under the shared secret, of the digits of UNIX, a dot, and the body as it was received. A receiver
-// computes the same, compares in constant time, and refuses a UNIX time that is more than a few minutes away.
+// HEX is the HMAC-SHA256, under the shared secret, of the digits of UNIX, a dot, and the body as it
+// was received. A receiver computes the same, compares in constant time, and refuses a UNIX time
+// that is more than a few minutes away.
 const SignatureHeader = "X-Ktaudit-Signature"
 
 // minSecret is the shortest secret of a webhook, in bytes.
 const minSecret = 16
 
-// NewWebhook is any HTTP server that takes JSON, one alert a request: the fields of Alert, with version (1) and status ("firing"
-// or "resolved"). The secret signs the requests; it has at least 16 bytes. Name may be empty.
+// NewWebhook makes a target of any HTTP server that accepts JSON, one alert per request: the fields
+// of Alert, with version (1) and status ("firing" or "resolved"). The secret, of at least 16 bytes,
+// signs the requests. Name may be empty.
 //
 // A request may come twice, with the same namespace, incident and status.
 func NewWebhook(name, address string, secret []byte) (Target, error) {
@@ -31,11 +33,11 @@ func NewWebhook(name, address string, secret []byte) (Target, error) {
 		return Target{}, err
 	}
 	if len(secret) < minSecret {
-		return Target{}, fmt.Errorf("webhook: a secret of %d bytes, want at least %d", len(secret), minSecret)
+		return Target{}, fmt.Errorf("webhook: the secret has %d bytes: want at least %d", len(secret), minSecret)
 	}
 	identity := *u
 	identity.User = nil
-	if name, err = named(name, "webhook", identity.String()); err != nil {
+	if name, err = nameOrDefault(name, "webhook", identity.String()); err != nil {
 		return Target{}, err
 	}
 	p := newPoster(u, string(secret))
@@ -45,7 +47,8 @@ func NewWebhook(name, address string, secret []byte) (Target, error) {
 			if err != nil {
 				return &refusal{err}
 			}
-			if err := p.post(ctx, body, map[string]string{SignatureHeader: sign(secret, time.Now(), body)}); err != nil {
+			header := map[string]string{SignatureHeader: sign(secret, time.Now(), body)}
+			if err := p.post(ctx, body, header); err != nil {
 				return err
 			}
 		}
@@ -61,6 +64,7 @@ func webhookBody(a Alert) ([]byte, error) {
 	}{1, a.status(), a})
 }
 
+// sign returns the value of SignatureHeader.
 func sign(secret []byte, now time.Time, body []byte) string {
 	mac := hmac.New(sha256.New, secret)
 	fmt.Fprintf(mac, "%d.%s", now.Unix(), body)

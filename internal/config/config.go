@@ -87,44 +87,6 @@ type Backfill struct {
 	Window int `yaml:"window"`
 }
 
-// Alerts are whom to tell.
-type Alerts struct {
-	Alertmanager []AlertmanagerTarget `yaml:"alertmanager,single"`
-	Webhook      []WebhookTarget      `yaml:"webhook,single"`
-	Slack        []SlackTarget        `yaml:"slack,single"`
-}
-
-// AlertmanagerTarget is a Prometheus Alertmanager. Address reads its URL.
-type AlertmanagerTarget struct {
-	// Name is the one under which deliveries are recorded. Empty means one made from the URL.
-	Name string `yaml:"name"`
-	// URL is the one that its web page has. If it is a secret, since it holds a password, URLFile or URLEnv names the file
-	// or the environment variable that has it instead; it is one of the three.
-	URL     string `yaml:"url"`
-	URLFile string `yaml:"url_file"`
-	URLEnv  string `yaml:"url_env"`
-}
-
-// WebhookTarget is an HTTP endpoint that takes signed JSON. Address reads its URL, Secret the key of the HMAC.
-type WebhookTarget struct {
-	// Name, URL, URLFile and URLEnv are as of AlertmanagerTarget.
-	Name    string `yaml:"name"`
-	URL     string `yaml:"url"`
-	URLFile string `yaml:"url_file"`
-	URLEnv  string `yaml:"url_env"`
-	// SecretFile and SecretEnv name the file or the environment variable with the key; it is one of them.
-	SecretFile string `yaml:"secret_file"`
-	SecretEnv  string `yaml:"secret_env"`
-}
-
-// SlackTarget is an incoming webhook of Slack or of a service like it, whose URL is a secret. Address reads it.
-type SlackTarget struct {
-	// Name, URLFile and URLEnv are as of AlertmanagerTarget.
-	Name    string `yaml:"name"`
-	URLFile string `yaml:"url_file"`
-	URLEnv  string `yaml:"url_env"`
-}
-
 // Find returns the namespace of that name.
 func (c *Config) Find(namespace string) (Namespace, bool) {
 	for _, n := range c.Namespaces {

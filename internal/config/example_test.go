@@ -46,10 +46,14 @@ func TestExampleFile(t *testing.T) {
 // TestTags holds every exported field to having a name in the file.
 func TestTags(t *testing.T) {
 	t.Parallel()
-	for _, structure := range []reflect.Type{
+	structures := []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Namespace](), reflect.TypeFor[Backfill](), reflect.TypeFor[Limits](),
-		reflect.TypeFor[Alerts](), reflect.TypeFor[AlertmanagerTarget](), reflect.TypeFor[WebhookTarget](), reflect.TypeFor[SlackTarget](),
-	} {
+		reflect.TypeFor[Alerts](),
+	}
+	for i := range reflect.TypeFor[Alerts]().NumField() { // the kinds of targets
+		structures = append(structures, reflect.TypeFor[Alerts]().Field(i).Type.Elem())
+	}
+	for _, structure := range structures {
 		for i := range structure.NumField() {
 			f := structure.Field(i)
 			if _, ok := f.Tag.Lookup("yaml"); f.IsExported() != ok {

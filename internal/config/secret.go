@@ -12,27 +12,6 @@ func (c *Config) RedisPassword() (string, error) {
 	return readSecret("redis_password", c.RedisPasswordFile, c.RedisPasswordEnv)
 }
 
-// Address reads the target's URL.
-func (t AlertmanagerTarget) Address() (string, error) { return readAddress(t.URL, t.URLFile, t.URLEnv) }
-
-// Address reads the target's URL.
-func (t WebhookTarget) Address() (string, error) { return readAddress(t.URL, t.URLFile, t.URLEnv) }
-
-// Address reads the target's URL.
-func (t SlackTarget) Address() (string, error) { return readAddress("", t.URLFile, t.URLEnv) }
-
-// Secret reads the key of the HMAC.
-func (t WebhookTarget) Secret() (string, error) {
-	return readSecret("secret", t.SecretFile, t.SecretEnv)
-}
-
-func readAddress(url, file, env string) (string, error) {
-	if url != "" {
-		return url, nil
-	}
-	return readSecret("url", file, env)
-}
-
 // maxSecretBytes bounds a file that holds a secret and perhaps a line end.
 const maxSecretBytes = 64 << 10
 

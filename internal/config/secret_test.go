@@ -30,7 +30,7 @@ func TestSecrets(t *testing.T) {
 		{"no file", filepath.Join(dir, "none"), "", "", "secret_file: open " + filepath.Join(dir, "none") + ": no such file or directory"},
 		{"empty variable", "", "KTAUDIT_TEST_EMPTY", "", "secret_env: the environment variable KTAUDIT_TEST_EMPTY is empty"},
 	} {
-		got, err := WebhookTarget{SecretFile: test.file, SecretEnv: test.env}.Secret()
+		got, err := readSecret("secret", test.file, test.env)
 		if got != test.want || (err != nil) != (test.err != "") || err != nil && err.Error() != test.err {
 			t.Errorf("%s: %q, %v", test.name, got, err)
 		}
@@ -50,17 +50,30 @@ alerts:
   webhook: {url_env: KTAUDIT_TEST_URL_2, secret_env: KTAUDIT_TEST_PASSWORD}
   slack: {url_env: KTAUDIT_TEST_URL_3}
 `)
+	targets := c.Alerts.Targets()
+	address := func(i int) func() (string, error) {
+		return func() (string, error) {
+			settings, err := targets[i].Settings()
+			return settings.Address, err
+		}
+	}
+	secretOf := func(i int) func() (string, error) {
+		return func() (string, error) {
+			settings, err := targets[i].Settings()
+			return string(settings.Secret), err
+		}
+	}
 	const plain, secret = "https://alerts.example.org", "https://user:hunter2@alerts.example.org"
 	for _, test := range []struct {
 		name string
 		read func() (string, error)
 		want string
 	}{
-		{"alertmanager", c.Alerts.Alertmanager[0].Address, plain},
-		{"alertmanager with password", c.Alerts.Alertmanager[1].Address, secret},
-		{"webhook", c.Alerts.Webhook[0].Address, secret},
-		{"slack", c.Alerts.Slack[0].Address, secret},
-		{"webhook's secret", c.Alerts.Webhook[0].Secret, "hunter2"},
+		{"alertmanager", address(0), plain},
+		{"alertmanager with password", address(1), secret},
+		{"webhook", address(2), secret},
+		{"slack", address(3), secret},
+		{"webhook's secret", secretOf(2), "hunter2"},
 		{"redis", c.RedisPassword, "hunter2"},
 	} {
 		if got, err := test.read(); got != test.want || err != nil {

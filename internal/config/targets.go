@@ -1,47 +1,143 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
 )
 
-// target is what all alert targets have.
-type target struct{ name, url, urlFile, urlEnv string }
+// Alerts are the targets that alerts are sent to. The keys are alert.TargetKinds; a new kind needs
+// a field here, a type with its fields, and a loop in Targets.
+type Alerts struct {
+	Alertmanager []AlertmanagerTarget `yaml:"alertmanager,single"`
+	Webhook      []WebhookTarget      `yaml:"webhook,single"`
+	Slack        []SlackTarget        `yaml:"slack,single"`
+}
+
+// AlertmanagerTarget is a Prometheus Alertmanager.
+type AlertmanagerTarget struct {
+	// Name is the one under which deliveries are recorded. Empty means one made from the URL.
+	Name string `yaml:"name"`
+	// URL is the one of its web page. If it is a secret, since it holds a password, URLFile or
+	// URLEnv names the file or the environment variable that has it instead; exactly one is given.
+	URL     string `yaml:"url"`
+	URLFile string `yaml:"url_file"`
+	URLEnv  string `yaml:"url_env"`
+}
+
+// WebhookTarget is an HTTP endpoint that accepts signed JSON.
+type WebhookTarget struct {
+	// Name, URL, URLFile and URLEnv are as in AlertmanagerTarget.
+	Name    string `yaml:"name"`
+	URL     string `yaml:"url"`
+	URLFile string `yaml:"url_file"`
+	URLEnv  string `yaml:"url_env"`
+	// SecretFile or SecretEnv names the file or the environment variable with the key of the HMAC;
+	// exactly one is given.
+	SecretFile string `yaml:"secret_file"`
+	SecretEnv  string `yaml:"secret_env"`
+}
+
+// SlackTarget is an incoming webhook of Slack or of a service like it, whose URL is a secret.
+type SlackTarget struct {
+	// Name, URLFile and URLEnv are as in AlertmanagerTarget.
+	Name    string `yaml:"name"`
+	URLFile string `yaml:"url_file"`
+	URLEnv  string `yaml:"url_env"`
+}
+
+// Targets returns all targets.
+func (a Alerts) Targets() []AlertTarget {
+	var all []AlertTarget
+	add := func(kind string, i int, t AlertTarget) {
+		t.Kind, t.path = kind, fmt.Sprintf("alerts.%s[%d]", kind, i)
+		all = append(all, t)
+	}
+	for i, t := range a.Alertmanager {
+		add("alertmanager", i, AlertTarget{name: t.Name, url: t.URL, urlFile: t.URLFile, urlEnv: t.URLEnv})
+	}
+	for i, t := range a.Webhook {
+		add("webhook", i, AlertTarget{
+			name: t.Name, url: t.URL, urlFile: t.URLFile, urlEnv: t.URLEnv,
+			hasSecret: true, secretFile: t.SecretFile, secretEnv: t.SecretEnv,
+		})
+	}
+	for i, t := range a.Slack {
+		add("slack", i, AlertTarget{name: t.Name, secretURL: true, urlFile: t.URLFile, urlEnv: t.URLEnv})
+	}
+	return all
+}
+
+// AlertTarget is a target of any kind.
+type AlertTarget struct {
+	Kind string // one of alert.TargetKinds
+	path string // in the file, such as alerts.slack[0]
+	name string
+
+	secretURL            bool // the URL cannot stand in the file
+	url, urlFile, urlEnv string
+
+	hasSecret             bool // what is sent is signed
+	secretFile, secretEnv string
+}
+
+// Settings reads the target's URL and secret, and returns what alert.NewTarget makes it of. The
+// errors say which target they are about.
+func (t AlertTarget) Settings() (alert.TargetSettings, error) {
+	address, err := t.address()
+	secret, secretErr := readSecret("secret", t.secretFile, t.secretEnv)
+	if err = errors.Join(err, secretErr); err != nil {
+		return alert.TargetSettings{}, fmt.Errorf("%s: %w", t.path, err)
+	}
+	return alert.TargetSettings{Name: t.name, Address: address, Secret: []byte(secret)}, nil
+}
+
+// String returns where the target stands in the file, such as alerts.slack[0].
+func (t AlertTarget) String() string { return t.path }
+
+func (t AlertTarget) address() (string, error) {
+	if t.url != "" {
+		return t.url, nil
+	}
+	return readSecret("url", t.urlFile, t.urlEnv)
+}
+
+// withoutTLS says what somebody between ktaudit and the target can do to alerts without TLS.
+func (t AlertTarget) withoutTLS() string {
+	if t.hasSecret {
+		return "read and suppress"
+	}
+	return "suppress or forge"
+}
 
 func (v checker) alerts() {
-	seen := seenTargets{names: map[string]string{"log": "ktaudit's own log"}, addresses: map[string]string{}}
-	for i, t := range v.Alerts.Alertmanager {
-		path := fmt.Sprintf("alerts.alertmanager[%d].", i)
-		v.target(path, target{t.Name, t.URL, t.URLFile, t.URLEnv}, seen)
-		v.must(path+"url", t.URL != "" || t.URLFile != "" || t.URLEnv != "", "is missing")
-	}
-	for i, t := range v.Alerts.Webhook {
-		path := fmt.Sprintf("alerts.webhook[%d].", i)
-		v.target(path, target{t.Name, t.URL, t.URLFile, t.URLEnv}, seen)
-		v.must(path+"url", t.URL != "" || t.URLFile != "" || t.URLEnv != "", "is missing")
-		v.secretGiven(path, "secret", t.SecretFile, t.SecretEnv)
-		v.secret(path, "secret", t.SecretFile, t.SecretEnv)
-	}
-	for i, t := range v.Alerts.Slack {
-		path := fmt.Sprintf("alerts.slack[%d].", i)
-		v.target(path, target{t.Name, "", t.URLFile, t.URLEnv}, seen)
-		v.secretGiven(path, "url", t.URLFile, t.URLEnv)
+	names, addresses := map[string]string{alert.LogName: "ktaudit's own log"}, map[string]string{}
+	for _, t := range v.Alerts.Targets() {
+		v.targetName(t, names)
+		v.targetAddress(t, addresses)
+		if t.hasSecret {
+			v.secretGiven(t.path+".", "secret", t.secretFile, t.secretEnv)
+			v.secret(t.path+".", "secret", t.secretFile, t.secretEnv)
+		}
 	}
 }
 
-// seenTargets say which target has each name and each address first.
-type seenTargets struct{ names, addresses map[string]string }
-
-// targetName is what package alert takes for one.
-var targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-
-func (v checker) target(path string, t target, seen seenTargets) {
-	if t.name != "" {
-		other := seen.names[t.name]
-		v.must(path+"name", targetName.MatchString(t.name), "%.60q: want up to 64 lower-case letters, digits, - and _", t.name)
-		v.must(path+"name", other == "", "%s is the name of %s already", t.name, other)
-		seen.names[t.name] = path[:len(path)-1]
+// targetName checks a target's name. Names holds which target has each name first.
+func (v checker) targetName(t AlertTarget, names map[string]string) {
+	if t.name == "" {
+		return
 	}
+	path, other := t.path+".name", names[t.name]
+	v.check(path, alert.CheckTargetName(t.name))
+	v.must(path, other == "", "%s is the name of %s already: choose another", t.name, other)
+	names[t.name] = t.path
+}
+
+// targetAddress checks where a target is. Addresses holds which target has each address first.
+func (v checker) targetAddress(t AlertTarget, addresses map[string]string) {
+	path := t.path + "."
 	if t.url != "" {
 		v.check(path+"url", checkHTTP(t.url))
 		v.must(path+"url_file", t.urlFile == "", "url is given too: choose one")
@@ -53,19 +149,24 @@ func (v checker) target(path string, t target, seen seenTargets) {
 			continue
 		}
 		key := a.field + " " + a.value
-		other := seen.addresses[key]
-		v.must(path+a.field, other == "", "the same target as %s: each alert would arrive twice", other)
-		seen.addresses[key] = path[:len(path)-1]
+		other := addresses[key]
+		v.must(path+a.field, other == "", "is the same target as %s, so each alert would arrive twice: remove one", other)
+		addresses[key] = t.path
+	}
+	if t.secretURL {
+		v.secretGiven(path, "url", t.urlFile, t.urlEnv)
+	} else {
+		v.must(path+"url", t.url != "" || t.urlFile != "" || t.urlEnv != "", "is missing: give url, url_file or url_env")
 	}
 }
 
-// secret checks that the configuration says in at most one way where a secret is.
+// secret checks that the file says in at most one way where a secret is.
 func (v checker) secret(path, what, file, env string) {
 	v.must(path+what+"_env", file == "" || env == "", "%s_file is given too: choose one", what)
 	v.check(path+what+"_env", checkVariable(env))
 }
 
-// secretGiven checks that the configuration says where a secret is.
+// secretGiven checks that the file says where a secret is.
 func (v checker) secretGiven(path, what, file, env string) {
 	v.must(path+what+"_file", file != "" || env != "" || v.problems.isBlamed(path+what+"_env"),
 		"is missing: name the file with the %s here, or its environment variable as %s_env", what, what)
@@ -76,7 +177,7 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // checkVariable does not repeat what it refuses: it may be the secret itself.
 func checkVariable(name string) error {
 	if name != "" && !variable.MatchString(name) {
-		return fmt.Errorf("is not the name of an environment variable, which has letters, digits and _")
+		return errors.New("is not the name of an environment variable, which has letters, digits and _")
 	}
 	return nil
 }

@@ -11,18 +11,13 @@ import (
 func (c *Config) Warnings() []Problem {
 	odd := &collector{file: c.file}
 	warn := func(path, format string, args ...any) { odd.add(c.position(path), path, format, args...) }
-	a := c.Alerts
-	if len(a.Alertmanager)+len(a.Webhook)+len(a.Slack) == 0 {
+	targets := c.Alerts.Targets()
+	if len(targets) == 0 {
 		warn("alerts", "nobody is told when an epoch is rejected: name a target")
 	}
-	for i, t := range a.Alertmanager {
-		if unprotected(t.URL) {
-			warn(fmt.Sprintf("alerts.alertmanager[%d].url", i), "whoever is on the way can suppress or forge alerts: use https")
-		}
-	}
-	for i, t := range a.Webhook {
-		if unprotected(t.URL) {
-			warn(fmt.Sprintf("alerts.webhook[%d].url", i), "whoever is on the way can read and suppress alerts: use https")
+	for _, t := range targets {
+		if unprotected(t.url) {
+			warn(t.path+".url", "whoever is on the way can %s alerts: use https", t.withoutTLS())
 		}
 	}
 	for i, n := range c.Namespaces {

@@ -1,5 +1,7 @@
 package metrics
 
+import "github.com/ktaudit/ktaudit/internal/alert"
+
 // What can come of an epoch that was judged.
 const (
 	Verified = "verified"
@@ -44,10 +46,10 @@ const other = "other"
 // set is the values that a label may have, besides other.
 type set map[string]bool
 
-func newSet(values ...string) set {
+func newSet[T ~string](values ...T) set {
 	s := set{}
 	for _, v := range values {
-		s[v] = true
+		s[string(v)] = true
 	}
 	return s
 }
@@ -71,6 +73,6 @@ var (
 		string(Signatures), string(AuditStore), string(Timeout), string(Panic), string(OtherFailure))
 
 	queueClasses = newSet("fresh", "backfill")
-	alertKinds   = newSet("rejected", "equivocation", "contradiction", "silent", "skipped", "backlog", "transient", "sealed_mismatch")
-	targets      = newSet("alertmanager", "webhook", "slack")
+	alertKinds   = newSet(alert.Kinds()...)
+	targets      = newSet(alert.TargetKinds()...)
 )

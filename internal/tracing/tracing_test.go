@@ -239,7 +239,7 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
-// A collector that is away is said once in a while, and neither blocks an epoch nor prints anywhere else.
+// An unreachable collector is logged now and then. It blocks no epoch and prints nothing elsewhere.
 func TestCollectorIsAway(t *testing.T) {
 	clean(t)
 	away := httptest.NewServer(http.NotFoundHandler())

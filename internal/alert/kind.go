@@ -1,0 +1,66 @@
+package alert
+
+import (
+	"maps"
+	"slices"
+)
+
+// Kind says what sort of thing happened.
+type Kind string
+
+// The kinds of alerts. A new one also needs a row in the table below.
+const (
+	// Rejected: an epoch was rejected.
+	Rejected Kind = "rejected"
+	// Equivocation: a log published several batches for one epoch.
+	Equivocation Kind = "equivocation"
+	// Contradiction: a second audit disagrees with the verdict on record, or an epoch with the next.
+	Contradiction Kind = "contradiction"
+	// SealedMismatch: a seal no longer matches its verdicts, or the history no longer its seals.
+	SealedMismatch Kind = "sealed_mismatch"
+	// Skipped: a log went on without an epoch. It ends if the epoch is published after all.
+	Skipped Kind = "skipped"
+	// Silent: a log publishes nothing. It ends.
+	Silent Kind = "silent"
+	// Backlog: epochs wait too long for a verdict. It ends.
+	Backlog Kind = "backlog"
+	// Transient: the audit of an epoch fails again and again. It ends.
+	Transient Kind = "transient"
+	// Test: an operator checks that alerts arrive. It ends.
+	Test Kind = "test"
+)
+
+// Severity says how urgent an alert is. It follows from the kind.
+type Severity string
+
+// Critical alerts say that a log may have broken its promise; warnings, that ktaudit cannot tell.
+const (
+	Critical Severity = "critical"
+	Warning  Severity = "warning"
+)
+
+var kinds = map[Kind]struct {
+	severity  Severity
+	ends      bool
+	alertname string // the label that names an alert in Alertmanager
+	title     string
+}{
+	Rejected:       {Critical, false, "KtauditEpochRejected", "epoch rejected"},
+	Equivocation:   {Critical, false, "KtauditEquivocation", "equivocation"},
+	Contradiction:  {Critical, false, "KtauditContradiction", "contradiction"},
+	SealedMismatch: {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
+	Skipped:        {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
+	Silent:         {Warning, true, "KtauditLogSilent", "log silent"},
+	Backlog:        {Warning, true, "KtauditBacklog", "backlog"},
+	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	Test:           {Warning, true, "KtauditTest", "test alert"},
+}
+
+// Kinds returns all kinds of alerts, in alphabetical order.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
+
+// Severity returns how urgent alerts of the kind are.
+func (k Kind) Severity() Severity { return kinds[k].severity }
+
+// Ends reports whether k is a condition, which somebody resolves when it is over, and not a fact.
+func (k Kind) Ends() bool { return kinds[k].ends }

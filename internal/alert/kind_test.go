@@ -1,0 +1,64 @@
+package alert
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Other packages ask Kinds for the kinds: one that is missing there is "other" in the metrics.
+func TestKindsAreComplete(t *testing.T) {
+	t.Parallel()
+	got := Kinds()
+	want := constantsOfType(t, "Kind")
+	if len(want) == 0 {
+		t.Fatal("no constants found: the test reads the source wrongly")
+	}
+	if len(got) != len(want) {
+		t.Errorf("Kinds returns %q, the constants are %q", got, want)
+	}
+	for _, k := range want {
+		if !slices.Contains(got, Kind(k)) {
+			t.Errorf("the constant %q is not in Kinds", k)
+		}
+	}
+	for _, k := range got {
+		row := kinds[k]
+		if row.severity != Critical && row.severity != Warning || row.alertname == "" || row.title == "" {
+			t.Errorf("%s: incomplete row %+v", k, row)
+		}
+	}
+}
+
+// constantsOfType returns the values of the package's string constants of a type.
+func constantsOfType(t *testing.T, name string) []string {
+	t.Helper()
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool {
+		return !strings.HasSuffix(f.Name(), "_test.go")
+	}, 0)
+	must(t, err)
+	var values []string
+	ast.Inspect(packages["alert"], func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != name {
+			return true
+		}
+		for _, v := range spec.Values {
+			if literal, ok := v.(*ast.BasicLit); ok {
+				value, err := strconv.Unquote(literal.Value)
+				must(t, err)
+				values = append(values, value)
+			}
+		}
+		return true
+	})
+	return values
+}
