@@ -1,10 +1,12 @@
-package blobstore
+package blobstore_test
 
 import (
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/blobstore"
 )
 
 func TestWrongURLsAreExplained(t *testing.T) {
@@ -52,8 +54,8 @@ func TestWrongURLsAreExplained(t *testing.T) {
 		{file, []string{"is a file"}},
 		{file + "/below", []string{"not a directory"}},
 	} {
-		_, bucketErr := OpenBucket(t.Context(), test.url)
-		_, storeErr := OpenStore(t.Context(), test.url)
+		_, bucketErr := blobstore.OpenBucket(t.Context(), test.url)
+		_, storeErr := blobstore.OpenStore(t.Context(), test.url)
 		for _, err := range []error{bucketErr, storeErr} {
 			if err == nil {
 				t.Errorf("%q is opened", test.url)
@@ -71,7 +73,7 @@ func TestWrongURLsAreExplained(t *testing.T) {
 func TestPasswordsInURLsAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"s3://AKIA:hunter2@b", "s3://AKIA:hunter2@b:x", "s3://AKIA:hunter2%zz@b"} {
-		if _, err := OpenBucket(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := blobstore.OpenBucket(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -96,7 +98,7 @@ func TestFoldersAreOpenedByURLAndByPath(t *testing.T) {
 		"file://./" + relative + "/made?create_dir=true":     folder + "/made",
 		"file://" + folder + "/a%20b%3Fc%2520%23d?prefix=x/": strange + "/x",
 	} {
-		b, err := OpenBucket(t.Context(), url)
+		b, err := blobstore.OpenBucket(t.Context(), url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -118,7 +120,7 @@ func TestFoldersAreOpenedByURLAndByPath(t *testing.T) {
 func TestMemoryIsNewEachTime(t *testing.T) {
 	t.Parallel()
 	for range 2 {
-		b, err := OpenBucket(t.Context(), "mem://")
+		b, err := blobstore.OpenBucket(t.Context(), "mem://")
 		if err != nil {
 			t.Fatal(err)
 		}

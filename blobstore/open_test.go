@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net"
 	"net/url"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +45,7 @@ func TestWrongServicesAreExplained(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := process(t, "open", test.url, "")
+			cmd := processOpening(t, test.url)
 			own := slices.DeleteFunc(cmd.Env, func(v string) bool { return !strings.HasPrefix(v, "KTAUDIT_") })
 			cmd.Env = append(append(own, "HOME="+t.TempDir(), "AWS_EC2_METADATA_DISABLED=true"), test.environment...)
 			var stdout, stderr bytes.Buffer
@@ -71,14 +73,32 @@ func TestWrongServicesAreExplained(t *testing.T) {
 func nobodyThere(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = l.Close() })
 	c, err := net.Dial("tcp", l.Addr().String())
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c.LocalAddr().String()
 }
 
 func remove(environment []string, name string) []string {
 	return slices.DeleteFunc(environment, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+}
+
+// openURL has the test binary open a bucket and say why it could not.
+const openURL = "KTAUDIT_TEST_OPEN_URL"
+
+func processOpening(t *testing.T, url string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), openURL+"="+url)
+	return cmd
 }

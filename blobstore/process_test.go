@@ -17,7 +17,7 @@ import (
 	"gocloud.dev/blob"
 )
 
-// The test binary is also the process that tests contend with, kill, and start without credentials.
+// The test binary is also the process that tests contend with, and kill.
 const (
 	asProcess = "KTAUDIT_TEST_PROCESS" // what to do
 	withURL   = "KTAUDIT_TEST_URL"
@@ -25,7 +25,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	processes := map[string]func(context.Context) error{"race": raceProcess, "endless": endlessProcess, "open": openProcess}
+	processes := map[string]func(context.Context) error{"race": raceProcess, "endless": endlessProcess}
 	run, ok := processes[os.Getenv(asProcess)]
 	if !ok {
 		os.Exit(m.Run())
@@ -254,13 +254,4 @@ func wantNoDrafts(t *testing.T, folder, prefix string, want int) {
 	if got != want {
 		t.Errorf("%s lists %d objects, want %d", prefix, got, want)
 	}
-}
-
-// openProcess opens a bucket and prints why it could not.
-func openProcess(ctx context.Context) error {
-	b, err := OpenBucket(ctx, os.Getenv(withURL))
-	if err == nil {
-		err = b.Close()
-	}
-	return err
 }

@@ -1,4 +1,4 @@
-package blobstore
+package blobstore_test
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 
 	"gocloud.dev/blob/memblob"
 
+	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 )
 
@@ -18,7 +19,7 @@ func TestOpenPublicLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := s3listtest.New(t, behind).BucketURL()
-	bucket, err := OpenBucket(t.Context(), url)
+	bucket, err := blobstore.OpenBucket(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,10 +27,10 @@ func TestOpenPublicLog(t *testing.T) {
 	if data, err := bucket.ReadAll(t.Context(), "7/a/b"); err != nil || string(data) != "batch" {
 		t.Errorf("read %q, %v", data, err)
 	}
-	if _, err := OpenBucket(t.Context(), url+"?rat=5"); err == nil || !strings.Contains(err.Error(), `did you mean "rate"`) {
+	if _, err := blobstore.OpenBucket(t.Context(), url+"?rat=5"); err == nil || !strings.Contains(err.Error(), `did you mean "rate"`) {
 		t.Errorf("a misspelled parameter: %v", err)
 	}
-	if s, err := OpenStore(t.Context(), url); err == nil {
+	if s, err := blobstore.OpenStore(t.Context(), url); err == nil {
 		_ = s.Close()
 		t.Error("a public log was opened as an audit store")
 	} else if !strings.Contains(err.Error(), "read-only") {

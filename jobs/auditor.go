@@ -102,7 +102,7 @@ func (a *Auditor) incidents() Recorder { return Recorder{a.Store, a.Metrics, a.L
 // (IsNotYet), or something
 // went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
 // on record and which a retry would not see again. Panics come back as errors.
-func (a *Auditor) Audit(ctx context.Context, epoch uint64) (verdict blobstore.Verdict, err error) {
+func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v blobstore.Verdict, err error) {
 	j := &judgement{
 		auditor: a, started: time.Now(), measured: a.Metrics.Begin(ctx, a.Namespace, epoch), reaching: metrics.AuditStore,
 	}
@@ -112,7 +112,7 @@ func (a *Auditor) Audit(ctx context.Context, epoch uint64) (verdict blobstore.Ve
 			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
 			j.reaching = metrics.Panic
 		}
-		j.measured.End(j.result(ctx, verdict, err))
+		j.measured.End(j.result(ctx, v, err))
 	}()
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
 	if !errors.Is(err, blobstore.ErrNotFound) {
