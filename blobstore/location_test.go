@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 )
 
@@ -55,7 +57,7 @@ func TestWrongURLsAreExplained(t *testing.T) {
 		{file + "/below", []string{"not a directory"}},
 	} {
 		_, bucketErr := blobstore.OpenBucket(t.Context(), test.url)
-		_, storeErr := blobstore.OpenStore(t.Context(), test.url)
+		_, storeErr := auditstore.Open(t.Context(), test.url)
 		for _, err := range []error{bucketErr, storeErr} {
 			if err == nil {
 				t.Errorf("%q is opened", test.url)

@@ -2,6 +2,8 @@ package blobstore
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -87,6 +89,22 @@ func nobodyThere(t *testing.T) string {
 
 func remove(environment []string, name string) []string {
 	return slices.DeleteFunc(environment, func(v string) bool { return strings.HasPrefix(v, name+"=") })
+}
+
+// The test binary is also the process that opens a bucket without credentials.
+func TestMain(m *testing.M) {
+	url := os.Getenv(openURL)
+	if url == "" {
+		os.Exit(m.Run())
+	}
+	b, err := OpenBucket(context.Background(), url)
+	if err == nil {
+		err = b.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // openURL has the test binary open a bucket and say why it could not.

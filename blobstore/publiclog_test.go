@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"gocloud.dev/blob/memblob"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -30,7 +32,7 @@ func TestOpenPublicLog(t *testing.T) {
 	if _, err := blobstore.OpenBucket(t.Context(), url+"?rat=5"); err == nil || !strings.Contains(err.Error(), `did you mean "rate"`) {
 		t.Errorf("a misspelled parameter: %v", err)
 	}
-	if s, err := blobstore.OpenStore(t.Context(), url); err == nil {
+	if s, err := auditstore.Open(t.Context(), url); err == nil {
 		_ = s.Close()
 		t.Error("a public log was opened as an audit store")
 	} else if !strings.Contains(err.Error(), "read-only") {

@@ -5,7 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
@@ -42,7 +43,7 @@ func TestAlertComesBeforeItsVerdict(t *testing.T) {
 	_, watched := s.watched(t, noFault)
 	w.config.Store = watched.store
 	v, err := w.auditor(t).Audit(t.Context(), epoch)
-	if err != nil || v.Outcome != blobstore.Rejected || len(incidents(t, s.store)) != 1 {
+	if err != nil || v.Outcome != verdict.Rejected || len(incidents(t, s.store)) != 1 {
 		t.Errorf("verdict %s, %v, told of %q", v.Outcome, err, incidents(t, s.store))
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/signature"
@@ -24,11 +26,11 @@ func IsNotYet(err error) bool {
 // ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays. The
 // new one is under evidence/ in the audit store.
 type ContradictionError struct {
-	Recorded, Found blobstore.Verdict
+	Recorded, Found verdict.Verdict
 }
 
 func (e *ContradictionError) Error() string {
-	describe := func(v blobstore.Verdict) string {
+	describe := func(v verdict.Verdict) string {
 		return fmt.Sprintf("%s %s %s/%s", v.Outcome, v.Reason, v.PreviousDigest, v.Digest)
 	}
 	return fmt.Sprintf("epoch %d: found %s, on record is %s", e.Found.Epoch, describe(e.Found), describe(e.Recorded))
@@ -42,7 +44,7 @@ type AuditorConfig struct {
 	// for ordered until it proves not to be.
 	Limits  validator.Options
 	Fetcher *fetcher.Fetcher
-	Store   *blobstore.Store
+	Store   *auditstore.Store
 
 	// Keys are the trusted keys. Without any, signed digests are not looked at and verdicts say not_required.
 	Keys signature.Keys
@@ -80,7 +82,7 @@ func NewAuditor(c AuditorConfig) (*Auditor, error) {
 	case c.Configuration == validator.Configuration{}:
 		return nil, errors.New("an auditor needs the log's configuration")
 	}
-	if err := blobstore.CheckNamespace(c.Namespace); err != nil {
+	if err := verdict.CheckNamespace(c.Namespace); err != nil {
 		return nil, err
 	}
 	c.First = max(c.First, 1)
@@ -102,7 +104,7 @@ func (a *Auditor) incidents() Recorder { return Recorder{a.Store, a.Metrics, a.L
 // (IsNotYet), or something
 // went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
 // on record and which a retry would not see again. Panics come back as errors.
-func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v blobstore.Verdict, err error) {
+func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, err error) {
 	j := &judgement{
 		auditor: a, started: time.Now(), measured: a.Metrics.Begin(ctx, a.Namespace, epoch), reaching: metrics.AuditStore,
 	}
@@ -115,13 +117,13 @@ func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v blobstore.Verdict,
 		j.measured.End(j.result(ctx, v, err))
 	}()
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
-	if !errors.Is(err, blobstore.ErrNotFound) {
+	if !errors.Is(err, auditstore.ErrNotFound) {
 		return recorded, err
 	}
 	j.started = time.Now()
 	defer j.close()
 	if err := j.reach(ctx, epoch); err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
 	return j.record(ctx)
 }

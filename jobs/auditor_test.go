@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/klauspost/compress/zstd"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/validator"
@@ -27,7 +29,7 @@ func TestEveryKindOfTamperingGetsItsReason(t *testing.T) {
 			w := newWorld(t, simlog.Options{Epochs: 9, Compression: simlog.Mixed, Tamper: map[uint64]simlog.Kind{5: kind}})
 			a := w.auditor(t)
 			for epoch := uint64(1); epoch <= 9; epoch++ {
-				outcome, reason := blobstore.Verified, ""
+				outcome, reason := verdict.Verified, verdict.Reason("")
 				if epoch == 5 {
 					outcome, reason = simlog.Expected(kind)
 				}
@@ -41,9 +43,9 @@ func TestEveryKindOfTamperingGetsItsReason(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if outcome == blobstore.Rejected && kind != simlog.Equivocate {
+				if outcome == verdict.Rejected && kind != simlog.Equivocate {
 					w.wantArchived(t, epoch)
-				} else if outcome == blobstore.Rejected && len(w.evidence(t, epoch)) != 1 {
+				} else if outcome == verdict.Rejected && len(w.evidence(t, epoch)) != 1 {
 					t.Errorf("epoch %d: evidence is %q", epoch, w.evidence(t, epoch))
 				}
 				if v.Outcome != outcome || v.Reason != reason {
@@ -83,7 +85,7 @@ func TestVerdictSaysWhatWasJudged(t *testing.T) {
 		t.Errorf("inserted %d, unchanged %d", v.Inserted, v.Unchanged)
 	case v.Batch.Key != key || v.Batch.StoredBytes != int64(len(stored)) || v.Batch.Bytes == 0 || v.Batch.Compression != "zstd":
 		t.Errorf("batch is %+v", v.Batch)
-	case v.Signature.Status != SignatureVerified || v.Signature.KeyID == nil || v.Signature.Timestamp == 0:
+	case v.Signature.Status != verdict.SignatureVerified || v.Signature.KeyID == nil || v.Signature.Timestamp == 0:
 		t.Errorf("signature is %+v", v.Signature)
 	case v.StartedAt.IsZero() || v.FinishedAt.Before(v.StartedAt) || v.VerifySeconds <= 0:
 		t.Errorf("times are %v, %v, %v s", v.StartedAt, v.FinishedAt, v.VerifySeconds)
@@ -164,7 +166,7 @@ func TestEvidenceIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantArchived(t, 3)
-	if _, err := w.config.Store.OpenArchive(t.Context(), testNamespace, 4); !errors.Is(err, blobstore.ErrNotFound) {
+	if _, err := w.config.Store.OpenArchive(t.Context(), testNamespace, 4); !errors.Is(err, auditstore.ErrNotFound) {
 		t.Errorf("an unjudged batch is archived: %v", err)
 	}
 }
@@ -194,7 +196,7 @@ func TestContradictionLeavesTheVerdictAndIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.reject(validator.DigestMismatch, "another worker sees it otherwise")
+	j.reject(verdict.DigestMismatch, "another worker sees it otherwise")
 	recorded, err := j.record(t.Context())
 	if _, ok := errors.AsType[*ContradictionError](err); !ok {
 		t.Fatalf("error is %v, want a ContradictionError", err)
@@ -213,7 +215,7 @@ func TestConcurrentAuditsAgree(t *testing.T) {
 	var log bytes.Buffer
 	w.config.Log = zerolog.New(zerolog.SyncWriter(&log))
 	a := w.auditor(t)
-	results := make(chan blobstore.Verdict, 16)
+	results := make(chan verdict.Verdict, 16)
 	for i := range cap(results) {
 		go func() {
 			v, err := a.Audit(context.Background(), uint64(1+i%2))
@@ -257,7 +259,7 @@ func TestBatchThatUnpacksToMoreThanExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Outcome != blobstore.Verified || v.Batch.Bytes != int64(len(proof)) || v.Batch.StoredBytes != int64(len(stored)) {
+	if v.Outcome != verdict.Verified || v.Batch.Bytes != int64(len(proof)) || v.Batch.StoredBytes != int64(len(stored)) {
 		t.Errorf("verdict is %+v", v)
 	}
 }
@@ -279,7 +281,7 @@ func TestTooLargeIsRejected(t *testing.T) {
 			w := newWorld(t, simlog.Options{Epochs: 1})
 			w.config.Fetcher, w.config.Limits = fetcher.New(w.log, c.limits), c.proof
 			v, err := w.auditor(t).Audit(t.Context(), 1)
-			if err != nil || v.Reason != string(validator.BatchTooLarge) {
+			if err != nil || v.Reason != verdict.BatchTooLarge {
 				t.Errorf("verdict is %s (%s), %v", v.Outcome, v.Reason, err)
 			}
 			if c.name == "stored" { // and so was not read
@@ -299,7 +301,7 @@ func TestStrayObjectIsRejected(t *testing.T) {
 	key := w.keyOf(t, 1)
 	moveObject(t, w.log, key, strings.ToUpper(key))
 	v, err := w.auditor(t).Audit(t.Context(), 1)
-	if err != nil || v.Reason != string(validator.MalformedProof) || !strings.Contains(v.Detail, "is not a batch") {
+	if err != nil || v.Reason != verdict.MalformedProof || !strings.Contains(v.Detail, "is not a batch") {
 		t.Errorf("verdict is %s (%s: %s), %v", v.Outcome, v.Reason, v.Detail, err)
 	}
 	if got := w.evidence(t, 1); len(got) != 1 || !strings.Contains(got[0], strings.ToUpper(key)) {
@@ -361,7 +363,7 @@ func TestBigEpochsQueueForMemory(t *testing.T) {
 	for epoch := uint64(1); epoch <= epochs; epoch++ {
 		go func() {
 			v, err := a.Audit(context.Background(), epoch)
-			if err == nil && v.Outcome != blobstore.Verified {
+			if err == nil && v.Outcome != verdict.Verified {
 				err = errors.New(v.Detail)
 			}
 			results <- err

@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/robfig/cron/v3"
 )
@@ -69,7 +70,7 @@ func newBackfills(s Schedule) ([]*backfill, error) {
 		if b.Window <= 0 {
 			b.Window = defaultWindow
 		}
-		b.low = b.From / blobstore.EpochsPerShard
+		b.low = b.From / verdict.EpochsPerShard
 		b.complete, b.checked = map[uint64]struct{}{}, map[uint64]*epochSet{}
 	}
 	return all, nil
@@ -194,9 +195,9 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 	var errs []error
 	last := b.last(end)
 	unlisted := 0
-	for shard := b.low; shard <= last/blobstore.EpochsPerShard && len(open) < b.Window && unlisted < maxUnlisted; {
+	for shard := b.low; shard <= last/verdict.EpochsPerShard && len(open) < b.Window && unlisted < maxUnlisted; {
 		var shards []uint64 // that are listed at once
-		for ; shard <= last/blobstore.EpochsPerShard && len(shards) < min(listAhead, 1+b.Window/blobstore.EpochsPerShard); shard++ {
+		for ; shard <= last/verdict.EpochsPerShard && len(shards) < min(listAhead, 1+b.Window/verdict.EpochsPerShard); shard++ {
 			if _, complete := b.complete[shard]; !complete && !b.exceptsShard(shard) {
 				shards = append(shards, shard)
 			}
@@ -225,7 +226,7 @@ func (l *scheduledLog) openOf(ctx context.Context, b *backfill, end uint64) ([]u
 
 // missing returns the epochs of a shard that are the backfill's, have no verdict, and may have been published.
 func (b *backfill) missing(shard uint64, judged []uint64, last uint64) []uint64 {
-	from, to := max(b.From, shard*blobstore.EpochsPerShard), min(last, shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1)
+	from, to := max(b.From, shard*verdict.EpochsPerShard), min(last, shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1)
 	var missing []uint64
 	for _, epoch := range without(from, to, judged) {
 		if !b.excepts(epoch) && !b.gaps.has(epoch) {
@@ -246,7 +247,7 @@ func (b *backfill) excepts(epoch uint64) bool {
 
 // exceptsShard says whether all of a shard is another backfill's.
 func (b *backfill) exceptsShard(shard uint64) bool {
-	from, to := max(b.From, shard*blobstore.EpochsPerShard), shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1
+	from, to := max(b.From, shard*verdict.EpochsPerShard), shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1
 	for _, r := range b.except {
 		if r.From <= from && (r.To == 0 || to <= r.To) {
 			return true
@@ -258,7 +259,7 @@ func (b *backfill) exceptsShard(shard uint64) bool {
 // listed takes in what a shard was found to hold: it looks at the verdicts that are new, and notes whether the shard has all that
 // the backfill will ever want in it. The verdicts of a shard that was complete when it was first seen are old.
 func (l *scheduledLog) listed(ctx context.Context, b *backfill, shard uint64, judged, missing []uint64, last uint64) error {
-	complete := len(missing) == 0 && (last >= shard*blobstore.EpochsPerShard+blobstore.EpochsPerShard-1 || last == b.To)
+	complete := len(missing) == 0 && (last >= shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1 || last == b.To)
 	checked := b.checked[shard]
 	if checked == nil && !complete {
 		checked = &epochSet{}

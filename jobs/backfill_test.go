@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -49,7 +51,7 @@ func wantQueued(t testing.TB, r *Redis, c Class, want ...uint64) {
 }
 
 // finish has the queue forget epochs, as if a worker had judged them.
-func finish(t testing.TB, r *Redis, store *blobstore.Store, epochs ...uint64) {
+func finish(t testing.TB, r *Redis, store *auditstore.Store, epochs ...uint64) {
 	t.Helper()
 	verify(t, store, epochs...)
 	for _, epoch := range epochs {
@@ -149,9 +151,9 @@ func TestBackfillLooksAtNewVerdicts(t *testing.T) {
 	verify(t, w.config.Store, 1)
 	l.mustBackfill(t, time.Now())
 	wantNotices(t, w.config.Store)
-	judge(t, w.config.Store, 2, blobstore.Rejected, "digest_mismatch", 1, 2)
-	judge(t, w.config.Store, 4, blobstore.Verified, "", 3, 4)
-	judge(t, w.config.Store, 5, blobstore.Verified, "", 7, 5)
+	judge(t, w.config.Store, 2, verdict.Rejected, "digest_mismatch", 1, 2)
+	judge(t, w.config.Store, 4, verdict.Verified, "", 3, 4)
+	judge(t, w.config.Store, 5, verdict.Verified, "", 7, 5)
 	for range 2 {
 		l.mustBackfill(t, time.Now())
 	}
@@ -203,7 +205,7 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	bucket := blob.NewBucket(audit)
 	defer bucket.Close()
 	s := w.schedule()
-	s.Store = blobstore.NewStore(bucket)
+	s.Store = auditstore.New(bucket)
 	restarted := mustSchedule(t, r, s, 5000, 1000)
 	for _, want := range []int64{5, 3, 3} {
 		audit.requests.Store(0)
@@ -215,7 +217,7 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 		}
 	}
 	// What completes it breaks the chain.
-	judge(t, w.config.Store, 1500, blobstore.Verified, "", 7, 1500)
+	judge(t, w.config.Store, 1500, verdict.Verified, "", 7, 1500)
 	l.mustBackfill(t, time.Now())
 	if b.low != 3 || len(b.complete) != 0 {
 		t.Errorf("lowest open shard is %d, complete are %v", b.low, b.complete)
@@ -291,7 +293,7 @@ func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 			do(t, r, "LREM", queueKey(backfill, "pending"), 0, id) // blocked for ever
 			do(t, r, "HSET", queueKey(backfill, "t:"+id), "pending_since", 1)
 		}
-		if err := l.backfillRound(t.Context(), time.Now()); !errors.Is(err, blobstore.ErrCorrupt) {
+		if err := l.backfillRound(t.Context(), time.Now()); !errors.Is(err, auditstore.ErrCorrupt) {
 			t.Errorf("error is %v, want one that tells of the verdict", err)
 		}
 		wantQueued(t, r, Backfill, span(3, 30)...)
@@ -372,7 +374,7 @@ func TestShardThatCannotBeListed(t *testing.T) {
 	bucket := blob.NewBucket(audit)
 	defer bucket.Close()
 	s := w.schedule()
-	s.Store = blobstore.NewStore(bucket)
+	s.Store = auditstore.New(bucket)
 	verify(t, w.config.Store, slices.Concat(span(1, 998), span(1001, 1998), span(2001, 2998), span(3000, 3009))...)
 	r := embedded(t)
 	l := mustSchedule(t, r, s, 3010, 1000)
@@ -403,7 +405,7 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	edit(t, w.audit, key, `}`, `]`)
 	for _, after := range []time.Duration{0, 59 * time.Minute} {
-		if err := l.backfillRound(t.Context(), now.Add(after)); !errors.Is(err, blobstore.ErrCorrupt) {
+		if err := l.backfillRound(t.Context(), now.Add(after)); !errors.Is(err, auditstore.ErrCorrupt) {
 			t.Errorf("error is %v, want one that tells of the verdict", err)
 		}
 		f.mustRound(t, now.Add(after))

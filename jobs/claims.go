@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // claims are the epochs that an auditor is about to write verified verdicts on. They keep those of one process from missing each
@@ -23,12 +23,12 @@ type claim struct {
 
 // breaks says whether next is a claim on the epoch after c's that does not start where c ends.
 func (c *claim) breaks(next *claim) bool {
-	return c.epoch+1 == next.epoch && blobstore.LinkDigests(c.digest, next.previous) == blobstore.Broken
+	return c.epoch+1 == next.epoch && verdict.LinkDigests(c.digest, next.previous) == verdict.Broken
 }
 
 // stake enters a claim, and waits until every claim entered before it that it does not fit is settled. Nobody waits for a later
 // claim, so nobody waits for ever. The caller must call withdraw, also after an error.
-func (c *claims) stake(ctx context.Context, v blobstore.Verdict) (withdraw func(), err error) {
+func (c *claims) stake(ctx context.Context, v verdict.Verdict) (withdraw func(), err error) {
 	mine := &claim{v.Epoch, v.PreviousDigest, v.Digest, make(chan struct{})}
 	var before []*claim
 	c.mu.Lock()

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 )
 
@@ -142,7 +143,7 @@ func (f *follower) isOpen(ctx context.Context, epoch uint64) (bool, error) {
 		return false, nil
 	}
 	_, err := f.Store.Verdict(ctx, f.Namespace, epoch)
-	if errors.Is(err, blobstore.ErrNotFound) {
+	if errors.Is(err, auditstore.ErrNotFound) {
 		return true, nil
 	}
 	return false, err

@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/simlog"
@@ -352,7 +353,7 @@ func TestTroubleWhileTheLogGoesOn(t *testing.T) {
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	for round := range uint64(5) {
 		for _, f := range []*follower{one, other} {
-			if err := f.round(t.Context(), now); !errors.Is(err, blobstore.ErrCorrupt) {
+			if err := f.round(t.Context(), now); !errors.Is(err, auditstore.ErrCorrupt) {
 				t.Errorf("error is %v, want one that tells of the verdict", err)
 			}
 			publishNames(t, w.log, 4+2*round, 5+2*round)

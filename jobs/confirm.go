@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"golang.org/x/sync/errgroup"
@@ -33,7 +35,7 @@ func (j *judgement) confirm(ctx context.Context) error {
 	before, after, err := j.lookAround(ctx)
 	if err != nil {
 		err = j.judgeName(err)
-	} else if outcome == blobstore.Verified {
+	} else if outcome == verdict.Verified {
 		err = j.holdAgainst(before, after)
 	}
 	if err == nil && j.verdict.Outcome != outcome {
@@ -43,11 +45,11 @@ func (j *judgement) confirm(ctx context.Context) error {
 }
 
 // lookAround lists the epoch's batch again and reads the verdicts on its neighbours. Neighbours that say nothing are zero.
-func (j *judgement) lookAround(ctx context.Context) (before, after blobstore.Verdict, err error) {
+func (j *judgement) lookAround(ctx context.Context) (before, after verdict.Verdict, err error) {
 	epoch := j.verdict.Epoch
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return j.relist(ctx) })
-	if j.verdict.Outcome == blobstore.Verified {
+	if j.verdict.Outcome == verdict.Verified {
 		group.Go(func() (err error) {
 			before, err = j.auditor.neighbour(ctx, epoch-1)
 			return err
@@ -75,7 +77,7 @@ func (j *judgement) relist(ctx context.Context) error {
 		return err
 	case published.Name != object.Name:
 		return &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, published.Key}}
-	case j.verdict.Outcome == blobstore.Rejected && (published.Key != object.Key || published.Size != object.Size || !published.ModTime.Equal(object.ModTime)):
+	case j.verdict.Outcome == verdict.Rejected && (published.Key != object.Key || published.Size != object.Size || !published.ModTime.Equal(object.ModTime)):
 		// What is verified stays verified under its name, whatever is there now. What is rejected may have been mended.
 		j.reaching = metrics.LogDirectory
 		return fmt.Errorf("batch %s was written again while it was judged: %w", object.Key, fetcher.ErrChanged)
@@ -85,28 +87,28 @@ func (j *judgement) relist(ctx context.Context) error {
 
 // neighbour returns the verdict on an epoch, or a zero one if there is none. One that cannot be made out is none: when somebody
 // has removed it, its epoch is audited anew, and is held against this one then.
-func (a *Auditor) neighbour(ctx context.Context, epoch uint64) (blobstore.Verdict, error) {
-	if epoch == 0 || epoch > blobstore.MaxEpoch {
-		return blobstore.Verdict{}, nil
+func (a *Auditor) neighbour(ctx context.Context, epoch uint64) (verdict.Verdict, error) {
+	if epoch == 0 || epoch > verdict.MaxEpoch {
+		return verdict.Verdict{}, nil
 	}
 	v, err := a.Store.Verdict(ctx, a.Namespace, epoch)
-	if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+	if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
 		err = nil
 	}
 	return v, err
 }
 
 // holdAgainst rejects the epoch if it is of another history than a neighbour that was verified.
-func (j *judgement) holdAgainst(before, after blobstore.Verdict) error {
+func (j *judgement) holdAgainst(before, after verdict.Verdict) error {
 	v := j.verdict
 	keys := []string{v.Batch.Key}
 	var breaks []string
-	if blobstore.Between(before, v) == blobstore.Broken {
+	if verdict.Between(before, v) == verdict.Broken {
 		breaks = append(breaks, fmt.Sprintf("epoch %d begins with %s, but epoch %d was verified to end with %s",
 			v.Epoch, v.PreviousDigest, before.Epoch, before.Digest))
 		keys = append([]string{before.Batch.Key}, keys...)
 	}
-	if blobstore.Between(v, after) == blobstore.Broken {
+	if verdict.Between(v, after) == verdict.Broken {
 		breaks = append(breaks, fmt.Sprintf("epoch %d ends with %s, but epoch %d was verified to begin with %s",
 			v.Epoch, v.Digest, after.Epoch, after.PreviousDigest))
 		keys = append(keys, after.Batch.Key)
@@ -114,7 +116,7 @@ func (j *judgement) holdAgainst(before, after blobstore.Verdict) error {
 	if breaks == nil {
 		return nil
 	}
-	j.reject(Equivocation, strings.Join(breaks, "; "))
+	j.reject(verdict.Equivocation, strings.Join(breaks, "; "))
 	return j.addEvidence("equivocation", equivocation{Epoch: v.Epoch, Keys: keys})
 }
 

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
@@ -57,7 +59,7 @@ func TestForkedLogIsNotVerified(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		audit  func(t *testing.T, w *world)
-		reason string
+		reason verdict.Reason
 		head   uint64
 	}{
 		{"no keys, in order", func(t *testing.T, w *world) {
@@ -110,7 +112,7 @@ func TestForkedLogIsNotVerified(t *testing.T) {
 			c.audit(t, w)
 			s, err := ReadStatus(t.Context(), w.config.Store, testNamespace, 1, 20)
 			if err != nil || s.Good() || s.Head != c.head || s.VerifiedCount != 19 || len(s.Rejected) != 1 ||
-				s.Rejected[0].Epoch != c.head+1 || string(s.Rejected[0].Reason) != c.reason {
+				s.Rejected[0].Epoch != c.head+1 || s.Rejected[0].Reason != c.reason {
 				t.Fatalf("status is %+v, %v", s, err)
 			}
 			w.wantArchived(t, c.head+1)
@@ -130,7 +132,7 @@ func TestForkedLogIsNotVerified(t *testing.T) {
 	}
 }
 
-func (w *world) verdict(t *testing.T, epoch uint64) blobstore.Verdict {
+func (w *world) verdict(t *testing.T, epoch uint64) verdict.Verdict {
 	t.Helper()
 	v, err := w.config.Store.Verdict(t.Context(), testNamespace, epoch)
 	if err != nil {
@@ -161,7 +163,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		for _, epoch := range []uint64{10, 11} {
 			a := w.auditor(t)
 			audits.Go(func() {
-				if v, err := a.Audit(t.Context(), epoch); err != nil || v.Outcome != blobstore.Verified {
+				if v, err := a.Audit(t.Context(), epoch); err != nil || v.Outcome != verdict.Verified {
 					t.Errorf("epoch %d is %s, %v", epoch, v.Outcome, err)
 				}
 			})
@@ -211,7 +213,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		close(other)
 		audits.Wait()
 		s, err := ReadStatus(t.Context(), store, testNamespace, 10, 11)
-		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != Equivocation {
+		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != verdict.Equivocation {
 			t.Errorf("status is %+v, %v", s, err)
 		}
 		if len(a.claims.open) != 0 {
@@ -241,7 +243,7 @@ func TestUnreadableNeighbour(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, epoch := range []uint64{1, 3} {
-		if v, err := w.auditor(t).Audit(t.Context(), epoch); err != nil || v.Outcome != blobstore.Verified {
+		if v, err := w.auditor(t).Audit(t.Context(), epoch); err != nil || v.Outcome != verdict.Verified {
 			t.Errorf("epoch %d is %s, %v", epoch, v.Outcome, err)
 		}
 	}
@@ -254,8 +256,8 @@ func TestBatchIsListedAgain(t *testing.T) {
 		name   string
 		tamper simlog.Kind
 		change func(t *testing.T, w *world, key string)
-		reason string // of the rejection, "" for none
-		err    error  // instead of a verdict
+		reason verdict.Reason // of the rejection, "" for none
+		err    error          // instead of a verdict
 	}{
 		{name: "another appears", change: func(t *testing.T, w *world, key string) {
 			name, _ := parseBatchKey(key)
@@ -322,7 +324,7 @@ func TestBatchIsListedAgain(t *testing.T) {
 				t.Errorf("verdict is %s (%s: %s), %v", v.Outcome, v.Reason, v.Detail, err)
 			}
 			if c.err != nil {
-				if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 2); !errors.Is(err, blobstore.ErrNotFound) {
+				if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 2); !errors.Is(err, auditstore.ErrNotFound) {
 					t.Errorf("a verdict was written, %v", err)
 				}
 			}

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
@@ -18,7 +20,7 @@ func TestContradictingBatchIsKept(t *testing.T) {
 	t.Parallel()
 	const epoch = 3
 	rewritten := []byte("rewritten")
-	large := bytes.Repeat([]byte("large"), blobstore.MaxEvidenceBytes/5+1)
+	large := bytes.Repeat([]byte("large"), auditstore.MaxEvidenceBytes/5+1)
 	for _, c := range []struct {
 		name    string
 		kind    simlog.Kind // of the epoch that has the verdict
@@ -113,7 +115,7 @@ func TestContradictingNamesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var contradiction *ContradictionError
-	if _, err := w.auditor(t).Reaudit(t.Context(), 2); !errors.As(err, &contradiction) || contradiction.Found.Reason != string(Equivocation) {
+	if _, err := w.auditor(t).Reaudit(t.Context(), 2); !errors.As(err, &contradiction) || contradiction.Found.Reason != verdict.Equivocation {
 		t.Fatalf("error %v, want a ContradictionError for an equivocation", err)
 	}
 	named := func(p string) bool { return strings.HasPrefix(p, `{"epoch":2,"keys":[`) && strings.Contains(p, other) }
@@ -143,7 +145,7 @@ func (w *world) batch(t *testing.T, epoch uint64) ([]byte, error) {
 func (w *world) archived(t *testing.T, epoch uint64) []byte {
 	t.Helper()
 	archive, err := w.config.Store.OpenArchive(t.Context(), testNamespace, epoch)
-	if errors.Is(err, blobstore.ErrNotFound) {
+	if errors.Is(err, auditstore.ErrNotFound) {
 		return nil
 	}
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/robfig/cron/v3"
 )
 
@@ -67,7 +68,7 @@ func (l *scheduledLog) due(ctx context.Context, b *backfill, now time.Time, end 
 }
 
 // putBegun puts a time on record, and returns what is on record of it.
-func putBegun(ctx context.Context, record blobstore.Begun, due time.Time, note begunNote) (begunNote, error) {
+func putBegun(ctx context.Context, record auditstore.Begun, due time.Time, note begunNote) (begunNote, error) {
 	data, err := json.Marshal(note)
 	if err != nil {
 		return note, err

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 func at(day, hour, minute int) time.Time {
@@ -207,7 +207,7 @@ func TestCronBegunByTheDead(t *testing.T) {
 	w, r := emptyWorld(t), embedded(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
-	record := blobstore.NewStore(w.audit).Begun(testNamespace, l.history[0].name())
+	record := auditstore.New(w.audit).Begun(testNamespace, l.history[0].name())
 	if _, err := record.Put(t.Context(), at(1, 4, 30), []byte(`{"until": 2}`)); err != nil {
 		t.Fatal(err)
 	}

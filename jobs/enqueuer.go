@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/hibiken/asynq"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -70,7 +71,7 @@ func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(C
 	if err := checkRange(from, to); err != nil {
 		return t.counts(), err
 	}
-	if err := blobstore.CheckNamespace(e.Namespace); err != nil {
+	if err := verdict.CheckNamespace(e.Namespace); err != nil {
 		return t.counts(), err
 	}
 	if progress != nil {

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/hibiken/asynq"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/redis/go-redis/v9"
 )
@@ -77,7 +79,7 @@ func TestEnqueuersSideBySide(t *testing.T) {
 func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
-		store := blobstore.NewStore(openMemory(t))
+		store := auditstore.New(openMemory(t))
 		for _, epoch := range []uint64{1, 2, 999, 1000, 2500, 20_000} {
 			putVerdict(t, store, epoch, "")
 		}
@@ -94,7 +96,7 @@ func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 func TestEnqueueKeepsToItsWindow(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
-		store := blobstore.NewStore(openMemory(t))
+		store := auditstore.New(openMemory(t))
 		e := &Enqueuer{Redis: r, Namespace: testNamespace, Judged: judgedRuns(store), Window: 300}
 		const to = 1100 // across shards
 		mustEnqueue(t, e, 1, to, Counts{Enqueued: 300, Next: 301})
@@ -133,7 +135,7 @@ func TestEnqueueKeepsToItsWindow(t *testing.T) {
 // What lies behind the window is not looked at, whether it is sealed or not.
 func TestEnqueueCountsUpToItsWindow(t *testing.T) {
 	t.Parallel()
-	store := blobstore.NewStore(openMemory(t))
+	store := auditstore.New(openMemory(t))
 	verify(t, store, span(1000, 1999)...)
 	if c := sealAll(t, sealer(store)); c.Sealed != 1 {
 		t.Fatalf("%+v, want one sealed shard", c)
@@ -386,15 +388,15 @@ func do(t *testing.T, r *Redis, args ...any) {
 }
 
 // putVerdict records a verdict on an epoch; a reason makes it a rejection.
-func putVerdict(t testing.TB, store *blobstore.Store, epoch uint64, reason string) {
+func putVerdict(t testing.TB, store *auditstore.Store, epoch uint64, reason verdict.Reason) {
 	t.Helper()
 	hex := func(n uint64) string { return fmt.Sprintf("%064s", strconv.FormatUint(n, 16)) }
-	v := blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
-		PreviousDigest: hex(epoch - 1), Digest: hex(epoch), Batch: blobstore.Batch{SHA256: hex(epoch)},
+	v := verdict.Verdict{
+		Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: verdict.Verified,
+		PreviousDigest: hex(epoch - 1), Digest: hex(epoch), Batch: verdict.Batch{SHA256: hex(epoch)},
 	}
 	if reason != "" {
-		v.Outcome, v.Reason, v.Detail = blobstore.Rejected, reason, "detail of "+reason
+		v.Outcome, v.Reason, v.Detail = verdict.Rejected, reason, "detail of "+string(reason)
 	}
 	if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Range is a run of epochs, both ends included.
@@ -36,8 +36,8 @@ func without(from, to uint64, judged []uint64) []uint64 {
 
 // checkRange refuses epochs that no verdict can be on, and ranges whose size or end would overflow.
 func checkRange(from, to uint64) error {
-	if from == 0 || to < from || to > blobstore.MaxEpoch {
-		return fmt.Errorf("epochs %d to %d: want 1 ≤ from ≤ to ≤ %d", from, to, uint64(blobstore.MaxEpoch))
+	if from == 0 || to < from || to > verdict.MaxEpoch {
+		return fmt.Errorf("epochs %d to %d: want 1 ≤ from ≤ to ≤ %d", from, to, uint64(verdict.MaxEpoch))
 	}
 	return nil
 }

@@ -3,31 +3,31 @@ package jobs
 import (
 	"iter"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // epochSet is a set of epochs, a bit each, so that the millions that a queue holds take little memory. The zero value is
 // empty.
 type epochSet struct {
-	shards map[uint64]*[(blobstore.EpochsPerShard + 63) / 64]uint64
+	shards map[uint64]*[(verdict.EpochsPerShard + 63) / 64]uint64
 }
 
 func (s *epochSet) add(epoch uint64) {
 	if s.shards == nil {
-		s.shards = map[uint64]*[(blobstore.EpochsPerShard + 63) / 64]uint64{}
+		s.shards = map[uint64]*[(verdict.EpochsPerShard + 63) / 64]uint64{}
 	}
-	shard := s.shards[epoch/blobstore.EpochsPerShard]
+	shard := s.shards[epoch/verdict.EpochsPerShard]
 	if shard == nil {
-		shard = new([(blobstore.EpochsPerShard + 63) / 64]uint64)
-		s.shards[epoch/blobstore.EpochsPerShard] = shard
+		shard = new([(verdict.EpochsPerShard + 63) / 64]uint64)
+		s.shards[epoch/verdict.EpochsPerShard] = shard
 	}
-	i := epoch % blobstore.EpochsPerShard
+	i := epoch % verdict.EpochsPerShard
 	shard[i/64] |= 1 << (i % 64)
 }
 
 func (s *epochSet) has(epoch uint64) bool {
-	shard := s.shards[epoch/blobstore.EpochsPerShard]
-	i := epoch % blobstore.EpochsPerShard
+	shard := s.shards[epoch/verdict.EpochsPerShard]
+	i := epoch % verdict.EpochsPerShard
 	return shard != nil && shard[i/64]&(1<<(i%64)) != 0
 }
 
@@ -35,7 +35,7 @@ func (s *epochSet) has(epoch uint64) bool {
 func (s *epochSet) all() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		for shard := range s.shards {
-			for epoch := shard * blobstore.EpochsPerShard; epoch < (shard+1)*blobstore.EpochsPerShard; epoch++ {
+			for epoch := shard * verdict.EpochsPerShard; epoch < (shard+1)*verdict.EpochsPerShard; epoch++ {
 				if s.has(epoch) && !yield(epoch) {
 					return
 				}

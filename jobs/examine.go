@@ -9,7 +9,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
@@ -134,7 +136,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 		if err := j.addEvidence("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size}); err != nil {
 			return finding{}, err
 		}
-		return finding{result: rejected(validator.BatchTooLarge, err), info: fetcher.Info{StoredBytes: object.Size}}, nil
+		return finding{result: rejected(verdict.BatchTooLarge, err), info: fetcher.Info{StoredBytes: object.Size}}, nil
 	}
 	if err != nil {
 		return finding{}, err
@@ -152,9 +154,9 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
 		return finding{}, err
 	case errors.Is(err, fetcher.ErrTooLarge):
-		result = rejected(validator.BatchTooLarge, err)
+		result = rejected(verdict.BatchTooLarge, err)
 	case errors.Is(err, fetcher.ErrCorrupt):
-		result = rejected(validator.MalformedProof, err)
+		result = rejected(verdict.MalformedProof, err)
 	case err != nil:
 		return finding{}, err
 	}
@@ -205,7 +207,7 @@ func memoryFor(size, window int64) int64 {
 	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch + window
 }
 
-func rejected(reason validator.Reason, err error) validator.Result {
+func rejected(reason verdict.Reason, err error) validator.Result {
 	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
 }
 
@@ -229,7 +231,7 @@ func (g *guarded) Read(p []byte) (int, error) {
 
 // archive is a batch on its way into the audit store.
 type archive struct {
-	*blobstore.ArchiveWriter
+	*auditstore.ArchiveWriter
 	release context.CancelFunc
 }
 

@@ -5,14 +5,15 @@ import (
 	"context"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // EachVerdict calls visit with the verdicts on record of the epochs from from (0: the first) to to (0: the last), in the order of
 // the epochs. It reads many at once and holds at most a few hundred. It ends with the first error of visit, or with that of a
 // verdict that cannot be read, which names its key; every verdict before that one may not have been visited.
-func EachVerdict(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, visit func(blobstore.Verdict) error) error {
-	from, to = max(from, 1), cmp.Or(to, blobstore.MaxEpoch)
+func EachVerdict(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64, visit func(verdict.Verdict) error) error {
+	from, to = max(from, 1), cmp.Or(to, verdict.MaxEpoch)
 	if err := checkRange(from, to); err != nil {
 		return err
 	}

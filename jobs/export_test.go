@@ -6,12 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 func TestEachVerdict(t *testing.T) {
 	t.Parallel()
-	store := blobstore.NewStore(openMemory(t))
+	store := auditstore.New(openMemory(t))
 	var all []uint64
 	for epoch := uint64(700); epoch <= 1300; epoch++ { // more than are read at once, in two shards
 		all = append(all, epoch)
@@ -33,7 +34,7 @@ func TestEachVerdict(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var got []uint64
-			err := EachVerdict(t.Context(), store, testNamespace, c.from, c.to, func(v blobstore.Verdict) error {
+			err := EachVerdict(t.Context(), store, testNamespace, c.from, c.to, func(v verdict.Verdict) error {
 				got = append(got, v.Epoch)
 				return nil
 			})
@@ -47,12 +48,12 @@ func TestEachVerdict(t *testing.T) {
 func TestEachVerdictStops(t *testing.T) {
 	t.Parallel()
 	bucket := openMemory(t)
-	store := blobstore.NewStore(bucket)
+	store := auditstore.New(bucket)
 	for epoch := uint64(1); epoch <= 300; epoch++ {
 		putVerdict(t, store, epoch, "")
 	}
 	stop, visited := errors.New("stop"), 0
-	visit := func(blobstore.Verdict) error {
+	visit := func(verdict.Verdict) error {
 		if visited++; visited == 2 {
 			return stop
 		}
@@ -67,7 +68,7 @@ func TestEachVerdictStops(t *testing.T) {
 	}
 	visited = 2
 	err := EachVerdict(t.Context(), store, testNamespace, 0, 0, visit)
-	if !errors.Is(err, blobstore.ErrCorrupt) || !strings.Contains(err.Error(), key) {
+	if !errors.Is(err, auditstore.ErrCorrupt) || !strings.Contains(err.Error(), key) {
 		t.Errorf("error %v, want ErrCorrupt with the key", err)
 	}
 }

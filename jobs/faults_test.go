@@ -11,7 +11,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"gocloud.dev/blob"
@@ -29,7 +31,7 @@ func TestFaultsNeverBecomeVerdicts(t *testing.T) {
 		faults := &faultyReads{seed: rand.New(rand.NewPCG(seed, 1)), share: 0.3}
 		log := faults.over(t, w.log)
 		audit := openMemory(t)
-		config := testConfig(t, log, faults.over(t, w.signatures), blobstore.NewStore(audit))
+		config := testConfig(t, log, faults.over(t, w.signatures), auditstore.New(audit))
 		w := &world{log: log, audit: audit, config: config}
 		a := w.auditor(t)
 		attempts := 0
@@ -41,7 +43,7 @@ func TestFaultsNeverBecomeVerdicts(t *testing.T) {
 				}
 				v, err = a.Audit(t.Context(), epoch)
 			}
-			outcome, reason := blobstore.Verified, ""
+			outcome, reason := verdict.Verified, verdict.Reason("")
 			if kind, ok := tampered[epoch]; ok {
 				outcome, reason = simlog.Expected(kind)
 			}
@@ -66,7 +68,7 @@ func TestDamagedBodyIsNotRejected(t *testing.T) {
 		t.Fatalf("error is %v, want one about two different bodies", err)
 	}
 	faults.damage = 0
-	if v, err := a.Audit(t.Context(), 1); err != nil || v.Outcome != blobstore.Verified {
+	if v, err := a.Audit(t.Context(), 1); err != nil || v.Outcome != verdict.Verified {
 		t.Errorf("verdict is %s (%s), %v", v.Outcome, v.Reason, err)
 	}
 }
@@ -84,7 +86,7 @@ func TestReplacedBatchIsEquivocation(t *testing.T) {
 	faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), afterOpen: func() { moveObject(t, w.log, before, name.String()) }}
 	w.config.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{})
 	v, err := w.auditor(t).Audit(t.Context(), 1)
-	if err != nil || v.Reason != string(Equivocation) {
+	if err != nil || v.Reason != verdict.Equivocation {
 		t.Fatalf("verdict is %s (%s: %s), %v", v.Outcome, v.Reason, v.Detail, err)
 	}
 	for _, key := range []string{before, name.String()} {

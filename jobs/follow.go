@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 )
@@ -150,7 +151,7 @@ func (f *follower) search(ctx context.Context, head, reach uint64) (uint64, erro
 func (f *follower) published(ctx context.Context, head, step uint64) (bool, error) {
 	last := f.Last
 	if last == 0 {
-		last = blobstore.MaxEpoch
+		last = verdict.MaxEpoch
 	}
 	if head >= last || step > last-head {
 		return false, nil

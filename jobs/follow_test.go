@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -46,7 +47,7 @@ func (w *world) schedule() Schedule {
 func emptyWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{log: openMemory(t), signatures: openMemory(t), audit: openMemory(t)}
-	w.config = testConfig(t, w.log, w.signatures, blobstore.NewStore(w.audit))
+	w.config = testConfig(t, w.log, w.signatures, auditstore.New(w.audit))
 	return w
 }
 
@@ -69,7 +70,7 @@ func (f *follower) mustRound(t testing.TB, now time.Time) {
 }
 
 // notices returns the names of what is in the outbox, in order.
-func notices(t testing.TB, store *blobstore.Store) []string {
+func notices(t testing.TB, store *auditstore.Store) []string {
 	t.Helper()
 	names, err := store.Outbox(testNamespace).Open(t.Context())
 	if err != nil {
@@ -78,7 +79,7 @@ func notices(t testing.TB, store *blobstore.Store) []string {
 	return names
 }
 
-func wantNotices(t testing.TB, store *blobstore.Store, want ...string) {
+func wantNotices(t testing.TB, store *auditstore.Store, want ...string) {
 	t.Helper()
 	if got := notices(t, store); !slices.Equal(got, want) {
 		t.Errorf("in the outbox is %q, want %q", got, want)

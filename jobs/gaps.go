@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"golang.org/x/sync/errgroup"
 )
@@ -165,11 +166,11 @@ func (b *backfill) forgetGaps() {
 
 // reopen takes the shards of a gap for open again. They were complete but for it.
 func (b *backfill) reopen(r Range) {
-	for b.low > r.From/blobstore.EpochsPerShard {
+	for b.low > r.From/verdict.EpochsPerShard {
 		b.low--
 		b.complete[b.low] = struct{}{}
 	}
-	for shard := r.From / blobstore.EpochsPerShard; shard <= r.To/blobstore.EpochsPerShard; shard++ {
+	for shard := r.From / verdict.EpochsPerShard; shard <= r.To/verdict.EpochsPerShard; shard++ {
 		if _, complete := b.complete[shard]; complete {
 			delete(b.complete, shard)
 			b.checked[shard] = &epochSet{} // what comes now is new

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"gocloud.dev/blob"
 )
@@ -126,7 +128,7 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 			audit := watch(w.audit)
 			bucket := blob.NewBucket(audit)
 			defer bucket.Close()
-			l.Store = blobstore.NewStore(bucket)
+			l.Store = auditstore.New(bucket)
 			source.requests.Store(0)
 			l.mustBackfill(t, now)
 			if n := source.requests.Load(); n > historyLooks {
@@ -207,7 +209,7 @@ func TestGapThatIsFilled(t *testing.T) {
 	// What is new is looked at, also if it makes a shard complete at once.
 	publishNames(t, w.log, span(2101, 2199)...)
 	verify(t, w.config.Store, span(2102, 2199)...)
-	judge(t, w.config.Store, 2101, blobstore.Verified, "", 7, 2101)
+	judge(t, w.config.Store, 2101, verdict.Verified, "", 7, 2101)
 	rounds(5)
 	if got := notices(t, w.config.Store); !slices.Contains(got, "1-contradiction.000000002101.chain") {
 		t.Errorf("a contradiction goes unnoticed: %q", got)

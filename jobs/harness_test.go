@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
@@ -44,11 +45,11 @@ func newWorld(t testing.TB, o simlog.Options) *world {
 	if _, err := simlog.Write(t.Context(), w.log, w.signatures, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.config = testConfig(t, w.log, w.signatures, blobstore.NewStore(w.audit))
+	w.config = testConfig(t, w.log, w.signatures, auditstore.New(w.audit))
 	return w
 }
 
-func testConfig(t testing.TB, log, signatures *blob.Bucket, store *blobstore.Store) AuditorConfig {
+func testConfig(t testing.TB, log, signatures *blob.Bucket, store *auditstore.Store) AuditorConfig {
 	t.Helper()
 	keys, err := signature.ParseKeys([]string{hex.EncodeToString(testKey().Public().(ed25519.PublicKey))})
 	if err != nil {
@@ -193,14 +194,14 @@ func queueCounts(r *Redis, class Class) (QueueCounts, error) {
 }
 
 // judgedRuns tells an enqueuer of the verdicts in a store.
-func judgedRuns(store *blobstore.Store) func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
+func judgedRuns(store *auditstore.Store) func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
 	return func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
 		return JudgedRuns(ctx, store, testNamespace, from, to, visit)
 	}
 }
 
 // isJudged tells Retry of the verdicts in a store.
-func isJudged(store *blobstore.Store) func(context.Context, uint64) (bool, error) {
+func isJudged(store *auditstore.Store) func(context.Context, uint64) (bool, error) {
 	return func(ctx context.Context, epoch uint64) (bool, error) {
 		return IsJudged(ctx, store, testNamespace, epoch)
 	}

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // maxHeadSteps bounds how many verdicts are read in a look to find the last epoch up to which all are verified.
@@ -31,20 +32,20 @@ func (w *headWalk) head() uint64 {
 }
 
 // advance goes on from where it stopped, through what is sealed and the verdicts after it.
-func (w *headWalk) advance(ctx context.Context, store *blobstore.Store, h blobstore.History) error {
+func (w *headWalk) advance(ctx context.Context, store *auditstore.Store, h verdict.History) error {
 	for steps := 0; steps < maxHeadSteps && !w.ended; steps++ {
 		if span := sealedSpan(h, w.next); span != nil {
 			w.pass(span.Span)
 			continue
 		}
 		v, err := store.Verdict(ctx, h.Namespace, w.next)
-		if errors.Is(err, blobstore.ErrNotFound) {
+		if errors.Is(err, auditstore.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if v.Outcome != blobstore.Verified || blobstore.LinkDigests(w.digest, v.PreviousDigest) == blobstore.Broken {
+		if v.Outcome != verdict.Verified || verdict.LinkDigests(w.digest, v.PreviousDigest) == verdict.Broken {
 			w.ended = true
 			return nil
 		}
@@ -54,7 +55,7 @@ func (w *headWalk) advance(ctx context.Context, store *blobstore.Store, h blobst
 }
 
 // pass goes through a span, or up to the first epoch in it that is not verified or doesn't go on where the one before ended.
-func (w *headWalk) pass(s blobstore.Span) {
+func (w *headWalk) pass(s verdict.Span) {
 	stop := s.To + 1
 	for _, r := range s.Rejected {
 		if r.Epoch >= w.next {
@@ -66,14 +67,14 @@ func (w *headWalk) pass(s blobstore.Span) {
 			stop = min(stop, epoch)
 		}
 	}
-	if w.next == s.From && blobstore.LinkDigests(w.digest, s.PreviousDigest) == blobstore.Broken {
+	if w.next == s.From && verdict.LinkDigests(w.digest, s.PreviousDigest) == verdict.Broken {
 		stop = w.next
 	}
 	w.next, w.digest, w.ended = stop, s.Digest, stop <= s.To
 }
 
 // sealedSpan returns the span with an epoch in it, nil if it is not sealed.
-func sealedSpan(h blobstore.History, epoch uint64) *blobstore.SealedSpan {
+func sealedSpan(h verdict.History, epoch uint64) *verdict.SealedSpan {
 	for i, span := range h.Spans {
 		if span.From <= epoch && epoch <= span.To {
 			return &h.Spans[i]

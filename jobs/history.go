@@ -8,18 +8,19 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // stretches is who is told of what is judged in a range of epochs, from the first to the last.
 type stretches struct {
-	sealed func(blobstore.Span) error  // of epochs that all have a verdict, and cost no request
+	sealed func(verdict.Span) error    // of epochs that all have a verdict, and cost no request
 	open   func(epochs []uint64) error // of epochs with a verdict, of one shard that is not sealed
 }
 
 // eachStretch tells of the epochs from from to to that have a verdict. What is sealed of them is taken from the history, as it was
 // read before; beside that, only the shards that are open are listed.
-func eachStretch(ctx context.Context, store *blobstore.Store, h blobstore.History, from, to uint64, tell stretches) error {
+func eachStretch(ctx context.Context, store *auditstore.Store, h verdict.History, from, to uint64, tell stretches) error {
 	next := from
 	for _, span := range h.Spans {
 		if span.To < next || span.From > to {
@@ -42,11 +43,11 @@ func eachStretch(ctx context.Context, store *blobstore.Store, h blobstore.Histor
 }
 
 // eachSealed yields the sealed shards among those with the epochs from from to to, each with the span that it is in.
-func eachSealed(h blobstore.History, from, to uint64) iter.Seq2[uint64, *blobstore.SealedSpan] {
-	return func(yield func(uint64, *blobstore.SealedSpan) bool) {
+func eachSealed(h verdict.History, from, to uint64) iter.Seq2[uint64, *verdict.SealedSpan] {
+	return func(yield func(uint64, *verdict.SealedSpan) bool) {
 		for i := range h.Spans {
 			span := &h.Spans[i]
-			for shard := max(span.First(), from/blobstore.EpochsPerShard); shard <= min(span.Last(), to/blobstore.EpochsPerShard); shard++ {
+			for shard := max(span.First(), from/verdict.EpochsPerShard); shard <= min(span.Last(), to/verdict.EpochsPerShard); shard++ {
 				if !yield(shard, span) {
 					return
 				}
@@ -56,7 +57,7 @@ func eachSealed(h blobstore.History, from, to uint64) iter.Seq2[uint64, *blobsto
 }
 
 // clip is the part of a span from from to to. The digests at an end that was cut off are not known: they are empty.
-func clip(s blobstore.Span, from, to uint64) blobstore.Span {
+func clip(s verdict.Span, from, to uint64) verdict.Span {
 	if from > s.From {
 		s.From, s.PreviousDigest = from, ""
 	}
@@ -73,20 +74,20 @@ func clip(s blobstore.Span, from, to uint64) blobstore.Span {
 	return s
 }
 
-func findRejection(all []blobstore.Rejection, epoch uint64) (int, bool) {
-	return slices.BinarySearchFunc(all, epoch, func(r blobstore.Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
+func findRejection(all []verdict.Rejection, epoch uint64) (int, bool) {
+	return slices.BinarySearchFunc(all, epoch, func(r verdict.Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
 }
 
 // isRejected says whether an epoch of a span was rejected.
-func isRejected(s blobstore.Span, epoch uint64) bool {
+func isRejected(s verdict.Span, epoch uint64) bool {
 	_, found := findRejection(s.Rejected, epoch)
 	return found
 }
 
 // readHistory reads what is sealed. What it cannot read it explains.
-func readHistory(ctx context.Context, store *blobstore.Store, namespace string) (blobstore.History, error) {
+func readHistory(ctx context.Context, store *auditstore.Store, namespace string) (verdict.History, error) {
 	h, err := store.History(ctx, namespace)
-	if errors.Is(err, blobstore.ErrCorrupt) {
+	if errors.Is(err, auditstore.ErrCorrupt) {
 		return h, fmt.Errorf("what is sealed of %s: %w (ktaudit seal makes it anew)", namespace, err)
 	}
 	if err != nil {

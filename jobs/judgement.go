@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/validator"
@@ -25,7 +26,7 @@ type judgement struct {
 	auditor *Auditor
 	started time.Time
 	object  fetcher.Object // the batch; without a key if the epoch was rejected for its names alone
-	verdict blobstore.Verdict
+	verdict verdict.Verdict
 
 	archive  *archive // the batch, if it is to be kept
 	signed   []byte   // the epoch's verified signed digest, if it is not in the audit store already
@@ -50,10 +51,10 @@ type equivocation struct {
 // reach comes to a verdict, or an error says why there is none. It writes nothing but archives yet to be committed.
 func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	a := j.auditor
-	j.verdict = blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: a.Namespace, Epoch: epoch, Outcome: blobstore.Verified,
+	j.verdict = verdict.Verdict{
+		Schema: verdict.Schema, Namespace: a.Namespace, Epoch: epoch, Outcome: verdict.Verified,
 		StartedAt: j.started.UTC(), Software: a.Software,
-		Signature: blobstore.Signature{Status: SignatureNotRequired},
+		Signature: verdict.Signature{Status: verdict.SignatureNotRequired},
 	}
 	j.reaching = metrics.LogDirectory
 	object, err := a.locate(ctx, epoch)
@@ -83,7 +84,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	if err == nil {
 		j.weigh(found, signed)
 	}
-	if err == nil && j.verdict.Outcome == blobstore.Rejected {
+	if err == nil && j.verdict.Outcome == verdict.Rejected {
 		found, err = j.examineAgain(ctx, found)
 	}
 	if err != nil {
@@ -91,7 +92,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	}
 	j.verdict.VerifySeconds = found.took.Seconds()
 	j.verdict.Inserted, j.verdict.Unchanged = found.result.Inserted, found.result.Unchanged
-	j.verdict.Batch = blobstore.Batch{
+	j.verdict.Batch = verdict.Batch{
 		Key: j.object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,
 		Compression: found.info.Compression, SHA256: found.info.SHA256,
 	}
@@ -104,7 +105,7 @@ func (j *judgement) weigh(found finding, signed signatureFinding) {
 	name := j.object.Name
 	switch {
 	case name.Digest == name.PreviousDigest:
-		j.reject(DigestReused, fmt.Sprintf("epoch %d has the digest of epoch %d, %s", name.Epoch, name.Epoch-1, name.Digest))
+		j.reject(verdict.DigestReused, fmt.Sprintf("epoch %d has the digest of epoch %d, %s", name.Epoch, name.Epoch-1, name.Digest))
 	case found.result.Outcome == validator.Rejected:
 		j.reject(found.result.Reason, found.result.Detail)
 	case signed.reason != "":
@@ -138,12 +139,12 @@ func (j *judgement) judgeName(err error) error {
 			return err
 		}
 		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
-		j.reject(Equivocation, fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", ")))
+		j.reject(verdict.Equivocation, fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", ")))
 		return nil
 	}
 	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
 		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
-		j.reject(validator.MalformedProof, e.Error())
+		j.reject(verdict.MalformedProof, e.Error())
 		return j.addEvidence("name", map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
 	}
 	return err
@@ -154,12 +155,12 @@ func (j *judgement) setName(key string, name validator.Name) {
 	j.verdict.PreviousDigest, j.verdict.Digest = name.PreviousDigest.String(), name.Digest.String()
 }
 
-func (j *judgement) reject(reason validator.Reason, detail string) {
+func (j *judgement) reject(reason verdict.Reason, detail string) {
 	detail = strings.ToValidUTF8(detail, "?")
 	if len(detail) > maxDetail {
 		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
 	}
-	j.verdict.Outcome, j.verdict.Reason, j.verdict.Detail = blobstore.Rejected, string(reason), detail
+	j.verdict.Outcome, j.verdict.Reason, j.verdict.Detail = verdict.Rejected, reason, detail
 }
 
 // parseBatchKey reads the name in a batch's key, which may go on with the extension of a compression.

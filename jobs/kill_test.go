@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
@@ -57,7 +59,7 @@ func (h helper) main() error {
 	if err != nil {
 		return err
 	}
-	store, err := blobstore.OpenStore(ctx, filepath.Join(h.Dir, "audit"))
+	store, err := auditstore.Open(ctx, filepath.Join(h.Dir, "audit"))
 	if err != nil {
 		return err
 	}
@@ -169,7 +171,7 @@ func (v *verdictLines) check(t *testing.T) {
 }
 
 // logOnDisk simulates a log in a new directory, with an empty audit store beside it.
-func logOnDisk(t *testing.T, epochs uint64) (dir string, store *blobstore.Store) {
+func logOnDisk(t *testing.T, epochs uint64) (dir string, store *auditstore.Store) {
 	t.Helper()
 	dir = t.TempDir()
 	for _, name := range []string{"log", "audit"} {
@@ -186,7 +188,7 @@ func logOnDisk(t *testing.T, epochs uint64) (dir string, store *blobstore.Store)
 	if _, err := simlog.Write(t.Context(), log, nil, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	store, err = blobstore.OpenStore(t.Context(), filepath.Join(dir, "audit"))
+	store, err = auditstore.Open(t.Context(), filepath.Join(dir, "audit"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func logOnDisk(t *testing.T, epochs uint64) (dir string, store *blobstore.Store)
 	return dir, store
 }
 
-func checkAllJudged(t *testing.T, store *blobstore.Store, epochs uint64) {
+func checkAllJudged(t *testing.T, store *auditstore.Store, epochs uint64) {
 	t.Helper()
 	s, err := ReadStatus(t.Context(), store, testNamespace, 1, epochs)
 	if err != nil {

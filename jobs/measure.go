@@ -4,21 +4,22 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 )
 
 // result says, for the metrics, how an attempt at an epoch ended.
-func (j *judgement) result(ctx context.Context, verdict blobstore.Verdict, err error) metrics.Result {
+func (j *judgement) result(ctx context.Context, verdict verdict.Verdict, err error) metrics.Result {
 	_, contradicted := errors.AsType[*ContradictionError](err)
 	switch {
 	case contradicted:
-		return metrics.Result{Outcome: metrics.Contradiction, Reason: j.verdict.Reason}
+		return metrics.Result{Outcome: metrics.Contradiction, Reason: string(j.verdict.Reason)}
 	case err == nil && !j.created:
 		return metrics.Result{Outcome: metrics.Duplicate}
 	case err == nil:
-		return metrics.Result{Outcome: verdict.Outcome, Reason: verdict.Reason}
+		return metrics.Result{Outcome: verdict.Outcome, Reason: string(verdict.Reason)}
 	}
 	result := metrics.Result{Failure: j.reaching}
 	switch {

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/hibiken/asynq"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/simlog"
@@ -115,7 +116,7 @@ func TestFailuresAreMeasured(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			j := &judgement{auditor: a, reaching: c.at}
-			if got := j.result(c.ctx, blobstore.Verdict{}, c.err); got.Failure != c.want || got.Outcome != "" {
+			if got := j.result(c.ctx, verdict.Verdict{}, c.err); got.Failure != c.want || got.Outcome != "" {
 				t.Errorf("%+v, want %s", got, c.want)
 			}
 		})
@@ -219,8 +220,8 @@ func TestAlertsAreCountedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	judge(t, w.config.Store, 7, blobstore.Verified, "", 6, 7)
-	judge(t, w.config.Store, 8, blobstore.Verified, "", 70, 8) // does not go on where 7 ends
+	judge(t, w.config.Store, 7, verdict.Verified, "", 6, 7)
+	judge(t, w.config.Store, 8, verdict.Verified, "", 70, 8) // does not go on where 7 ends
 	s := w.schedule()
 	s.Metrics, s.SilentAfter = w.config.Metrics, time.Hour
 	for range 2 {

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
-	"github.com/ktaudit/ktaudit/validator"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -26,9 +27,9 @@ func TestMemoryForWindows(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		extension string
-		window    int              // 0: not compressed
-		windows   []int64          // that memory is set aside for, at each look
-		reason    validator.Reason // of the rejection
+		window    int            // 0: not compressed
+		windows   []int64        // that memory is set aside for, at each look
+		reason    verdict.Reason // of the rejection
 	}{
 		{"not compressed", "", 0, []int64{0}, ""},
 		{"usual", ".zst", 8 * MiB, []int64{8 * MiB}, ""},
@@ -36,7 +37,7 @@ func TestMemoryForWindows(t *testing.T) {
 		{"small, with no extension that says so", "", 256 << 10, []int64{0}, ""},
 		{"wide", ".zst", 32 * MiB, []int64{8 * MiB, 32 * MiB}, ""},
 		{"wide, with no extension that says so", "", 32 * MiB, []int64{0, 8 * MiB, 32 * MiB}, ""},
-		{"wider than is allowed", ".zst", 64 * MiB, []int64{8 * MiB, 32 * MiB, 8 * MiB, 32 * MiB}, validator.BatchTooLarge},
+		{"wider than is allowed", ".zst", 64 * MiB, []int64{8 * MiB, 32 * MiB, 8 * MiB, 32 * MiB}, verdict.BatchTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +78,7 @@ func TestMemoryForWindows(t *testing.T) {
 			}}
 			w.config.Fetcher = fetcher.New(faults.over(t, w.log), fetcher.Options{MaxWindow: 32 * MiB})
 			v, err := w.auditor(t).Audit(t.Context(), 1)
-			if err != nil || v.Reason != string(c.reason) {
+			if err != nil || v.Reason != c.reason {
 				t.Errorf("verdict is %s (%s: %s), %v", v.Outcome, v.Reason, v.Detail, err)
 			}
 			guess := int64(smallBatch)
@@ -121,7 +122,7 @@ func TestBatchInNoOrder(t *testing.T) {
 		if err := log.WriteAll(t.Context(), name, content, nil); err != nil {
 			t.Fatal(err)
 		}
-		config := testConfig(t, log, nil, blobstore.NewStore(openMemory(t)))
+		config := testConfig(t, log, nil, auditstore.New(openMemory(t)))
 		config.Keys = signature.Keys{}
 		looks := 0
 		faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), beforeOpen: func() { looks++ }}
@@ -131,7 +132,7 @@ func TestBatchInNoOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		v, err := a.Audit(t.Context(), 3)
-		if err != nil || v.Outcome != blobstore.Verified || v.Inserted == 0 {
+		if err != nil || v.Outcome != verdict.Verified || v.Inserted == 0 {
 			t.Errorf("%s: verdict is %s (%s), %v", what, v.Outcome, v.Detail, err)
 		}
 		if want := map[string]int{"as published": 1, "shuffled": 2}[what]; looks != want {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // ErrNoQueue says that nothing of a namespace was ever on a queue of this Redis: most likely the name or the Redis is not the one
@@ -36,7 +36,7 @@ func Resume(ctx context.Context, r *Redis, namespace string, class Class) ([]Pau
 }
 
 func setPaused(ctx context.Context, r *Redis, namespace string, class Class, paused bool) ([]PausedQueue, error) {
-	if err := blobstore.CheckNamespace(namespace); err != nil {
+	if err := verdict.CheckNamespace(namespace); err != nil {
 		return nil, err
 	}
 	known, err := r.inspector().Queues()

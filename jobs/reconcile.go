@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 )
 
@@ -41,14 +43,14 @@ func (l *scheduledLog) check(ctx context.Context, judged []uint64, checked *epoc
 	if len(fresh) == 0 {
 		return nil
 	}
-	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, fresh, blobstore.ErrNotFound, blobstore.ErrCorrupt, blobstore.ErrNewerSchema)
+	verdicts, err := verdictsAround(ctx, l.Store, l.Namespace, fresh, auditstore.ErrNotFound, auditstore.ErrCorrupt, verdict.ErrNewerSchema)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, epoch := range fresh {
 		if _, readable := verdicts[epoch]; !readable {
-			if _, err := l.Store.Verdict(ctx, l.Namespace, epoch); err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+			if _, err := l.Store.Verdict(ctx, l.Namespace, epoch); err != nil && !errors.Is(err, auditstore.ErrNotFound) {
 				errs = append(errs, err)
 			}
 			continue // to the next round, in which it may be gone
@@ -62,18 +64,18 @@ func (l *scheduledLog) check(ctx context.Context, judged []uint64, checked *epoc
 }
 
 // checkOne is check of an epoch, given its verdict and those on its neighbours.
-func (l *scheduledLog) checkOne(ctx context.Context, verdicts map[uint64]blobstore.Verdict, epoch uint64) error {
+func (l *scheduledLog) checkOne(ctx context.Context, verdicts map[uint64]verdict.Verdict, epoch uint64) error {
 	v := verdicts[epoch]
-	if v.Outcome == blobstore.Rejected {
+	if v.Outcome == verdict.Rejected {
 		if err := l.incidents.Raise(ctx, alert.OfVerdict(v)); err != nil {
 			return err
 		}
 	}
-	for _, pair := range [][2]blobstore.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
-		if blobstore.Between(pair[0], pair[1]) != blobstore.Broken {
+	for _, pair := range [][2]verdict.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
+		if verdict.Between(pair[0], pair[1]) != verdict.Broken {
 			continue
 		}
-		if err := l.incidents.RecordBrokenChain(ctx, BrokenChain, pair[0], pair[1]); err != nil {
+		if err := l.incidents.RecordBrokenChain(ctx, verdict.BrokenChain, pair[0], pair[1]); err != nil {
 			return fmt.Errorf("the contradiction of epoch %d: %w", pair[1].Epoch, err)
 		}
 	}

@@ -8,26 +8,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // judge puts verdicts on record, the digests of which are numbers.
-func judge(t testing.TB, store *blobstore.Store, epoch uint64, outcome, reason string, previous, digest uint64) {
+func judge(t testing.TB, store *auditstore.Store, epoch uint64, outcome string, reason verdict.Reason, previous, digest uint64) {
 	t.Helper()
 	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
-	_, _, err := store.PutVerdict(t.Context(), blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: outcome, Reason: reason,
-		PreviousDigest: hex(previous), Digest: hex(digest), Batch: blobstore.Batch{Key: fmt.Sprintf("%d/batch", epoch), SHA256: hex(0)},
+	_, _, err := store.PutVerdict(t.Context(), verdict.Verdict{
+		Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: outcome, Reason: reason,
+		PreviousDigest: hex(previous), Digest: hex(digest), Batch: verdict.Batch{Key: fmt.Sprintf("%d/batch", epoch), SHA256: hex(0)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func verify(t testing.TB, store *blobstore.Store, epochs ...uint64) {
+func verify(t testing.TB, store *auditstore.Store, epochs ...uint64) {
 	t.Helper()
 	for _, epoch := range epochs {
-		judge(t, store, epoch, blobstore.Verified, "", epoch-1, epoch)
+		judge(t, store, epoch, verdict.Verified, "", epoch-1, epoch)
 	}
 }
 
@@ -35,25 +36,25 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		judge func(t *testing.T, s *blobstore.Store)
+		judge func(t *testing.T, s *auditstore.Store)
 		want  []string
 	}{
-		{"all good", func(t *testing.T, s *blobstore.Store) {}, nil},
-		{"rejected by a worker that crashed before its alert", func(t *testing.T, s *blobstore.Store) {
-			judge(t, s, 3, blobstore.Rejected, "overlapping_labels", 2, 3)
+		{"all good", func(t *testing.T, s *auditstore.Store) {}, nil},
+		{"rejected by a worker that crashed before its alert", func(t *testing.T, s *auditstore.Store) {
+			judge(t, s, 3, verdict.Rejected, "overlapping_labels", 2, 3)
 		}, []string{"1-rejected.000000000003"}},
-		{"equivocation", func(t *testing.T, s *blobstore.Store) {
-			judge(t, s, 3, blobstore.Rejected, string(Equivocation), 2, 30)
+		{"equivocation", func(t *testing.T, s *auditstore.Store) {
+			judge(t, s, 3, verdict.Rejected, verdict.Equivocation, 2, 30)
 		}, []string{"1-equivocation.000000000003"}},
-		{"a break", func(t *testing.T, s *blobstore.Store) {
-			judge(t, s, 3, blobstore.Verified, "", 20, 3)
+		{"a break", func(t *testing.T, s *auditstore.Store) {
+			judge(t, s, 3, verdict.Verified, "", 20, 3)
 		}, []string{"1-contradiction.000000000003.chain"}},
-		{"out of order, on both sides", func(t *testing.T, s *blobstore.Store) {
+		{"out of order, on both sides", func(t *testing.T, s *auditstore.Store) {
 			verify(t, s, 4, 2)
-			judge(t, s, 3, blobstore.Verified, "", 20, 30)
+			judge(t, s, 3, verdict.Verified, "", 20, 30)
 		}, []string{"1-contradiction.000000000003.chain", "1-contradiction.000000000004.chain"}},
-		{"no telling beside a rejection", func(t *testing.T, s *blobstore.Store) {
-			judge(t, s, 3, blobstore.Rejected, "previous_digest_mismatch", 20, 30)
+		{"no telling beside a rejection", func(t *testing.T, s *auditstore.Store) {
+			judge(t, s, 3, verdict.Rejected, "previous_digest_mismatch", 20, 30)
 			verify(t, s, 4)
 		}, []string{"1-rejected.000000000003"}},
 	} {
@@ -84,7 +85,7 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 	w := emptyWorld(t)
 	publishNames(t, w.log, span(1, 9)...)
 	verify(t, w.config.Store, span(1, 8)...)
-	judge(t, w.config.Store, 9, blobstore.Verified, "", 90, 9)
+	judge(t, w.config.Store, 9, verdict.Verified, "", 90, 9)
 	edit(t, w.audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", testNamespace, 2), `}`, ``)
 	recent := mustFollow(t, embedded(t), w.schedule())
 	history := mustSchedule(t, embedded(t), w.schedule(), 10, 1)
@@ -93,7 +94,7 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 		"history": func() error { return history.backfillRound(t.Context(), time.Now()) },
 	} {
 		for range 2 {
-			if err := round(); !errors.Is(err, blobstore.ErrCorrupt) {
+			if err := round(); !errors.Is(err, auditstore.ErrCorrupt) {
 				t.Errorf("%s: error is %v, want one that tells of the verdict", name, err)
 			}
 		}
@@ -114,7 +115,7 @@ func TestBreakBetweenShards(t *testing.T) {
 	s := w.schedule()
 	s.First = 998
 	verify(t, w.config.Store, 998, 999, 1001)
-	judge(t, w.config.Store, 1000, blobstore.Verified, "", 5, 1000)
+	judge(t, w.config.Store, 1000, verdict.Verified, "", 5, 1000)
 	f := mustFollow(t, embedded(t), s)
 	f.recent = 2
 	f.mustRound(t, time.Now())
@@ -130,7 +131,7 @@ func TestBreakBetweenShards(t *testing.T) {
 		t.Fatal(err)
 	}
 	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
-	want := brokenChain{BrokenChain, [2]brokenVerdict{
+	want := brokenChain{verdict.BrokenChain, [2]brokenVerdict{
 		{999, hex(998), hex(999), "999/batch", hex(0)}, {1000, hex(5), hex(1000), "1000/batch", hex(0)},
 	}}
 	if got != want {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
@@ -22,38 +24,38 @@ const saveTimeout = 30 * time.Second
 // The verdict comes last and is the commit: after a crash before it, the epoch is judged again and the same pieces are written
 // again, which changes nothing; after it, nothing is left to do. A worker that is told to stop still writes, on a context that
 // outlives the job's: a verdict may have cost minutes. Nobody hurries a worker that is not told to stop.
-func (j *judgement) record(ctx context.Context) (blobstore.Verdict, error) {
+func (j *judgement) record(ctx context.Context) (verdict.Verdict, error) {
 	a := j.auditor
 	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
 	writing := time.Now()
 	j.reaching = metrics.AuditStore
 	if err := j.keep(ctx); err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
-	if j.verdict.Outcome == blobstore.Verified {
+	if j.verdict.Outcome == verdict.Verified {
 		withdraw, err := a.claims.stake(ctx, j.verdict)
 		defer withdraw()
 		if err != nil {
-			return blobstore.Verdict{}, err
+			return verdict.Verdict{}, err
 		}
 	}
 	if err := j.confirm(ctx); err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
 	if err := j.putEvidence(ctx); err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
 	// Before the verdict, so that there is none without its alert; raised again after a crash, it is one alert still.
-	if j.verdict.Outcome == blobstore.Rejected {
+	if j.verdict.Outcome == verdict.Rejected {
 		if err := a.incidents().Raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
-			return blobstore.Verdict{}, err
+			return verdict.Verdict{}, err
 		}
 	}
 	j.verdict.FinishedAt = time.Now().UTC()
 	recorded, created, err := a.Store.PutVerdict(ctx, j.verdict)
 	if err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
 	j.created = created
 	j.measured.Stage(metrics.Write, writing)
@@ -78,7 +80,7 @@ func (j *judgement) keep(ctx context.Context) error {
 	}
 	if j.signed != nil {
 		err := a.Store.PutSignature(ctx, a.Namespace, epoch, j.signed)
-		if errors.Is(err, blobstore.ErrDiffers) {
+		if errors.Is(err, auditstore.ErrDiffers) {
 			// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
 			a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
 			j.evidence = append(j.evidence, Evidence{"signature", j.signed, ".json"})
@@ -96,12 +98,12 @@ func (j *judgement) keep(ctx context.Context) error {
 // known of it if it is too large for that or has gone meanwhile. Retention leaves the archive alone where there is evidence.
 func (j *judgement) keepBatch(ctx context.Context) error {
 	err := j.archive.Commit()
-	if !errors.Is(err, blobstore.ErrDiffers) {
+	if !errors.Is(err, auditstore.ErrDiffers) {
 		return err
 	}
 	log := j.auditor.Log.With().Str("namespace", j.auditor.Namespace).Uint64("epoch", j.verdict.Epoch).Logger()
 	log.Error().Err(err).Msg("archived batch is not the one judged")
-	if j.verdict.Batch.StoredBytes <= blobstore.MaxEvidenceBytes {
+	if j.verdict.Batch.StoredBytes <= auditstore.MaxEvidenceBytes {
 		data, err := j.download(ctx)
 		if err == nil {
 			j.evidence = append(j.evidence, Evidence{"batch", data, j.object.Extension})
@@ -128,7 +130,7 @@ func (j *judgement) putEvidence(ctx context.Context) error {
 // contradict writes a verdict that contradicts the one on record among the evidence, with what it rests on, and returns a
 // *ContradictionError. Where it cannot be written, the error is one to try again after; but the next attempt will find a verdict and
 // look no further, so the program's log gets all of it in any case.
-func (j *judgement) contradict(ctx context.Context, recorded blobstore.Verdict) error {
+func (j *judgement) contradict(ctx context.Context, recorded verdict.Verdict) error {
 	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
 	j.auditor.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
 		Msg("verdict contradicts the one on record")
@@ -145,12 +147,12 @@ func (j *judgement) contradict(ctx context.Context, recorded blobstore.Verdict) 
 func (j *judgement) log(writing time.Duration) {
 	v := j.verdict
 	level, message := zerolog.InfoLevel, "epoch verified"
-	if v.Outcome == blobstore.Rejected {
+	if v.Outcome == verdict.Rejected {
 		level, message = zerolog.ErrorLevel, "epoch rejected"
 	}
 	event := j.auditor.Log.WithLevel(level).Str("namespace", v.Namespace).Uint64("epoch", v.Epoch).Str("outcome", v.Outcome)
-	if v.Outcome == blobstore.Rejected {
-		event.Str("reason", v.Reason).Str("detail", v.Detail)
+	if v.Outcome == verdict.Rejected {
+		event.Str("reason", string(v.Reason)).Str("detail", v.Detail)
 	}
 	event.Int("inserted", v.Inserted).Int("unchanged", v.Unchanged).
 		Int64("bytes", v.Batch.Bytes).Int64("stored_bytes", v.Batch.StoredBytes).Str("compression", v.Batch.Compression).

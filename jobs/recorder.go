@@ -7,16 +7,17 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
-	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 )
 
 // Recorder puts what is wrong with a log on record, and then into the outbox for people to read.
 type Recorder struct {
-	Store   *blobstore.Store
+	Store   *auditstore.Store
 	Metrics *metrics.Metrics
 	Log     zerolog.Logger
 }
@@ -70,7 +71,7 @@ func (r Recorder) PutEvidence(ctx context.Context, namespace string, epoch uint6
 // brokenChain is the evidence that two verified epochs are not of one log. Verdicts never change,
 // so whoever finds the two writes the same bytes.
 type brokenChain struct {
-	Reason validator.Reason `json:"reason"`
+	Reason verdict.Reason   `json:"reason"`
 	Epochs [2]brokenVerdict `json:"epochs"`
 }
 
@@ -88,16 +89,16 @@ type brokenVerdict struct {
 //
 // A crash between evidence and alert is repaired by whoever finds the two next: it does both again,
 // and each is there once, however often it is found.
-func (r Recorder) RecordBrokenChain(ctx context.Context, reason validator.Reason, first, second blobstore.Verdict) error {
+func (r Recorder) RecordBrokenChain(ctx context.Context, reason verdict.Reason, first, second verdict.Verdict) error {
 	detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
 		first.Epoch, first.Digest, second.Epoch, second.PreviousDigest)
-	if reason == DigestReused {
+	if reason == verdict.DigestReused {
 		detail = fmt.Sprintf("epoch %d ends with digest %s, and so did epoch %d",
 			second.Epoch, second.Digest, first.Epoch)
 	}
 	r.Log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs contradict each other")
 	found := brokenChain{Reason: reason}
-	for i, v := range []blobstore.Verdict{first, second} {
+	for i, v := range []verdict.Verdict{first, second} {
 		found.Epochs[i] = brokenVerdict{v.Epoch, v.PreviousDigest, v.Digest, v.Batch.Key, v.Batch.SHA256}
 	}
 	data, err := json.Marshal(found)

@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
@@ -62,7 +64,7 @@ type retention struct {
 // RetentionConfig says what is removed, of which log. Namespace and Store must be set.
 type RetentionConfig struct {
 	Namespace   string
-	Store       *blobstore.Store
+	Store       *auditstore.Store
 	Keep        time.Duration // 0: for ever
 	First, Last uint64        // epochs of the log; Last is 0 if it goes on
 	Metrics     *metrics.Metrics
@@ -163,7 +165,7 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 		return 0, 0, err
 	}
 	wait = r.Keep // for what is archived from now on
-	batches = slices.DeleteFunc(batches, func(b blobstore.Archived) bool {
+	batches = slices.DeleteFunc(batches, func(b auditstore.Archived) bool {
 		left := r.Keep - now.Sub(b.At)
 		if left > 0 {
 			wait = min(wait, left)
@@ -178,7 +180,7 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 		epochs[i] = b.Epoch
 	}
 	// What is not there or cannot be made out keeps a batch.
-	verdicts, err := verdictsAround(ctx, r.Store, r.Namespace, epochs, blobstore.ErrNotFound, blobstore.ErrCorrupt, blobstore.ErrNewerSchema)
+	verdicts, err := verdictsAround(ctx, r.Store, r.Namespace, epochs, auditstore.ErrNotFound, auditstore.ErrCorrupt, verdict.ErrNewerSchema)
 	if err != nil {
 		return old, 0, err
 	}
@@ -187,7 +189,7 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 	if err != nil {
 		return old, 0, err
 	}
-	batches = slices.DeleteFunc(batches, func(b blobstore.Archived) bool {
+	batches = slices.DeleteFunc(batches, func(b auditstore.Archived) bool {
 		_, found := slices.BinarySearch(evidenced, b.Epoch)
 		return found || !r.mayGo(b, verdicts, now)
 	})
@@ -198,15 +200,15 @@ func (r *retention) sweep(ctx context.Context, shard uint64, now time.Time, done
 }
 
 // mayGo says whether nothing is held against an epoch, as far as the verdicts tell.
-func (r *retention) mayGo(b blobstore.Archived, verdicts map[uint64]blobstore.Verdict, now time.Time) bool {
+func (r *retention) mayGo(b auditstore.Archived, verdicts map[uint64]verdict.Verdict, now time.Time) bool {
 	v := verdicts[b.Epoch]
-	return v.Outcome == blobstore.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.Keep &&
-		(b.Epoch <= r.First || blobstore.Between(verdicts[b.Epoch-1], v) == blobstore.Linked) &&
-		(r.Last != 0 && b.Epoch >= r.Last || blobstore.Between(v, verdicts[b.Epoch+1]) == blobstore.Linked)
+	return v.Outcome == verdict.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.Keep &&
+		(b.Epoch <= r.First || verdict.Between(verdicts[b.Epoch-1], v) == verdict.Linked) &&
+		(r.Last != 0 && b.Epoch >= r.Last || verdict.Between(v, verdicts[b.Epoch+1]) == verdict.Linked)
 }
 
 // remove removes batches. One that cannot be removed, such as an object that somebody has locked, does not keep the others.
-func (r *retention) remove(ctx context.Context, batches []blobstore.Archived, done *removed) error {
+func (r *retention) remove(ctx context.Context, batches []auditstore.Archived, done *removed) error {
 	var mu sync.Mutex
 	var first error
 	failed := 0
@@ -243,7 +245,7 @@ type removed struct {
 	oldest, newest uint64
 }
 
-func (d *removed) add(b blobstore.Archived) {
+func (d *removed) add(b auditstore.Archived) {
 	if d.batches == 0 {
 		d.oldest = b.Epoch
 	}

@@ -17,7 +17,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
@@ -43,7 +45,7 @@ func (s *shelf) watched(t testing.TB, fault faulting) (*watchedShelf, *shelf) {
 	w := &watchedShelf{b: s.bucket, fault: fault}
 	b := blob.NewBucket(w)
 	t.Cleanup(func() { _ = b.Close() })
-	return w, &shelf{s.bucket, blobstore.NewStore(b)}
+	return w, &shelf{s.bucket, auditstore.New(b)}
 }
 
 func (w *watchedShelf) do(request string, carryOut func() error) error {
@@ -255,7 +257,7 @@ func TestRetentionOfChanceHistories(t *testing.T) {
 					}
 					v := goodVerdict(epoch)
 					if good[epoch] = chance.IntN(10) > 0; !good[epoch] {
-						v.Outcome, v.Reason = blobstore.Rejected, "malformed_proof"
+						v.Outcome, v.Reason = verdict.Rejected, "malformed_proof"
 					}
 					s.judge(t, v)
 					if chance.IntN(10) == 0 {

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
@@ -232,7 +234,7 @@ func TestRetentionOnS3(t *testing.T) {
 	t.Parallel()
 	server := testservers.S3(t)
 	url := server.BucketURL("audit")
-	store, err := blobstore.OpenStore(t.Context(), url)
+	store, err := auditstore.Open(t.Context(), url)
 	must(t, err)
 	t.Cleanup(func() { _ = store.Close() })
 	bucket, err := blobstore.OpenBucket(t.Context(), url)

@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -27,7 +28,7 @@ type RetryCounts struct {
 //
 // It holds the task IDs of all epochs that wait in memory, some 60 bytes each.
 func Retry(ctx context.Context, r *Redis, namespace string, epochs []uint64, judged func(ctx context.Context, epoch uint64) (bool, error)) (RetryCounts, error) {
-	if err := blobstore.CheckNamespace(namespace); err != nil {
+	if err := verdict.CheckNamespace(namespace); err != nil {
 		return RetryCounts{}, err
 	}
 	q := retrying{redis: r, judged: judged, namespace: namespace, epochs: slices.Compact(slices.Sorted(slices.Values(epochs)))}

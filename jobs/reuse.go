@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -16,7 +18,7 @@ import (
 // Each verified epoch adds a leaf, so its tree has all leaves of the tree before it and one more, and while each epoch continues
 // the one before, no tree comes again. So there is nothing to look for unless the seal, with what is sealed already, has a
 // rejection, a break or a gap. Then the seals of all shards are read, once, and their digests kept: 8 KB of memory a shard.
-func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal sealed) error {
+func (s *Sealer) findReuse(ctx context.Context, h *verdict.History, seal sealed) error {
 	unbroken := len(seal.Rejected)+len(seal.Breaks) == 0
 	switch len(h.Spans) {
 	case 0:
@@ -41,7 +43,7 @@ func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal seale
 		if shard == seal.Shard {
 			continue
 		}
-		from, _ := blobstore.ShardRange(shard)
+		from, _ := verdict.ShardRange(shard)
 		for i, digest := range digests {
 			if epoch, alike := own[digest]; alike {
 				if err := s.tellReuse(ctx, from+uint64(i), epoch); err != nil {
@@ -55,8 +57,8 @@ func (s *Sealer) findReuse(ctx context.Context, h *blobstore.History, seal seale
 }
 
 // follows says whether the second span continues the first.
-func follows(first, second blobstore.Span) bool {
-	return first.To+1 == second.From && blobstore.LinkDigests(first.Digest, second.PreviousDigest) == blobstore.Linked
+func follows(first, second verdict.Span) bool {
+	return first.To+1 == second.From && verdict.LinkDigests(first.Digest, second.PreviousDigest) == verdict.Linked
 }
 
 // tellReuse tells of two epochs whose digests begin alike, if they are the same.
@@ -65,18 +67,18 @@ func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
 	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
 		return err
 	}
-	return s.incidents().RecordBrokenChain(ctx, DigestReused, first, second)
+	return s.incidents().RecordBrokenChain(ctx, verdict.DigestReused, first, second)
 }
 
 // readDigests reads the digests of all sealed shards that were not read yet.
-func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
+func (s *Sealer) readDigests(ctx context.Context, h *verdict.History) error {
 	if s.digests == nil {
 		s.digests = map[uint64][]uint64{}
 	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(listAhead)
-	for shard, span := range eachSealed(*h, 1, blobstore.MaxEpoch) {
+	for shard, span := range eachSealed(*h, 1, verdict.MaxEpoch) {
 		mu.Lock()
 		known := s.digests[shard] != nil
 		mu.Unlock()
@@ -85,7 +87,7 @@ func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
 		}
 		group.Go(func() error {
 			seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
-			if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
+			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
 				_, err = s.checkShard(ctx, shard, span, false) // tells of it, and keeps no other shard from being sealed
 				return err
 			}
@@ -102,7 +104,7 @@ func (s *Sealer) readDigests(ctx context.Context, h *blobstore.History) error {
 }
 
 // prefixes are the beginnings of a seal's digests.
-func prefixes(seal blobstore.Seal) []uint64 {
+func prefixes(seal verdict.Seal) []uint64 {
 	all := make([]uint64, len(seal.Digests))
 	for i, text := range seal.Digests {
 		all[i], _ = strconv.ParseUint(cmp.Or(text, "0"), 16, 64) // seals have nothing else

@@ -11,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"golang.org/x/sync/errgroup"
 )
@@ -26,7 +27,7 @@ var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is tr
 //
 // Any other error means that there was no new look: the epoch has no verdict (blobstore.ErrNotFound), ErrNeedsKeys, or the way to
 // the log is at fault. What the log no longer has is not held against it.
-func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found blobstore.Verdict, err error) {
+func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
@@ -35,20 +36,20 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found blobstore.Ve
 	}()
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
 	if err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
-	if recorded.Signature.Status != SignatureNotRequired && a.Keys.Len() == 0 {
-		return blobstore.Verdict{}, fmt.Errorf("epoch %d %w", epoch, ErrNeedsKeys)
+	if recorded.Signature.Status != verdict.SignatureNotRequired && a.Keys.Len() == 0 {
+		return verdict.Verdict{}, fmt.Errorf("epoch %d %w", epoch, ErrNeedsKeys)
 	}
 	quiet := &Auditor{AuditorConfig: a.AuditorConfig}
 	quiet.Archive, quiet.Metrics = false, nil // an epoch counts once
 	j := &judgement{auditor: quiet, started: time.Now()}
 	defer j.close() // drops what would be archived of a rejection
 	if err := j.reach(ctx, epoch); err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
 	if err := j.compare(ctx); err != nil {
-		return blobstore.Verdict{}, err
+		return verdict.Verdict{}, err
 	}
 	j.verdict.FinishedAt = time.Now().UTC()
 	if !recorded.Contradicts(j.verdict) {
@@ -69,7 +70,7 @@ func (j *judgement) compare(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return j.judgeName(err)
-	case j.verdict.Outcome == blobstore.Verified:
+	case j.verdict.Outcome == verdict.Verified:
 		return j.holdAgainst(before, after)
 	}
 	return nil
@@ -84,7 +85,7 @@ type Reverification struct {
 }
 
 // Reverify calls Reaudit for epochs and visit, one call at a time and in no order, with what came of it.
-func (a *Auditor) Reverify(ctx context.Context, r Reverification, visit func(epoch uint64, found blobstore.Verdict, err error)) error {
+func (a *Auditor) Reverify(ctx context.Context, r Reverification, visit func(epoch uint64, found verdict.Verdict, err error)) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(r.Concurrency, 1))
 	var visiting sync.Mutex
@@ -111,7 +112,7 @@ func (a *Auditor) Reverify(ctx context.Context, r Reverification, visit func(epo
 
 // choose calls look with the epochs to look at.
 func (a *Auditor) choose(ctx context.Context, r Reverification, look func(epochs []uint64) error) error {
-	from, to := max(r.From, 1), cmp.Or(r.To, blobstore.MaxEpoch)
+	from, to := max(r.From, 1), cmp.Or(r.To, verdict.MaxEpoch)
 	switch {
 	case len(r.Epochs) > 0:
 		return look(slices.Compact(slices.Sorted(slices.Values(r.Epochs))))

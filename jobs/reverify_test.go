@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
@@ -72,11 +74,11 @@ func TestReauditContradicts(t *testing.T) {
 	for range 2 {
 		found, err := w.auditor(t).Reaudit(t.Context(), 4)
 		contradiction, ok := errors.AsType[*ContradictionError](err)
-		if !ok || found.Outcome != blobstore.Rejected || contradiction.Recorded.Outcome != blobstore.Verified {
+		if !ok || found.Outcome != verdict.Rejected || contradiction.Recorded.Outcome != verdict.Verified {
 			t.Fatalf("found %s %s, error %v, want a ContradictionError", found.Outcome, found.Reason, err)
 		}
 	}
-	if v, err := w.config.Store.Verdict(t.Context(), testNamespace, 4); err != nil || v.Outcome != blobstore.Verified {
+	if v, err := w.config.Store.Verdict(t.Context(), testNamespace, 4); err != nil || v.Outcome != verdict.Verified {
 		t.Errorf("on record is %s, %v: a verdict never changes", v.Outcome, err)
 	}
 	if got := w.evidence(t, 4); len(got) <= evidence || !strings.Contains(got[evidence], `"malformed_proof"`) {
@@ -101,7 +103,7 @@ func TestReauditDoesNotJudgeWhatItCannotSee(t *testing.T) {
 	if _, err := w.auditor(t).Reaudit(t.Context(), 7); !errors.Is(err, fetcher.ErrNotPublished) {
 		t.Errorf("a batch that is no longer there: error %v, want ErrNotPublished", err)
 	}
-	if _, err := w.auditor(t).Reaudit(t.Context(), 9); !errors.Is(err, blobstore.ErrNotFound) {
+	if _, err := w.auditor(t).Reaudit(t.Context(), 9); !errors.Is(err, auditstore.ErrNotFound) {
 		t.Errorf("an epoch without a verdict: error %v, want ErrNotFound", err)
 	}
 	w.config.Keys = signature.Keys{}
@@ -131,7 +133,7 @@ func TestReverifyChooses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var got []uint64
-			err := w.auditor(t).Reverify(t.Context(), c.choice, func(epoch uint64, found blobstore.Verdict, err error) {
+			err := w.auditor(t).Reverify(t.Context(), c.choice, func(epoch uint64, found verdict.Verdict, err error) {
 				if err != nil || found.Epoch != epoch {
 					t.Errorf("epoch %d: found one on %d, %v", epoch, found.Epoch, err)
 				}
@@ -151,7 +153,7 @@ func TestReverifyStopsWhenTold(t *testing.T) {
 	w := newAuditedWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	visited := 0
-	err := w.auditor(t).Reverify(ctx, Reverification{}, func(uint64, blobstore.Verdict, error) {
+	err := w.auditor(t).Reverify(ctx, Reverification{}, func(uint64, verdict.Verdict, error) {
 		visited++
 		cancel()
 	})

@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
@@ -102,7 +103,7 @@ type run struct {
 	sealer   *Sealer // remembers the digests that it has read
 
 	summary RunSummary
-	sealed  blobstore.History     // as it was when the run began
+	sealed  verdict.History       // as it was when the run began
 	next    uint64                // the first epoch that is not in play yet; past To, there is none
 	open    map[uint64]*openEpoch // in play, and without a verdict
 
@@ -157,15 +158,15 @@ func (r *run) sealForEver(ctx context.Context) {
 
 // seal seals the shards of the range that are full. That it cannot takes nothing from the run.
 func (r *run) seal(ctx context.Context) {
-	first, end := (r.config.From+blobstore.EpochsPerShard-1)/blobstore.EpochsPerShard, (r.config.To+1)/blobstore.EpochsPerShard
+	first, end := (r.config.From+verdict.EpochsPerShard-1)/verdict.EpochsPerShard, (r.config.To+1)/verdict.EpochsPerShard
 	if r.config.From == 1 {
 		first = 0 // there is no epoch 0
 	}
 	if first >= end {
 		return // no shard is wholly the run's
 	}
-	from, _ := blobstore.ShardRange(first)
-	_, to := blobstore.ShardRange(end - 1)
+	from, _ := verdict.ShardRange(first)
+	_, to := verdict.ShardRange(end - 1)
 	if _, err := r.sealer.Seal(ctx, from, to); err != nil && ctx.Err() == nil {
 		r.auditor.Log.Warn().Err(err).Msg("what is full cannot be sealed: ktaudit seal tries again")
 	}
@@ -207,7 +208,7 @@ func (r *run) fill(ctx context.Context) error {
 		from := r.next
 		r.next = last + 1
 		err := eachStretch(ctx, r.auditor.Store, r.sealed, from, last, stretches{
-			sealed: func(span blobstore.Span) error { r.settleSealed(span); return nil },
+			sealed: func(span verdict.Span) error { r.settleSealed(span); return nil },
 			open:   func(epochs []uint64) error { return r.settleJudged(ctx, epochs) },
 		})
 		if err != nil {
@@ -263,7 +264,7 @@ func (r *run) settleJudged(ctx context.Context, epochs []uint64) error {
 }
 
 // settleSealed settles those epochs of a sealed span that are open.
-func (r *run) settleSealed(span blobstore.Span) {
+func (r *run) settleSealed(span verdict.Span) {
 	for epoch := span.From; epoch <= span.To; epoch++ {
 		switch {
 		case r.open[epoch] == nil:
@@ -275,8 +276,8 @@ func (r *run) settleSealed(span blobstore.Span) {
 	}
 }
 
-func outcomeCount(s *RunSummary, v blobstore.Verdict) *uint64 {
-	if v.Outcome == blobstore.Verified {
+func outcomeCount(s *RunSummary, v verdict.Verdict) *uint64 {
+	if v.Outcome == verdict.Verified {
 		return &s.Verified
 	}
 	return &s.Rejected
@@ -361,7 +362,7 @@ func (r *run) tick(ctx, working context.Context) error {
 func (r *run) check(ctx context.Context) error {
 	shards := map[uint64]bool{}
 	for epoch := range r.open {
-		shards[epoch/blobstore.EpochsPerShard] = true
+		shards[epoch/verdict.EpochsPerShard] = true
 	}
 	for shard := range shards {
 		epochs, err := r.auditor.Store.Epochs(ctx, r.auditor.Namespace, shard)

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
@@ -179,7 +182,7 @@ func TestInterruptedRunSaysSo(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
-	for _, c := range []RunConfig{{From: 0, To: 5}, {From: 6, To: 5}, {From: 1, To: blobstore.MaxEpoch + 1}, {From: 1, To: math.MaxUint64}} {
+	for _, c := range []RunConfig{{From: 0, To: 5}, {From: 6, To: 5}, {From: 1, To: verdict.MaxEpoch + 1}, {From: 1, To: math.MaxUint64}} {
 		if _, err := Run(t.Context(), nil, nil, c); err == nil {
 			t.Errorf("%d to %d: no error", c.From, c.To)
 		}
@@ -203,7 +206,7 @@ func TestRunOnS3(t *testing.T) {
 	if _, err := simlog.Write(t.Context(), log, signatures, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	store, err := blobstore.OpenStore(t.Context(), server.BucketURL("audit"))
+	store, err := auditstore.Open(t.Context(), server.BucketURL("audit"))
 	if err != nil {
 		t.Fatal(err)
 	}

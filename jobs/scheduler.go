@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
@@ -32,7 +34,7 @@ const (
 type Schedule struct {
 	Namespace string
 	Fetcher   *fetcher.Fetcher
-	Store     *blobstore.Store
+	Store     *auditstore.Store
 	// First is the first epoch to audit; 0 means 1. Last is the last one of a log that is closed; 0 means that it goes on.
 	First, Last uint64
 	// Poll is how often the log is looked at. 0 means 30 s. Each pause is up to a quarter shorter, so that schedulers and
@@ -125,7 +127,7 @@ func NewScheduler(r *Redis, schedules []Schedule, log zerolog.Logger) (*Schedule
 }
 
 func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, error) {
-	if err := blobstore.CheckNamespace(s.Namespace); err != nil {
+	if err := verdict.CheckNamespace(s.Namespace); err != nil {
 		return nil, err
 	}
 	s.First = max(s.First, 1)
@@ -137,8 +139,8 @@ func newScheduledLog(r *Redis, s Schedule, log zerolog.Logger) (*scheduledLog, e
 		return nil, fmt.Errorf("%s: a schedule needs a fetcher and an audit store", s.Namespace)
 	case s.Last != 0 && s.Last < s.First:
 		return nil, fmt.Errorf("%s: last epoch %d is before the first, %d", s.Namespace, s.Last, s.First)
-	case max(s.First, s.Last) > blobstore.MaxEpoch:
-		return nil, fmt.Errorf("%s: the audit store's layout ends at epoch %d", s.Namespace, uint64(blobstore.MaxEpoch))
+	case max(s.First, s.Last) > verdict.MaxEpoch:
+		return nil, fmt.Errorf("%s: the audit store's layout ends at epoch %d", s.Namespace, uint64(verdict.MaxEpoch))
 	}
 	log = log.With().Str("namespace", s.Namespace).Logger()
 	l := &scheduledLog{

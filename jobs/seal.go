@@ -9,7 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
@@ -29,7 +31,7 @@ const historyAttempts = 8
 // A shard is sealed once everything that its verdicts show was told: the alerts on its rejections and on epochs that don't belong
 // to one log are in the outbox before the history says that the shard is sealed. After a crash between them it is sealed again.
 type Sealer struct {
-	Store     *blobstore.Store
+	Store     *auditstore.Store
 	Namespace string
 	Log       zerolog.Logger
 	Metrics   *metrics.Metrics // nil measures nothing
@@ -57,7 +59,7 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 	if err != nil {
 		return counts, err
 	}
-	open, err := s.unsealed(ctx, h, from/blobstore.EpochsPerShard, to/blobstore.EpochsPerShard)
+	open, err := s.unsealed(ctx, h, from/verdict.EpochsPerShard, to/verdict.EpochsPerShard)
 	if err != nil {
 		return counts, err
 	}
@@ -99,18 +101,18 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (SealCounts, error) 
 
 // history reads what is sealed. If that cannot be read it raises an alert and begins anew, with an empty one: all of it is in the
 // seals.
-func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
+func (s *Sealer) history(ctx context.Context) (verdict.History, error) {
 	h, err := s.Store.History(ctx, s.Namespace)
-	if errors.Is(err, blobstore.ErrCorrupt) { // or it was damaged on its way
+	if errors.Is(err, auditstore.ErrCorrupt) { // or it was damaged on its way
 		h, err = s.Store.History(ctx, s.Namespace)
 	}
-	if errors.Is(err, blobstore.ErrCorrupt) {
+	if errors.Is(err, auditstore.ErrCorrupt) {
 		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
 		err = s.incidents().Raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
 		if err == nil {
 			h, err = s.Store.PutHistory(ctx, h)
 		}
-		if errors.Is(err, blobstore.ErrDiffers) { // somebody else has begun
+		if errors.Is(err, auditstore.ErrDiffers) { // somebody else has begun
 			h, err = s.Store.History(ctx, s.Namespace)
 		}
 	}
@@ -121,7 +123,7 @@ func (s *Sealer) history(ctx context.Context) (blobstore.History, error) {
 }
 
 // unsealed returns the shards from first to last that have verdicts and are not in the history.
-func (s *Sealer) unsealed(ctx context.Context, h blobstore.History, first, last uint64) ([]uint64, error) {
+func (s *Sealer) unsealed(ctx context.Context, h verdict.History, first, last uint64) ([]uint64, error) {
 	var open []uint64
 	list := func(to uint64) error {
 		if first > to {
@@ -148,7 +150,7 @@ func (s *Sealer) unsealed(ctx context.Context, h blobstore.History, first, last 
 
 // sealed is a seal that is on record, with the hash of its object.
 type sealed struct {
-	blobstore.Seal
+	verdict.Seal
 	hash string
 }
 
@@ -158,7 +160,7 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 	if err != nil {
 		return sealed{}, false, err
 	}
-	from, to := blobstore.ShardRange(shard)
+	from, to := verdict.ShardRange(shard)
 	if uint64(len(within(epochs, from, to))) < to-from+1 {
 		if lost {
 			err = s.neverSealed(ctx, shard)
@@ -173,7 +175,7 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 		return sealed{}, false, err
 	}
 	hash, err := s.Store.PutSeal(ctx, seal)
-	if errors.Is(err, blobstore.ErrDiffers) {
+	if errors.Is(err, auditstore.ErrDiffers) {
 		// Sealed before, and not in the history. If the verdicts bear it out it was written in another way, and stands.
 		if err = s.neverSealed(ctx, shard); err == nil {
 			seal, hash, err = s.Store.Seal(ctx, s.Namespace, shard)
@@ -192,7 +194,7 @@ var ErrSealedMismatch = errors.New("not the verdicts that were sealed")
 // neverSealed returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the history has a seal which its
 // verdicts don't bear out.
 func (s *Sealer) neverSealed(ctx context.Context, shard uint64) error {
-	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, blobstore.ErrNotFound) {
+	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, auditstore.ErrNotFound) {
 		return nil
 	}
 	detail, err := s.checkShard(ctx, shard, nil, true)
@@ -203,9 +205,9 @@ func (s *Sealer) neverSealed(ctx context.Context, shard uint64) error {
 }
 
 // summarise makes the seal that follows from the verdicts of a full shard.
-func (s *Sealer) summarise(ctx context.Context, shard uint64) (blobstore.Seal, []blobstore.Verdict, error) {
-	from, to := blobstore.ShardRange(shard)
-	verdicts := make([]blobstore.Verdict, to-from+1)
+func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []verdict.Verdict, error) {
+	from, to := verdict.ShardRange(shard)
+	verdicts := make([]verdict.Verdict, to-from+1)
 	hashes := make([][32]byte, len(verdicts))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(readAhead)
@@ -216,9 +218,9 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (blobstore.Seal, [
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return blobstore.Seal{}, nil, err
+		return verdict.Seal{}, nil, err
 	}
-	seal := blobstore.NewSeal(s.Namespace, shard)
+	seal := verdict.NewSeal(s.Namespace, shard)
 	for i, v := range verdicts {
 		seal.Add(v, hashes[i])
 	}
@@ -226,22 +228,22 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (blobstore.Seal, [
 }
 
 // tell raises an alert on each of the verdicts, in order, that is a rejection, and on each that does not continue the one before.
-func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
-	ends := map[string]blobstore.Verdict{}
+func (s *Sealer) tell(ctx context.Context, verdicts []verdict.Verdict) error {
+	ends := map[string]verdict.Verdict{}
 	for i, v := range verdicts {
-		if v.Outcome != blobstore.Verified {
+		if v.Outcome != verdict.Verified {
 			if err := s.incidents().Raise(ctx, alert.OfVerdict(v)); err != nil {
 				return err
 			}
 			continue
 		}
-		if i > 0 && blobstore.Between(verdicts[i-1], v) == blobstore.Broken {
-			if err := s.incidents().RecordBrokenChain(ctx, BrokenChain, verdicts[i-1], v); err != nil {
+		if i > 0 && verdict.Between(verdicts[i-1], v) == verdict.Broken {
+			if err := s.incidents().RecordBrokenChain(ctx, verdict.BrokenChain, verdicts[i-1], v); err != nil {
 				return err
 			}
 		}
 		if first, again := ends[v.Digest]; again {
-			if err := s.incidents().RecordBrokenChain(ctx, DigestReused, first, v); err != nil {
+			if err := s.incidents().RecordBrokenChain(ctx, verdict.DigestReused, first, v); err != nil {
 				return err
 			}
 		}
@@ -251,7 +253,7 @@ func (s *Sealer) tell(ctx context.Context, verdicts []blobstore.Verdict) error {
 }
 
 // extend writes a history with more seals. If others were first, it adds to theirs what they lack.
-func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed) (blobstore.History, error) {
+func (s *Sealer) extend(ctx context.Context, h verdict.History, made []sealed) (verdict.History, error) {
 	for attempt := time.Duration(0); ; attempt++ {
 		next := h
 		next.Spans = slices.Clone(h.Spans)
@@ -264,7 +266,7 @@ func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed)
 			return h, nil // others have added all of them
 		}
 		written, err := s.Store.PutHistory(ctx, next)
-		if !errors.Is(err, blobstore.ErrDiffers) || attempt == historyAttempts {
+		if !errors.Is(err, auditstore.ErrDiffers) || attempt == historyAttempts {
 			return written, err
 		}
 		_ = wait.For(ctx, rand.N(10*time.Millisecond<<attempt))
@@ -275,19 +277,19 @@ func (s *Sealer) extend(ctx context.Context, h blobstore.History, made []sealed)
 }
 
 // insert adds a seal to a history, and tells of what only shows beside the other seals.
-func (s *Sealer) insert(ctx context.Context, h *blobstore.History, seal sealed) error {
-	i, _ := slices.BinarySearchFunc(h.Spans, seal.From, func(span blobstore.SealedSpan, from uint64) int { return cmp.Compare(span.From, from) })
+func (s *Sealer) insert(ctx context.Context, h *verdict.History, seal sealed) error {
+	i, _ := slices.BinarySearchFunc(h.Spans, seal.From, func(span verdict.SealedSpan, from uint64) int { return cmp.Compare(span.From, from) })
 	if i > 0 && h.Spans[i-1].To >= seal.From || i < len(h.Spans) && h.Spans[i].From == seal.From {
 		return nil // somebody else has added it
 	}
 	if err := s.findReuse(ctx, h, seal); err != nil {
 		return err
 	}
-	spans := []blobstore.SealedSpan{{Span: seal.Span, Seals: []string{seal.hash}}}
+	spans := []verdict.SealedSpan{{Span: seal.Span, Seals: []string{seal.hash}}}
 	low, high := i, i
 	if i > 0 && h.Spans[i-1].To+1 == seal.From {
 		low--
-		spans = append([]blobstore.SealedSpan{h.Spans[low]}, spans...)
+		spans = append([]verdict.SealedSpan{h.Spans[low]}, spans...)
 	}
 	if i < len(h.Spans) && seal.To+1 == h.Spans[i].From {
 		spans = append(spans, h.Spans[i])
@@ -314,16 +316,16 @@ func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
 	if err != nil || second.Epoch == 0 {
 		return err
 	}
-	return s.incidents().RecordBrokenChain(ctx, BrokenChain, first, second)
+	return s.incidents().RecordBrokenChain(ctx, verdict.BrokenChain, first, second)
 }
 
 // readPair reads the verdicts on two epochs, which are sealed. If one of them is gone it tells of that, and returns nothing.
-func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second blobstore.Verdict, err error) {
-	var pair [2]blobstore.Verdict
+func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second verdict.Verdict, err error) {
+	var pair [2]verdict.Verdict
 	for i, epoch := range []uint64{a, b} {
 		pair[i], err = s.Store.Verdict(ctx, s.Namespace, epoch)
-		if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-			_, err = s.checkShard(ctx, epoch/blobstore.EpochsPerShard, nil, true)
+		if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+			_, err = s.checkShard(ctx, epoch/verdict.EpochsPerShard, nil, true)
 			return first, second, err
 		}
 		if err != nil {

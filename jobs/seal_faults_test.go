@@ -7,14 +7,16 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
-	"github.com/ktaudit/ktaudit/blobstore"
 )
 
 // Wherever sealing is broken off, the next attempt brings it to its end, and what is to be told is told once.
 func TestSealingFaults(t *testing.T) {
 	t.Parallel()
-	change := func(v *blobstore.Verdict) bool {
+	change := func(v *verdict.Verdict) bool {
 		switch v.Epoch {
 		case 400:
 			reject(v)
@@ -26,7 +28,7 @@ func TestSealingFaults(t *testing.T) {
 	told := []string{"1-contradiction.000000001000.chain", "1-rejected.000000000400"}
 	fresh := func(t *testing.T) *shelf {
 		bucket := openMemory(t)
-		s := &shelf{bucket, blobstore.NewStore(bucket)}
+		s := &shelf{bucket, auditstore.New(bucket)}
 		record(t, s.store, 1, 1999, change)
 		return s
 	}
@@ -81,13 +83,13 @@ func TestStatusRequests(t *testing.T) {
 	t.Parallel()
 	requests := func(shards uint64) int64 {
 		bucket := openMemory(t)
-		s := &shelf{bucket, blobstore.NewStore(bucket)}
-		_, to := blobstore.ShardRange(shards - 1)
-		span := blobstore.SealedSpan{Span: blobstore.Span{From: 1, To: to, PreviousDigest: digestOf("", 0), Digest: digestOf("", to)}}
+		s := &shelf{bucket, auditstore.New(bucket)}
+		_, to := verdict.ShardRange(shards - 1)
+		span := verdict.SealedSpan{Span: verdict.Span{From: 1, To: to, PreviousDigest: digestOf("", 0), Digest: digestOf("", to)}}
 		for shard := range shards {
 			span.Seals = append(span.Seals, digestOf("seal", shard))
 		}
-		h := blobstore.History{Namespace: testNamespace, Spans: []blobstore.SealedSpan{span}}
+		h := verdict.History{Namespace: testNamespace, Spans: []verdict.SealedSpan{span}}
 		if _, err := s.store.PutHistory(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -25,12 +27,12 @@ func digestOf(log string, epoch uint64) string {
 }
 
 // record writes the verdicts of a made-up log. change makes some of them otherwise; if it returns false, the epoch gets none.
-func record(t testing.TB, store *blobstore.Store, from, to uint64, change func(v *blobstore.Verdict) bool) {
+func record(t testing.TB, store *auditstore.Store, from, to uint64, change func(v *verdict.Verdict) bool) {
 	t.Helper()
 	for epoch := from; epoch <= to; epoch++ {
-		v := blobstore.Verdict{
-			Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
-			PreviousDigest: digestOf("", epoch-1), Digest: digestOf("", epoch), Batch: blobstore.Batch{SHA256: digestOf("batch", epoch)},
+		v := verdict.Verdict{
+			Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: verdict.Verified,
+			PreviousDigest: digestOf("", epoch-1), Digest: digestOf("", epoch), Batch: verdict.Batch{SHA256: digestOf("batch", epoch)},
 		}
 		if change != nil && !change(&v) {
 			continue
@@ -41,24 +43,24 @@ func record(t testing.TB, store *blobstore.Store, from, to uint64, change func(v
 	}
 }
 
-func reject(v *blobstore.Verdict) {
-	v.Outcome, v.Reason, v.Detail = blobstore.Rejected, "digest_mismatch", fmt.Sprintf("detail of epoch %d", v.Epoch)
+func reject(v *verdict.Verdict) {
+	v.Outcome, v.Reason, v.Detail = verdict.Rejected, "digest_mismatch", fmt.Sprintf("detail of epoch %d", v.Epoch)
 }
 
-func sealer(store *blobstore.Store) *Sealer {
+func sealer(store *auditstore.Store) *Sealer {
 	return &Sealer{Store: store, Namespace: testNamespace, Log: zerolog.Nop()}
 }
 
 func sealAll(t testing.TB, s *Sealer) SealCounts {
 	t.Helper()
-	counts, err := s.Seal(t.Context(), 1, blobstore.MaxEpoch)
+	counts, err := s.Seal(t.Context(), 1, verdict.MaxEpoch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return counts
 }
 
-func readStatus(t testing.TB, store *blobstore.Store, from, to uint64) Status {
+func readStatus(t testing.TB, store *auditstore.Store, from, to uint64) Status {
 	t.Helper()
 	s, err := ReadStatus(t.Context(), store, testNamespace, from, to)
 	if err != nil {
@@ -67,7 +69,7 @@ func readStatus(t testing.TB, store *blobstore.Store, from, to uint64) Status {
 	return s
 }
 
-func incidents(t testing.TB, store *blobstore.Store) []string {
+func incidents(t testing.TB, store *auditstore.Store) []string {
 	t.Helper()
 	names, err := store.Outbox(testNamespace).Open(t.Context())
 	if err != nil {
@@ -89,17 +91,17 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 5))
-			plain, withSeals := blobstore.NewStore(openMemory(t)), blobstore.NewStore(openMemory(t))
+			plain, withSeals := auditstore.New(openMemory(t)), auditstore.New(openMemory(t))
 			s := sealer(withSeals)
 			rate := []int{9, 40, 400, 4000}[random.IntN(4)]
 			missing := random.IntN(3) == 0
 			for _, shard := range random.Perm(4) {
-				from, to := blobstore.ShardRange(uint64(shard))
+				from, to := verdict.ShardRange(uint64(shard))
 				partial := missing && random.IntN(3) == 0
 				at := random.Uint64()
-				for _, store := range []*blobstore.Store{plain, withSeals} {
+				for _, store := range []*auditstore.Store{plain, withSeals} {
 					random := rand.New(rand.NewPCG(at, 6))
-					record(t, store, from, to, func(v *blobstore.Verdict) bool {
+					record(t, store, from, to, func(v *verdict.Verdict) bool {
 						if random.IntN(rate) == 0 {
 							switch random.IntN(3) {
 							case 0:
@@ -134,7 +136,7 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 					t.Errorf("sealed are %d without seals and %d with", want.SealedCount, got.SealedCount)
 				}
 			}
-			check, err := s.Check(t.Context(), 1, blobstore.MaxEpoch)
+			check, err := s.Check(t.Context(), 1, verdict.MaxEpoch)
 			if err != nil || len(check.Mismatches) != 0 {
 				t.Errorf("check: %+v, %v", check, err)
 			}
@@ -144,7 +146,7 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 
 func TestSealCounts(t *testing.T) {
 	t.Parallel()
-	store := blobstore.NewStore(openMemory(t))
+	store := auditstore.New(openMemory(t))
 	s := sealer(store)
 	if got := sealAll(t, s); got != (SealCounts{}) {
 		t.Errorf("of nothing: %+v", got)
@@ -176,10 +178,10 @@ func TestSealCounts(t *testing.T) {
 // Sealers that work at once make one history, and none gets in another's way.
 func TestSealersAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) *blobstore.Store{
-		"memory": func(t *testing.T) *blobstore.Store { return blobstore.NewStore(openMemory(t)) },
-		"S3": func(t *testing.T) *blobstore.Store {
-			s, err := blobstore.OpenStore(t.Context(), testservers.S3(t).BucketURL("seals"))
+	for name, open := range map[string]func(t *testing.T) *auditstore.Store{
+		"memory": func(t *testing.T) *auditstore.Store { return auditstore.New(openMemory(t)) },
+		"S3": func(t *testing.T) *auditstore.Store {
+			s, err := auditstore.Open(t.Context(), testservers.S3(t).BucketURL("seals"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,7 +195,7 @@ func TestSealersAtOnce(t *testing.T) {
 			var group sync.WaitGroup
 			for shard := range uint64(4) {
 				group.Go(func() {
-					from, to := blobstore.ShardRange(shard)
+					from, to := verdict.ShardRange(shard)
 					record(t, store, from, to, nil)
 				})
 			}
@@ -215,29 +217,29 @@ func TestSealingTells(t *testing.T) {
 	notice := func(kind string, epoch uint64) string { return fmt.Sprintf("1-%s.%012d", kind, epoch) }
 	for _, c := range []struct {
 		name   string
-		change func(v *blobstore.Verdict) bool
+		change func(v *verdict.Verdict) bool
 		want   []string
 	}{
 		{"nothing", nil, nil},
-		{"a rejection", func(v *blobstore.Verdict) bool {
+		{"a rejection", func(v *verdict.Verdict) bool {
 			if v.Epoch == 1234 {
 				reject(v)
 			}
 			return true
 		}, []string{notice("rejected", 1234)}},
-		{"a break within a shard", func(v *blobstore.Verdict) bool {
+		{"a break within a shard", func(v *verdict.Verdict) bool {
 			if v.Epoch == 1500 {
 				v.PreviousDigest = digestOf("other", 1499)
 			}
 			return true
 		}, []string{notice("contradiction", 1500) + ".chain"}},
-		{"a break between shards", func(v *blobstore.Verdict) bool {
+		{"a break between shards", func(v *verdict.Verdict) bool {
 			if v.Epoch == 2000 {
 				v.PreviousDigest = digestOf("other", 1999)
 			}
 			return true
 		}, []string{notice("contradiction", 2000) + ".chain"}},
-		{"a digest again, in the shard", func(v *blobstore.Verdict) bool {
+		{"a digest again, in the shard", func(v *verdict.Verdict) bool {
 			switch v.Epoch {
 			case 1700:
 				reject(v)
@@ -248,7 +250,7 @@ func TestSealingTells(t *testing.T) {
 			}
 			return true
 		}, []string{notice("contradiction", 1701) + ".chain", notice("rejected", 1700), notice("rejected", 1702)}},
-		{"a digest again, in another shard", func(v *blobstore.Verdict) bool {
+		{"a digest again, in another shard", func(v *verdict.Verdict) bool {
 			switch v.Epoch {
 			case 2700, 2702:
 				reject(v)
@@ -262,9 +264,9 @@ func TestSealingTells(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, order), func(t *testing.T) {
 				t.Parallel()
 				bucket := openMemory(t)
-				store := blobstore.NewStore(bucket)
+				store := auditstore.New(bucket)
 				for _, shard := range order {
-					from, to := blobstore.ShardRange(shard)
+					from, to := verdict.ShardRange(shard)
 					record(t, store, from, to, c.change)
 					if counts := sealAll(t, sealer(store)); counts.Sealed != 1 {
 						t.Fatalf("sealed %+v, want one", counts)

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"golang.org/x/sync/errgroup"
 )
@@ -53,7 +55,7 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64) (SealCheck, error) 
 			return c, err
 		}
 		if c.Checked++; detail != "" {
-			first, last := blobstore.ShardRange(shard)
+			first, last := verdict.ShardRange(shard)
 			c.Mismatches = append(c.Mismatches, SealMismatch{shard, first, last, detail})
 		}
 		if s.Progress != nil {
@@ -80,7 +82,7 @@ func (s *Sealer) CheckAny(ctx context.Context) error {
 }
 
 // anyShard is a sealed shard by chance. There must be one.
-func anyShard(h blobstore.History) (blobstore.SealedSpan, uint64) {
+func anyShard(h verdict.History) (verdict.SealedSpan, uint64) {
 	n := rand.IntN(h.Shards())
 	for _, span := range h.Spans {
 		if n < len(span.Seals) {
@@ -93,7 +95,7 @@ func anyShard(h blobstore.History) (blobstore.SealedSpan, uint64) {
 
 // checkShard returns what is wrong with a shard, which is part of a span of the history or, if that is nil, not in it: nothing if
 // all is well. It looks at the verdicts if it is to be whole. What is wrong is looked at twice before anybody is told.
-func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.SealedSpan, whole bool) (string, error) {
+func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	detail, err := s.lookAtSeal(ctx, shard, in, whole)
 	if err != nil || detail == "" {
 		return "", err
@@ -105,10 +107,10 @@ func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *blobstore.Sea
 	return detail, s.incidents().Raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }
 
-func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *blobstore.SealedSpan, whole bool) (string, error) {
+func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	seal, hash, err := s.Store.Seal(ctx, s.Namespace, shard)
 	switch {
-	case errors.Is(err, blobstore.ErrNotFound), errors.Is(err, blobstore.ErrCorrupt):
+	case errors.Is(err, auditstore.ErrNotFound), errors.Is(err, auditstore.ErrCorrupt):
 		return err.Error(), nil
 	case err != nil:
 		return "", err
@@ -126,23 +128,23 @@ func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *blobstore.Sea
 
 // sameExceptions says whether two spans of the same epochs agree on which were rejected and which don't go on where the one before
 // ended. Whether the first does, a seal cannot tell.
-func sameExceptions(a, b blobstore.Span) bool {
+func sameExceptions(a, b verdict.Span) bool {
 	return slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Breaks, b.Breaks)
 }
 
 // checkSeal holds a seal against the verdicts, and returns what is wrong.
-func (s *Sealer) checkSeal(ctx context.Context, seal blobstore.Seal) (string, error) {
+func (s *Sealer) checkSeal(ctx context.Context, seal verdict.Seal) (string, error) {
 	wrong := make([]string, len(seal.Verdicts))
-	verdicts := make([]blobstore.Verdict, len(seal.Verdicts))
+	verdicts := make([]verdict.Verdict, len(seal.Verdicts))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(readAhead)
 	for i, want := range seal.Verdicts {
 		group.Go(func() error {
 			v, hash, err := s.Store.VerdictObject(groupCtx, s.Namespace, seal.From+uint64(i))
 			switch {
-			case errors.Is(err, blobstore.ErrNotFound):
+			case errors.Is(err, auditstore.ErrNotFound):
 				wrong[i] = "is gone"
-			case errors.Is(err, blobstore.ErrCorrupt):
+			case errors.Is(err, auditstore.ErrCorrupt):
 				wrong[i] = "cannot be read"
 			case err != nil:
 				return err
@@ -177,8 +179,8 @@ func (s *Sealer) checkSeal(ctx context.Context, seal blobstore.Seal) (string, er
 }
 
 // checkSummary holds what a seal says of its verdicts against them, which have the hashes that it names.
-func checkSummary(seal blobstore.Seal, verdicts []blobstore.Verdict) string {
-	again := blobstore.NewSeal(seal.Namespace, seal.Shard)
+func checkSummary(seal verdict.Seal, verdicts []verdict.Verdict) string {
+	again := verdict.NewSeal(seal.Namespace, seal.Shard)
 	for _, v := range verdicts {
 		again.Add(v, [32]byte{})
 	}

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"gocloud.dev/blob"
 )
 
@@ -49,8 +51,8 @@ func TestTamperedSeals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			bucket := openMemory(t)
-			store := blobstore.NewStore(bucket)
-			record(t, store, 1, 1999, func(v *blobstore.Verdict) bool {
+			store := auditstore.New(bucket)
+			record(t, store, 1, 1999, func(v *verdict.Verdict) bool {
 				if v.Epoch == 1200 {
 					reject(v)
 				}
@@ -77,7 +79,7 @@ func TestTamperedSeals(t *testing.T) {
 func TestSecondTampering(t *testing.T) {
 	t.Parallel()
 	bucket := openMemory(t)
-	store := blobstore.NewStore(bucket)
+	store := auditstore.New(bucket)
 	record(t, store, 1, 999, nil)
 	sealAll(t, sealer(store))
 	for told, epoch := range []uint64{5, 7, 7} {
@@ -114,7 +116,7 @@ func edit(t testing.TB, b *blob.Bucket, key, from, to string) {
 func TestCheckAny(t *testing.T) {
 	t.Parallel()
 	bucket := openMemory(t)
-	store := blobstore.NewStore(bucket)
+	store := auditstore.New(bucket)
 	s := sealer(store)
 	if err := s.CheckAny(t.Context()); err != nil {
 		t.Errorf("of nothing: %v", err)
@@ -143,7 +145,7 @@ func TestLostHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bucket := openMemory(t)
-			store := blobstore.NewStore(bucket)
+			store := auditstore.New(bucket)
 			record(t, store, 1, 2999, nil)
 			sealAll(t, sealer(store))
 			before := readStatus(t, store, 0, 0)
@@ -151,7 +153,7 @@ func TestLostHistory(t *testing.T) {
 				lose(t, bucket, key)
 			}
 			_, err := ReadStatus(t.Context(), store, testNamespace, 0, 0)
-			if corrupt := errors.Is(err, blobstore.ErrCorrupt); corrupt != (name == "cut") {
+			if corrupt := errors.Is(err, auditstore.ErrCorrupt); corrupt != (name == "cut") {
 				t.Errorf("status without a history: %v", err)
 			}
 			if counts := sealAll(t, sealer(store)); counts.Sealed != 3 {
@@ -164,7 +166,7 @@ func TestLostHistory(t *testing.T) {
 			for _, key := range keysUnder(t, bucket, testNamespace+"/history/") {
 				moveObject(t, bucket, key, "")
 			}
-			var v blobstore.Verdict
+			var v verdict.Verdict
 			key := testNamespace + "/verdicts/000000001/000000001500.json"
 			data, _ := bucket.ReadAll(t.Context(), key)
 			if err := json.Unmarshal(data, &v); err != nil {
@@ -186,9 +188,9 @@ func TestLostHistory(t *testing.T) {
 func TestSealingBesideALostSeal(t *testing.T) {
 	t.Parallel()
 	bucket := openMemory(t)
-	store := blobstore.NewStore(bucket)
+	store := auditstore.New(bucket)
 	for _, shard := range []uint64{0, 2} { // not adjacent, so that digests are compared
-		from, to := blobstore.ShardRange(shard)
+		from, to := verdict.ShardRange(shard)
 		record(t, store, from, to, nil)
 		sealAll(t, sealer(store))
 	}
@@ -206,12 +208,12 @@ func TestSealingBesideALostSeal(t *testing.T) {
 func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	bucket := openMemory(t)
-	store := blobstore.NewStore(bucket)
+	store := auditstore.New(bucket)
 	record(t, store, 1, 5, nil)
 	if err := bucket.WriteAll(t.Context(), testNamespace+"/history/999999999998.json", []byte("{"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadStatus(t.Context(), store, testNamespace, 0, 0); !errors.Is(err, blobstore.ErrCorrupt) {
+	if _, err := ReadStatus(t.Context(), store, testNamespace, 0, 0); !errors.Is(err, auditstore.ErrCorrupt) {
 		t.Errorf("status before: %v", err)
 	}
 	for range 2 {
@@ -230,9 +232,9 @@ func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 // A sealer that is much slower than others adds what it has sealed to what they have, and writes no history that adds nothing.
 func TestSlowSealer(t *testing.T) {
 	t.Parallel()
-	store := blobstore.NewStore(openMemory(t))
+	store := auditstore.New(openMemory(t))
 	for shard := range uint64(6) {
-		from, to := blobstore.ShardRange(2 * shard)
+		from, to := verdict.ShardRange(2 * shard)
 		record(t, store, from, to, nil)
 	}
 	slow := sealer(store)
@@ -245,7 +247,7 @@ func TestSlowSealer(t *testing.T) {
 		t.Fatal(full, err)
 	}
 	for shard := range uint64(5) {
-		from, to := blobstore.ShardRange(2 * shard)
+		from, to := verdict.ShardRange(2 * shard)
 		if _, err := sealer(store).Seal(t.Context(), from, to); err != nil {
 			t.Fatal(err)
 		}

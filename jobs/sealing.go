@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
@@ -70,7 +72,7 @@ func (l *scheduledLog) skipSealed(ctx context.Context) error {
 	}
 	h, err := l.Store.History(ctx, l.Namespace)
 	// Of one that is corrupt whoever seals next makes a new one; one of a later version says nothing to this one.
-	if err != nil && !errors.Is(err, blobstore.ErrCorrupt) && !errors.Is(err, blobstore.ErrNewerSchema) {
+	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) && !errors.Is(err, verdict.ErrNewerSchema) {
 		return fmt.Errorf("what is sealed of %s: %w", l.Namespace, err)
 	}
 	for _, b := range l.history {

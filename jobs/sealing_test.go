@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"gocloud.dev/blob"
 )
@@ -21,7 +23,7 @@ func TestRestartPassesOverWhatIsSealed(t *testing.T) {
 	bucket := blob.NewBucket(audit)
 	defer bucket.Close()
 	s := w.schedule()
-	s.Store = blobstore.NewStore(bucket)
+	s.Store = auditstore.New(bucket)
 	s.Backfills = []BackfillPlan{{Window: 2}}
 	r := embedded(t)
 	l := mustSchedule(t, r, s, 5500, 1000)
@@ -61,25 +63,25 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 
 func TestHeadIsWalkedTo(t *testing.T) {
 	t.Parallel()
-	reject := func(epochs ...uint64) func(t *testing.T, s *blobstore.Store) {
-		return func(t *testing.T, s *blobstore.Store) {
+	reject := func(epochs ...uint64) func(t *testing.T, s *auditstore.Store) {
+		return func(t *testing.T, s *auditstore.Store) {
 			for _, epoch := range epochs {
-				judge(t, s, epoch, blobstore.Rejected, "overlapping_labels", epoch-1, epoch)
+				judge(t, s, epoch, verdict.Rejected, "overlapping_labels", epoch-1, epoch)
 			}
 		}
 	}
-	breaks := func(epoch uint64) func(t *testing.T, s *blobstore.Store) {
-		return func(t *testing.T, s *blobstore.Store) {
-			judge(t, s, epoch, blobstore.Verified, "", 7777, epoch)
+	breaks := func(epoch uint64) func(t *testing.T, s *auditstore.Store) {
+		return func(t *testing.T, s *auditstore.Store) {
+			judge(t, s, epoch, verdict.Verified, "", 7777, epoch)
 		}
 	}
 	for name, c := range map[string]struct {
-		before func(t *testing.T, s *blobstore.Store) // the rest is verified, up to 2500
+		before func(t *testing.T, s *auditstore.Store) // the rest is verified, up to 2500
 		first  uint64
 		want   uint64
 	}{
-		"all good":                          {func(*testing.T, *blobstore.Store) {}, 1, 2500},
-		"from the middle":                   {func(*testing.T, *blobstore.Store) {}, 1234, 2500},
+		"all good":                          {func(*testing.T, *auditstore.Store) {}, 1, 2500},
+		"from the middle":                   {func(*testing.T, *auditstore.Store) {}, 1234, 2500},
 		"rejected, sealed":                  {reject(1700, 1300), 1, 1299},
 		"rejected before the first":         {reject(1700, 1300), 1301, 1699},
 		"the first is rejected":             {reject(5), 5, 4},
@@ -91,7 +93,7 @@ func TestHeadIsWalkedTo(t *testing.T) {
 		"break between two open ones":       {breaks(2200), 1, 2199},
 		"the first of a shard is rejected":  {reject(1000), 1, 999},
 		"the last of a shard is rejected":   {reject(1999), 1, 1998},
-		"a break after one that is no good": {func(t *testing.T, s *blobstore.Store) { reject(1200)(t, s); breaks(1100)(t, s) }, 1, 1099},
+		"a break after one that is no good": {func(t *testing.T, s *auditstore.Store) { reject(1200)(t, s); breaks(1100)(t, s) }, 1, 1099},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,9 +101,9 @@ func TestHeadIsWalkedTo(t *testing.T) {
 			c.before(t, w.config.Store)
 			verify := func(from, to uint64) {
 				for _, epoch := range span(from, to) {
-					v := blobstore.Verdict{} // unless it has one
+					v := verdict.Verdict{} // unless it has one
 					if v, _ = w.config.Store.Verdict(t.Context(), testNamespace, epoch); v.Epoch == 0 {
-						judge(t, w.config.Store, epoch, blobstore.Verified, "", epoch-1, epoch)
+						judge(t, w.config.Store, epoch, verdict.Verified, "", epoch-1, epoch)
 					}
 				}
 			}
@@ -141,7 +143,7 @@ func TestSchedulerSeals(t *testing.T) {
 	w := emptyWorld(t)
 	publishNames(t, w.log, span(1, 1100)...)
 	verify(t, w.config.Store, span(1, 1099)...)
-	judge(t, w.config.Store, 1100, blobstore.Rejected, "overlapping_labels", 1099, 1100)
+	judge(t, w.config.Store, 1100, verdict.Rejected, "overlapping_labels", 1099, 1100)
 	s := w.schedule()
 	s.Poll = 20 * time.Millisecond
 	s.Metrics = metrics.New(metrics.Options{Namespaces: []string{testNamespace}})

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
@@ -109,11 +111,11 @@ func TestHalfWrittenIsNotRejected(t *testing.T) {
 			if _, err := w.auditor(t).Audit(t.Context(), 2); !errors.Is(err, ErrUnsettled) {
 				t.Fatalf("error is %v, want ErrUnsettled", err)
 			}
-			if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 2); !errors.Is(err, blobstore.ErrNotFound) {
+			if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 2); !errors.Is(err, auditstore.ErrNotFound) {
 				t.Fatalf("a verdict was written, %v", err)
 			}
 			whole() // and what is right is held back by nothing
-			if v, err := w.auditor(t).Audit(t.Context(), 2); err != nil || v.Outcome != blobstore.Verified {
+			if v, err := w.auditor(t).Audit(t.Context(), 2); err != nil || v.Outcome != verdict.Verified {
 				t.Errorf("when it is whole, the verdict is %s (%s), %v", v.Outcome, v.Detail, err)
 			}
 		})
@@ -125,7 +127,7 @@ func TestHalfWrittenIsNotRejected(t *testing.T) {
 			a := w.auditor(t)
 			eventually(t, "a verdict", func() bool {
 				v, err := a.Audit(t.Context(), 2)
-				return err == nil && v.Outcome == blobstore.Rejected
+				return err == nil && v.Outcome == verdict.Rejected
 			})
 		})
 	}
@@ -139,7 +141,7 @@ func TestSettledAtOnce(t *testing.T) {
 	resign(3, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })(t, w)
 	resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 })(t, w)
 	a := w.auditor(t)
-	for epoch, reason := range map[uint64]string{2: "equivocation", 3: "signature_digest_mismatch", 5: "signature_invalid"} {
+	for epoch, reason := range map[uint64]verdict.Reason{2: "equivocation", 3: "signature_digest_mismatch", 5: "signature_invalid"} {
 		if v, err := a.Audit(t.Context(), epoch); err != nil || v.Reason != reason {
 			t.Errorf("epoch %d is %s (%s), %v, want %s", epoch, v.Outcome, v.Reason, err, reason)
 		}

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -20,8 +22,8 @@ const (
 
 // eachJudged calls visit with the epochs from from to to that have a verdict, a shard at a time, in order. Shards without a
 // verdict cost nothing.
-func eachJudged(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
-	shards, err := store.Shards(ctx, namespace, from/blobstore.EpochsPerShard, to/blobstore.EpochsPerShard)
+func eachJudged(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
+	shards, err := store.Shards(ctx, namespace, from/verdict.EpochsPerShard, to/verdict.EpochsPerShard)
 	if err != nil {
 		return fmt.Errorf("verdicts of %s: %w", namespace, err)
 	}
@@ -47,8 +49,8 @@ func eachJudged(ctx context.Context, store *blobstore.Store, namespace string, f
 }
 
 // readVerdicts reads the verdicts of the epochs, in the order of the epochs.
-func readVerdicts(ctx context.Context, store *blobstore.Store, namespace string, epochs []uint64) ([]blobstore.Verdict, error) {
-	verdicts := make([]blobstore.Verdict, len(epochs))
+func readVerdicts(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) ([]verdict.Verdict, error) {
+	verdicts := make([]verdict.Verdict, len(epochs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readAhead)
 	for i, epoch := range epochs {
@@ -62,12 +64,12 @@ func readVerdicts(ctx context.Context, store *blobstore.Store, namespace string,
 
 // verdictsAround reads the verdicts of the epochs and their neighbours, without those whose reading ends in one of the errors to be
 // passed over.
-func verdictsAround(ctx context.Context, store *blobstore.Store, namespace string, epochs []uint64, passOver ...error) (map[uint64]blobstore.Verdict, error) {
+func verdictsAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64, passOver ...error) (map[uint64]verdict.Verdict, error) {
 	wanted := map[uint64]bool{}
 	for _, epoch := range epochs {
-		wanted[max(epoch, 2)-1], wanted[epoch], wanted[min(epoch+1, blobstore.MaxEpoch)] = true, true, true
+		wanted[max(epoch, 2)-1], wanted[epoch], wanted[min(epoch+1, verdict.MaxEpoch)] = true, true, true
 	}
-	verdicts := make(map[uint64]blobstore.Verdict, len(wanted))
+	verdicts := make(map[uint64]verdict.Verdict, len(wanted))
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readAhead)

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 )
@@ -19,30 +21,30 @@ const day = 24 * time.Hour
 // shelf is an audit store with archived batches on it, in memory.
 type shelf struct {
 	bucket *blob.Bucket
-	store  *blobstore.Store
+	store  *auditstore.Store
 }
 
 func newShelf(t testing.TB) *shelf {
 	b := openMemory(t)
-	return &shelf{b, blobstore.NewStore(b)}
+	return &shelf{b, auditstore.New(b)}
 }
 
 // digestAfter is the digest of an honest epoch.
 func digestAfter(epoch uint64) string { return fmt.Sprintf("%064x", epoch) }
 
 // goodVerdict is the verdict on an honest epoch that is finished now.
-func goodVerdict(epoch uint64) blobstore.Verdict {
-	return blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
+func goodVerdict(epoch uint64) verdict.Verdict {
+	return verdict.Verdict{
+		Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: verdict.Verified,
 		PreviousDigest: digestAfter(epoch - 1), Digest: digestAfter(epoch),
-		Batch:     blobstore.Batch{Key: "x", StoredBytes: int64(len(batchOf(epoch))), SHA256: digestAfter(epoch)},
-		Signature: blobstore.Signature{Status: SignatureNotRequired}, FinishedAt: time.Now().UTC(),
+		Batch:     verdict.Batch{Key: "x", StoredBytes: int64(len(batchOf(epoch))), SHA256: digestAfter(epoch)},
+		Signature: verdict.Signature{Status: verdict.SignatureNotRequired}, FinishedAt: time.Now().UTC(),
 	}
 }
 
-func rejectedVerdict(epoch uint64) blobstore.Verdict {
+func rejectedVerdict(epoch uint64) verdict.Verdict {
 	v := goodVerdict(epoch)
-	v.Outcome, v.Reason = blobstore.Rejected, "equivocation"
+	v.Outcome, v.Reason = verdict.Rejected, "equivocation"
 	return v
 }
 
@@ -57,7 +59,7 @@ func (s *shelf) archive(t testing.TB, epoch uint64, extension, batch string) {
 	must(t, w.Commit())
 }
 
-func (s *shelf) judge(t testing.TB, v blobstore.Verdict) {
+func (s *shelf) judge(t testing.TB, v verdict.Verdict) {
 	t.Helper()
 	_, _, err := s.store.PutVerdict(t.Context(), v)
 	must(t, err)

@@ -8,7 +8,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 )
@@ -21,8 +23,8 @@ const previousOverdue = 24 * time.Hour
 
 // signatureFinding is what an epoch's signed digests show.
 type signatureFinding struct {
-	record   blobstore.Signature
-	reason   validator.Reason // of a rejection, or empty
+	record   verdict.Signature
+	reason   verdict.Reason // of a rejection, or empty
 	detail   string
 	verified []byte     // the epoch's own signed digest, if it is good
 	evidence []Evidence // what a rejection rests on
@@ -38,14 +40,14 @@ type signatureFinding struct {
 // status shows and that its head does not pass. If the one before is wrong, see checkPrevious.
 func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureFinding, error) {
 	if a.Keys.Len() == 0 {
-		return signatureFinding{record: blobstore.Signature{Status: SignatureNotRequired}}, nil
+		return signatureFinding{record: verdict.Signature{Status: verdict.SignatureNotRequired}}, nil
 	}
 	current, data, err := a.signedDigest(ctx, name.Epoch, name.Digest)
-	found := signatureFinding{record: blobstore.Signature{Status: SignatureRejected}}
+	found := signatureFinding{record: verdict.Signature{Status: verdict.SignatureRejected}}
 	evidence := []Evidence{{"signed-digest", data, ".json"}}
 	if err == nil {
-		found.record = blobstore.Signature{
-			Status: SignatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
+		found.record = verdict.Signature{
+			Status: verdict.SignatureVerified, KeyID: &current.KeyID, Timestamp: current.Timestamp,
 		}
 		found.verified = data
 		data, err = a.checkPrevious(ctx, name, current)
@@ -87,7 +89,7 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 	switch {
 	case recordErr != nil:
 		return nil, recordErr
-	case recorded.Outcome == blobstore.Verified && recorded.Signature.Status == SignatureVerified:
+	case recorded.Outcome == verdict.Verified && recorded.Signature.Status == verdict.SignatureVerified:
 		return nil, signature.CheckOrder(signature.SignedDigest{Epoch: recorded.Epoch, Timestamp: recorded.Signature.Timestamp}, current)
 	case errors.Is(err, ErrNoSignature) && !first && time.Since(signedAt) <= previousOverdue:
 		return nil, err // wait for it
@@ -140,7 +142,7 @@ func (a *Auditor) readSigned(ctx context.Context, epoch uint64, digest validator
 	} else {
 		data, err = a.Store.Signature(ctx, a.Namespace, epoch)
 	}
-	if errors.Is(err, signature.ErrNotFound) || errors.Is(err, blobstore.ErrNotFound) {
+	if errors.Is(err, signature.ErrNotFound) || errors.Is(err, auditstore.ErrNotFound) {
 		err = fmt.Errorf("epoch %d: %w", epoch, ErrNoSignature)
 	}
 	if err == nil {
@@ -161,14 +163,14 @@ func (a *Auditor) checkSigned(data []byte, epoch uint64, digest validator.Digest
 }
 
 // rejectionFor returns the reason to reject an epoch for what is wrong with a signed digest, or nothing for other errors.
-func rejectionFor(err error) validator.Reason {
+func rejectionFor(err error) verdict.Reason {
 	if errors.Is(err, signature.ErrDigestMismatch) {
-		return SignatureDigestMismatch
+		return verdict.SignatureDigestMismatch
 	}
 	for _, wrong := range []error{signature.ErrMalformed, signature.ErrUnknownKey, signature.ErrInvalid,
 		signature.ErrMismatch, signature.ErrBackwards} {
 		if errors.Is(err, wrong) {
-			return SignatureInvalid
+			return verdict.SignatureInvalid
 		}
 	}
 	return ""

@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
-	"github.com/ktaudit/ktaudit/validator"
 )
 
 // longAgo and justNow are when the epoch before the first was signed.
@@ -31,19 +32,19 @@ func TestSignedDigests(t *testing.T) {
 		start  time.Time
 		first  uint64
 		spoil  func(t *testing.T, w *world)
-		reason validator.Reason // "" = verified
+		reason verdict.Reason // "" = verified
 		err    error
 	}{
 		{name: "all good", start: longAgo},
 		{name: "missing", start: longAgo, spoil: unsign(5), err: ErrNoSignature},
-		{name: "broken", spoil: breakSignature(5), reason: SignatureInvalid},
-		{name: "for another digest", spoil: resign(5, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), reason: SignatureDigestMismatch},
-		{name: "for another epoch", spoil: resign(5, func(s *signature.SignedDigest) { s.Epoch = 6 }), reason: SignatureInvalid},
-		{name: "for another log", spoil: resign(5, func(s *signature.SignedDigest) { s.Namespace = "other" }), reason: SignatureInvalid},
-		{name: "not JSON", spoil: write(5, "nonsense"), reason: SignatureInvalid},
-		{name: "too long", spoil: write(5, string(make([]byte, signature.MaxSize+1))), reason: SignatureInvalid},
-		{name: "by a stranger", spoil: strangersSignature(5), reason: SignatureInvalid},
-		{name: "older than the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 }), reason: SignatureInvalid},
+		{name: "broken", spoil: breakSignature(5), reason: verdict.SignatureInvalid},
+		{name: "for another digest", spoil: resign(5, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), reason: verdict.SignatureDigestMismatch},
+		{name: "for another epoch", spoil: resign(5, func(s *signature.SignedDigest) { s.Epoch = 6 }), reason: verdict.SignatureInvalid},
+		{name: "for another log", spoil: resign(5, func(s *signature.SignedDigest) { s.Namespace = "other" }), reason: verdict.SignatureInvalid},
+		{name: "not JSON", spoil: write(5, "nonsense"), reason: verdict.SignatureInvalid},
+		{name: "too long", spoil: write(5, string(make([]byte, signature.MaxSize+1))), reason: verdict.SignatureInvalid},
+		{name: "by a stranger", spoil: strangersSignature(5), reason: verdict.SignatureInvalid},
+		{name: "older than the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 }), reason: verdict.SignatureInvalid},
 		{name: "as old as the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp -= 120_000 })},
 
 		{name: "before: not yet signed", start: justNow, spoil: unsign(4), err: ErrNoSignature},
@@ -52,15 +53,15 @@ func TestSignedDigests(t *testing.T) {
 		{name: "before: not signed, before the audit", start: justNow, first: 7, spoil: unsign(4)},
 		{name: "before: broken is its own fault", spoil: breakSignature(4)},
 		{name: "before: other digest is its own fault", spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })},
-		{name: "before: other digest, as was published", spoil: forkedBefore, reason: SignatureDigestMismatch},
+		{name: "before: other digest, as was published", spoil: forkedBefore, reason: verdict.SignatureDigestMismatch},
 		{name: "before: other digest, nothing published", spoil: func(t *testing.T, w *world) {
 			resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })(t, w)
 			moveObject(t, w.log, w.keyOf(t, 4), "")
 		}, err: errNotYet},
-		{name: "before: broken, first of the audit", first: 5, spoil: breakSignature(4), reason: SignatureInvalid},
+		{name: "before: broken, first of the audit", first: 5, spoil: breakSignature(4), reason: verdict.SignatureInvalid},
 		{name: "before: other digest, first of the audit", first: 5,
-			spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), reason: SignatureDigestMismatch},
-		{name: "before: signed later", spoil: resign(4, func(s *signature.SignedDigest) { s.Timestamp += 1 << 40 }), reason: SignatureInvalid},
+			spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 }), reason: verdict.SignatureDigestMismatch},
+		{name: "before: signed later", spoil: resign(4, func(s *signature.SignedDigest) { s.Timestamp += 1 << 40 }), reason: verdict.SignatureInvalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +75,7 @@ func TestSignedDigests(t *testing.T) {
 				if !errors.Is(err, c.err) && !(c.err == errNotYet && IsNotYet(err)) {
 					t.Fatalf("error is %v, want %v", err, c.err)
 				}
-				if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 5); !errors.Is(err, blobstore.ErrNotFound) {
+				if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 5); !errors.Is(err, auditstore.ErrNotFound) {
 					t.Errorf("a verdict was written: %v", err)
 				}
 				return
@@ -82,7 +83,7 @@ func TestSignedDigests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v.Reason != string(c.reason) || (c.reason == "") != (v.Outcome == blobstore.Verified) {
+			if v.Reason != c.reason || (c.reason == "") != (v.Outcome == verdict.Verified) {
 				t.Errorf("verdict is %s (%s: %s), want reason %q", v.Outcome, v.Reason, v.Detail, c.reason)
 			}
 		})
@@ -96,7 +97,7 @@ func TestWithoutKeysNothingIsRequired(t *testing.T) {
 	w := newWorld(t, simlog.Options{Epochs: 2})
 	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
 	v, err := w.auditor(t).Audit(t.Context(), 2)
-	if err != nil || v.Signature.Status != SignatureNotRequired || v.Outcome != blobstore.Verified {
+	if err != nil || v.Signature.Status != verdict.SignatureNotRequired || v.Outcome != verdict.Verified {
 		t.Errorf("verdict is %+v, %v", v, err)
 	}
 }
@@ -119,7 +120,7 @@ func TestSignedDigestsFromTheAuditStore(t *testing.T) {
 		}
 	}
 	v, err := a.Audit(t.Context(), 2)
-	if err != nil || v.Signature.Status != SignatureVerified {
+	if err != nil || v.Signature.Status != verdict.SignatureVerified {
 		t.Errorf("verdict is %+v, %v", v, err)
 	}
 }
@@ -130,7 +131,7 @@ func TestBatchGoesBeforeSignature(t *testing.T) {
 	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{5: simlog.Delete}})
 	breakSignature(5)(t, w)
 	v, err := w.auditor(t).Audit(t.Context(), 5)
-	if err != nil || v.Reason != string(validator.PreviousDigestMismatch) || v.Signature.Status != SignatureRejected {
+	if err != nil || v.Reason != verdict.PreviousDigestMismatch || v.Signature.Status != verdict.SignatureRejected {
 		t.Errorf("verdict is %s (%s), signature %s, %v", v.Outcome, v.Reason, v.Signature.Status, err)
 	}
 }
@@ -142,18 +143,18 @@ func TestSignedDigestBeforeIsOnRecord(t *testing.T) {
 		name   string
 		first  uint64
 		spoil  func(*testing.T, *world) // after epoch 4 was judged
-		reason validator.Reason         // of epoch 5
+		reason verdict.Reason           // of epoch 5
 	}{
 		{name: "taken away", spoil: unsign(4)},
 		{name: "taken away, and later than this one", spoil: func(t *testing.T, w *world) {
 			unsign(4)(t, w)
 			resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 })(t, w)
-		}, reason: SignatureInvalid},
+		}, reason: verdict.SignatureInvalid},
 		{name: "broken", spoil: breakSignature(4)},
 		{name: "broken, and later than this one", spoil: func(t *testing.T, w *world) {
 			breakSignature(4)(t, w)
 			resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 })(t, w)
-		}, reason: SignatureInvalid},
+		}, reason: verdict.SignatureInvalid},
 		{name: "broken, first of this audit", first: 5, spoil: breakSignature(4)},
 		{name: "for another digest, first of this audit", first: 5, spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })},
 	} {
@@ -161,13 +162,13 @@ func TestSignedDigestBeforeIsOnRecord(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simlog.Options{First: 3, Epochs: 4, Start: justNow})
 			w.config.First = 3
-			if v, err := w.auditor(t).Audit(t.Context(), 4); err != nil || v.Outcome != blobstore.Verified {
+			if v, err := w.auditor(t).Audit(t.Context(), 4); err != nil || v.Outcome != verdict.Verified {
 				t.Fatalf("verdict is %s (%s), %v", v.Outcome, v.Detail, err)
 			}
 			c.spoil(t, w)
 			w.config.First = max(c.first, 3)
 			v, err := w.auditor(t).Audit(t.Context(), 5)
-			if err != nil || v.Reason != string(c.reason) {
+			if err != nil || v.Reason != c.reason {
 				t.Errorf("verdict is %s (%s: %s), %v, want reason %q", v.Outcome, v.Reason, v.Detail, err, c.reason)
 			}
 		})
@@ -197,7 +198,7 @@ func TestWrongSignedDigestsAreKept(t *testing.T) {
 			w.config.First = c.first
 			c.spoil(t, w)
 			v, err := w.auditor(t).Audit(t.Context(), 5)
-			if err != nil || v.Outcome != blobstore.Rejected {
+			if err != nil || v.Outcome != verdict.Rejected {
 				t.Fatalf("verdict is %s, %v", v.Outcome, err)
 			}
 			var want []string
@@ -232,7 +233,7 @@ func TestAnotherSignedDigestOnRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, err := a.Audit(t.Context(), 2)
-	if err != nil || v.Outcome != blobstore.Verified {
+	if err != nil || v.Outcome != verdict.Verified {
 		t.Fatalf("verdict is %+v, %v", v, err)
 	}
 	if got := w.evidence(t, 2); len(got) != 1 {

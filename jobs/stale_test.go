@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"github.com/ktaudit/ktaudit/fetcher"
@@ -49,16 +52,16 @@ func TestStaleBatchIsNotRejected(t *testing.T) {
 	if v, err := a.Audit(t.Context(), 2); !errors.Is(err, fetcher.ErrChanged) || isFinding(err) {
 		t.Errorf("a stale body: %s %s, %v", v.Outcome, v.Reason, err)
 	}
-	if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 2); !errors.Is(err, blobstore.ErrNotFound) {
+	if _, err := w.config.Store.Verdict(t.Context(), testNamespace, 2); !errors.Is(err, auditstore.ErrNotFound) {
 		t.Errorf("a stale body left a verdict: %v", err)
 	}
 	server.Always(remembered(`"renamed"`, func([]byte) {}))
-	if v, err := a.Audit(t.Context(), 2); err != nil || v.Outcome != blobstore.Verified {
+	if v, err := a.Audit(t.Context(), 2); err != nil || v.Outcome != verdict.Verified {
 		t.Errorf("another ETag of the same bytes: %s %s, %v", v.Outcome, v.Reason, err)
 	}
 	key = w.keyOf(t, 3)
 	server.Always(remembered("", change))
-	if v, err := a.Audit(t.Context(), 3); err != nil || v.Outcome != blobstore.Rejected {
+	if v, err := a.Audit(t.Context(), 3); err != nil || v.Outcome != verdict.Rejected {
 		t.Errorf("a body that is the one listed: %s %s, %v", v.Outcome, v.Reason, err)
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -15,9 +16,9 @@ const maxListed = 10_000
 
 // RejectedEpoch is a rejection on record.
 type RejectedEpoch struct {
-	Epoch  uint64           `json:"epoch"`
-	Reason validator.Reason `json:"reason"`
-	Detail string           `json:"detail"`
+	Epoch  uint64         `json:"epoch"`
+	Reason verdict.Reason `json:"reason"`
+	Detail string         `json:"detail"`
 }
 
 // Break is where two verified epochs do not belong to one log: the one before ended with the digest Expected, and Epoch
@@ -54,8 +55,8 @@ func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0
 // It reads every verdict that is not sealed, and is what says whether the log is one: each verdict is about a step from one digest
 // to the next, and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against
 // it. Of what is sealed it believes the seals; Sealer.Check holds them against the verdicts.
-func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, from, to uint64) (Status, error) {
-	if err := checkRange(max(from, 1), cmp.Or(to, blobstore.MaxEpoch)); err != nil {
+func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (Status, error) {
+	if err := checkRange(max(from, 1), cmp.Or(to, verdict.MaxEpoch)); err != nil {
 		return Status{}, err
 	}
 	h, err := readHistory(ctx, store, namespace)
@@ -65,8 +66,8 @@ func ReadStatus(ctx context.Context, store *blobstore.Store, namespace string, f
 	s := statusReader{Status: Status{
 		Namespace: namespace, From: from, To: to, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{},
 	}, next: from}
-	err = eachStretch(ctx, store, h, max(from, 1), cmp.Or(to, blobstore.MaxEpoch), stretches{
-		sealed: func(span blobstore.Span) error {
+	err = eachStretch(ctx, store, h, max(from, 1), cmp.Or(to, verdict.MaxEpoch), stretches{
+		sealed: func(span verdict.Span) error {
 			s.addSpan(span)
 			s.SealedCount += span.Epochs()
 			return nil
@@ -110,12 +111,12 @@ type statusReader struct {
 	terse  []int  // the places in Rejected of which only a seal has told
 }
 
-func (s *statusReader) addVerdict(v blobstore.Verdict) {
-	one := blobstore.Span{From: v.Epoch, To: v.Epoch}
-	if v.Outcome == blobstore.Verified {
+func (s *statusReader) addVerdict(v verdict.Verdict) {
+	one := verdict.Span{From: v.Epoch, To: v.Epoch}
+	if v.Outcome == verdict.Verified {
 		one.PreviousDigest, one.Digest = v.PreviousDigest, v.Digest
 	} else {
-		one.Rejected = []blobstore.Rejection{{Epoch: v.Epoch, Reason: v.Reason}}
+		one.Rejected = []verdict.Rejection{{Epoch: v.Epoch, Reason: v.Reason}}
 	}
 	listed := len(s.Rejected)
 	s.addSpan(one)
@@ -126,14 +127,14 @@ func (s *statusReader) addVerdict(v blobstore.Verdict) {
 }
 
 // addSpan takes in epochs that all have a verdict.
-func (s *statusReader) addSpan(span blobstore.Span) {
+func (s *statusReader) addSpan(span verdict.Span) {
 	if s.next == 0 {
 		s.From, s.next = span.From, span.From
 	}
 	adjacent := s.next == span.From && s.digest != ""
 	s.addGap(s.next, span.From)
 	breaks := span.Breaks
-	if adjacent && blobstore.LinkDigests(s.digest, span.PreviousDigest) == blobstore.Broken {
+	if adjacent && verdict.LinkDigests(s.digest, span.PreviousDigest) == verdict.Broken {
 		breaks = append([]uint64{span.From}, breaks...)
 	}
 	start := span.From
@@ -142,7 +143,7 @@ func (s *statusReader) addSpan(span blobstore.Span) {
 		s.RejectedCount++
 		if len(s.Rejected) < maxListed {
 			s.terse = append(s.terse, len(s.Rejected))
-			s.Rejected = append(s.Rejected, RejectedEpoch{Epoch: r.Epoch, Reason: validator.Reason(r.Reason)})
+			s.Rejected = append(s.Rejected, RejectedEpoch{Epoch: r.Epoch, Reason: verdict.Reason(r.Reason)})
 		}
 		start = r.Epoch + 1
 	}
@@ -177,7 +178,7 @@ func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uin
 
 // explain reads the verdicts on what is listed, of which there are few, for what a seal does not say. One that is gone does not hide
 // what the seal knows.
-func (s *statusReader) explain(ctx context.Context, store *blobstore.Store) error {
+func (s *statusReader) explain(ctx context.Context, store *auditstore.Store) error {
 	var epochs []uint64
 	for _, i := range s.terse {
 		epochs = append(epochs, s.Rejected[i].Epoch)
@@ -185,14 +186,14 @@ func (s *statusReader) explain(ctx context.Context, store *blobstore.Store) erro
 	for _, b := range s.Breaks {
 		epochs = append(epochs, b.Epoch-1, b.Epoch)
 	}
-	verdicts := make([]blobstore.Verdict, len(epochs))
+	verdicts := make([]verdict.Verdict, len(epochs))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(readAhead)
 	for i, epoch := range epochs {
 		group.Go(func() (err error) {
 			verdicts[i], err = store.Verdict(groupCtx, s.Namespace, epoch)
-			if errors.Is(err, blobstore.ErrNotFound) || errors.Is(err, blobstore.ErrCorrupt) {
-				verdicts[i] = blobstore.Verdict{Detail: "its verdict is not what was sealed: " + err.Error()}
+			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+				verdicts[i] = verdict.Verdict{Detail: "its verdict is not what was sealed: " + err.Error()}
 				err = nil
 			}
 			return err

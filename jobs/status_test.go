@@ -5,8 +5,10 @@ import (
 	"math"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/google/go-cmp/cmp"
-	"github.com/ktaudit/ktaudit/blobstore"
 )
 
 func TestStatus(t *testing.T) {
@@ -44,7 +46,7 @@ func TestStatus(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			store := blobstore.NewStore(openMemory(t))
+			store := auditstore.New(openMemory(t))
 			for _, epoch := range []uint64{5, 6, 7, 9, 11, 12, 3001, 3002} {
 				putVerdict(t, store, epoch, "")
 			}
@@ -77,13 +79,13 @@ func TestStatus(t *testing.T) {
 
 func TestStatusOfNothing(t *testing.T) {
 	t.Parallel()
-	got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, 0, 0)
+	got, err := ReadStatus(t.Context(), auditstore.New(openMemory(t)), testNamespace, 0, 0)
 	want := Status{Namespace: testNamespace, Verified: []Range{}, Gaps: []Range{}, Rejected: []RejectedEpoch{}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, status differs (-want +got):\n%s", err, diff)
 	}
-	for _, c := range []struct{ from, to uint64 }{{5, 4}, {1, blobstore.MaxEpoch + 1}, {1, math.MaxUint64}, {math.MaxUint64, 0}} {
-		if got, err := ReadStatus(t.Context(), blobstore.NewStore(openMemory(t)), testNamespace, c.from, c.to); err == nil {
+	for _, c := range []struct{ from, to uint64 }{{5, 4}, {1, verdict.MaxEpoch + 1}, {1, math.MaxUint64}, {math.MaxUint64, 0}} {
+		if got, err := ReadStatus(t.Context(), auditstore.New(openMemory(t)), testNamespace, c.from, c.to); err == nil {
 			t.Errorf("from %d to %d: no error, %+v", c.from, c.to, got)
 		}
 	}
@@ -93,16 +95,16 @@ func TestStatusOfNothing(t *testing.T) {
 func TestStatusFindsBreaks(t *testing.T) {
 	t.Parallel()
 	digest := func(log string, epoch uint64) string { return fmt.Sprintf("%s%063x", log, epoch) }
-	store := blobstore.NewStore(openMemory(t))
+	store := auditstore.New(openMemory(t))
 	// Log a up to 3, b from 4 to 6, which is rejected, a from 7 to 8; nothing is known of 9; b from 10 on.
 	logs := map[uint64]string{1: "a", 2: "a", 3: "a", 4: "b", 5: "b", 6: "b", 7: "a", 8: "a", 10: "b", 11: "b", 12: "c"}
 	for epoch, log := range logs {
-		v := blobstore.Verdict{
-			Schema: blobstore.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: blobstore.Verified,
-			PreviousDigest: digest(log, epoch-1), Digest: digest(log, epoch), Batch: blobstore.Batch{SHA256: digest(log, epoch)},
+		v := verdict.Verdict{
+			Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: verdict.Verified,
+			PreviousDigest: digest(log, epoch-1), Digest: digest(log, epoch), Batch: verdict.Batch{SHA256: digest(log, epoch)},
 		}
 		if epoch == 6 {
-			v.Outcome, v.Reason = blobstore.Rejected, "malformed_proof"
+			v.Outcome, v.Reason = verdict.Rejected, "malformed_proof"
 		}
 		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
 			t.Fatal(err)

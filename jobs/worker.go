@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/hibiken/asynq"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/rs/zerolog"
 )
 
@@ -68,7 +69,7 @@ type Worker struct {
 // attempt is how one try at an epoch ended.
 type attempt struct {
 	epoch   uint64
-	verdict blobstore.Verdict
+	verdict verdict.Verdict
 	err     error
 	queued  bool // the queue brought it
 }

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/hibiken/asynq"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/rs/zerolog"
@@ -313,7 +314,7 @@ func TestStoreFaultIsNoVerdict(t *testing.T) {
 	if err := w.audit.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Audit(t.Context(), 1); err == nil || errors.Is(err, blobstore.ErrNotFound) || IsNotYet(err) {
+	if _, err := a.Audit(t.Context(), 1); err == nil || errors.Is(err, auditstore.ErrNotFound) || IsNotYet(err) {
 		t.Errorf("error is %v (%v)", err, gcerrors.Code(err))
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
@@ -30,7 +31,7 @@ func TestSlowArchiveStillEndsInAVerdict(t *testing.T) {
 		return ctx.Err()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		if v, err := w.auditor(t).Audit(t.Context(), 1); err != nil || v.Outcome != blobstore.Verified {
+		if v, err := w.auditor(t).Audit(t.Context(), 1); err != nil || v.Outcome != verdict.Verified {
 			t.Errorf("verdict is %s, %v", v.Outcome, err)
 		}
 	})
@@ -87,7 +88,7 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 	if _, err := a.Audit(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	j.reject(validator.DigestMismatch, "another worker sees it otherwise")
+	j.reject(verdict.DigestMismatch, "another worker sees it otherwise")
 	_, err := j.record(t.Context())
 	if _, settled := errors.AsType[*ContradictionError](err); settled || err == nil {
 		t.Errorf("error is %v, want one to try again after", err)
@@ -102,12 +103,12 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 }
 
 // storeWith is the world's audit store with a hook that is called before each write, and may fail it.
-func (w *world) storeWith(t testing.TB, hook func(ctx context.Context, key string) error) *blobstore.Store {
+func (w *world) storeWith(t testing.TB, hook func(ctx context.Context, key string) error) *auditstore.Store {
 	t.Helper()
 	reads := faultyBucket{faults: &faultyReads{seed: rand.New(rand.NewPCG(1, 1))}, b: w.audit}
 	b := blob.NewBucket(&hookedBucket{faultyBucket: reads, hook: hook})
 	t.Cleanup(func() { _ = b.Close() })
-	return blobstore.NewStore(b)
+	return auditstore.New(b)
 }
 
 // hookedBucket calls hook before it writes.

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // benchProof encodes a proof with the shape of a big log's: inserted leaves, about twelve unchanged siblings to each, in
@@ -53,7 +55,7 @@ func BenchmarkVerify(b *testing.B) {
 				n := 0
 				for b.Loop() {
 					r, err := Verify(context.Background(), Name{Epoch: 7}, bytes.NewReader(data), c, Options{Ordered: true})
-					if err != nil || r.Reason != PreviousDigestMismatch {
+					if err != nil || r.Reason != verdict.PreviousDigestMismatch {
 						b.Fatal(r, err)
 					}
 					n = r.Inserted + r.Unchanged

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -44,14 +46,14 @@ type element struct {
 
 // A rejection is how the inside of this package says that a proof is wrong; Verify makes it a Result.
 type rejection struct {
-	reason Reason
+	reason verdict.Reason
 	detail string
 }
 
 func (r *rejection) Error() string { return string(r.reason) + ": " + r.detail }
 
 func malformed(format string, args ...any) error {
-	return &rejection{MalformedProof, fmt.Sprintf(format, args...)}
+	return &rejection{verdict.MalformedProof, fmt.Sprintf(format, args...)}
 }
 
 // decoder reads a proof's elements one after another and holds no more than one of them, or one buffer, at a time.
@@ -164,7 +166,7 @@ func (d *decoder) tooLong(length uint64, start int64) error {
 	if err := d.discard(int64(length), start); err != nil {
 		return err
 	}
-	return &rejection{BatchTooLarge, fmt.Sprintf("element %d at byte %d: %d bytes, more than the %d an element may have",
+	return &rejection{verdict.BatchTooLarge, fmt.Sprintf("element %d at byte %d: %d bytes, more than the %d an element may have",
 		d.elements, start, length, maxElementLen)}
 }
 
@@ -296,7 +298,7 @@ func (d *decoder) fill(n int) error {
 		got, err := d.r.Read(space)
 		d.end += got
 		if d.base+int64(d.end) > d.maxBytes {
-			return &rejection{BatchTooLarge, fmt.Sprintf("more than %d bytes", d.maxBytes)}
+			return &rejection{verdict.BatchTooLarge, fmt.Sprintf("more than %d bytes", d.maxBytes)}
 		}
 		switch {
 		case err == io.EOF:

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 var layouts = map[string]struct {
@@ -145,7 +147,7 @@ func TestOverlapsAreFoundWhereverTheyAre(t *testing.T) {
 				shell.label[b/8] &^= 0x80 >> (b % 8)
 			}
 			proof := slices.Insert(slices.Clone(honest), r.IntN(n+1), shell)
-			if got := verify(t, Name{Epoch: 7}, encode(proof), WhatsAppV1()); got.Reason != OverlappingLabels {
+			if got := verify(t, Name{Epoch: 7}, encode(proof), WhatsAppV1()); got.Reason != verdict.OverlappingLabels {
 				t.Errorf("%d leaves, a node of %d bits above one: %+v", n, bits, got)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Outcome is what a proof was found to be. The zero Outcome is neither: it means that nothing was judged.
@@ -78,7 +80,7 @@ var ErrUnordered = errors.New("the proof's elements do not come in the expected 
 type Result struct {
 	Outcome Outcome
 	// Reason and Detail explain a rejection; both are empty for a verified proof. Detail is one line for a human.
-	Reason Reason
+	Reason verdict.Reason
 	Detail string
 
 	Inserted  int

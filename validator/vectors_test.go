@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -133,42 +135,42 @@ func TestHonestVectorsVerify(t *testing.T) {
 }
 
 // reasons is what each rejected case of the manifest is rejected for; the manifest gives only the outcome.
-var reasons = map[string]Reason{
-	"digests-swapped":             PreviousDigestMismatch,
-	"empty":                       PreviousDigestMismatch,
-	"huge-length-prefix":          MalformedProof,
-	"inserted-moved-to-unchanged": PreviousDigestMismatch,
-	"label-33-bytes":              MalformedProof,
-	"label-len-257":               MalformedProof,
-	"label-len-huge":              MalformedProof,
-	"missing-label":               MalformedProof,
-	"missing-label-len":           MalformedProof,
-	"missing-label-val":           MalformedProof,
-	"missing-value":               MalformedProof,
-	"one-bit-of-one-label":        DigestMismatch,
-	"one-bit-of-one-value":        PreviousDigestMismatch,
-	"one-inserted-missing":        DigestMismatch,
-	"one-unchanged-missing":       PreviousDigestMismatch,
-	"trailing-garbage":            MalformedProof,
-	"truncated":                   MalformedProof,
-	"truncated-at-element":        PreviousDigestMismatch,
-	"unchanged-moved-to-inserted": PreviousDigestMismatch,
-	"value-31-bytes":              MalformedProof,
-	"value-33-bytes":              MalformedProof,
-	"value-empty":                 MalformedProof,
-	"varint-11-bytes":             MalformedProof,
-	"wrong-epoch-in-name":         DigestMismatch,
-	"inserted-below-unchanged":    OverlappingLabels,
-	"inserted-equals-unchanged":   OverlappingLabels,
-	"inserted-one-bit":            NoncanonicalLabel,
-	"inserted-short-label":        NoncanonicalLabel,
-	"inserted-twice":              OverlappingLabels,
-	"inserted-twice-same":         OverlappingLabels,
-	"only-root-label":             NoncanonicalLabel,
-	"trailing-bits":               NoncanonicalLabel,
-	"unchanged-nested":            OverlappingLabels,
-	"unchanged-root-label":        NoncanonicalLabel,
-	"unchanged-twice":             OverlappingLabels,
+var reasons = map[string]verdict.Reason{
+	"digests-swapped":             verdict.PreviousDigestMismatch,
+	"empty":                       verdict.PreviousDigestMismatch,
+	"huge-length-prefix":          verdict.MalformedProof,
+	"inserted-moved-to-unchanged": verdict.PreviousDigestMismatch,
+	"label-33-bytes":              verdict.MalformedProof,
+	"label-len-257":               verdict.MalformedProof,
+	"label-len-huge":              verdict.MalformedProof,
+	"missing-label":               verdict.MalformedProof,
+	"missing-label-len":           verdict.MalformedProof,
+	"missing-label-val":           verdict.MalformedProof,
+	"missing-value":               verdict.MalformedProof,
+	"one-bit-of-one-label":        verdict.DigestMismatch,
+	"one-bit-of-one-value":        verdict.PreviousDigestMismatch,
+	"one-inserted-missing":        verdict.DigestMismatch,
+	"one-unchanged-missing":       verdict.PreviousDigestMismatch,
+	"trailing-garbage":            verdict.MalformedProof,
+	"truncated":                   verdict.MalformedProof,
+	"truncated-at-element":        verdict.PreviousDigestMismatch,
+	"unchanged-moved-to-inserted": verdict.PreviousDigestMismatch,
+	"value-31-bytes":              verdict.MalformedProof,
+	"value-33-bytes":              verdict.MalformedProof,
+	"value-empty":                 verdict.MalformedProof,
+	"varint-11-bytes":             verdict.MalformedProof,
+	"wrong-epoch-in-name":         verdict.DigestMismatch,
+	"inserted-below-unchanged":    verdict.OverlappingLabels,
+	"inserted-equals-unchanged":   verdict.OverlappingLabels,
+	"inserted-one-bit":            verdict.NoncanonicalLabel,
+	"inserted-short-label":        verdict.NoncanonicalLabel,
+	"inserted-twice":              verdict.OverlappingLabels,
+	"inserted-twice-same":         verdict.OverlappingLabels,
+	"only-root-label":             verdict.NoncanonicalLabel,
+	"trailing-bits":               verdict.NoncanonicalLabel,
+	"unchanged-nested":            verdict.OverlappingLabels,
+	"unchanged-root-label":        verdict.NoncanonicalLabel,
+	"unchanged-twice":             verdict.OverlappingLabels,
 }
 
 func TestManifest(t *testing.T) {

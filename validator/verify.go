@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 const (
@@ -120,10 +122,10 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 		}
 		at := d.elements - 1
 		if at == v.options.MaxElements {
-			return result, &rejection{BatchTooLarge, fmt.Sprintf("more than %d elements", v.options.MaxElements)}
+			return result, &rejection{verdict.BatchTooLarge, fmt.Sprintf("more than %d elements", v.options.MaxElements)}
 		}
 		if err := canonical(&e); err != nil {
-			return result, &rejection{NoncanonicalLabel, fmt.Sprintf("element %d before byte %d: %s", at, d.offset(), err)}
+			return result, &rejection{verdict.NoncanonicalLabel, fmt.Sprintf("element %d before byte %d: %s", at, d.offset(), err)}
 		}
 		bucket := v.records.add(&e)
 		if v.options.Ordered && v.records.buckets[bucket].stale {
@@ -282,14 +284,14 @@ func (v *verification) judge() error {
 		v.overlap, v.done = firstOverlap(v.overlap, s.overlap), s.done
 	}
 	if v.overlap != nil {
-		return &rejection{OverlappingLabels, v.overlap.String()}
+		return &rejection{verdict.OverlappingLabels, v.overlap.String()}
 	}
 	start, end := v.digests()
 	if start != v.name.PreviousDigest {
-		return &rejection{PreviousDigestMismatch, fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
+		return &rejection{verdict.PreviousDigestMismatch, fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
 	}
 	if end != v.name.Digest {
-		return &rejection{DigestMismatch, fmt.Sprintf("the nodes give %s, the name says %s", end, v.name.Digest)}
+		return &rejection{verdict.DigestMismatch, fmt.Sprintf("the nodes give %s, the name says %s", end, v.name.Digest)}
 	}
 	return nil
 }

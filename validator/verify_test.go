@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 func TestZeroConfigurationIsAnError(t *testing.T) {
@@ -91,12 +93,12 @@ func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		options Options
-		want    Reason
+		want    verdict.Reason
 	}{
 		{"elements at the limit", Options{MaxElements: elements}, ""},
-		{"one element too many", Options{MaxElements: elements - 1}, BatchTooLarge},
+		{"one element too many", Options{MaxElements: elements - 1}, verdict.BatchTooLarge},
 		{"bytes at the limit", Options{MaxBytes: whole.Bytes}, ""},
-		{"one byte too many", Options{MaxBytes: whole.Bytes - 1}, BatchTooLarge},
+		{"one byte too many", Options{MaxBytes: whole.Bytes - 1}, verdict.BatchTooLarge},
 	} {
 		got, err := Verify(context.Background(), p.name, bytes.NewReader(p.data), WhatsAppV1(), c.options)
 		if err != nil || got.Reason != c.want {
@@ -124,11 +126,11 @@ func varint(n int) []byte {
 
 func TestPaddedElements(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int]Reason{10: PreviousDigestMismatch, 60 << 10: PreviousDigestMismatch, 64 << 10: BatchTooLarge, 5 << 20: BatchTooLarge} {
+	for n, want := range map[int]verdict.Reason{10: verdict.PreviousDigestMismatch, 60 << 10: verdict.PreviousDigestMismatch, 64 << 10: verdict.BatchTooLarge, 5 << 20: verdict.BatchTooLarge} {
 		if got := verify(t, Name{Epoch: 7}, padded(n), WhatsAppV1()); got.Reason != want {
 			t.Errorf("padded by %d: %+v, want %s", n, got, want)
 		}
-		if got := verify(t, Name{Epoch: 7}, padded(n)[:n], WhatsAppV1()); got.Reason != MalformedProof {
+		if got := verify(t, Name{Epoch: 7}, padded(n)[:n], WhatsAppV1()); got.Reason != verdict.MalformedProof {
 			t.Errorf("padded by %d and cut: %+v", n, got)
 		}
 	}

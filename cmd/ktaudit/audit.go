@@ -53,15 +53,15 @@ func (f auditFlags) worker() jobs.WorkerConfig {
 }
 
 // audit is an auditor with what it has open.
-type audit struct {
+type auditing struct {
 	auditor *jobs.Auditor
 	closers
 }
 
 // open opens the log directory, the audit store and the signed digests, within a budget that other audits may share. The
 // caller closes what it returns.
-func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs.Budget) (opened *audit, err error) {
-	o := &audit{}
+func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs.Budget) (opened *auditing, err error) {
+	o := &auditing{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.close())

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
@@ -23,41 +25,41 @@ func TestStatusOfMillions(t *testing.T) {
 	t.Parallel()
 	const (
 		shards   = 2000
-		sealed   = shards*blobstore.EpochsPerShard - 1 // the last epoch
+		sealed   = shards*verdict.EpochsPerShard - 1 // the last epoch
 		last     = sealed + 300
 		rejected = 100_000 // each so many epochs
 	)
 	dir := t.TempDir()
-	store, err := blobstore.OpenStore(t.Context(), dir)
+	store, err := auditstore.Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	span := blobstore.SealedSpan{Span: blobstore.Span{From: 1, To: sealed, PreviousDigest: madeUpDigest(0), Digest: madeUpDigest(sealed)}}
+	span := verdict.SealedSpan{Span: verdict.Span{From: 1, To: sealed, PreviousDigest: madeUpDigest(0), Digest: madeUpDigest(sealed)}}
 	for shard := range shards {
 		span.Seals = append(span.Seals, madeUpDigest(shard))
 	}
-	put := func(v blobstore.Verdict) {
-		v.Schema, v.Namespace = blobstore.Schema, chaosNamespace
+	put := func(v verdict.Verdict) {
+		v.Schema, v.Namespace = verdict.Schema, chaosNamespace
 		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for epoch := uint64(rejected); epoch <= sealed; epoch += rejected {
-		span.Rejected = append(span.Rejected, blobstore.Rejection{Epoch: epoch, Reason: "overlapping_labels"})
-		put(blobstore.Verdict{Epoch: epoch, Outcome: blobstore.Rejected, Reason: "overlapping_labels", Detail: "made up"})
+		span.Rejected = append(span.Rejected, verdict.Rejection{Epoch: epoch, Reason: "overlapping_labels"})
+		put(verdict.Verdict{Epoch: epoch, Outcome: verdict.Rejected, Reason: "overlapping_labels", Detail: "made up"})
 	}
 	putVerified := func(epoch uint64) {
-		put(blobstore.Verdict{
-			Epoch: epoch, Outcome: blobstore.Verified, PreviousDigest: madeUpDigest(epoch - 1), Digest: madeUpDigest(epoch),
-			Batch: blobstore.Batch{SHA256: madeUpDigest(epoch)},
+		put(verdict.Verdict{
+			Epoch: epoch, Outcome: verdict.Verified, PreviousDigest: madeUpDigest(epoch - 1), Digest: madeUpDigest(epoch),
+			Batch: verdict.Batch{SHA256: madeUpDigest(epoch)},
 		})
 	}
 	putVerified(rejected - 1)
 	for epoch := uint64(sealed + 1); epoch <= last; epoch++ {
 		putVerified(epoch)
 	}
-	if _, err := store.PutHistory(t.Context(), blobstore.History{Namespace: chaosNamespace, Spans: []blobstore.SealedSpan{span}}); err != nil {
+	if _, err := store.PutHistory(t.Context(), verdict.History{Namespace: chaosNamespace, Spans: []verdict.SealedSpan{span}}); err != nil {
 		t.Fatal(err)
 	}
 

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -132,7 +134,7 @@ func (b *backfill) run() {
 // awaitSeals waits until the schedulers have sealed every full shard.
 func (b *backfill) awaitSeals() {
 	b.t.Helper()
-	store, err := blobstore.OpenStore(b.t.Context(), filepath.Join(b.dir, "audit"))
+	store, err := auditstore.Open(b.t.Context(), filepath.Join(b.dir, "audit"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -159,7 +161,7 @@ func (b *backfill) awaitSeals() {
 
 // sealed is the last epoch of the last full shard.
 func (b *backfill) sealed() uint64 {
-	return (*backfillEpochs+1)/blobstore.EpochsPerShard*blobstore.EpochsPerShard - 1
+	return (*backfillEpochs+1)/verdict.EpochsPerShard*verdict.EpochsPerShard - 1
 }
 
 // startAll starts Redis and then the rest, in no order.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // verdictWatch sees verdicts appear in the folder of an audit store. It reads each once, when it is new, and all again at the end.
@@ -42,7 +42,7 @@ func (w *verdictWatch) look() {
 			continue
 		}
 		entries := w.list(folder)
-		w.full[folder] = len(entries) == blobstore.EpochsPerShard
+		w.full[folder] = len(entries) == verdict.EpochsPerShard
 		for _, entry := range entries {
 			path := filepath.Join(folder, entry.Name())
 			if _, known := w.seen[path]; !known {
@@ -57,7 +57,7 @@ func (w *verdictWatch) check(last uint64) {
 	w.t.Helper()
 	verdicts := w.verdicts()
 	for epoch := uint64(1); epoch <= last; epoch++ {
-		if v := verdicts[epoch]; v.Outcome != blobstore.Verified {
+		if v := verdicts[epoch]; v.Outcome != verdict.Verified {
 			w.t.Errorf("epoch %d: %+v, want it verified", epoch, v)
 		}
 	}
@@ -67,16 +67,16 @@ func (w *verdictWatch) check(last uint64) {
 }
 
 // verdicts reads everything again and returns it by epoch. Each verdict must be the one that was first seen.
-func (w *verdictWatch) verdicts() map[uint64]blobstore.Verdict {
+func (w *verdictWatch) verdicts() map[uint64]verdict.Verdict {
 	w.t.Helper()
 	w.look()
-	verdicts := map[uint64]blobstore.Verdict{}
+	verdicts := map[uint64]verdict.Verdict{}
 	for path, first := range w.seen {
 		data, now := w.read(path)
 		if now != first {
 			w.t.Errorf("%s was written twice", path)
 		}
-		var v blobstore.Verdict
+		var v verdict.Verdict
 		err := json.Unmarshal(data, &v)
 		if _, twice := verdicts[v.Epoch]; err != nil || twice {
 			w.t.Errorf("%s: error %v, %+v, want one verdict on an epoch", path, err, v)

@@ -18,7 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs"
@@ -95,7 +96,10 @@ func (h hitches) within(from, to time.Time) bool {
 }
 
 // expectation is what is to become of an epoch that was tampered with.
-type expectation struct{ reason, incident string }
+type expectation struct {
+	reason   verdict.Reason
+	incident string
+}
 
 // expected returns what is to become of the epochs so far that were tampered with.
 func (s *storm) expected() map[uint64]expectation {
@@ -106,7 +110,7 @@ func (s *storm) expected() map[uint64]expectation {
 			continue
 		}
 		_, reason := simlog.Expected(kind)
-		all[epoch] = expectation{reason, alert.OfVerdict(blobstore.Verdict{Epoch: epoch, Reason: reason}).Incident}
+		all[epoch] = expectation{reason, alert.OfVerdict(verdict.Verdict{Epoch: epoch, Reason: reason}).Incident}
 	}
 	return all
 }
@@ -139,7 +143,7 @@ func (s *storm) checkVerdicts() {
 	expected, verdicts := s.expected(), s.verdicts.verdicts()
 	for epoch := uint64(1); epoch <= s.published; epoch++ {
 		v, want := verdicts[epoch], expected[epoch].reason
-		if want == "" && v.Outcome != blobstore.Verified || want != "" && (v.Outcome != blobstore.Rejected || v.Reason != want) {
+		if want == "" && v.Outcome != verdict.Verified || want != "" && (v.Outcome != verdict.Rejected || v.Reason != want) {
 			kind, _ := tampered(epoch)
 			s.t.Errorf("epoch %d, tampered with by %q: the verdict is %+v, want reason %q", epoch, kind, v, want)
 		}

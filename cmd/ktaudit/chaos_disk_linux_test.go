@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs"
 	"golang.org/x/sys/unix"
@@ -83,11 +84,11 @@ func TestFullDisk(t *testing.T) {
 	}
 	kept := 0
 	for epoch, v := range c.verdicts.verdicts() {
-		if tampered := epoch == 10 || epoch == 100; tampered != (v.Outcome == blobstore.Rejected) {
+		if tampered := epoch == 10 || epoch == 100; tampered != (v.Outcome == verdict.Rejected) {
 			t.Errorf("epoch %d: %+v", epoch, v)
 		}
 		batch, err := os.ReadFile(filepath.Join(store, chaosNamespace, "archive", "000000000", fmt.Sprintf("%012d", epoch)))
-		if errors.Is(err, fs.ErrNotExist) && v.Outcome == blobstore.Verified {
+		if errors.Is(err, fs.ErrNotExist) && v.Outcome == verdict.Verified {
 			continue
 		}
 		kept++

@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
@@ -257,7 +258,7 @@ func (s *storm) allJudged() error {
 // sealed wants the first shard to be sealed if it is full.
 func (s *storm) sealed() error {
 	histories, err := filepath.Glob(filepath.Join(s.store, "history", "*.json"))
-	if err == nil && len(histories) == 0 && s.published >= blobstore.EpochsPerShard {
+	if err == nil && len(histories) == 0 && s.published >= verdict.EpochsPerShard {
 		err = errors.New("there is no history")
 	}
 	return err

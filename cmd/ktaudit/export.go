@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
@@ -48,13 +49,13 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	write, flush := func(v blobstore.Verdict) error { return a.object(v) }, func() error { return nil }
+	write, flush := func(v verdict.Verdict) error { return a.object(v) }, func() error { return nil }
 	if c.Format == "csv" {
 		w := newVerdictCSV(a)
 		write, flush = w.write, w.flush
 	}
 	none := true
-	err = jobs.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v blobstore.Verdict) error {
+	err = jobs.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict) error {
 		none = false
 		if c.Outcome != "all" && v.Outcome != c.Outcome {
 			return nil
@@ -90,9 +91,9 @@ func newVerdictCSV(a *app) verdictCSV {
 	return w
 }
 
-func (w verdictCSV) write(v blobstore.Verdict) error {
+func (w verdictCSV) write(v verdict.Verdict) error {
 	return w.Write([]string{
-		strconv.FormatUint(v.Epoch, 10), v.Outcome, v.Reason, v.Detail, v.PreviousDigest, v.Digest,
+		strconv.FormatUint(v.Epoch, 10), v.Outcome, string(v.Reason), v.Detail, v.PreviousDigest, v.Digest,
 		strconv.Itoa(v.Inserted), strconv.Itoa(v.Unchanged),
 		v.Batch.Key, strconv.FormatInt(v.Batch.Bytes, 10), strconv.FormatInt(v.Batch.StoredBytes, 10), v.Batch.Compression, v.Batch.SHA256,
 		v.Signature.Status, keyIDText(v.Signature.KeyID), timestampText(v.Signature.Timestamp),

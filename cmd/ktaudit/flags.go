@@ -10,7 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -60,10 +61,10 @@ func (f rangeFlags) check() error {
 // checkBounds is check for a range whose ends may be left open.
 func (f rangeFlags) checkBounds() error {
 	switch {
-	case f.From > blobstore.MaxEpoch:
-		return fmt.Errorf("--from %d: epochs end at %d", f.From, uint64(blobstore.MaxEpoch))
-	case f.To > blobstore.MaxEpoch:
-		return fmt.Errorf("--to %d: epochs end at %d", f.To, uint64(blobstore.MaxEpoch))
+	case f.From > verdict.MaxEpoch:
+		return fmt.Errorf("--from %d: epochs end at %d", f.From, uint64(verdict.MaxEpoch))
+	case f.To > verdict.MaxEpoch:
+		return fmt.Errorf("--to %d: epochs end at %d", f.To, uint64(verdict.MaxEpoch))
 	case f.To != 0 && f.To < f.From:
 		return fmt.Errorf("--to %d is before --from %d", f.To, f.From)
 	}

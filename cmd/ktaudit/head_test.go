@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -27,12 +29,12 @@ func TestHeadIsAsSealed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bucket := memblob.OpenBucket(nil)
-			store := blobstore.NewStore(bucket)
+			store := auditstore.New(bucket)
 			t.Cleanup(func() { _ = store.Close() })
 			for epoch := uint64(1); epoch <= 999; epoch++ {
-				_, _, err := store.PutVerdict(t.Context(), blobstore.Verdict{
-					Schema: blobstore.Schema, Namespace: "example", Epoch: epoch, Outcome: blobstore.Verified,
-					PreviousDigest: madeUpDigest(epoch - 1), Digest: madeUpDigest(epoch), Batch: blobstore.Batch{SHA256: madeUpDigest(epoch)},
+				_, _, err := store.PutVerdict(t.Context(), verdict.Verdict{
+					Schema: verdict.Schema, Namespace: "example", Epoch: epoch, Outcome: verdict.Verified,
+					PreviousDigest: madeUpDigest(epoch - 1), Digest: madeUpDigest(epoch), Batch: verdict.Batch{SHA256: madeUpDigest(epoch)},
 				})
 				if err != nil {
 					t.Fatal(err)

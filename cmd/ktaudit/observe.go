@@ -5,7 +5,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/internal/metrics"
@@ -22,7 +23,7 @@ type listenFlag struct {
 type observed struct {
 	namespaces []config.Namespace
 	redis      *jobs.Redis
-	store      *blobstore.Store
+	store      *auditstore.Store
 	auditors   []*jobs.Auditor // if it audits
 }
 

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
@@ -59,8 +60,8 @@ func (c retryCmd) check() error {
 // checkEpochs refuses numbers that no epoch has.
 func checkEpochs(epochs []uint64) error {
 	for _, epoch := range epochs {
-		if epoch == 0 || epoch > blobstore.MaxEpoch {
-			return fmt.Errorf("epoch %d: epochs go from 1 to %d", epoch, uint64(blobstore.MaxEpoch))
+		if epoch == 0 || epoch > verdict.MaxEpoch {
+			return fmt.Errorf("epoch %d: epochs go from 1 to %d", epoch, uint64(verdict.MaxEpoch))
 		}
 	}
 	return nil

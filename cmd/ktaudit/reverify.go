@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/jobs"
 )
 
@@ -99,15 +101,15 @@ const (
 )
 
 // visit takes in one epoch. Whoever reads JSON wants to know of every one.
-func (r *reverified) visit(epoch uint64, found blobstore.Verdict, err error) {
+func (r *reverified) visit(epoch uint64, found verdict.Verdict, err error) {
 	result := r.count(err)
 	switch {
 	case r.json:
 		line := struct {
-			Epoch  uint64             `json:"epoch"`
-			Result string             `json:"result"`
-			Error  string             `json:"error,omitempty"`
-			Found  *blobstore.Verdict `json:"found,omitempty"`
+			Epoch  uint64           `json:"epoch"`
+			Result string           `json:"result"`
+			Error  string           `json:"error,omitempty"`
+			Found  *verdict.Verdict `json:"found,omitempty"`
 		}{Epoch: epoch, Result: result}
 		if err != nil {
 			line.Error = err.Error()
@@ -130,7 +132,7 @@ func (r *reverified) count(err error) (result string) {
 	case contradicts:
 		r.contradicted++
 		return contradicted
-	case errors.Is(err, blobstore.ErrNotFound):
+	case errors.Is(err, auditstore.ErrNotFound):
 		r.withoutVerdict++
 		return withoutVerdict
 	}

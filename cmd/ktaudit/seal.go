@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -45,7 +47,7 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
-	c.From, c.To = max(c.From, 1), cmp.Or(c.To, blobstore.MaxEpoch)
+	c.From, c.To = max(c.From, 1), cmp.Or(c.To, verdict.MaxEpoch)
 	store, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -54,7 +56,7 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 	return targets.sendAlerts(ctx, store, namesOf(namespaces), nil, a.log, func() error { return c.each(ctx, a, store, namespaces) })
 }
 
-func (c sealCmd) each(ctx context.Context, a *app, store *blobstore.Store, namespaces []config.Namespace) error {
+func (c sealCmd) each(ctx context.Context, a *app, store *auditstore.Store, namespaces []config.Namespace) error {
 	var found error
 	for i, n := range namespaces {
 		if i > 0 && !a.json {
@@ -129,7 +131,7 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer jobs.Sealer) error {
 	if err != nil || result.Checked > 0 {
 		return err
 	}
-	shards, err := sealer.Store.Shards(ctx, sealer.Namespace, 0, blobstore.MaxEpoch)
+	shards, err := sealer.Store.Shards(ctx, sealer.Namespace, 0, verdict.MaxEpoch)
 	if err == nil && len(shards) == 0 {
 		a.log.Warn().Str("namespace", sealer.Namespace).Msg("nothing to check: no epoch has a verdict")
 		err = errFound

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -67,7 +68,7 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 }
 
 // one prints the status of one log.
-func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *blobstore.Store, redis *jobs.Redis, note string) error {
+func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *auditstore.Store, redis *jobs.Redis, note string) error {
 	c.rangeFlags.fill(n)
 	if err := c.checkBounds(); err != nil {
 		return err

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs"
 )
@@ -38,8 +39,8 @@ func (f *storedFlags) log(command string) (*config.Config, config.Namespace, err
 }
 
 // open opens the audit store. The caller closes it.
-func (f storeFlag) open(ctx context.Context) (*blobstore.Store, error) {
-	store, err := blobstore.OpenStore(ctx, f.AuditStore)
+func (f storeFlag) open(ctx context.Context) (*auditstore.Store, error) {
+	store, err := auditstore.Open(ctx, f.AuditStore)
 	if err != nil {
 		return nil, fmt.Errorf("--audit-store: %w", err)
 	}
@@ -48,9 +49,9 @@ func (f storeFlag) open(ctx context.Context) (*blobstore.Store, error) {
 
 // checkWritable refuses an audit store that can only be read, into which nothing that a command finds would ever get, and no alert
 // that says so. Any other trouble may pass.
-func (a *app) checkWritable(ctx context.Context, store *blobstore.Store) error {
+func (a *app) checkWritable(ctx context.Context, store *auditstore.Store) error {
 	err := store.CheckWritable(ctx)
-	if errors.Is(err, blobstore.ErrReadOnly) {
+	if errors.Is(err, auditstore.ErrReadOnly) {
 		return fmt.Errorf("--audit-store: %w", err)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -75,7 +76,7 @@ func (f *queuedFlags) log(command string) (config.Namespace, error) {
 }
 
 // open opens the audit store and the queue. The caller closes what is added to open, also after an error.
-func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*blobstore.Store, *jobs.Redis, error) {
+func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*auditstore.Store, *jobs.Redis, error) {
 	store, err := f.storeFlag.open(ctx)
 	if err != nil {
 		return nil, nil, err

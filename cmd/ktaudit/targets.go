@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/metrics"
@@ -53,7 +54,7 @@ func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
 // dispatcher returns one that sends the alerts of some logs to the targets and counts them in m,
 // which may be nil.
 func (t alertTargets) dispatcher(
-	store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
+	store *auditstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
 ) (*alert.Dispatcher, error) {
 	return alert.NewDispatcher(alert.Options{
 		Store: store, Namespaces: namespaces, Targets: t.all, Log: log,
@@ -89,7 +90,7 @@ func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
 // sendAlerts is sendBeside for commands that come to an end. Without targets the alerts stay in the
 // audit store for a process that has some.
 func (t alertTargets) sendAlerts(
-	ctx context.Context, store *blobstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
+	ctx context.Context, store *auditstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
 	work func() error,
 ) error {
 	if len(t.all) == 0 {

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -58,7 +59,7 @@ type result struct {
 
 const outcomeMissing = "missing"
 
-func (r *result) reject(reason validator.Reason, detail string) {
+func (r *result) reject(reason verdict.Reason, detail string) {
 	r.Outcome, r.Reason, r.Detail = string(validator.Rejected), string(reason), detail
 }
 
@@ -159,7 +160,7 @@ func (v verifier) verify(ctx context.Context, in input, epoch uint64) (result, e
 	options.Ordered = !in.once
 	for again := !in.once; ; {
 		r, err := v.attempt(ctx, in, epoch, options)
-		switch garbled := err == nil && r.Reason == string(validator.MalformedProof) || errors.Is(err, fetcher.ErrChanged); {
+		switch garbled := err == nil && r.Reason == string(verdict.MalformedProof) || errors.Is(err, fetcher.ErrChanged); {
 		case errors.Is(err, validator.ErrUnordered):
 			options.Ordered = false
 		case again && garbled:
@@ -207,11 +208,11 @@ func (r *result) judgeFetch(in input, err error) error {
 	case errors.Is(err, fetcher.ErrNotPublished):
 		r.Outcome, r.Detail = outcomeMissing, "no batch is there"
 	case errors.Is(err, fetcher.ErrTooLarge):
-		r.reject(validator.BatchTooLarge, err.Error())
+		r.reject(verdict.BatchTooLarge, err.Error())
 	case errors.Is(err, fetcher.ErrCorrupt), name:
-		r.reject(validator.MalformedProof, err.Error())
+		r.reject(verdict.MalformedProof, err.Error())
 	case equivocation:
-		r.reject(jobs.Equivocation, err.Error())
+		r.reject(verdict.Equivocation, err.Error())
 	default:
 		return fmt.Errorf("%s: %w", in.label, err)
 	}
@@ -230,7 +231,7 @@ func (s *verifySummary) print(a *app, r result) error {
 	verified := string(validator.Verified)
 	neighbours := r.Input == s.last.Input && r.Epoch == s.last.Epoch+1 && r.Outcome == verified && s.last.Outcome == verified
 	if neighbours && r.PreviousDigest != s.last.Digest {
-		r.reject(jobs.Equivocation, fmt.Sprintf("epoch %d ended with digest %s, but epoch %d starts from %s",
+		r.reject(verdict.Equivocation, fmt.Sprintf("epoch %d ended with digest %s, but epoch %d starts from %s",
 			s.last.Epoch, s.last.Digest, r.Epoch, r.PreviousDigest))
 	}
 	s.last = r

@@ -9,7 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // everyKind is an alert of each constructor.
@@ -17,12 +18,12 @@ func everyKind() []Alert {
 	equivocation := rejection(13)
 	equivocation.Reason = "equivocation"
 	verified := rejection(12)
-	verified.Outcome, verified.Reason = blobstore.Verified, ""
+	verified.Outcome, verified.Reason = verdict.Verified, ""
 	return []Alert{
 		OfVerdict(rejection(12)), OfVerdict(equivocation), OfContradiction(verified, rejection(12)),
 		OfBrokenChain(namespace, 12, "digest_reused", "as epoch 3"), OfSealedMismatch(namespace, 722, "two verdicts are missing"),
 		OfSkipped(namespace, 12, 13), OfSilent(namespace, 12, began), OfBacklog(namespace, 12, began),
-		OfTransient(namespace, 12, began, blobstore.ErrNotFound), OfTest(namespace, began),
+		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfTest(namespace, began),
 	}
 }
 

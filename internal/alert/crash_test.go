@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/memblob"
@@ -139,7 +140,7 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 	t.Parallel()
 	v := rejection(12)
 	// judge is what a worker does at the end of an epoch: the alert, then the verdict.
-	judge := func(t *testing.T, s *blobstore.Store) error {
+	judge := func(t *testing.T, s *auditstore.Store) error {
 		if _, err := (Outbox{s}).Raise(t.Context(), OfVerdict(v)); err != nil {
 			return err
 		}
@@ -147,7 +148,7 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 		return err
 	}
 	// watch is what a scheduler does about a log that falls silent and comes back.
-	watch := func(t *testing.T, s *blobstore.Store) error {
+	watch := func(t *testing.T, s *auditstore.Store) error {
 		if _, err := (Outbox{s}).Raise(t.Context(), OfSilent(namespace, 11, began)); err != nil {
 			return err
 		}
@@ -165,11 +166,11 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 				t.Parallel()
 				rc := newReceiver(t, nil)
 				memory := memblob.OpenBucket(nil)
-				dispatch := func(s *blobstore.Store) error {
+				dispatch := func(s *auditstore.Store) error {
 					return dispatcher(t, s, Options{lease: crashLease}, rc.target(t, "hook")).Flush(t.Context())
 				}
 				b := &mortal{memory: memory, at: n, persisted: persisted}
-				s := blobstore.NewStore(blob.NewBucket(b))
+				s := auditstore.New(blob.NewBucket(b))
 				err := errors.Join(judge(t, s), watch(t, s), dispatch(s))
 				if b.dead() != (err != nil) && !strings.Contains(b.last, "/claims/") { // a claim that stays is no error
 					t.Errorf("died at %q, %v", b.last, err)
@@ -183,7 +184,7 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 					unmarked[incident] = slices.Contains(before, incident) && !exists
 				}
 
-				alive := blobstore.NewStore(memory)
+				alive := auditstore.New(memory)
 				must(t, dispatch(alive))
 				if _, err := alive.Verdict(t.Context(), namespace, v.Epoch); err == nil && !slices.Contains(rc.got(), sent["1-rejected.000000000012"]) {
 					t.Errorf("died at %q: the verdict is on record, and its alert was not sent", b.last)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 const (
@@ -70,7 +70,7 @@ func (s *sender) undelivered(ctx context.Context, names []string, urgent bool) (
 
 // release gives a claim back, but not while a mark is missing. A claim that is not given back ends
 // with its lease.
-func (s *sender) release(ctx context.Context, claim *blobstore.Claim) {
+func (s *sender) release(ctx context.Context, claim *auditstore.Claim) {
 	if len(s.unmarked) > 0 {
 		return
 	}

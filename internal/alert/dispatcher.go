@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/rs/zerolog"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // Options say what a Dispatcher does. Store and Namespaces are required.
 type Options struct {
-	Store      *blobstore.Store
+	Store      *auditstore.Store
 	Namespaces []string
 	Targets    []Target // besides the log, which is always one
 	Log        zerolog.Logger

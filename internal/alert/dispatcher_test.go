@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 var began = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
@@ -170,7 +170,7 @@ func TestDispatcherOptionsAreChecked(t *testing.T) {
 		"as the log":         {rc.target(t, LogName)},
 		"not by constructor": {{}},
 	} {
-		if _, err := NewDispatcher(Options{Store: blobstore.NewStore(nil), Targets: targets}); err == nil {
+		if _, err := NewDispatcher(Options{Store: auditstore.New(nil), Targets: targets}); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}

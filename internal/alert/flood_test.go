@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/memblob"
@@ -48,13 +49,13 @@ func TestAFloodDoesNotDelayTheWorst(t *testing.T) {
 		before.CompareAndSwap(0, bucket.reads.Load())
 		return 0
 	})
-	store := blobstore.NewStore(memory)
+	store := auditstore.New(memory)
 	const flood = 1000
 	for epoch := range uint64(flood) {
 		raise(t, store, OfSilent(namespace, epoch, began))
 	}
 	raise(t, store, OfVerdict(rejection(1)))
-	d := dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook"))
+	d := dispatcher(t, auditstore.New(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook"))
 	start(t, d)
 	eventually(t, "all are sent", func() bool { return len(rc.got()) == flood+1 })
 	if got := rc.got(); !strings.HasPrefix(got[0], "firing rejected/") {
@@ -71,7 +72,7 @@ func TestClosingManyDelaysNoAlert(t *testing.T) {
 	memory := memblob.OpenBucket(nil)
 	bucket := &slow{mortal: mortal{memory: memory}, of: "nothing", pause: 5 * time.Millisecond}
 	rc := newReceiver(t, nil)
-	store := blobstore.NewStore(memory)
+	store := auditstore.New(memory)
 	const many = 1000
 	for epoch := range uint64(many) {
 		a := OfVerdict(rejection(epoch))
@@ -80,7 +81,7 @@ func TestClosingManyDelaysNoAlert(t *testing.T) {
 			must(t, store.Outbox(namespace).MarkDelivered(t.Context(), target, a.noticeName(), []byte("{}")))
 		}
 	}
-	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook")))
+	start(t, dispatcher(t, auditstore.New(blob.NewBucket(bucket)), Options{}, rc.target(t, "hook")))
 	eventually(t, "some are closed", func() bool { return bucket.deletes.Load() > 2 })
 	raise(t, store, OfSealedMismatch(namespace, 1, "another"))
 	eventually(t, "the new one is sent", func() bool { return len(rc.got()) == 1 })
@@ -108,7 +109,7 @@ func (b *hanging) NewRangeReader(ctx context.Context, key string, offset, length
 func TestAReadThatHangsKeepsNoOtherAlert(t *testing.T) {
 	t.Parallel()
 	memory := memblob.OpenBucket(nil)
-	store := blobstore.NewStore(memory)
+	store := auditstore.New(memory)
 	raise(t, store, OfVerdict(rejection(1)), OfSilent(namespace, 5, began))
 	bucket := &hanging{mortal: mortal{memory: memory}, of: "/open/2-silent"}
 	var sent atomic.Int64
@@ -116,7 +117,7 @@ func TestAReadThatHangsKeepsNoOtherAlert(t *testing.T) {
 		sent.Add(int64(len(alerts)))
 		return nil
 	}}
-	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(bucket)), Options{lease: 2 * time.Second}, many))
+	start(t, dispatcher(t, auditstore.New(blob.NewBucket(bucket)), Options{lease: 2 * time.Second}, many))
 	eventually(t, "the other one is sent", func() bool { return sent.Load() == 1 })
 }
 
@@ -137,7 +138,7 @@ func (b *unhurried) NewRangeReader(ctx context.Context, key string, offset, leng
 func TestMoreThanOneClaimIsNoFailure(t *testing.T) {
 	t.Parallel()
 	memory := memblob.OpenBucket(nil)
-	store := blobstore.NewStore(memory)
+	store := auditstore.New(memory)
 	const many = 30
 	for epoch := range uint64(many) {
 		raise(t, store, OfSilent(namespace, epoch, began))
@@ -148,7 +149,7 @@ func TestMoreThanOneClaimIsNoFailure(t *testing.T) {
 		return nil
 	}}
 	log, text := logger()
-	start(t, dispatcher(t, blobstore.NewStore(blob.NewBucket(&unhurried{mortal: mortal{memory: memory}})),
+	start(t, dispatcher(t, auditstore.New(blob.NewBucket(&unhurried{mortal: mortal{memory: memory}})),
 		Options{lease: 2 * time.Second, Log: log}, one))
 	eventually(t, "all are sent", func() bool { return sent.Load() == many })
 	if got := text.String(); strings.Contains(got, "not delivered") {

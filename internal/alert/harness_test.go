@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob/memblob"
@@ -49,16 +51,16 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // opener opens the same store again and again, as several processes would.
-type opener func(t *testing.T) *blobstore.Store
+type opener func(t *testing.T) *auditstore.Store
 
 func inMemory() opener {
 	b := memblob.OpenBucket(nil)
-	return func(*testing.T) *blobstore.Store { return blobstore.NewStore(b) }
+	return func(*testing.T) *auditstore.Store { return auditstore.New(b) }
 }
 
 func at(url string) opener {
-	return func(t *testing.T) *blobstore.Store {
-		s, err := blobstore.OpenStore(t.Context(), url)
+	return func(t *testing.T) *auditstore.Store {
+		s, err := auditstore.Open(t.Context(), url)
 		must(t, err)
 		t.Cleanup(func() { s.Close() })
 		return s
@@ -171,7 +173,7 @@ func (rc *receiver) target(t *testing.T, name string) Target {
 
 // dispatcher returns one with quick retries and a lease that no test outlives, unless the options
 // set others.
-func dispatcher(t *testing.T, s *blobstore.Store, o Options, targets ...Target) *Dispatcher {
+func dispatcher(t *testing.T, s *auditstore.Store, o Options, targets ...Target) *Dispatcher {
 	t.Helper()
 	o.Store, o.Namespaces, o.Targets, o.Every = s, []string{namespace}, targets, 10*time.Millisecond
 	if o.retry == (retryTimes{}) {
@@ -203,15 +205,15 @@ func start(t *testing.T, d *Dispatcher) (stop func()) {
 	return stop
 }
 
-func rejection(epoch uint64) blobstore.Verdict {
-	return blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: namespace, Epoch: epoch, Outcome: blobstore.Rejected, Reason: "digest_mismatch",
+func rejection(epoch uint64) verdict.Verdict {
+	return verdict.Verdict{
+		Schema: verdict.Schema, Namespace: namespace, Epoch: epoch, Outcome: verdict.Rejected, Reason: "digest_mismatch",
 		Detail: "the end digest is another", PreviousDigest: strings.Repeat("a1", 32), Digest: strings.Repeat("b2", 32),
-		Signature: blobstore.Signature{Status: "not_required"}, Software: "test",
+		Signature: verdict.Signature{Status: "not_required"}, Software: "test",
 	}
 }
 
-func raise(t *testing.T, s *blobstore.Store, alerts ...Alert) {
+func raise(t *testing.T, s *auditstore.Store, alerts ...Alert) {
 	t.Helper()
 	for _, a := range alerts {
 		_, err := Outbox{s}.Raise(t.Context(), a)
@@ -219,7 +221,7 @@ func raise(t *testing.T, s *blobstore.Store, alerts ...Alert) {
 	}
 }
 
-func wantOpen(t *testing.T, s *blobstore.Store, want ...string) {
+func wantOpen(t *testing.T, s *auditstore.Store, want ...string) {
 	t.Helper()
 	if got, err := s.Outbox(namespace).Open(t.Context()); err != nil || !slices.Equal(got, want) {
 		t.Errorf("open: %q, %v, want %q", got, err, want)

@@ -5,21 +5,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
 )
-
-// equivocationReason is the reason of a verdict that makes an alert of a kind of its own.
-const equivocationReason = "equivocation"
 
 // OfVerdict is the alert on a rejected verdict. Raise it before the verdict is written (see the
 // package comment).
-func OfVerdict(v blobstore.Verdict) Alert {
+func OfVerdict(v verdict.Verdict) Alert {
 	a := Alert{
 		Kind: Rejected, Namespace: v.Namespace, Incident: incidentOf(Rejected, v.Epoch), Epoch: v.Epoch,
-		Reason: v.Reason, Detail: v.Detail,
+		Reason: string(v.Reason), Detail: v.Detail,
 		Summary: fmt.Sprintf("epoch %d of %s was rejected: %s", v.Epoch, v.Namespace, v.Reason),
 	}
-	if v.Reason == equivocationReason {
+	if v.Reason == verdict.Equivocation {
 		a.Kind, a.Incident = Equivocation, incidentOf(Equivocation, v.Epoch)
 		a.Summary = fmt.Sprintf("%s published more than one batch for epoch %d", v.Namespace, v.Epoch)
 	}
@@ -28,15 +25,15 @@ func OfVerdict(v blobstore.Verdict) Alert {
 
 // OfContradiction is the alert on a second audit of an epoch that disagrees with the verdict on
 // record.
-func OfContradiction(recorded, found blobstore.Verdict) Alert {
-	describe := func(v blobstore.Verdict) string {
+func OfContradiction(recorded, found verdict.Verdict) Alert {
+	describe := func(v verdict.Verdict) string {
 		if v.Reason != "" {
 			return fmt.Sprintf("%s (%s), digest %s", v.Outcome, v.Reason, v.Digest)
 		}
 		return fmt.Sprintf("%s, digest %s", v.Outcome, v.Digest)
 	}
 	return Alert{
-		Kind: Contradiction, Namespace: recorded.Namespace, Epoch: recorded.Epoch, Reason: found.Reason,
+		Kind: Contradiction, Namespace: recorded.Namespace, Epoch: recorded.Epoch, Reason: string(found.Reason),
 		Incident: incidentOf(Contradiction, recorded.Epoch),
 		Summary: fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record",
 			recorded.Epoch, recorded.Namespace),
@@ -59,12 +56,12 @@ func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert 
 // sealed. The detail, which says what is wrong, is part of the incident's name: something else that
 // goes wrong with the shard later is another incident.
 func OfSealedMismatch(namespace string, shard uint64, detail string) Alert {
-	first := shard * blobstore.EpochsPerShard
+	first := shard * verdict.EpochsPerShard
 	return Alert{
 		Kind: SealedMismatch, Namespace: namespace, Epoch: first,
 		Incident: fmt.Sprintf("%s/%09d-%.4x", SealedMismatch, shard, sha256.Sum256([]byte(detail))),
 		Summary: fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was",
-			namespace, first, first+blobstore.EpochsPerShard-1),
+			namespace, first, first+verdict.EpochsPerShard-1),
 		Detail: detail,
 	}
 }

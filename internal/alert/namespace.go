@@ -11,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/rs/zerolog"
 )
 
@@ -28,7 +29,7 @@ const (
 type namespaceDispatcher struct {
 	options   Options
 	namespace string
-	box       blobstore.Outbox
+	box       auditstore.Outbox
 	log       zerolog.Logger
 	senders   []*sender
 	sending   sync.WaitGroup
@@ -104,7 +105,7 @@ func (n *namespaceDispatcher) flush(ctx context.Context) error {
 		wg.Wait()
 		claimed := false
 		for i, err := range errs {
-			if errors.Is(err, blobstore.ErrClaimed) && ctx.Err() == nil {
+			if errors.Is(err, auditstore.ErrClaimed) && ctx.Err() == nil {
 				claimed, errs[i] = true, nil
 			}
 		}
@@ -228,14 +229,14 @@ func (n *namespaceDispatcher) load(ctx context.Context, name string) (a Alert, o
 	if err == nil { // raised again a moment after it was closed, or the closing crashed half-way
 		return Alert{}, false, n.box.Close(ctx, name, record)
 	}
-	if !errors.Is(err, blobstore.ErrNotFound) {
+	if !errors.Is(err, auditstore.ErrNotFound) {
 		return Alert{}, false, err
 	}
 	a, err = n.read(ctx, name)
 	switch {
-	case errors.Is(err, blobstore.ErrNotFound):
+	case errors.Is(err, auditstore.ErrNotFound):
 		return Alert{}, false, nil
-	case errors.Is(err, blobstore.ErrCorrupt):
+	case errors.Is(err, auditstore.ErrCorrupt):
 		n.logUnreadable(name, err)
 		return Alert{}, false, nil
 	case err != nil:
@@ -253,7 +254,7 @@ func (n *namespaceDispatcher) read(ctx context.Context, name string) (Alert, err
 	}
 	a, err := decode(n.namespace, name, data)
 	if err != nil {
-		return Alert{}, fmt.Errorf("%w: %w", blobstore.ErrCorrupt, err)
+		return Alert{}, fmt.Errorf("%w: %w", auditstore.ErrCorrupt, err)
 	}
 	return a, nil
 }

@@ -8,13 +8,13 @@ import (
 	"maps"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 // Outbox takes alerts and keeps them in the audit store until they were delivered. Store is
 // required.
 type Outbox struct {
-	Store *blobstore.Store
+	Store *auditstore.Store
 }
 
 // Raise puts an alert into the outbox, once per incident: if the incident was raised before,
@@ -45,7 +45,7 @@ func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time
 		return fmt.Errorf("incident %q of %q cannot be resolved: it is a fact and has no end", incident, namespace)
 	}
 	a, err := o.raised(ctx, namespace, noticeName(kind, incident, false))
-	if errors.Is(err, blobstore.ErrNotFound) {
+	if errors.Is(err, auditstore.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -82,9 +82,9 @@ func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[stri
 			a, err = o.raised(ctx, namespace, name)
 		}
 		switch {
-		case errors.Is(err, blobstore.ErrNotFound):
+		case errors.Is(err, auditstore.ErrNotFound):
 			continue // removed meanwhile
-		case errors.Is(err, blobstore.ErrCorrupt):
+		case errors.Is(err, auditstore.ErrCorrupt):
 			corrupt = append(corrupt, err)
 			continue
 		case err != nil:
@@ -104,7 +104,7 @@ func (o Outbox) Unresolved(ctx context.Context, namespace string, known map[stri
 func (o Outbox) put(ctx context.Context, a Alert) (created bool, err error) {
 	box := o.Store.Outbox(a.Namespace)
 	name := a.noticeName()
-	if _, err := box.Closed(ctx, name); !errors.Is(err, blobstore.ErrNotFound) {
+	if _, err := box.Closed(ctx, name); !errors.Is(err, auditstore.ErrNotFound) {
 		return false, err
 	}
 	data, err := json.Marshal(a)
@@ -119,7 +119,7 @@ func (o Outbox) put(ctx context.Context, a Alert) (created bool, err error) {
 func (o Outbox) raised(ctx context.Context, namespace, name string) (Alert, error) {
 	box := o.Store.Outbox(namespace)
 	data, err := box.Notice(ctx, name)
-	if errors.Is(err, blobstore.ErrNotFound) {
+	if errors.Is(err, auditstore.ErrNotFound) {
 		data, err = box.Closed(ctx, name)
 	}
 	if err != nil {
@@ -127,7 +127,7 @@ func (o Outbox) raised(ctx context.Context, namespace, name string) (Alert, erro
 	}
 	a, err := decode(namespace, name, data)
 	if err != nil {
-		return Alert{}, fmt.Errorf("notice %s of %q: %w: %w", name, namespace, blobstore.ErrCorrupt, err)
+		return Alert{}, fmt.Errorf("notice %s of %q: %w: %w", name, namespace, auditstore.ErrCorrupt, err)
 	}
 	return a, nil
 }

@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"gocloud.dev/blob/memblob"
 )
 
@@ -76,7 +77,7 @@ func TestUnresolvedConditionsAreFoundAfterARestart(t *testing.T) {
 func TestUnresolvedConditionsAreReadOnce(t *testing.T) {
 	t.Parallel()
 	bucket := memblob.OpenBucket(nil)
-	store := blobstore.NewStore(bucket)
+	store := auditstore.New(bucket)
 	raise(t, store, OfSkipped(namespace, 7, 8), OfSilent(namespace, 5, began))
 	known := map[string]Alert{}
 	want := func(corrupt bool, want ...string) {
@@ -86,7 +87,7 @@ func TestUnresolvedConditionsAreReadOnce(t *testing.T) {
 		for _, a := range lasting {
 			got = append(got, a.Incident)
 		}
-		if errors.Is(err, blobstore.ErrCorrupt) != corrupt || !corrupt && err != nil || !slices.Equal(got, want) {
+		if errors.Is(err, auditstore.ErrCorrupt) != corrupt || !corrupt && err != nil || !slices.Equal(got, want) {
 			t.Errorf("unresolved: %q, %v, want %q", got, err, want)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 // The test binary is also the dispatcher that a test kills.
@@ -43,7 +43,7 @@ func dispatchProcess(ctx context.Context) error {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test
 		cancel()
 	}()
-	s, err := blobstore.OpenStore(ctx, os.Getenv(withStore))
+	s, err := auditstore.Open(ctx, os.Getenv(withStore))
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+
 	"github.com/cenkalti/backoff/v5"
-	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/rs/zerolog"
 )
 
@@ -39,7 +40,7 @@ const failuresToError = 3
 type sender struct {
 	dispatcher *namespaceDispatcher
 	target     Target
-	box        blobstore.Outbox
+	box        auditstore.Outbox
 	log        zerolog.Logger
 
 	busy sync.Mutex // held during a round, which owns the fields down to refusals
@@ -88,7 +89,7 @@ func (s *sender) round(ctx context.Context, names []string, urgent bool) error {
 	if err == nil {
 		err = s.repeat(ctx, names, open)
 	}
-	if errors.Is(err, blobstore.ErrClaimed) || ctx.Err() != nil {
+	if errors.Is(err, auditstore.ErrClaimed) || ctx.Err() != nil {
 		return err
 	}
 	return s.finishRound(err)

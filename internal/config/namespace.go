@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
@@ -24,7 +26,7 @@ func (v checker) namespace(n *Namespace, path string) {
 	if n.Namespace == "" {
 		v.must(path+"namespace", false, "is missing: give the log's name, or a preset")
 	} else {
-		v.check(path+"namespace", blobstore.CheckNamespace(n.Namespace))
+		v.check(path+"namespace", verdict.CheckNamespace(n.Namespace))
 	}
 	switch {
 	case n.LogDirectory == "":
@@ -87,8 +89,8 @@ func (v checker) signatures(n *Namespace, path string) {
 }
 
 func (v checker) epochs(n *Namespace, path string) {
-	v.must(path+"first", n.First <= blobstore.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(blobstore.MaxEpoch))
-	v.must(path+"last", n.Last <= blobstore.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(blobstore.MaxEpoch))
+	v.must(path+"first", n.First <= verdict.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
+	v.must(path+"last", n.Last <= verdict.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
 	v.must(path+"last", n.Last == 0 || n.First <= n.Last, "%d is before first, which is %d", n.Last, n.First)
 }
 
@@ -112,7 +114,7 @@ func (v checker) backfill(n *Namespace, b Backfill, path string) {
 	}
 	v.must(path+"from", b.From >= n.First, "%d is before the namespace's first, which is %d", b.From, n.First)
 	v.must(path+"to", n.Last == 0 || b.To != 0 && b.To <= n.Last, "%d is after the namespace's last, which is %d", b.To, n.Last)
-	v.must(path+"to", b.To <= blobstore.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(blobstore.MaxEpoch))
+	v.must(path+"to", b.To <= verdict.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
 	v.must(path+"to", b.To == 0 || b.From <= b.To, "%d is before from, which is %d", b.To, b.From)
 	if b.Cron != "" {
 		v.check(path+"cron", checkCron(b.Cron))

@@ -7,19 +7,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/rs/zerolog"
 )
 
 // everyAlert is one of each kind of alert, at a fixed time.
 func everyAlert() []alert.Alert {
-	rejected := verdict(12)
-	rejected.Outcome, rejected.Reason, rejected.Detail = blobstore.Rejected, "digest_mismatch", `a "detail" <&>`
+	rejected := verdictOn(12)
+	rejected.Outcome, rejected.Reason, rejected.Detail = verdict.Rejected, "digest_mismatch", `a "detail" <&>`
 	equivocation := rejected
 	equivocation.Epoch, equivocation.Reason = 13, "equivocation"
 	all := []alert.Alert{
-		alert.OfVerdict(rejected), alert.OfVerdict(equivocation), alert.OfContradiction(verdict(12), rejected),
+		alert.OfVerdict(rejected), alert.OfVerdict(equivocation), alert.OfContradiction(verdictOn(12), rejected),
 		alert.OfBrokenChain(namespace, 14, "digest_reused", "as epoch 3"),
 		alert.OfSealedMismatch(namespace, 722, "two verdicts are missing"), alert.OfHistoryMismatch(namespace, 7, "corrupt"),
 		alert.OfSkipped(namespace, 15, 16), alert.OfSilent(namespace, 17, began), alert.OfBacklog(namespace, 18, began),

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs"
@@ -16,59 +18,59 @@ import (
 
 // auditSigned audits an epoch by its signed digest.
 func auditSigned(t *testing.T) []object {
-	return newWorld(t, simlog.Options{}).judge(t, 2, blobstore.Verified)
+	return newWorld(t, simlog.Options{}).judge(t, 2, verdict.Verified)
 }
 
 func auditWithoutKeys(t *testing.T) []object {
 	o := newWorld(t, simlog.Options{})
 	o.config.Keys, o.config.Signatures = emptyWorld(t).config.Keys, nil
-	return o.judge(t, 2, blobstore.Verified)
+	return o.judge(t, 2, verdict.Verified)
 }
 
 // putVerdicts stores verdicts with fixed times. One has all fields and a detail that must be escaped.
 func putVerdicts(t *testing.T) []object {
 	w := emptyWorld(t)
-	w.put(t, verdict(999))
-	v := verdict(123456789012)
+	w.put(t, verdictOn(999))
+	v := verdictOn(123456789012)
 	keyID := uint8(0)
-	v.Outcome, v.Reason = blobstore.Rejected, "malformed_proof"
+	v.Outcome, v.Reason = verdict.Rejected, "malformed_proof"
 	v.Detail = "quote \" backslash \\ newline \n tab \t bell \a <html> & 'apostrophe' é \u2028 end"
-	v.Signature = blobstore.Signature{Status: "verified", KeyID: &keyID, Timestamp: 1780000000123}
+	v.Signature = verdict.Signature{Status: "verified", KeyID: &keyID, Timestamp: 1780000000123}
 	v.StartedAt, v.FinishedAt, v.VerifySeconds = began.Truncate(time.Second), began.Truncate(time.Millisecond), 1e-7
 	w.put(t, v)
-	w.put(t, blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: namespace, Epoch: 1000, Outcome: blobstore.Rejected, Reason: "equivocation",
+	w.put(t, verdict.Verdict{
+		Schema: verdict.Schema, Namespace: namespace, Epoch: 1000, Outcome: verdict.Rejected, Reason: "equivocation",
 	})
 	return w.audit.objects()
 }
 
 func auditMalformed(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 func auditBadSignature(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Signature}})
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 // auditBadSignatureBefore audits the first epoch, before which a signed digest is wrong.
 func auditBadSignatureBefore(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{1: simlog.Signature}})
 	w.config.First = 2
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 // auditSignedAgain finds another signed digest on record than the log has now.
 func auditSignedAgain(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{})
 	must(t, w.store.PutSignature(t.Context(), namespace, 2, []byte("{}\n")))
-	return w.judge(t, 2, blobstore.Verified)
+	return w.judge(t, 2, verdict.Verified)
 }
 
 func auditEquivocation(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 // auditManyBatches finds more batches than the evidence names.
@@ -77,27 +79,27 @@ func auditManyBatches(t *testing.T) []object {
 	for n := range uint64(103) {
 		w.write(t, fmt.Sprintf("2/%s/%s", digest(1), digest(100+n)), nil)
 	}
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 // auditForeignNeighbours finds that verified epochs before and after it are of another log.
 func auditForeignNeighbours(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{})
-	w.put(t, verdict(1))
-	w.put(t, verdict(3))
-	return w.judge(t, 2, blobstore.Rejected)
+	w.put(t, verdictOn(1))
+	w.put(t, verdictOn(3))
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 func auditBadName(t *testing.T) []object {
 	w := emptyWorld(t)
 	w.write(t, `2/no "name" <&> é`, []byte("x"))
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 func auditTooLarge(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{})
 	w.config.Fetcher = fetcher.New(w.log, fetcher.Options{MaxStoredBytes: 100})
-	return w.judge(t, 2, blobstore.Rejected)
+	return w.judge(t, 2, verdict.Rejected)
 }
 
 // auditArchived keeps batches of each extension, one of which has two names.
@@ -115,7 +117,7 @@ func auditArchived(t *testing.T) []object {
 		data, err := w.log.ReadAll(t.Context(), w.keyOf(t, epoch))
 		must(t, err)
 		published[fmt.Sprintf("/%012d", epoch)] = data
-		w.judge(t, epoch, blobstore.Verified)
+		w.judge(t, epoch, verdict.Verified)
 	}
 	all := w.audit.objects()
 	for i, o := range all {
@@ -139,14 +141,14 @@ func askTheTime(t *testing.T) []object {
 func reauditRewritten(t *testing.T) []object { return reaudit(t, []byte("rewritten")) }
 
 func reauditRewrittenLarge(t *testing.T) []object {
-	return reaudit(t, bytes.Repeat([]byte("large"), blobstore.MaxEvidenceBytes/5+1))
+	return reaudit(t, bytes.Repeat([]byte("large"), auditstore.MaxEvidenceBytes/5+1))
 }
 
 // reaudit looks again at a verified and archived epoch whose batch was replaced.
 func reaudit(t *testing.T, batch []byte) []object {
 	w := newWorld(t, simlog.Options{})
 	w.config.Archive = true
-	w.judge(t, 2, blobstore.Verified)
+	w.judge(t, 2, verdict.Verified)
 	w.write(t, w.keyOf(t, 2), batch)
 	_, err := w.auditor(t).Reaudit(t.Context(), 2)
 	if _, contradicts := errors.AsType[*jobs.ContradictionError](err); !contradicts {

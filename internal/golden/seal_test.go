@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/rs/zerolog"
 )
@@ -34,10 +36,10 @@ func sealed(t *testing.T) (*world, *jobs.Sealer) {
 	t.Helper()
 	w := emptyWorld(t)
 	for epoch := uint64(1); epoch < 3000; epoch++ {
-		v := verdict(epoch)
+		v := verdictOn(epoch)
 		switch epoch {
 		case 5:
-			v.Outcome, v.Reason, v.Detail = blobstore.Rejected, "overlapping_labels", "two labels"
+			v.Outcome, v.Reason, v.Detail = verdict.Rejected, "overlapping_labels", "two labels"
 		case 9:
 			v.PreviousDigest = digest(1 << 18)
 		case 12:
@@ -61,11 +63,11 @@ func sealed(t *testing.T) (*world, *jobs.Sealer) {
 // writeToDisk stores objects of several sorts in a folder, where each is a file.
 func writeToDisk(t *testing.T) []object {
 	dir := t.TempDir()
-	store, err := blobstore.OpenStore(t.Context(), dir)
+	store, err := auditstore.Open(t.Context(), dir)
 	must(t, err)
 	defer store.Close()
 	must(t, store.CheckWritable(t.Context()))
-	_, _, err = store.PutVerdict(t.Context(), verdict(1))
+	_, _, err = store.PutVerdict(t.Context(), verdictOn(1))
 	must(t, err)
 	must(t, store.PutSignature(t.Context(), namespace, 1, []byte("{}\n")))
 	must(t, store.PutEvidence(t.Context(), namespace, 1, "some-44136fa355b3678a.json", []byte("{}")))

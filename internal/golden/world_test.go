@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs"
@@ -27,7 +29,7 @@ var began = time.Date(2026, 3, 4, 5, 6, 7, 123456780, time.UTC)
 type world struct {
 	log, signatures *blob.Bucket
 	audit           *recorder
-	store           *blobstore.Store
+	store           *auditstore.Store
 	config          jobs.AuditorConfig
 }
 
@@ -53,7 +55,7 @@ func newWorld(t *testing.T, o simlog.Options) *world {
 func emptyWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{log: openMemory(t), signatures: openMemory(t), audit: newRecorder(t)}
-	w.store = blobstore.NewStore(blob.NewBucket(w.audit))
+	w.store = auditstore.New(blob.NewBucket(w.audit))
 	w.config = jobs.AuditorConfig{
 		Namespace:     namespace,
 		Configuration: validator.WhatsAppV1(),
@@ -118,19 +120,19 @@ func digest(n uint64) string {
 }
 
 // verdict is a verified one whose every field is fixed, from the digest of the epoch before to its own.
-func verdict(epoch uint64) blobstore.Verdict {
-	return blobstore.Verdict{
-		Schema: blobstore.Schema, Namespace: namespace, Epoch: epoch, Outcome: blobstore.Verified,
+func verdictOn(epoch uint64) verdict.Verdict {
+	return verdict.Verdict{
+		Schema: verdict.Schema, Namespace: namespace, Epoch: epoch, Outcome: verdict.Verified,
 		PreviousDigest: digest(epoch - 1), Digest: digest(epoch), Inserted: 20, Unchanged: 30,
-		Batch: blobstore.Batch{
+		Batch: verdict.Batch{
 			Key: "a/key", Bytes: 2000, StoredBytes: 1000, Compression: "zstd", SHA256: digest(epoch + 1<<20),
 		},
-		Signature: blobstore.Signature{Status: "not_required"},
+		Signature: verdict.Signature{Status: "not_required"},
 		StartedAt: began, FinishedAt: began.Add(1500 * time.Millisecond), VerifySeconds: 0.25, Software: "ktaudit golden",
 	}
 }
 
-func (w *world) put(t *testing.T, v blobstore.Verdict) {
+func (w *world) put(t *testing.T, v verdict.Verdict) {
 	t.Helper()
 	_, _, err := w.store.PutVerdict(t.Context(), v)
 	must(t, err)

@@ -1,6 +1,11 @@
 package metrics
 
-import "github.com/ktaudit/ktaudit/internal/alert"
+import (
+	"slices"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/verdict"
+)
 
 // What can come of an epoch that was judged.
 const (
@@ -63,16 +68,16 @@ func (s set) bound(value string) string {
 
 var (
 	outcomes = newSet(Verified, Rejected, Duplicate, Contradiction)
-	reasons  = newSet(
-		"malformed_proof", "noncanonical_label", "overlapping_labels", "previous_digest_mismatch", "digest_mismatch",
-		"batch_too_large", "signature_invalid", "signature_digest_mismatch", "equivocation", "digest_reused",
-	)
-	stages = newSet(string(Locate), string(Signature), string(Memory), string(Download), string(Verify), string(Write))
+	reasons  = newSet(verdict.Reasons()...)
+	stages   = newSet(string(Locate), string(Signature), string(Memory), string(Download), string(Verify), string(Write))
 
 	failureKinds = newSet(string(NotPublished), string(Unsettled), string(NotSigned), string(HandedBack), string(LogDirectory),
 		string(Signatures), string(AuditStore), string(Timeout), string(Panic), string(OtherFailure))
 
 	queueClasses = newSet("fresh", "backfill")
-	alertKinds   = newSet(alert.Kinds()...)
+	alertKinds   = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)
 	targets      = newSet(alert.TargetKinds()...)
 )
+
+// isTest reports whether alerts of a kind are sent by hand and never raised.
+func isTest(k alert.Kind) bool { return k == alert.Test }

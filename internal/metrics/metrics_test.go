@@ -3,8 +3,6 @@ package metrics
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -249,37 +247,5 @@ func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
 	})
 	if allocations != 0 {
 		t.Errorf("an epoch that nobody measures costs %v allocations", allocations)
-	}
-}
-
-// A reason that is added elsewhere must be added here, or it would be "other".
-func TestReasonsAreAllKnown(t *testing.T) {
-	t.Parallel()
-	declared := regexp.MustCompile(`(?m)^\s+\w+ +(?:validator\.)?Reason = "(\w+)"`)
-	found := set{}
-	for _, folder := range []string{"validator", "jobs"} {
-		files, err := filepath.Glob("../../" + folder + "/*.go")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, match := range declared.FindAllStringSubmatch(string(text), -1) {
-				found[match[1]] = true
-			}
-		}
-	}
-	for reason := range found {
-		if !reasons[reason] {
-			t.Errorf("reason %s is not in this package's set", reason)
-		}
-	}
-	for reason := range reasons {
-		if !found[reason] {
-			t.Errorf("reason %s is declared nowhere", reason)
-		}
 	}
 }

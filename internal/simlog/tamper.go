@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/verdict"
+
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -49,32 +51,33 @@ const (
 
 // outcome says what an audit of a tampered epoch ends in, and what the log must have for that.
 type outcome struct {
-	outcome, reason string
-	signed          bool // only signed digests are wrong
-	needsPast       bool // the directory must hold something before the epoch
+	outcome   string
+	reason    verdict.Reason
+	signed    bool // only signed digests are wrong
+	needsPast bool // the directory must hold something before the epoch
 }
 
 // expected is the table of the kinds. The reasons that are no constants of validator's are those of the jobs that look
 // at more than a proof.
 var expected = map[Kind]outcome{
-	Rewrite:      {outcome: Rejected, reason: string(validator.OverlappingLabels), needsPast: true},
-	Delete:       {outcome: Rejected, reason: string(validator.PreviousDigestMismatch), needsPast: true},
-	Overlap:      {outcome: Rejected, reason: string(validator.OverlappingLabels)},
-	Noncanonical: {outcome: Rejected, reason: string(validator.NoncanonicalLabel)},
-	Malformed:    {outcome: Rejected, reason: string(validator.MalformedProof)},
-	Digest:       {outcome: Rejected, reason: string(validator.DigestMismatch)},
-	Previous:     {outcome: Rejected, reason: string(validator.PreviousDigestMismatch)},
-	Signature:    {outcome: Rejected, reason: "signature_invalid", signed: true},
-	SignedDigest: {outcome: Rejected, reason: "signature_digest_mismatch", signed: true},
-	Equivocate:   {outcome: Rejected, reason: "equivocation"},
-	Reuse:        {outcome: Rejected, reason: "digest_reused", needsPast: true},
+	Rewrite:      {outcome: Rejected, reason: verdict.OverlappingLabels, needsPast: true},
+	Delete:       {outcome: Rejected, reason: verdict.PreviousDigestMismatch, needsPast: true},
+	Overlap:      {outcome: Rejected, reason: verdict.OverlappingLabels},
+	Noncanonical: {outcome: Rejected, reason: verdict.NoncanonicalLabel},
+	Malformed:    {outcome: Rejected, reason: verdict.MalformedProof},
+	Digest:       {outcome: Rejected, reason: verdict.DigestMismatch},
+	Previous:     {outcome: Rejected, reason: verdict.PreviousDigestMismatch},
+	Signature:    {outcome: Rejected, reason: verdict.SignatureInvalid, signed: true},
+	SignedDigest: {outcome: Rejected, reason: verdict.SignatureDigestMismatch, signed: true},
+	Equivocate:   {outcome: Rejected, reason: verdict.Equivocation},
+	Reuse:        {outcome: Rejected, reason: verdict.DigestReused, needsPast: true},
 	Missing:      {outcome: Gap},
 }
 
 // Expected returns what an audit of an epoch tampered with by kind must end in: the outcome Rejected with a reason, or
 // Gap without one. The reasons of Signature and SignedDigest are for an auditor that trusts the log's key; another one
 // finds these epochs verified. A proof by itself is valid for Signature, SignedDigest, Equivocate and Reuse.
-func Expected(kind Kind) (outcome, reason string) {
+func Expected(kind Kind) (outcome string, reason verdict.Reason) {
 	e := expected[kind]
 	return e.outcome, e.reason
 }

@@ -1,0 +1,255 @@
+package auditstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/cenkalti/backoff/v5"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+const (
+	putAttempts  = 4
+	firstBackoff = 50 * time.Millisecond
+	// probeKey cannot be anything of a namespace, which never starts with a dot.
+	probeKey = ".ktaudit/write-once"
+)
+
+// bucket keeps objects in a service whose conditional writes are atomic, or in memory.
+type bucket struct {
+	*blob.Bucket
+
+	mu     sync.Mutex
+	proven bool // the service honours IfNotExist
+}
+
+// put creates an object.
+//
+// The service decides between writers, in one request. A crash before the request leaves nothing; after it, the whole object,
+// and the next attempt, by this process or another, is told that the key is taken.
+func (b *bucket) put(ctx context.Context, key string, data []byte) error {
+	if err := b.prove(ctx); err != nil {
+		return err
+	}
+	return b.putOnce(ctx, key, data)
+}
+
+func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
+	attempt := func() (struct{}, error) {
+		err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+		if code := gcerrors.Code(err); code == gcerrors.FailedPrecondition {
+			err = errExists
+		}
+		return struct{}{}, lasting(ctx, err)
+	}
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval = firstBackoff
+	_, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(delays), backoff.WithMaxTries(putAttempts))
+	if err != nil && !errors.Is(err, errExists) {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return err
+}
+
+// write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as bucketDraft does.
+func (b *bucket) write(ctx context.Context, key string, data []byte, o *blob.WriterOptions) error {
+	var azure *container.Client
+	if !b.As(&azure) {
+		return b.WriteAll(ctx, key, data, o)
+	}
+	sum := md5.Sum(data)
+	o.BeforeWrite = func(as func(any) bool) error {
+		var options *azblob.UploadStreamOptions
+		if as(&options) {
+			options.HTTPHeaders.BlobContentMD5 = sum[:]
+		}
+		return nil
+	}
+	return b.Upload(ctx, key, bytes.NewReader(data), o)
+}
+
+// lasting marks the errors that another attempt would not change. S3's 409 ConditionalRequestConflict, which asks for another
+// attempt, comes as Unknown, and so do server errors that the service's library has given up on.
+func lasting(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	switch gcerrors.Code(err) {
+	case gcerrors.Unknown, gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
+		if !errors.Is(err, errExists) && ctx.Err() == nil {
+			return err
+		}
+	}
+	return backoff.Permanent(err)
+}
+
+// prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore the header and overwrite: on
+// those a verdict could be changed, and nothing would show it. The probe stays in the bucket, so that it costs one request.
+func (b *bucket) prove(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range 2 {
+		if b.proven {
+			return nil
+		}
+		err := b.putOnce(ctx, probeKey, []byte("ktaudit asks here whether this store creates an object only once.\n"))
+		if err != nil && !errors.Is(err, errExists) {
+			return err
+		}
+		b.proven = err != nil
+	}
+	if !b.proven {
+		return fmt.Errorf("%s was written twice: this store ignores conditional writes (If-None-Match), so it cannot keep verdicts safely; "+
+			"use another store or a newer version of it", probeKey)
+	}
+	return nil
+}
+
+func (b *bucket) create(ctx context.Context, key string) (draft, error) {
+	if err := b.prove(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	d := &bucketDraft{PipeWriter: w, cancel: cancel, result: make(chan error, 1)}
+	go func() {
+		err := b.Upload(ctx, key, r, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+		_ = r.CloseWithError(cmp.Or(err, io.ErrClosedPipe)) // whoever still writes must not wait
+		d.result <- err
+	}()
+	return d, nil
+}
+
+// bucketDraft is a large object on its way to the service, which assembles it when it is committed. It is not one of gocloud's
+// writers: that for Azure panics in Close after the service has refused an object that exists (v0.47).
+type bucketDraft struct {
+	*io.PipeWriter
+	cancel context.CancelFunc
+	result chan error // of the upload
+}
+
+func (d *bucketDraft) commit() error {
+	defer d.cancel()
+	_ = d.Close() // the end of what is uploaded; never fails
+	err := <-d.result
+	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return errExists
+	}
+	return err
+}
+
+// abort cancels first: a plain end would commit the part that was written.
+func (d *bucketDraft) abort() {
+	d.cancel()
+	_ = d.CloseWithError(context.Canceled)
+	<-d.result // reports the cancellation
+}
+
+func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	r, err := b.NewReader(ctx, key, nil)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, 0, fmt.Errorf("%s: %w", key, ErrNotFound)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	return r, r.Size(), nil
+}
+
+func (b *bucket) list(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for o, err := range b.walk(ctx, prefix, after) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if name := strings.TrimPrefix(o.Key, prefix); name > after && !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (b *bucket) entries(ctx context.Context, prefix string) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
+		for o, err := range b.walk(ctx, prefix, "") {
+			if err != nil {
+				yield(entry{}, err)
+				return
+			}
+			if !o.IsDir && !yield(entry{strings.TrimPrefix(o.Key, prefix), o.Size, o.ModTime}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// walk lists what is directly under a prefix, from about a name on.
+func (b *bucket) walk(ctx context.Context, prefix, after string) iter.Seq2[*blob.ListObject, error] {
+	return func(yield func(*blob.ListObject, error) bool) {
+		objects := b.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/", BeforeList: startAfter(after)})
+		for {
+			o, err := objects.Next(ctx)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("list %s: %w", prefix, err))
+				return
+			}
+			if !yield(o, nil) {
+				return
+			}
+		}
+	}
+}
+
+// startAfter has a service begin a listing after a name, where it can: what comes before is neither counted nor sent. S3 and
+// Google can; others send it for nothing.
+func startAfter(name string) func(as func(any) bool) error {
+	if name == "" {
+		return nil
+	}
+	return func(as func(any) bool) error {
+		var amazon *s3.ListObjectsV2Input
+		var google *storage.Query
+		switch {
+		case as(&amazon):
+			amazon.StartAfter = aws.String(aws.ToString(amazon.Prefix) + name)
+		case as(&google):
+			google.StartOffset = google.Prefix + name
+		}
+		return nil
+	}
+}
+
+func (b *bucket) remove(ctx context.Context, key string) error {
+	if err := b.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("remove %s: %w", key, err)
+	}
+	return nil
+}
+
+func (b *bucket) close() error { return b.Close() }
+
+func contentType(key string) string {
+	if strings.HasSuffix(key, ".json") {
+		return "application/json"
+	}
+	return "application/octet-stream"
+}

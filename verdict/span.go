@@ -1,0 +1,71 @@
+package verdict
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Span sums up the verdicts of a run of epochs each of which has one. Every epoch that is not among Rejected is verified.
+type Span struct {
+	From           uint64      `json:"from"`
+	To             uint64      `json:"to"`
+	PreviousDigest string      `json:"previous_digest,omitempty"` // before From; empty if From was rejected
+	Digest         string      `json:"digest,omitempty"`          // after To; empty if To was rejected
+	Rejected       []Rejection `json:"rejected,omitempty"`        // ascending
+	// Breaks are the verified epochs that do not begin where the verified one before them, of this span too, ended. Ascending.
+	Breaks []uint64 `json:"breaks,omitempty"`
+}
+
+// Rejection is an epoch that was rejected. Its verdict says more.
+type Rejection struct {
+	Epoch  uint64 `json:"epoch"`
+	Reason Reason `json:"reason"`
+}
+
+// Epochs is how many epochs the span has.
+func (s Span) Epochs() uint64 { return s.To - s.From + 1 }
+
+// Join is the span of s and of next, which begins with the epoch after s.
+func (s Span) Join(next Span) Span {
+	joined := Span{
+		From: s.From, To: next.To, PreviousDigest: s.PreviousDigest, Digest: next.Digest,
+		Rejected: slices.Concat(s.Rejected, next.Rejected), Breaks: slices.Clone(s.Breaks),
+	}
+	if LinkDigests(s.Digest, next.PreviousDigest) == Broken {
+		joined.Breaks = append(joined.Breaks, next.From)
+	}
+	joined.Breaks = append(joined.Breaks, next.Breaks...)
+	return joined
+}
+
+// Validate returns what is wrong with a span that was read, or nil.
+func (s Span) Validate() error {
+	rejected := func(epoch uint64) bool {
+		_, found := slices.BinarySearchFunc(s.Rejected, epoch, func(r Rejection, e uint64) int { return cmp.Compare(r.Epoch, e) })
+		return found
+	}
+	last := uint64(0)
+	for _, r := range s.Rejected {
+		if r.Epoch < s.From || r.Epoch > s.To || r.Epoch <= last || !reason.MatchString(string(r.Reason)) {
+			return fmt.Errorf("epochs %d to %d: rejected epoch %d with the reason %.80q is out of place", s.From, s.To, r.Epoch, r.Reason)
+		}
+		last = r.Epoch
+	}
+	last = s.From
+	for _, epoch := range s.Breaks {
+		if epoch <= last || epoch > s.To || rejected(epoch) {
+			return fmt.Errorf("epochs %d to %d: break at epoch %d is out of place", s.From, s.To, epoch)
+		}
+		last = epoch
+	}
+	for _, end := range []struct {
+		epoch  uint64
+		digest string
+	}{{s.From, s.PreviousDigest}, {s.To, s.Digest}} {
+		if rejected(end.epoch) != (end.digest == "") || end.digest != "" && !hex32.MatchString(end.digest) {
+			return fmt.Errorf("epochs %d to %d: digest %.80q at epoch %d", s.From, s.To, end.digest, end.epoch)
+		}
+	}
+	return nil
+}

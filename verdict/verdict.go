@@ -1,0 +1,153 @@
+package verdict
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Schema is the version of the Verdict layout that this program writes.
+const Schema = 1
+
+// Outcome of a Verdict.
+const (
+	Verified = "verified"
+	Rejected = "rejected"
+)
+
+// MaxDetailBytes is the longest Detail of a valid Verdict. Details quote what a log published; whoever fills one in cuts it.
+const MaxDetailBytes = 8 << 10
+
+// MaxBytes caps a verdict object. Within the limits of Validate a verdict stays well below it.
+const MaxBytes = 64 << 10
+
+// Verdict is what ktaudit concluded about one epoch. It is written once and never changed.
+type Verdict struct {
+	Schema         int       `json:"schema"`
+	Namespace      string    `json:"namespace"`
+	Epoch          uint64    `json:"epoch"`
+	PreviousDigest string    `json:"previous_digest"`
+	Digest         string    `json:"digest"`
+	Outcome        string    `json:"outcome"`
+	Reason         Reason    `json:"reason,omitempty"`
+	Detail         string    `json:"detail,omitempty"`
+	Inserted       int       `json:"inserted"`
+	Unchanged      int       `json:"unchanged"`
+	Batch          Batch     `json:"batch"`
+	Signature      Signature `json:"signature"`
+	StartedAt      time.Time `json:"started_at"`
+	FinishedAt     time.Time `json:"finished_at"`
+	VerifySeconds  float64   `json:"verify_seconds"`
+	Software       string    `json:"software"`
+}
+
+// Batch describes the object that was judged.
+type Batch struct {
+	Key         string `json:"key"`
+	Bytes       int64  `json:"bytes"`        // after decompression
+	StoredBytes int64  `json:"stored_bytes"` // as published
+	Compression string `json:"compression"`  // none, zstd, gzip or s2
+	SHA256      string `json:"sha256"`       // of the stored bytes, hexadecimal
+}
+
+// Signature says what was known of the epoch's signed digest.
+type Signature struct {
+	// Status is verified; invalid, if the epoch's own was wrong; or not_required, if no key is trusted or the epoch was
+	// rejected before its signed digest was looked at. An epoch that lacks one gets no verdict.
+	Status    string `json:"status"`
+	KeyID     *uint8 `json:"key_id,omitempty"`
+	Timestamp uint64 `json:"timestamp,omitempty"` // milliseconds since 1970
+}
+
+// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version cannot
+// read it.
+var ErrNewerSchema = errors.New("verdict of a later schema")
+
+var (
+	hex32  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+)
+
+// Validate returns why v may not be recorded, or nil. A verified verdict names both digests and no reason; a rejected one names
+// its reason, and may lack the digests and the batch, because an epoch can be rejected for not having one well-formed name.
+func (v Verdict) Validate() error {
+	if v.Schema != Schema {
+		return fmt.Errorf("schema %d: this program knows schema %d", v.Schema, Schema)
+	}
+	if err := CheckKey(v.Namespace, v.Epoch); err != nil {
+		return err
+	}
+	switch {
+	case v.Outcome != Verified && v.Outcome != Rejected:
+		return fmt.Errorf("outcome %q is neither %q nor %q", v.Outcome, Verified, Rejected)
+	case v.Outcome == Verified && v.Reason != "":
+		return fmt.Errorf("a verified verdict with the reason %q", v.Reason)
+	case v.Outcome == Rejected && !reason.MatchString(string(v.Reason)):
+		return fmt.Errorf("a rejected verdict with the reason %q: want lower-case letters, digits and underscores", v.Reason)
+	case len(v.Detail) > MaxDetailBytes:
+		return fmt.Errorf("detail of %d bytes, the limit is %d", len(v.Detail), MaxDetailBytes)
+	case v.Inserted < 0 || v.Unchanged < 0 || v.Batch.Bytes < 0 || v.Batch.StoredBytes < 0:
+		return errors.New("a negative count")
+	}
+	for _, d := range []struct{ field, value string }{
+		{"previous_digest", v.PreviousDigest},
+		{"digest", v.Digest},
+		{"batch.sha256", v.Batch.SHA256},
+	} {
+		if d.value == "" && v.Outcome == Rejected {
+			continue
+		}
+		if !hex32.MatchString(d.value) {
+			return fmt.Errorf("%s %q is not 64 lower-case hexadecimal digits", d.field, d.value)
+		}
+	}
+	return nil
+}
+
+// Contradicts says whether v and o, two verdicts on the same epoch, cannot both be right: they differ in the outcome or in a
+// digest. Two rejections for different reasons do not contradict each other, nor do timing and software count.
+func (v Verdict) Contradicts(o Verdict) bool {
+	return v.Outcome != o.Outcome || v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest
+}
+
+// Encode returns the bytes of v's object: one JSON object on one line.
+func (v Verdict) Encode() ([]byte, error) {
+	if err := v.Validate(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	if b.Len() > MaxBytes {
+		return nil, fmt.Errorf("%d bytes encoded, the limit is %d", b.Len(), MaxBytes)
+	}
+	return b.Bytes(), nil
+}
+
+// Decode reads what Encode wrote, or what a later program with the same schema did: unknown fields are skipped.
+func Decode(b []byte) (Verdict, error) {
+	var v Verdict
+	if err := json.Unmarshal(b, &v); err != nil {
+		// A later schema may use a field in another way. Its number then says more than the field that did not fit.
+		var header struct {
+			Schema int `json:"schema"`
+		}
+		if json.Unmarshal(b, &header) != nil || header.Schema <= Schema {
+			return Verdict{}, err
+		}
+		v.Schema = header.Schema
+	}
+	if v.Schema > Schema {
+		return Verdict{}, fmt.Errorf("%w %d: this program knows schema %d", ErrNewerSchema, v.Schema, Schema)
+	}
+	if err := v.Validate(); err != nil {
+		return Verdict{}, err
+	}
+	return v, nil
+}
