@@ -132,7 +132,8 @@ func TestHonestVectorsVerify(t *testing.T) {
 	}
 }
 
-// reasons is what each rejected case of the manifest is rejected for; the manifest gives only the outcome.
+// reasons is what each rejected case of the manifest is rejected for; the manifest gives only the
+// outcome.
 var reasons = map[string]Reason{
 	"digests-swapped":             PreviousDigestMismatch,
 	"empty":                       PreviousDigestMismatch,
