@@ -4,8 +4,8 @@
 // It takes the proof's bytes, the digests that the proof must connect, and the hash layout of the
 // log's tree, and returns a Result. It promises that
 //
-//   - a verified proof is one whose unchanged nodes hash to the digest before the epoch, whose nodes
-//     all together hash to the digest after it, and whose labels are those of an honest tree: no
+//   - a verified proof is one whose unchanged nodes hash to the digest before the epoch and whose
+//     nodes all together hash to the digest after it. Its labels are those of an honest tree: no
 //     label occurs twice, and none is a prefix of another;
 //   - a rejection is the proof's own fault. What could not be read is an error, never a Result;
 //   - hostile proofs cost bounded memory and time; see Verify and Options.
