@@ -127,7 +127,7 @@ func TestRetryAfterHoldsAllOfTheHost(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func() string{
 		"seconds": func() string { return "1" },
-		"date":    func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) }, // whole seconds
+		"date":    func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

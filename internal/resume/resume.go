@@ -1,5 +1,5 @@
-// Package resume has the rules for requests that fail and are made again: how long to wait between them,
-// and when to give up on a body that keeps breaking off.
+// Package resume has the rules for requests that fail and are made again: how long to wait between
+// them, and when to give up on a body that keeps breaking off.
 //
 // Whether an error may pass at all is the caller's decision, and so is making the requests.
 package resume
@@ -13,15 +13,15 @@ import (
 	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
-// MinProgress is how many bytes a body must bring for the count of failures to start again. Without a
-// minimum, a server that sends one byte a request would be asked once for every byte.
+// MinProgress is how many bytes a body must bring for the count of failures to start again. Without
+// a minimum, a server that sends one byte a request would be asked once for every byte.
 const MinProgress = 64 << 10
 
 // maxWait is the longest wait, unless the first one is longer already.
 const maxWait = 10 * time.Second
 
-// Waits returns the waits between attempts. The first one is given; each is twice the one before, up to
-// 10 s or the first one if that is longer, and varies at random by half of itself either way.
+// Waits returns the waits between attempts. The first one is given; each is twice the one before,
+// up to 10 s or the first one if that is longer, and varies at random by half of itself either way.
 func Waits(first time.Duration) *backoff.ExponentialBackOff {
 	return &backoff.ExponentialBackOff{
 		InitialInterval: first, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: max(first, maxWait),
@@ -36,8 +36,8 @@ type Body struct {
 	failures int
 }
 
-// NewBody returns the count for a body for which so many requests may fail one after the other. Before
-// the second one there is the given wait; see Waits.
+// NewBody returns the count for a body for which so many requests may fail one after the other.
+// Before the second one there is the given wait; see Waits.
 func NewBody(attempts int, first time.Duration) *Body {
 	return &Body{attempts: attempts, waits: Waits(first)}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// For returns nil once d has passed, and ctx.Err() as soon as ctx ends. It does not wait if d is 0 or
-// less.
+// For returns nil once d has passed, and ctx.Err() as soon as ctx ends. It does not wait if d is 0
+// or less.
 func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
