@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/resume"
 )
 
 // stubborn options make faults cheap, and outlast any number of them.
@@ -101,7 +103,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// However the body breaks, and wherever, the bytes, their hash and the archive are those of the object.
+// However the body breaks, and wherever, the bytes, their hash and the archive are those of the
+// object.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault{
@@ -144,15 +147,16 @@ func TestResume(t *testing.T) {
 // A body that lasts for 64 KiB each time is resumed as often as it takes.
 func TestResumeWithProgress(t *testing.T) {
 	t.Parallel()
-	content := random(40*minProgress, 3)
-	b := one(content, func(int, int64) fault { return fault{cut: minProgress, end: io.ErrUnexpectedEOF} })
+	content := random(40*resume.MinProgress, 3)
+	b := one(content, func(int, int64) fault { return fault{cut: resume.MinProgress, end: io.ErrUnexpectedEOF} })
 	wantWhole(t, fetch(t, b, Options{Backoff: time.Microsecond}, nil), content, content, "none")
 	if b.requests() != 40 {
 		t.Errorf("%d requests, want 40", b.requests())
 	}
 }
 
-// Faults in the way of a batch are transient, whatever its bytes are: never its end, never a finding.
+// Faults in the way of a batch are transient, whatever its bytes are: never its end, never grounds
+// for a rejection.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	content := random(300<<10, 4)
@@ -329,7 +333,7 @@ type silent struct{}
 
 func (silent) Read([]byte) (int, error) { return 0, nil }
 
-// The end of the caller's context is told as itself, and at once.
+// The end of the caller's context is returned as it is, and at once.
 func TestContext(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]fault{

@@ -9,8 +9,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// BenchmarkBatch is the whole path from a bucket in memory to a reader that does nothing: sniffing, limits, SHA-256,
-// decompression, read-ahead. MB/s are of the decompressed batch.
+// BenchmarkBatch is the whole path from a bucket in memory to a reader that does nothing: sniffing,
+// limits, SHA-256, decompression, read-ahead. MB/s are of the decompressed batch.
 func BenchmarkBatch(b *testing.B) {
 	for _, size := range []int{5 << 10, 64 << 20} {
 		content := like(size, 15)

@@ -21,15 +21,17 @@ const (
 // sniffLength is how much of a batch sniff needs.
 const sniffLength = 10
 
-// sniff recognises a compression by the first bytes of its format. None can begin an honest uncompressed proof, which
-// is empty or begins with the tag of an element, 0x0a or 0x12; as protobuf, gzip's and S2's would be of a wire type
-// that doesn't exist, zstd's of a field that proofs don't have.
+// sniff recognises a compression by the first bytes of its format. An honest uncompressed proof
+// cannot begin with them: it is empty or begins with the tag of an element, 0x0a or 0x12. As
+// protobuf, gzip's and S2's would be of a wire type that does not exist, zstd's of a field that
+// proofs do not have.
 func sniff(head []byte) string {
 	s := string(head)
 	switch {
 	case strings.HasPrefix(s, "\x28\xb5\x2f\xfd"):
 		return compressionZstd
-	case len(s) >= 4 && s[0]&0xf0 == 0x50 && s[1:4] == "\x2a\x4d\x18": // skippable frame, as pzstd writes first
+	case len(s) >= 4 && s[0]&0xf0 == 0x50 && s[1:4] == "\x2a\x4d\x18":
+		// A skippable frame, as pzstd writes first.
 		return compressionZstd
 	case strings.HasPrefix(s, "\x1f\x8b\x08"):
 		return compressionGzip
@@ -39,9 +41,10 @@ func sniff(head []byte) string {
 	return compressionNone
 }
 
-// newDecoder returns a reader of what r holds once it is decompressed. All formats may be several frames one after the
-// other, as parallel compressors write them; anything else after a frame is an error, so all of r is read. Memory: MaxWindow and a little
-// more for zstd, 9 MiB for S2, under 100 KiB for gzip.
+// newDecoder returns a reader of the decompressed content of r. In all formats several frames may
+// follow each other, as parallel compressors write them; anything else after a frame is an error,
+// so all of r is read. Memory: MaxWindow and a little more for zstd, 9 MiB for S2, under 100 KiB
+// for gzip.
 func newDecoder(r *bufio.Reader, o Options) (io.ReadCloser, string, error) {
 	head, err := r.Peek(sniffLength)
 	if err != nil && err != io.EOF {
@@ -50,7 +53,8 @@ func newDecoder(r *bufio.Reader, o Options) (io.ReadCloser, string, error) {
 	compression := sniff(head)
 	switch compression {
 	case compressionZstd:
-		// One goroutine's work is enough to outrun a network, and a decoder without goroutines can't leak any.
+		// One goroutine decodes faster than a network delivers, and a decoder without goroutines
+		// cannot leak any.
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(uint64(max(o.MaxWindow, zstd.MinWindowSize))))
 		if err != nil {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// No beginning of an honest proof is taken for a compression: the tag of an element, its length, the tag of a label.
+// No beginning of an honest proof is taken for a compression: the tag of an element, its length,
+// the tag of a label.
 func TestSniffHonest(t *testing.T) {
 	t.Parallel()
 	for _, tag := range []byte{0x0a, 0x12} {
@@ -44,7 +45,8 @@ func TestSniffHonest(t *testing.T) {
 	}
 }
 
-// Damage to a compressed object that did arrive whole is a finding, and the hash still covers all of it.
+// Damage to a compressed object that did arrive whole is grounds for a rejection, and the hash
+// still covers all of it.
 func TestCorrupt(t *testing.T) {
 	t.Parallel()
 	content := like(100<<10, 9)
@@ -63,7 +65,8 @@ func TestCorrupt(t *testing.T) {
 				"cut in half":      stored[:len(stored)/2],
 				"one byte short":   stored[:len(stored)-1],
 			}
-			if name != "zstd unchecked" && name != "zstd uncompressed" { // they have no checksum to show it
+			// These two have no checksum that could show the damage.
+			if name != "zstd unchecked" && name != "zstd uncompressed" {
 				flipped := slices.Clone(stored)
 				flipped[len(flipped)/2] ^= 0x10
 				damaged["a bit flipped"] = flipped
@@ -85,8 +88,8 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// There is hardly a place where a store could cut a compressed object unnoticed: the end of a skippable frame, and, since
-// S2's framing has no end mark, of a chunk.
+// There is hardly a place where a store could cut a compressed object unnoticed: the end of a
+// skippable frame, and, since S2's framing has no end mark, of a chunk.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	content := like(1500, 10)

@@ -9,24 +9,24 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// storedBuffer is how much a decoder is given at once; S3 bodies come in pieces of a few kilobytes.
+// storedBuffer is how much a decoder gets at once; reads of S3 bodies return a few kilobytes each.
 const storedBuffer = 64 << 10
 
-// decoded reads a batch's decompressed bytes, and judges how they end.
-type decoded struct {
-	stored  *stored
+// decodedReader reads a batch's decompressed bytes and decides what their end means.
+type decodedReader struct {
+	stored  *storedReader
 	options Options
 
 	begun       bool
-	decoder     io.ReadCloser // nil if the first bytes already were wrong
+	decoder     io.ReadCloser // nil if the first bytes are wrong already
 	compression string
 	bytes       int64
 	err         error
 }
 
-// Read returns io.EOF only after a whole batch. A finding, ErrTooLarge or ErrCorrupt, comes only after all stored bytes
-// have come: as long as some are missing, a fault on their way is likelier than a corrupt object.
-func (d *decoded) Read(p []byte) (int, error) {
+// Read returns io.EOF only after a whole batch, and ErrTooLarge or ErrCorrupt only after all stored
+// bytes: while some are missing, a fault of the network is likelier than a corrupt object.
+func (d *decodedReader) Read(p []byte) (int, error) {
 	if d.err != nil {
 		return 0, d.err
 	}
@@ -37,16 +37,16 @@ func (d *decoded) Read(p []byte) (int, error) {
 	}
 	d.bytes += int64(n)
 	if err != nil {
-		d.err = d.judge(err)
+		d.err = d.classify(err)
 	}
 	return n, d.err
 }
 
-// decode reads from the decoder, which may fail in any way it likes.
-func (d *decoded) decode(p []byte) (n int, err error) {
+// decode reads from the decoder and returns the decoder's own errors.
+func (d *decodedReader) decode(p []byte) (n int, err error) {
 	if !d.begun {
 		d.begun = true
-		source := bufio.NewReaderSize(d.stored, sizedFor(d.stored.size, storedBuffer))
+		source := bufio.NewReaderSize(d.stored, bufferSizeFor(d.stored.size, storedBuffer))
 		if d.decoder, d.compression, err = newDecoder(source, d.options); err != nil {
 			return 0, err
 		}
@@ -54,14 +54,14 @@ func (d *decoded) decode(p []byte) (n int, err error) {
 	return readSome(d.decoder, p)
 }
 
-// judge says what a decoder's error, io.EOF among them, means for the batch.
-func (d *decoded) judge(err error) error {
+// classify says what a decoder's error, io.EOF among them, means for the batch.
+func (d *decodedReader) classify(err error) error {
 	if d.stored.err == nil {
 		_, _ = io.Copy(io.Discard, d.stored) // it records its error
 	}
 	switch {
 	case d.stored.err != io.EOF:
-		return d.stored.err // whatever the decoder made of that
+		return d.stored.err // the cause of the decoder's error
 	case err == io.EOF:
 		return io.EOF
 	case errors.Is(err, ErrTooLarge):
@@ -73,16 +73,16 @@ func (d *decoded) judge(err error) error {
 }
 
 // limit is how many decompressed bytes are allowed.
-func (d *decoded) limit() int64 {
+func (d *decodedReader) limit() int64 {
 	if d.stored.size < 0 {
 		return d.options.maxBytes(d.stored.bytes)
 	}
 	return d.options.maxBytes(d.stored.size)
 }
 
-// sizedFor is the size of a buffer for a number of bytes, -1 if that isn't known. A small batch, of which a log has
-// millions, should not pay for large buffers.
-func sizedFor(size int64, most int) int {
+// bufferSizeFor is the size of a buffer for a number of bytes, -1 if that is not known. A log may
+// have millions of small batches, which should not pay for large buffers.
+func bufferSizeFor(size int64, most int) int {
 	if size < 0 {
 		return most
 	}
@@ -90,8 +90,8 @@ func sizedFor(size int64, most int) int {
 }
 
 // close frees the decoder.
-func (d *decoded) close() {
+func (d *decodedReader) close() {
 	if d.decoder != nil {
-		_ = d.decoder.Close() // what it has to say was said by Read
+		_ = d.decoder.Close() // Read has reported its errors
 	}
 }

@@ -7,53 +7,51 @@ import (
 	"io"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-)
 
-// minProgress is what a request must bring for the count of failures to start again. Without it a server that sends
-// one byte a request would be asked once for every byte.
-const minProgress = 64 << 10
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
+	"github.com/ktaudit/ktaudit/internal/resume"
+)
 
 var errStalled = errors.New("body stalled")
 
-// download reads an object from its first byte to its last, in as many requests as it takes. Its end is io.EOF only
-// after exactly as many bytes as the listing promised.
+// download reads an object from its first byte to its last, in as many requests as it takes. It
+// ends in io.EOF only after exactly as many bytes as the listing promised.
 type download struct {
 	ctx     context.Context
 	bucket  *blob.Bucket
 	object  Object
 	options Options
 
-	// body is the current request's, nil between requests; request is its context, ended by cancel or by idle.
+	// body is the current request's, nil between requests; request is its context, ended by cancel
+	// or by idle.
 	body    *blob.Reader
 	request context.Context
 	cancel  context.CancelCauseFunc
 	idle    *time.Timer
 
-	modTime  time.Time // of the first body
-	etag     s3list.ETag
+	modTime  time.Time   // of the first body
+	etag     s3list.ETag // likewise
 	offset   int64
-	gained   int64 // bytes since the last failure
-	failures int
-	waits    backoff.ExponentialBackOff
+	failures *resume.Body
 }
 
 func newDownload(ctx context.Context, bucket *blob.Bucket, object Object, o Options) *download {
-	return &download{ctx: ctx, bucket: bucket, object: object, options: o, waits: backoff.ExponentialBackOff{
-		InitialInterval: o.Backoff, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: max(o.Backoff, 10*time.Second),
-	}}
+	return &download{
+		ctx: ctx, bucket: bucket, object: object, options: o,
+		failures: resume.NewBody(o.MaxAttempts, o.Backoff),
+	}
 }
 
-// Read never returns 0, nil. Its errors are for good: io.EOF, the context's own, or one that names the object.
+// Read never returns 0, nil. Its errors are final: io.EOF, the context's own, or one that names the
+// object.
 func (d *download) Read(p []byte) (int, error) {
 	for {
 		n, err := d.read(p)
 		switch {
 		case n > 0:
-			d.gained += int64(n)
+			d.failures.Received(n)
 			return n, nil
 		case err == io.EOF:
 			return 0, io.EOF
@@ -77,7 +75,7 @@ func (d *download) read(p []byte) (int, error) {
 	defer d.idle.Stop()
 	left := d.object.Size - d.offset
 	if left == 0 {
-		// However the body ends now, all bytes are here. Only one that goes on is news: the object has grown, or the
+		// All bytes are here, however the body ends. If it goes on, the object has grown, or the
 		// server ignored where a resumed body was to begin.
 		if n, _ := d.body.Read(make([]byte, 1)); n > 0 {
 			return 0, fmt.Errorf("it goes on after %d bytes: %w", d.offset, ErrChanged)
@@ -92,9 +90,9 @@ func (d *download) read(p []byte) (int, error) {
 	return n, err
 }
 
-// open requests what is missing and checks that it is part of the same object as before. Size and time of writing are
-// all that every store tells of a body. What slips through them is a proof that doesn't verify, and a second fetch from
-// the start settles that.
+// open requests what is missing and checks that it is part of the same object as before. Size and
+// time of writing are all that every store says of a body. A change that they do not show gives a
+// proof that does not verify; the caller then fetches it again from the start.
 func (d *download) open() error {
 	request, cancel := context.WithCancelCause(d.ctx)
 	d.request, d.cancel = request, cancel
@@ -125,37 +123,25 @@ func (d *download) stale() error {
 	return fmt.Errorf("batch %s: listed as %q and served as %q: %w", d.object.Key, d.object.ETag, d.etag, ErrChanged)
 }
 
-// retry decides what comes after a request has failed: nil when another may be made, else the error to give up with.
+// retry waits until a failed request may be made again. Its error is the one to give up with.
 func (d *download) retry(cause error) error {
 	if context.Cause(d.request) == errStalled {
-		// In place of the store's own error: that is a context error, and would look like the caller's context.
+		// In place of the store's own error, which is a context error and would pass for the
+		// caller's.
 		cause = fmt.Errorf("%w: nothing came for %s", errStalled, d.options.IdleTimeout)
 	}
 	d.close()
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
-	if d.gained >= minProgress {
-		d.failures = 0
-		d.waits.Reset()
-	}
-	d.gained = 0
-	d.failures++
-	if d.failures >= d.options.MaxAttempts || isFinal(cause) {
+	if again := d.failures.Failed(); !again || isFinal(cause) {
 		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, cause)
 	}
-	wait := time.NewTimer(d.waits.NextBackOff())
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return nil
-	case <-d.ctx.Done():
-		return d.ctx.Err()
-	}
+	return d.failures.Wait(d.ctx)
 }
 
-// isFinal reports whether asking again at once is pointless. A missing object is such a case though it was listed a
-// moment ago; some stores call it missing when they mean forbidden.
+// isFinal reports whether asking again at once is pointless. A missing object is such a case though
+// it was just listed; some stores say missing and mean forbidden.
 func isFinal(err error) bool {
 	if errors.Is(err, ErrChanged) {
 		return true
@@ -174,7 +160,7 @@ func (d *download) close() {
 		d.cancel(nil)
 	}
 	if d.body != nil {
-		_ = d.body.Close() // what it has to say was said by Read
+		_ = d.body.Close() // Read has reported its errors
 		d.body = nil
 	}
 }

@@ -12,16 +12,20 @@ var (
 	ErrNotPublished = errors.New("not published")
 	// ErrChanged: the object was replaced between its listing and its last byte. Locate it again.
 	ErrChanged = errors.New("object changed while it was read")
-	// ErrTooLarge: the batch exceeds a limit of the Options. It is a finding: the same object exceeds it every time.
+	// ErrTooLarge: the batch exceeds a limit of the Options. It is grounds for a rejection: the
+	// same object exceeds the limit every time.
 	ErrTooLarge = errors.New("batch too large")
-	// ErrWindow comes with ErrTooLarge where the limit is MaxWindow. A Fetcher that allows more may read the same object.
+	// ErrWindow comes with ErrTooLarge where the limit is MaxWindow. A Fetcher that allows more may
+	// read the same object; see Fetcher.WithWindow.
 	ErrWindow = errors.New("zstd window too large")
-	// ErrCorrupt: the stored bytes are not what their compression format allows. All bytes that the store said it has
-	// did arrive, so this is a finding, once a second Open has come to the same.
+	// ErrCorrupt: the stored bytes are not valid in their compression format. It is grounds for a
+	// rejection once a second Open has ended in it too, because all the bytes that the store listed
+	// did arrive.
 	ErrCorrupt = errors.New("corrupt compression")
 )
 
-// EquivocationError is a finding: the log published more than one batch for one epoch.
+// EquivocationError is grounds for a rejection: the log published more than one batch for one
+// epoch.
 type EquivocationError struct {
 	Epoch uint64
 	// Keys are the objects' keys in order, at most 100 of them.
@@ -30,7 +34,7 @@ type EquivocationError struct {
 	More int
 }
 
-// Error is one line of a bearable length, with the first keys in it. They are well-formed and can be printed.
+// Error is one short line with the first keys in it. They are well-formed and can be printed.
 func (e *EquivocationError) Error() string {
 	named := e.Keys[:min(len(e.Keys), 4)]
 	s := fmt.Sprintf("epoch %d has more than one batch: %s", e.Epoch, strings.Join(named, ", "))
@@ -40,16 +44,17 @@ func (e *EquivocationError) Error() string {
 	return s
 }
 
-// NameError is a finding: no batch lies under the epoch, but something whose name is not one that a log may give a
-// batch. Listing again finds the same, unless the log removes or renames it. Until that is certain, as it is some time
-// after ModTime, it may also be a batch that is on its way under another name.
+// NameError is grounds for a rejection: there is no batch under the epoch, but an object whose name
+// is not a batch's. Wait until some time after ModTime and list again before you reject: until then
+// it may be a batch that is being uploaded under another name.
 type NameError struct {
 	Epoch uint64
-	// Key is the first such object's key, cut off after 1,024 bytes. It is whatever the log made up.
+	// Key is the first such object's key, cut off after 1,024 bytes. The log chose it: it may hold
+	// anything.
 	Key string
 	// ModTime is when the last of such objects was written, if the store says so.
 	ModTime time.Time
-	// Err says what is wrong with it.
+	// Err says what is wrong with the key.
 	Err error
 }
 
@@ -61,8 +66,9 @@ func (e *NameError) Error() string {
 // Unwrap returns what is wrong with the name.
 func (e *NameError) Unwrap() error { return e.Err }
 
-// Transient reports whether err is a fault to try again after, as everything is that this package returns but the
-// findings: ErrTooLarge, ErrCorrupt, *EquivocationError and *NameError.
+// Transient reports whether to try again after err. It is false for nil and for the errors that are
+// grounds for a rejection, ErrTooLarge, ErrCorrupt, *EquivocationError and *NameError, and true for
+// everything else that this package returns.
 func Transient(err error) bool {
 	if err == nil || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt) {
 		return false

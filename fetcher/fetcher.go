@@ -1,10 +1,3 @@
-// Package fetcher brings one epoch's batch from a log directory to whoever verifies it: it finds the one object that
-// the log published for the epoch, and streams its bytes, decompressed.
-//
-// It promises that what it hands on is whole and bounded: a body that breaks off is resumed or is an error, never a
-// shorter proof; stored bytes, decompressed bytes, their ratio and the decoder's memory all have limits; and the
-// SHA-256 it reports covers every stored byte. What the bytes mean is the validator's business, what becomes of a
-// fault is the caller's: Transient tells the faults to try again from the findings that belong in a verdict.
 package fetcher
 
 import (
@@ -24,28 +17,29 @@ type Options struct {
 	MaxStoredBytes int64
 	// MaxBytes is how large a batch may be after decompression. Default 4 GiB.
 	MaxBytes int64
-	// MaxRatio is how many times its stored size a batch may decompress to. Audit proofs are mostly hashes and hardly
-	// shrink, so the default of 200 only ever meets a decompression bomb.
+	// MaxRatio is how many times its stored size a batch may decompress to. Audit proofs are mostly
+	// hashes and hardly shrink, so only a decompression bomb reaches the default of 200.
 	MaxRatio int
-	// RatioFloor is how many bytes a batch may decompress to whatever its ratio, so that a small one with a repetitive
-	// content is left alone. Default 16 MiB.
+	// RatioFloor is how many bytes a batch may decompress to whatever its ratio, for small batches
+	// with repetitive content. Default 16 MiB.
 	RatioFloor int64
-	// MaxWindow is the largest window that a zstd frame may ask for; the decoder holds that much and a little more.
-	// Default 128 MiB, which is also where the zstd command stops unless it is told otherwise.
+	// MaxWindow is the largest window in bytes that a zstd frame may ask for; the decoder holds
+	// that much and a little more. Default 128 MiB, which is also the zstd command's default limit.
 	MaxWindow int64
 
-	// Present, if not nil, is asked where nothing is listed under an epoch, whose prefix it gets. An error means that the log directory
-	// itself is not there just now or may not be read, so that nothing follows about the epoch. See blobstore.Present.
+	// Present, if not nil, is called with an epoch's prefix when nothing is listed under it. An
+	// error means that the log directory itself is missing or may not be read, so that the empty
+	// listing says nothing about the epoch. See blobstore.Present.
 	Present func(ctx context.Context, prefix string) error
 
-	// MaxAttempts is how many requests for a body may fail one after the other; one that brought at least 64 KiB
-	// starts the count again. Default 5.
+	// MaxAttempts is how many requests for a body may fail one after the other; one that brought at
+	// least 64 KiB starts the count again. Default 5.
 	MaxAttempts int
-	// Backoff is the wait before the second request. It doubles each time, up to 10 s or Backoff if that is longer, and
-	// is spread by half of itself either way. Default 250 ms.
+	// Backoff is the wait before the second request. It doubles each time, up to 10 s or Backoff if
+	// that is longer, and varies at random by half of itself either way. Default 250 ms.
 	Backoff time.Duration
-	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 30 s. How long a whole
-	// batch may take is for the context to say.
+	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 30 s.
+	// The context limits the time for a whole batch.
 	IdleTimeout time.Duration
 }
 
@@ -64,13 +58,13 @@ func (o Options) withDefaults() Options {
 // maxBytes is how many bytes a batch of the given stored size may decompress to.
 func (o Options) maxBytes(stored int64) int64 {
 	byRatio := o.MaxBytes
-	if stored <= o.MaxBytes/int64(o.MaxRatio) { // else the product is over MaxBytes, if not over an int64
+	if stored <= o.MaxBytes/int64(o.MaxRatio) { // else the product is over MaxBytes, or overflows
 		byRatio = stored * int64(o.MaxRatio)
 	}
 	return min(o.MaxBytes, max(byRatio, o.RatioFloor))
 }
 
-// Fetcher reads the batches of one log directory. It may be used by several goroutines at once.
+// Fetcher reads the batches of one log directory. Several goroutines may use it at once.
 type Fetcher struct {
 	bucket  *blob.Bucket
 	options Options
@@ -81,23 +75,25 @@ func New(bucket *blob.Bucket, o Options) *Fetcher {
 	return &Fetcher{bucket: bucket, options: o.withDefaults()}
 }
 
-// MaxWindow is the largest window that a zstd frame may ask for. A decoder takes that much memory as soon as it is asked
-// to, however little there is to decode.
+// MaxWindow is the largest window in bytes that a zstd frame may ask for. A decoder allocates as
+// much as a frame asks for, however little there is to decode.
 func (f *Fetcher) MaxWindow() int64 { return f.options.MaxWindow }
 
-// WithWindow returns a Fetcher for the same log directory whose MaxWindow is n, but at least 1 KiB, which is the least a
-// frame can ask for, and at most f's. Where that is too little, reading a Batch fails with ErrWindow.
+// WithWindow returns a Fetcher for the same log directory whose MaxWindow is n bytes, but at least
+// 1 KiB, which is the least a frame can ask for, and at most f's. Where that is too little, reading
+// a Batch fails with ErrWindow.
 func (f *Fetcher) WithWindow(n int64) *Fetcher {
 	narrow := *f
 	narrow.options.MaxWindow = min(max(n, zstd.MinWindowSize), f.options.MaxWindow)
 	return &narrow
 }
 
-// Open starts to download and decompress object. If archive is not nil, it is given the stored bytes as they come; it
-// has all of them once Finish has returned nil, and is not written to after Close.
+// Open starts to download and decompress an object that Locate returned. If archive is not nil, the
+// stored bytes are written to it as they come; it has all of them once Finish has returned nil, and
+// is not written to after Close.
 //
-// An object larger than MaxStoredBytes is refused here, unread, with ErrTooLarge. Faults of the network are reported
-// by the Batch. The caller must close the Batch; ctx ends it too.
+// An object larger than MaxStoredBytes is refused here, unread, with ErrTooLarge. The Batch reports
+// faults of the network. The caller must close the Batch; ctx ends it too.
 func (f *Fetcher) Open(ctx context.Context, object Object, archive io.Writer) (*Batch, error) {
 	label := fmt.Sprintf("batch %s", object.Key)
 	switch {
@@ -108,25 +104,25 @@ func (f *Fetcher) Open(ctx context.Context, object Object, archive io.Writer) (*
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	body := newDownload(ctx, f.bucket, object, f.options)
-	batch := start(ctx, cancel, &stored{
+	batch := newBatch(ctx, cancel, &storedReader{
 		ctx: ctx, label: label, r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: archive,
 	}, body.close, f.options)
 	batch.stale = body.stale
 	return batch, nil
 }
 
-// Decode reads a batch from r, such as a local file, under the same limits and in the same formats as Open. Size is
-// how many bytes r has, or -1 if that is not known; then MaxRatio applies to every beginning of the batch rather than
-// to the whole.
+// Decode reads a batch from r, such as a local file, under the same limits and in the same formats
+// as Open. Size is how many bytes r has, or -1 if that is not known; then MaxRatio applies to every
+// prefix of the batch instead of the whole.
 //
-// The caller must close the Batch, which waits for a Read of r to return, but doesn't close r.
+// The caller must close the Batch, which waits for a Read of r to return, but does not close r.
 func Decode(ctx context.Context, r io.Reader, size int64, o Options) (*Batch, error) {
 	o = o.withDefaults()
 	if size > o.MaxStoredBytes {
 		return nil, fmt.Errorf("batch: has %d bytes, limit %d: %w", size, o.MaxStoredBytes, ErrTooLarge)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return start(ctx, cancel, &stored{
+	return newBatch(ctx, cancel, &storedReader{
 		ctx: ctx, label: "batch", r: r, size: size, limit: o.MaxStoredBytes,
 	}, func() {}, o), nil
 }

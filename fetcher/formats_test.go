@@ -151,7 +151,9 @@ func TestFormats(t *testing.T) {
 		content := like(size, uint64(size))
 		for name, sample := range samples(t, content) {
 			if sniff(sample.stored[:min(len(sample.stored), sniffLength)]) != sample.compression {
-				continue // of nothing, some writers make nothing, or a frame that no format begins with
+				// For no content, some writers write nothing, or a frame that no format begins
+				// with.
+				continue
 			}
 			t.Run(fmt.Sprintf("%s of %d", name, size), func(t *testing.T) {
 				t.Parallel()

@@ -11,8 +11,8 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-// FuzzDecode: whatever is stored, decoding it ends in a whole batch or a finding, hashes all of it, comes to the same
-// in whatever pieces it arrives, and stays within its limits.
+// FuzzDecode: whatever is stored, decoding it ends in a whole batch or in an error that rejects it,
+// hashes all of it, comes to the same in whatever pieces it arrives, and stays within its limits.
 func FuzzDecode(f *testing.F) {
 	content := like(400, 14)
 	for _, stored := range [][]byte{

@@ -10,7 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Bombs are caught by ratio or size, at no more than a few megabytes of memory. Not in parallel, to measure that.
+// Bombs are caught by ratio or size, at no more than a few megabytes of memory. Not in parallel, to
+// measure that.
 func TestBombs(t *testing.T) {
 	zeros := make([]byte, 64<<20)
 	for name, bomb := range map[string][]byte{
@@ -46,7 +47,8 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// The defaults let anything pass that isn't far from all proofs, and Open refuses an object by its size alone.
+// The defaults let anything pass that isn't far from all proofs, and Open refuses an object by its
+// size alone.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	zeros := make([]byte, 16<<20)
@@ -77,7 +79,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A frame may ask for MaxWindow and no more, and asking costs a decoder no more than that. Not in parallel either.
+// A frame may ask for MaxWindow and no more, and asking costs a decoder no more than that. Not in
+// parallel either.
 func TestWindow(t *testing.T) {
 	frame := zstdFrame([]byte("proof"))
 	frame[5] = 17 << 3 // 2^27
@@ -103,7 +106,8 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// Who has little memory to spare can ask for a narrower decoder first, and is told when that is too narrow.
+// A caller short of memory can ask for a smaller window first, and learns from ErrWindow that it is
+// too small.
 func TestWithWindow(t *testing.T) {
 	t.Parallel()
 	wide := zstdFrame([]byte("proof"))

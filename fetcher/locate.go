@@ -15,21 +15,22 @@ import (
 )
 
 const (
-	// maxKeys is how many objects under one epoch are looked at: as many as one request to S3 lists.
+	// maxKeys is how many objects under one epoch are read: as many as one request to S3 lists.
 	maxKeys = 1000
-	// maxListings is how many requests that may take. A store may answer with short pages, a hostile one with empty
-	// pages for ever.
+	// maxListings is how many requests that may take. A store may answer with short pages, a
+	// hostile one with empty pages for ever.
 	maxListings = 4
-	// maxEvidence is how many keys an EquivocationError holds, maxKeyLength how much of a key a NameError does.
+	// maxEvidence is how many keys an EquivocationError holds, maxKeyLength how many bytes of a key
+	// a NameError holds.
 	maxEvidence  = 100
 	maxKeyLength = 1024
 )
 
-// extensions that a batch's key may carry. They are only a hint: what an object is compressed with is read from its
-// content, because that is what the log answers for.
+// extensions are those a batch's key may have. They are only a hint: the content shows how an
+// object is compressed.
 var extensions = []string{".zst", ".gz", ".s2", ".sz"}
 
-// Object is a batch in a log directory: what the log's listing says of it.
+// Object is a batch in a log directory, as the log lists it.
 type Object struct {
 	// Key is the object's key in the bucket, Name what it claims.
 	Key  string
@@ -40,22 +41,27 @@ type Object struct {
 	Size int64
 	// ModTime is when the object was last written, if the store says so.
 	ModTime time.Time
-	// ETag names the state of the object that was listed, if the store is one that a content network may stand before.
+	// ETag identifies the state of the object that was listed. Only buckets of package s3list set
+	// it, because only they may be behind a content delivery network that caches another state.
 	ETag s3list.ETag
-	// Stray is the key of the first object beside it that is no batch, cut off after 1,024 bytes, or empty.
+	// Stray is the key of the first object beside it that is not a batch, cut off after 1,024
+	// bytes, or empty.
 	Stray string
 }
 
-// Locate finds the batch of an epoch. It returns ErrNotPublished if there is none, *EquivocationError if batches with
-// different digests are there, *NameError if only other things are; other errors are faults of the listing.
+// Locate finds the batch of an epoch, of 1 or more. It returns ErrNotPublished if there is none,
+// *EquivocationError if there are batches with different digests, *NameError if there are only
+// other objects; other errors are faults of the listing.
 //
-// A stray object beside a batch, such as a checksum or what a file manager leaves behind, takes nothing from the batch:
-// it claims no digest. Only where it may be all that the log published is it a finding.
+// An object beside a batch that is not a batch, such as a checksum or a file manager's leftovers,
+// changes nothing: it claims no digest. It is an error only where it may be all that the log
+// published.
 //
-// One batch in several compressions is no equivocation, since each claims the same digests. The first key in byte
-// order is taken, so that every auditor judges the same object: the uncompressed one if there is one. Left out of
-// account are the empty objects "{epoch}/" and "{epoch}/{previous digest}/", which S3 consoles create as folders, and
-// "{name}.{hex}.tmp", which is a batch that a local directory is still being given.
+// One batch in several compressions is no equivocation, since all claim the same digests. Locate
+// returns the first key in byte order, so that every auditor judges the same object: the
+// uncompressed one if there is one. It ignores the empty objects "{epoch}/" and "{epoch}/{previous
+// digest}/", which S3 consoles create as folders, and "{name}.{hex}.tmp", which is a batch still
+// being written to a local directory.
 func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	if epoch == 0 {
 		return Object{}, errors.New("epoch 0 has no batch")
@@ -70,7 +76,7 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 		if isFolder(entry) || isUpload(entry.Key) {
 			continue
 		}
-		name, extension, err := parseKey(entry.Key)
+		name, extension, err := ParseKey(entry.Key)
 		if err == nil && name.Epoch != epoch {
 			err = fmt.Errorf("it names epoch %d", name.Epoch)
 		}
@@ -90,7 +96,7 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	switch {
 	case slices.ContainsFunc(batches, func(o Object) bool { return o.Name != batches[0].Name }):
 		return Object{}, equivocation(epoch, batches)
-	case truncated: // and there may be more batches among those not seen
+	case truncated: // there may be more batches among the objects that were not listed
 		return Object{}, nameError(epoch, listed[len(listed)-1],
 			fmt.Errorf("it is one of more than %d objects under the epoch", maxKeys))
 	case len(batches) > 0:
@@ -109,7 +115,8 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
 }
 
-// prefixOf is that of an epoch's keys. It ends in a slash, so that epoch 1 doesn't list epoch 10.
+// prefixOf is the prefix of an epoch's keys. It ends in a slash, so that epoch 1 does not list
+// epoch 10.
 func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
 
 // list returns the first maxKeys objects under an epoch in byte order, and whether there are more.
@@ -124,7 +131,7 @@ func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListO
 			return nil
 		},
 	})
-	if ctx.Err() != nil { // also where the listing succeeded: local disks don't look at it
+	if ctx.Err() != nil { // also after success: local disks ignore the context
 		return nil, false, ctx.Err()
 	}
 	if err != nil {
@@ -136,8 +143,9 @@ func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListO
 	return objects, truncated, nil
 }
 
-// parseKey splits a key into the name of a batch and a known extension.
-func parseKey(key string) (name validator.Name, extension string, err error) {
+// ParseKey splits a batch's key, "{epoch}/{previous digest}/{digest}" and an extension, into the
+// name and the extension: "", ".zst", ".gz", ".s2" or ".sz".
+func ParseKey(key string) (name validator.Name, extension string, err error) {
 	if len(key) > maxKeyLength {
 		return name, "", fmt.Errorf("it is %d bytes long", len(key))
 	}
@@ -164,14 +172,15 @@ func isFolder(o *blob.ListObject) bool {
 	return true
 }
 
-// isUpload reports whether a key is the temporary file that gocloud's local driver writes beside a batch.
+// isUpload reports whether a key is the temporary file that gocloud's local driver writes beside a
+// batch.
 func isUpload(key string) bool {
 	key, temporary := strings.CutSuffix(key, ".tmp")
 	i := strings.LastIndexByte(key, '.')
 	if !temporary || i < 0 || i+1 == len(key) || strings.Trim(key[i+1:], "0123456789abcdef") != "" {
 		return false
 	}
-	_, _, err := parseKey(key[:i])
+	_, _, err := ParseKey(key[:i])
 	return err == nil
 }
 

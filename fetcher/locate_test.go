@@ -121,7 +121,8 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// A local log directory lists a file under its final name only; what is being written beside it is not yet published.
+// A local log directory lists a file under its final name only; what is being written beside it is
+// not yet published.
 func TestLocateWhileBeingWritten(t *testing.T) {
 	t.Parallel()
 	bucket, err := fileblob.OpenBucket(t.TempDir(), &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
@@ -156,7 +157,8 @@ func listed(n int, name func(i int) string) (objects []*driver.ListObject) {
 	return objects
 }
 
-// What a log lists under an epoch costs a bounded number of requests, and becomes evidence of a bounded size.
+// What a log lists under an epoch costs a bounded number of requests, and becomes evidence of a
+// bounded size.
 func TestLocateHostileListing(t *testing.T) {
 	t.Parallel()
 	equivocal := func(i int) string { return key(1, digestA, fmt.Sprintf("%064x", i)) }
@@ -252,7 +254,7 @@ func TestLocateContext(t *testing.T) {
 	if _, err := New(b.open(t), Options{}).Locate(ctx, 1); err != context.DeadlineExceeded {
 		t.Errorf("got %v", err)
 	}
-	// A listing that doesn't look at its context must not make whoever walks over many epochs unstoppable.
+	// A listing that ignores its context must not keep a caller of many listings from stopping.
 	heedless := &faultyBucket{list: func(int) ([]*driver.ListObject, bool, error) {
 		return listed(1, func(int) string { return key(1, digestA, digestB) }), false, nil
 	}}

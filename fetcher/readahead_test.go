@@ -22,7 +22,8 @@ func (g *gate) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// While a caller is busy with what it has, the next bytes are read, but not more of them than the buffers hold.
+// While a caller is busy with what it has, the next bytes are read, but not more of them than the
+// buffers hold.
 func TestReadAhead(t *testing.T) {
 	t.Parallel()
 	content := random(4<<20, 12)
@@ -42,7 +43,8 @@ func TestReadAhead(t *testing.T) {
 			t.Fatalf("only %d bytes are read ahead", total)
 		}
 	}
-	// Whatever is taken beyond them until the end of the test is in the 64 KiB buffer before the decoder.
+	// Whatever is taken beyond them until the end of the test is in the 64 KiB buffer before the
+	// decoder.
 	if _, err := batch.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ type panicking struct{}
 
 func (panicking) Write([]byte) (int, error) { panic("a bug") }
 
-// A panic on the goroutine, where no caller could recover it, is an error and no finding.
+// A panic on the goroutine, where no caller could recover it, is an error and no rejection.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	batch := fetch(t, one([]byte("proof"), nil), Options{}, panicking{})

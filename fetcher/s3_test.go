@@ -21,7 +21,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
-// proxy passes connections on to a server, and breaks each off after as many bytes of the answer as limit says.
+// proxy passes connections on to a server, and breaks each off after as many bytes of the answer as
+// limit says.
 type proxy struct {
 	net.Listener
 	connections atomic.Int64
@@ -63,10 +64,10 @@ func startProxy(t *testing.T, server string, limit func() int64) *proxy {
 	return p
 }
 
-// through is a bucket URL by way of the proxy.
-func (p *proxy) through(t *testing.T, bucketURL string) string {
+// bucketURL is a bucket URL by way of the proxy.
+func (p *proxy) bucketURL(t *testing.T, direct string) string {
 	t.Helper()
-	u, err := url.Parse(bucketURL)
+	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func TestS3(t *testing.T) {
 		defer mu.Unlock()
 		return 8<<10 + random.Int64N(1<<20) // a listing gets through, a batch does not
 	})
-	for way, bucket := range map[string]*blob.Bucket{"direct": direct, "broken": openBucket(t, p.through(t, bucketURL))} {
+	for way, bucket := range map[string]*blob.Bucket{"direct": direct, "broken": openBucket(t, p.bucketURL(t, bucketURL))} {
 		f := New(bucket, stubborn)
 		for epoch, want := range map[uint64]struct {
 			size        int
@@ -165,7 +166,8 @@ func TestS3(t *testing.T) {
 	}
 }
 
-// Losing the server in the midst of a batch, and finding another object after it, are both seen.
+// Losing the server in the middle of a batch, and getting another object after it, are both
+// noticed.
 func TestS3Outages(t *testing.T) {
 	t.Parallel()
 	server := testservers.S3(t)
@@ -175,9 +177,10 @@ func TestS3Outages(t *testing.T) {
 	if err := bucket.WriteAll(t.Context(), name, content, nil); err != nil {
 		t.Fatal(err)
 	}
-	// Past what is read ahead, so that the first body breaks off only once the test goes on reading.
+	// Past what is read ahead, so that the first body breaks off only once the test goes on
+	// reading.
 	p := startProxy(t, strings.TrimPrefix(server.Endpoint(), "http://"), func() int64 { return 4 << 20 })
-	f := New(openBucket(t, p.through(t, server.BucketURL("log"))), stubborn)
+	f := New(openBucket(t, p.bucketURL(t, server.BucketURL("log"))), stubborn)
 	object, err := New(bucket, Options{}).Locate(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)

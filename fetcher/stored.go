@@ -8,9 +8,10 @@ import (
 	"io"
 )
 
-// stored reads a batch's bytes as they are stored, and counts, hashes and archives them on the way. All reading ends
-// here, so its err is the one record of how the source ended; decoders confuse that with their own errors.
-type stored struct {
+// storedReader reads a batch's bytes as they are stored, and counts, hashes and archives them. Its
+// err is the only reliable record of how the source ended: decoders mix that up with their own
+// errors.
+type storedReader struct {
 	ctx     context.Context
 	label   string
 	r       io.Reader
@@ -24,7 +25,7 @@ type stored struct {
 }
 
 // Read never returns 0, nil for a non-empty p.
-func (s *stored) Read(p []byte) (int, error) {
+func (s *storedReader) Read(p []byte) (int, error) {
 	if s.sum == nil {
 		s.sum = sha256.New()
 	}
@@ -54,7 +55,7 @@ func (s *stored) Read(p []byte) (int, error) {
 	return n, s.err
 }
 
-// readSome is r.Read for a reader that may come back empty-handed, but not for ever.
+// readSome is r.Read for a reader that may return nothing, but not for ever.
 func readSome(r io.Reader, p []byte) (n int, err error) {
 	for range 100 {
 		if n, err = r.Read(p); n > 0 || err != nil {

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// jsonForm is what is written: the form of plexi, where version and ciphersuite are the same number.
+// jsonForm is the form in which plexi writes signed digests. Version and ciphersuite are the same
+// number.
 type jsonForm struct {
 	Version           uint32 `json:"version"`
 	Ciphersuite       uint32 `json:"ciphersuite"`
@@ -51,13 +52,15 @@ func (s *SignedDigest) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Parse reads the JSON form of a signed digest. Every error is ErrMalformed, wrapped.
+// Parse reads the JSON form of a signed digest, of at most MaxSize bytes. Every error is
+// ErrMalformed, wrapped.
 //
-// It is strict where two readers could understand one object differently: field names are compared exactly, no field
-// may come twice, numbers are integers in range, null stands for no value, nothing may follow the object. It is lenient
-// where they could not: unknown fields are skipped, hexadecimal digits may be of either case, one of version and
-// ciphersuite is enough (both must agree), and serialized_message may be left out or null. If it is there it must be
-// the very bytes that Message rebuilds; a signed digest that shows one message and signs another is a trap.
+// It is strict where two readers could understand one object differently: field names are compared
+// exactly, no field may occur twice, numbers are integers in range, null is no value, nothing may
+// follow the object. It is lenient where they could not: unknown fields are skipped, hexadecimal
+// digits may be of either case, one of version and ciphersuite is enough (both must agree), and
+// serialized_message may be absent or null. If it is present it must be the bytes that Message
+// returns: a signed digest that shows one message and signs another could mislead people.
 func Parse(b []byte) (SignedDigest, error) {
 	var s SignedDigest
 	fields, err := objectFields(b)
@@ -106,7 +109,8 @@ func (s *SignedDigest) fill(fields map[string]json.RawMessage) error {
 	return hexField(fields, "signature", s.Signature[:])
 }
 
-// suiteField reads version and ciphersuite, two names of one number. Older writers know only version.
+// suiteField reads version and ciphersuite, two names of one number. Older writers write only
+// version.
 func suiteField(fields map[string]json.RawMessage) (uint32, error) {
 	var version, ciphersuite uint32
 	if _, ok := fields["ciphersuite"]; !ok {
@@ -127,7 +131,8 @@ func suiteField(fields map[string]json.RawMessage) (uint32, error) {
 	return ciphersuite, nil
 }
 
-// valueField reads a string or an integer. encoding/json takes null for "leave it as it is", hence the check.
+// valueField reads a string or an integer. encoding/json accepts null and changes nothing, hence
+// the check.
 func valueField(fields map[string]json.RawMessage, name string, to any) error {
 	raw, ok := fields[name]
 	if !ok {
@@ -157,8 +162,8 @@ func hexField(fields map[string]json.RawMessage, name string, to []byte) error {
 	return nil
 }
 
-// objectFields splits one JSON object into its fields. encoding/json alone would let a later field of the same name
-// win, match names in any case and replace bytes that are not UTF-8.
+// objectFields splits one JSON object into its fields. encoding/json alone would let a later field
+// of the same name win, match names in any case and replace bytes that are not UTF-8.
 func objectFields(b []byte) (map[string]json.RawMessage, error) {
 	if len(b) > MaxSize {
 		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(b), MaxSize)

@@ -114,7 +114,8 @@ func TestParseTakesHexOfEitherCase(t *testing.T) {
 	}
 }
 
-// FuzzParse: no input panics, every refusal is ErrMalformed, and what is accepted is written and read back as it was.
+// FuzzParse: no input panics, every refusal is ErrMalformed, and what is accepted is written and
+// read back as it was.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"", "{}", "null", `{"version":1,"version":1}`} {
 		f.Add([]byte(text))

@@ -9,14 +9,15 @@ import (
 	"filippo.io/edwards25519"
 )
 
-// Keys are the verifying keys that are trusted. The zero value trusts none. Several keys may have one key_id.
+// Keys are the trusted verifying keys. The zero value trusts none. Several keys may have the same
+// key_id.
 type Keys struct {
 	keys []ed25519.PublicKey
 }
 
-// ParseKeys reads verifying keys of 64 hexadecimal digits each. A key given twice counts once. Keys that no honest
-// signer has are refused: encodings that are not canonical, and points of small order, under which one signature is
-// valid for many messages.
+// ParseKeys reads ed25519 verifying keys of 64 hexadecimal digits each. A key given twice counts
+// once. It refuses keys that no honest signer has: encodings that are not canonical, and points of
+// small order, under which one signature is valid for many messages.
 func ParseKeys(texts []string) (Keys, error) {
 	var k Keys
 	for _, text := range texts {
@@ -51,11 +52,12 @@ func (k Keys) has(key ed25519.PublicKey) bool {
 	return false
 }
 
-// Len is how many keys are trusted.
+// Len is the number of trusted keys.
 func (k Keys) Len() int { return len(k.keys) }
 
-// Verify checks that a trusted key with s.KeyID signed s. It returns ErrUnknownKey if there is none with that key_id,
-// ErrInvalid if none of them made the signature, ErrMalformed if s has no signed form; each wrapped.
+// Verify checks that a trusted key with s.KeyID signed s. It returns ErrUnknownKey if there is no
+// key with that key_id, ErrInvalid if none of them made the signature, ErrMalformed if s has no
+// signed form; each wrapped.
 func (k Keys) Verify(s SignedDigest) error {
 	message, err := s.Message()
 	if err != nil {
@@ -77,16 +79,17 @@ func (k Keys) Verify(s SignedDigest) error {
 	return fmt.Errorf("%w: epoch %d: key_id %d", ErrInvalid, s.Epoch, s.KeyID)
 }
 
-// verifyStrict accepts what ed25519-dalek's verify_strict accepts, given a key that passed checkPoint.
+// verifyStrict accepts what ed25519-dalek's verify_strict accepts, given a key that passed
+// checkPoint.
 //
-// crypto/ed25519 already refuses s ≥ L, and an R that is not canonical, because it compares R with a fresh encoding. It
-// lets points of small order pass; those are what checkPoint is for.
+// crypto/ed25519 already refuses s ≥ L, and an R that is not canonical, because it compares R with
+// a fresh encoding. It lets points of small order pass; those are what checkPoint is for.
 func verifyStrict(key ed25519.PublicKey, message []byte, signature [ed25519.SignatureSize]byte) bool {
 	return checkPoint(signature[:32]) == nil && ed25519.Verify(key, message, signature[:])
 }
 
-// checkPoint refuses encodings that are no point, not the point's only encoding, or a point of small order, that is
-// one which the cofactor, eight, takes to the identity.
+// checkPoint refuses encodings that are not a point, not the point's canonical encoding, or a point
+// of small order: one that is the identity once multiplied by the cofactor, eight.
 func checkPoint(encoding []byte) error {
 	point, err := new(edwards25519.Point).SetBytes(encoding)
 	if err != nil {

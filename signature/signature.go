@@ -1,8 +1,3 @@
-// Package signature reads, checks and makes signed digests: an auditor's signature over (ciphersuite, namespace,
-// timestamp, epoch, digest).
-//
-// A signed digest is hostile until Keys.Verify has accepted it and Check has tied it to the epoch at hand. Nothing here
-// logs, and nothing but BucketSource does I/O. Whether a missing signed digest matters is for the caller to say.
 package signature
 
 import (
@@ -24,32 +19,33 @@ const (
 // MaxSize is how many bytes the JSON form of a signed digest may have.
 const MaxSize = 64 << 10
 
-// SignedDigest is one signed digest. KeyID is the last byte of the public key that made it.
+// SignedDigest is one signed digest.
 type SignedDigest struct {
-	Ciphersuite uint32 // 1 = ed25519 over protobuf, 2 = ed25519 over bincode (legacy)
+	Ciphersuite uint32 // CiphersuiteProtobuf or CiphersuiteBincode
 	Namespace   string
 	Timestamp   uint64 // milliseconds since 1970
 	Epoch       uint64
 	Digest      [32]byte
 	Signature   [64]byte
-	KeyID       uint8
+	KeyID       uint8 // last byte of the public key
 }
 
-// Errors that say what is wrong with a signed digest; each is a rejection, none goes away by itself.
+// Errors that say what is wrong with a signed digest. Each is grounds for a rejection; trying again
+// does not help.
 var (
 	ErrMalformed      = errors.New("malformed signed digest")
 	ErrUnknownKey     = errors.New("no trusted key has this key_id")
 	ErrInvalid        = errors.New("signature is not valid")
-	ErrDigestMismatch = errors.New("signed digest is for another digest") // digest differs from the batch's name
+	ErrDigestMismatch = errors.New("signed digest is for another digest")
 	ErrMismatch       = errors.New("signed digest is for another namespace or epoch")
 	ErrBackwards      = errors.New("timestamp is before the previous epoch's")
 )
 
-// ErrNotFound: the source has no signed digest for the epoch (yet): retry later.
+// ErrNotFound: the source has no signed digest for the epoch, or not yet: retry later.
 var ErrNotFound = errors.New("no signed digest")
 
-// Message returns the bytes that are signed, rebuilt from the fields. The only error is ErrMalformed, wrapped: the
-// ciphersuite is unknown, or the namespace is empty or not UTF-8.
+// Message returns the bytes that are signed, rebuilt from the fields. The only error is
+// ErrMalformed, wrapped: the ciphersuite is unknown, or the namespace is empty or not UTF-8.
 func (s SignedDigest) Message() ([]byte, error) {
 	if s.Namespace == "" || !utf8.ValidString(s.Namespace) {
 		return nil, fmt.Errorf("%w: epoch %d: namespace %q is empty or not UTF-8", ErrMalformed, s.Epoch, s.Namespace)
@@ -63,7 +59,8 @@ func (s SignedDigest) Message() ([]byte, error) {
 	return nil, fmt.Errorf("%w: epoch %d: unknown ciphersuite %d", ErrMalformed, s.Epoch, s.Ciphersuite)
 }
 
-// protobuf writes every field, zero or not: the reference's fields are proto2 `required`, whose default is not left out.
+// protobuf writes every field, zero or not: the reference's fields are proto2 `required`, whose
+// default is not left out.
 func (s SignedDigest) protobuf() []byte {
 	epoch := protowire.AppendTag(nil, 1, protowire.VarintType)
 	epoch = protowire.AppendVarint(epoch, s.Epoch)
@@ -112,8 +109,8 @@ func Sign(key ed25519.PrivateKey, ciphersuite uint32, namespace string, timestam
 	return s, nil
 }
 
-// Check ties s to the epoch at hand. It returns ErrMismatch for another namespace or epoch and ErrDigestMismatch for
-// another digest, wrapped. It does not verify the signature.
+// Check checks that s is about the given epoch. It returns ErrMismatch for another namespace or
+// epoch and ErrDigestMismatch for another digest, wrapped. It does not verify the signature.
 func Check(s SignedDigest, namespace string, epoch uint64, digest [32]byte) error {
 	switch {
 	case s.Namespace != namespace:
@@ -126,8 +123,9 @@ func Check(s SignedDigest, namespace string, epoch uint64, digest [32]byte) erro
 	return nil
 }
 
-// CheckOrder returns ErrBackwards, wrapped, if current was signed before previous. Equal timestamps are in order: a
-// signer that catches up may sign many epochs within one millisecond.
+// CheckOrder returns ErrBackwards, wrapped, if the timestamp of current is before that of previous.
+// Equal timestamps are in order: a signer that catches up may sign many epochs within one
+// millisecond.
 func CheckOrder(previous, current SignedDigest) error {
 	if current.Timestamp < previous.Timestamp {
 		return fmt.Errorf("%w: epoch %d has %d, epoch %d has %d",

@@ -5,9 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -134,28 +132,4 @@ func TestSignRefuses(t *testing.T) {
 			t.Errorf("%s: signed", name)
 		}
 	}
-}
-
-func ExampleSignedDigest_MarshalJSON() {
-	s, err := signature.Sign(key(1), signature.CiphersuiteBincode, "n", 1, 2, [32]byte{})
-	if err != nil {
-		panic(err)
-	}
-	b, err := json.MarshalIndent(s, "", " ")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(string(b))
-	// Output:
-	// {
-	//  "version": 2,
-	//  "ciphersuite": 2,
-	//  "namespace": "n",
-	//  "timestamp": 1,
-	//  "epoch": 2,
-	//  "digest": "0000000000000000000000000000000000000000000000000000000000000000",
-	//  "signature": "d55cc103619d48b451e78f27f34a3be1429018e1be31f6166d7efb5a8a4fac49013d919624c1b2c0c57b73fef73804d8f7d3c8fd8974fad4fb086303f4659300",
-	//  "key_id": 92,
-	//  "serialized_message": "0200000001000000000000006e0100000000000000020000000000000020000000000000000000000000000000000000000000000000000000000000000000000000000000"
-	// }
 }

@@ -10,13 +10,14 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// BucketSource finds signed digests in a bucket, the one of epoch N as the object "{N}.json".
+// BucketSource reads signed digests from a bucket, that of epoch N from the object "{N}.json".
 type BucketSource struct{ Bucket *blob.Bucket }
 
-// Get returns the stored bytes for Parse, and when the object was last written, if the bucket says so: what was written
-// a moment ago may still be being written. It returns ErrNotFound, wrapped, if there is no object, and ErrMalformed,
-// wrapped, with the first MaxSize bytes, if it is over MaxSize. Every other error is a fault of the bucket or the end
-// of ctx, and may be retried; among them is a body that ends early.
+// Get returns the stored bytes for Parse, and when the object was last written, if the bucket says
+// so: a very recent object may not be complete yet. It returns ErrNotFound, wrapped, if there is no
+// object, and ErrMalformed, wrapped, with the first MaxSize bytes, if it is over MaxSize. Every
+// other error is a fault of the bucket, such as a body that ends early, or the end of ctx: try
+// again.
 func (b BucketSource) Get(ctx context.Context, epoch uint64) (data []byte, written time.Time, err error) {
 	key := fmt.Sprintf("%d.json", epoch)
 	r, err := b.Bucket.NewReader(ctx, key, nil)
@@ -29,7 +30,8 @@ func (b BucketSource) Get(ctx context.Context, epoch uint64) (data []byte, writt
 	defer r.Close()
 	data, err = io.ReadAll(io.LimitReader(r, MaxSize+1))
 	if err == nil && int64(len(data)) < min(r.Size(), MaxSize+1) {
-		// Some servers and proxies end a broken body as if it were whole. What is left of it would be malformed.
+		// Some servers and proxies end a broken body as if it were whole. It would pass for
+		// malformed.
 		err = fmt.Errorf("%d of %d bytes: %w", len(data), r.Size(), io.ErrUnexpectedEOF)
 	}
 	if err != nil {
@@ -41,7 +43,8 @@ func (b BucketSource) Get(ctx context.Context, epoch uint64) (data []byte, writt
 	return data, r.ModTime(), nil
 }
 
-// readError keeps the end of ctx recognisable: drivers wrap it in errors of their own, some without errors.Is.
+// readError returns ctx's own error if ctx has ended: drivers wrap it, some so that errors.Is
+// fails.
 func readError(ctx context.Context, key string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

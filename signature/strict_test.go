@@ -27,8 +27,9 @@ func must(n *big.Int, ok bool) *big.Int {
 	return n
 }
 
-// smallOrder returns the eight points of small order: the multiples of a point of order eight, which is what is left
-// of an arbitrary point after multiplying it by the group order ℓ, as ℓ-1 and one more, since scalars are modulo ℓ.
+// smallOrder returns the eight points of small order: the multiples of a point of order eight,
+// which is what is left of an arbitrary point after multiplying it by the group order ℓ, as ℓ-1 and
+// one more, since scalars are modulo ℓ.
 func smallOrder(t *testing.T) []*edwards25519.Point {
 	t.Helper()
 	minusOne := edwards25519.NewScalar().Negate(scalar(1))
@@ -82,12 +83,14 @@ func TestSmallOrderSignatures(t *testing.T) {
 	t.Parallel()
 	torsion := smallOrder(t)
 	cases := map[string]func(message []byte) (a *edwards25519.Point, sig [64]byte){
-		// A has small order: whenever k·A is the identity, any r with S = r is a signature. No secret is needed.
+		// A has small order: whenever k·A is the identity, any r with S = r is a signature. No
+		// secret is needed.
 		"A": func(message []byte) (*edwards25519.Point, [64]byte) {
 			s := scalar(7)
 			return torsion[1], concat(new(edwards25519.Point).ScalarBaseMult(s), s)
 		},
-		// R has small order: A is a·B plus a point of order eight, S = k·a, and R cancels what k leaves of the latter.
+		// R has small order: A is a·B plus a point of order eight, S = k·a, and R cancels what k
+		// leaves of the latter.
 		"R": func(message []byte) (*edwards25519.Point, [64]byte) {
 			secret := scalar(11)
 			a := new(edwards25519.Point).ScalarBaseMult(secret)
@@ -130,7 +133,8 @@ func TestCheckPointRefuses(t *testing.T) {
 	for i, p := range smallOrder(t) {
 		refuse[fmt.Sprintf("small order %d", i)] = p.Bytes()
 	}
-	// y and y + p are one number in the field: nineteen of them fit into 255 bits twice; each with both signs of x.
+	// y and y + p are one number in the field: nineteen of them fit into 255 bits twice; each with
+	// both signs of x.
 	decodable := 0
 	for y := range int64(19) {
 		for _, sign := range []byte{0, 0x80} {

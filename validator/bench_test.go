@@ -12,8 +12,9 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// benchProof encodes a proof with the shape of a big log's: inserted leaves, about twelve unchanged siblings to each, in
-// akd's order. Its digests are not computed; a mismatch costs as much as a match.
+// benchProof encodes a proof with the shape of a big log's: inserted leaves, about twelve unchanged
+// siblings to each, in akd's order. Its digests are not computed; a mismatch costs as much as a
+// match.
 func benchProof(elements int) []byte {
 	r := rand.New(rand.NewPCG(7, uint64(elements)))
 	leaves := randomLeaves(r, max(elements/13, 1), 0)
@@ -50,7 +51,7 @@ func BenchmarkVerify(b *testing.B) {
 	for _, elements := range []int{60, 1000, 10_000, 100_000, 1_000_000} {
 		data := benchProof(elements)
 		for _, c := range []Configuration{WhatsAppV1(), Experimental("ExampleLabel")} {
-			b.Run(fmt.Sprintf("%s/%d", c.name, elements), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d", c.kind.name, elements), func(b *testing.B) {
 				b.ReportAllocs()
 				n := 0
 				for b.Loop() {

@@ -13,12 +13,16 @@ import (
 
 // The proof is the protobuf message
 //
-//	message SingleAppendOnlyProof { repeated AzksElement inserted = 1; repeated AzksElement unchanged_nodes = 2; }
-//	message AzksElement           { required NodeLabel label = 1; required bytes value = 2; }
-//	message NodeLabel             { required bytes label_val = 1; required uint32 label_len = 2; }
+//	message SingleAppendOnlyProof {
+//		repeated AzksElement inserted        = 1;
+//		repeated AzksElement unchanged_nodes = 2;
+//	}
+//	message AzksElement { required NodeLabel label = 1; required bytes value = 2; }
+//	message NodeLabel   { required bytes label_val = 1; required uint32 label_len = 2; }
 //
-// of the akd crate. Fields of other numbers, and these numbers with another wire type, are unknown and skipped, as
-// protobuf has it. Two labels in one element, or two values, are refused: decoders differ in which of the two counts.
+// of the akd crate. Fields of other numbers, and these numbers with another wire type, are unknown
+// and skipped, as protobuf demands. Two labels in one element, or two values, are refused: decoders
+// differ in which of the two counts.
 const (
 	fieldInserted  = protowire.Number(1)
 	fieldUnchanged = protowire.Number(2)
@@ -33,10 +37,11 @@ const (
 	maxGroupDepth = 64
 	maxFieldHead  = 2 * 10 // a tag and a length
 	maxPlainLen   = 2 + 2 + 2 + labelSize + 3 + 2 + DigestSize
-	emptyReads    = 100
+	maxEmptyReads = 100
 )
 
-// element is one decoded AzksElement. label and value point into the decoder's buffer until the next call.
+// element is one decoded AzksElement. label and value point into the decoder's buffer until the
+// next call.
 type element struct {
 	inserted bool
 	bits     int    // label_len
@@ -44,7 +49,7 @@ type element struct {
 	value    []byte // 32 bytes
 }
 
-// A rejection is how the inside of this package says that a proof is wrong; Verify makes it a Result.
+// A rejection is an error that says what is wrong with a proof; Verify makes it a Result.
 type rejection struct {
 	reason verdict.Reason
 	detail string
@@ -56,7 +61,8 @@ func malformed(format string, args ...any) error {
 	return &rejection{verdict.MalformedProof, fmt.Sprintf(format, args...)}
 }
 
-// decoder reads a proof's elements one after another and holds no more than one of them, or one buffer, at a time.
+// decoder reads a proof's elements one after another. It holds one buffer, which may be as long as
+// one element.
 type decoder struct {
 	ctx      context.Context
 	r        io.Reader
@@ -76,8 +82,8 @@ func newDecoder(ctx context.Context, r io.Reader, maxBytes int64) *decoder {
 
 func (d *decoder) offset() int64 { return d.base + int64(d.pos) }
 
-// next decodes the next element into e. It returns io.EOF after the last one, a *rejection for bytes that are no proof,
-// and any other error when the bytes could not be had.
+// next decodes the next element into e. It returns io.EOF after the last one, a *rejection for
+// bytes that are not a proof, and any other error if the bytes could not be read.
 func (d *decoder) next(e *element) error {
 	for {
 		if d.end-d.pos < maxPlainLen {
@@ -100,8 +106,9 @@ func (d *decoder) next(e *element) error {
 	}
 }
 
-// decodePlain decodes an element in the one shape that encoders write: every field once, in order, with short lengths.
-// It returns the element's size, or 0 for any other shape, valid or not, which field then decodes step by step.
+// decodePlain decodes an element in the shape that encoders write: every field once, in order, with
+// short lengths. It returns the element's size, or 0 for any other shape, valid or not, which is
+// left to field.
 func decodePlain(b []byte, e *element) int {
 	if len(b) < maxPlainLen || b[0] != 0x0a && b[0] != 0x12 || b[2] != 0x0a || b[4] != 0x0a {
 		return 0
@@ -157,8 +164,9 @@ func (d *decoder) field(e *element) (found bool, err error) {
 	return true, nil
 }
 
-// tooLong judges an element that claims more than maxElementLen bytes: one that the proof does not even have is
-// malformed; one that is there, padded with unknown fields, is too large to be held.
+// tooLong judges an element that claims more than maxElementLen bytes. If the proof ends before
+// that it is malformed; if the bytes are there, padded with unknown fields, it is too large to
+// hold.
 func (d *decoder) tooLong(length uint64, start int64) error {
 	if length > uint64(d.maxBytes) {
 		return malformed("element %d at byte %d: claims %d bytes", d.elements, start, length)
@@ -254,7 +262,8 @@ func varintFault(n int) string {
 	return "a number of more than 64 bits"
 }
 
-// need makes the next n bytes available, or says which field the end of the proof cut off.
+// need makes the next n bytes available, or returns an error with the field that the proof's end
+// cuts off.
 func (d *decoder) need(n int, start int64) error {
 	err := d.fill(n)
 	if err == io.EOF {
@@ -263,7 +272,7 @@ func (d *decoder) need(n int, start int64) error {
 	return err
 }
 
-// discard passes over n bytes of any number.
+// discard skips n bytes, however many.
 func (d *decoder) discard(n int64, start int64) error {
 	for n > 0 {
 		step := min(n, int64(len(d.buf)))
@@ -289,8 +298,8 @@ func (d *decoder) fill(n int) error {
 		if err := d.ctx.Err(); err != nil {
 			return err
 		}
-		// What is within the limit is decoded before what is beyond it is looked for, so that the verdict does not depend
-		// on how much a reader gives at once.
+		// Bytes within the limit are decoded before any beyond it are read, so that the verdict
+		// does not depend on how much the reader returns at once.
 		space := d.buf[d.end:]
 		if left := d.maxBytes - d.base - int64(d.end); left < int64(len(space)) {
 			space = space[:max(left, 1)]
@@ -306,7 +315,7 @@ func (d *decoder) fill(n int) error {
 		case err != nil:
 			return readError(err, d.base+int64(d.end))
 		case got == 0:
-			if empty++; empty == emptyReads {
+			if empty++; empty == maxEmptyReads {
 				return readError(io.ErrNoProgress, d.base+int64(d.end))
 			}
 		}
@@ -314,7 +323,7 @@ func (d *decoder) fill(n int) error {
 	return nil
 }
 
-// makeRoom moves what is not decoded to the front of the buffer, which grows when a proof proves to be long.
+// makeRoom moves what is not decoded to the front of the buffer, which grows with the proof.
 func (d *decoder) makeRoom(n int) {
 	size := len(d.buf)
 	if d.base+int64(d.end) > int64(4*size) && size < 256<<10 {

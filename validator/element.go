@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// decodeElement decodes an AzksElement of any shape. Its errors lack the element's place.
+// decodeElement decodes an AzksElement of any shape. Its errors do not say where the element is.
 func decodeElement(b []byte, e *element) error {
 	var label []byte
 	e.value = nil
@@ -76,8 +76,8 @@ func decodeLabel(b []byte, e *element) error {
 	return nil
 }
 
-// fields calls visit for each field of a message that is held whole. value is not nil for wire type bytes; v is the
-// number for wire type varint.
+// fields calls visit for each field of a message that is held whole. value is not nil for wire type
+// bytes; v is the number for wire type varint.
 func fields(b []byte, visit func(num protowire.Number, wire protowire.Type, value []byte, v uint64) error) error {
 	for len(b) > 0 {
 		num, wire, n := protowire.ConsumeTag(b)
@@ -110,8 +110,9 @@ func fields(b []byte, visit func(num protowire.Number, wire protowire.Type, valu
 	return nil
 }
 
-// canonical says whether an element's label is one that an honest tree has, and why not.
-func canonical(e *element) error {
+// trimLabel returns an error if an element's label is not one of an honest tree, and else drops the
+// zero bytes past its length.
+func trimLabel(e *element) error {
 	switch {
 	case e.inserted && e.bits != labelBits:
 		return fmt.Errorf("inserted label has %d bits, want %d", e.bits, labelBits)

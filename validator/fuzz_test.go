@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzVerify: arbitrary bytes never panic, are judged one way or the other, and cost memory in proportion to their size.
+// FuzzVerify: arbitrary bytes never panic, are judged one way or the other, and cost memory in
+// proportion to their size.
 func FuzzVerify(f *testing.F) {
 	for _, folder := range []string{"encoding", "malformed"} {
 		for _, p := range readProofs(f, folder) {
@@ -34,7 +35,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzDamage: an honest proof with some bytes changed, cut out or put in never verifies, unless it still says the same.
+// FuzzDamage: an honest proof with some bytes changed, cut out or put in never verifies, unless it
+// still says the same.
 func FuzzDamage(f *testing.F) {
 	r := rand.New(rand.NewPCG(4, 4))
 	leaves := randomLeaves(r, 40, 100)

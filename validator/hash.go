@@ -16,8 +16,8 @@ func hash(parts ...[]byte) [DigestSize]byte {
 	return blake3.Sum256(m)
 }
 
-// hashEach hashes n messages of the given length, at most 64 bytes, which begin every 64 bytes of src and are padded
-// with zeros. The hashes go to dst, one every stride bytes.
+// hashEach hashes n messages of the given length, at most 64 bytes, which begin every 64 bytes of
+// src and are padded with zeros. The hashes go to dst, one every stride bytes.
 func hashEach(dst []byte, stride int, src []byte, n, length int) {
 	lanes.HashStrided(dst, stride, src, 64, n, length)
 }

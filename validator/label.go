@@ -19,7 +19,8 @@ func commonPrefix(a, b []byte) int {
 	return labelBits
 }
 
-// String names two overlapping elements by their place in the proof, counted from 0 over both lists.
+// String names two overlapping elements by their place in the proof, counted from 0 over both
+// lists.
 func (o *overlap) String() string {
 	return fmt.Sprintf("elements %d and %d: one's label is the other's or a prefix of it", o.a, o.b)
 }

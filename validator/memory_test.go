@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// crowded returns an encoded proof of n unchanged elements with labels of the given length, all in one bucket.
+// crowded returns an encoded proof of n unchanged elements with labels of the given length, all in
+// one bucket.
 func crowded(n, bits int, order string) []byte {
 	r := rand.New(rand.NewPCG(8, uint64(n)))
 	elements := make([]refElement, n)
@@ -34,7 +35,8 @@ func crowded(n, bits int, order string) []byte {
 	return encode(elements)
 }
 
-// TestMemoryIsBounded: however elements are laid out, what is allocated, let alone held, is at most what Verify says.
+// TestMemoryIsBounded: however elements are laid out, what is allocated, let alone held, is at most
+// what Verify says.
 func TestMemoryIsBounded(t *testing.T) { // not parallel: it reads the process's counters
 	const workers, n = 2, 400_000
 	for _, order := range []string{"ascending", "descending", "random", "duplicates"} {
@@ -64,8 +66,8 @@ const (
 	memoryFixed     = 2 << 20
 )
 
-// TestContextEndsSorting: a log that puts everything into one bucket in no order cannot hold up a worker that is told
-// to stop.
+// TestContextEndsSorting: a log that puts everything into one bucket in no order cannot hold up a
+// worker that is told to stop.
 func TestContextEndsSorting(t *testing.T) {
 	t.Parallel()
 	data := crowded(400_000, 256, "random")
@@ -75,7 +77,7 @@ func TestContextEndsSorting(t *testing.T) {
 	for d.next(&e) == nil {
 		rs.add(&e)
 	}
-	r := rs.take(0)
+	r := rs.handOver(0)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	if _, err := (&sorter{ctx: ctx}).sort(r); err != context.DeadlineExceeded {
@@ -83,7 +85,8 @@ func TestContextEndsSorting(t *testing.T) {
 	}
 }
 
-// TestVerdictDoesNotDependOnReadSizes: what is wrong within the limit counts before what is beyond it.
+// TestVerdictDoesNotDependOnReadSizes: what is wrong within the limit counts before what is beyond
+// it.
 func TestVerdictDoesNotDependOnReadSizes(t *testing.T) {
 	t.Parallel()
 	p := readProofs(t, "encoding/missing-value")[0]

@@ -16,8 +16,8 @@ type Digest [DigestSize]byte
 // String returns d as 64 lower-case hexadecimal digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// ParseDigest reads 64 lower-case hexadecimal digits. Upper case is refused: a log that wrote one digest in two
-// ways could publish two objects under what looks like one name.
+// ParseDigest reads 64 lower-case hexadecimal digits. Upper case is refused: a log that wrote one
+// digest in two ways could publish two objects under what people read as one name.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	if len(s) != 2*DigestSize {
@@ -30,21 +30,22 @@ func ParseDigest(s string) (Digest, error) {
 	return d, err
 }
 
-// Name says what an audit proof claims: that epoch Epoch took the tree from PreviousDigest to Digest. It is the name
-// of the object that a log publishes, "{epoch}/{previous digest}/{digest}".
+// Name says what an audit proof claims: that Epoch took the tree from PreviousDigest to Digest. It
+// is the name under which a log publishes the proof, "{epoch}/{previous digest}/{digest}".
 type Name struct {
 	Epoch          uint64
 	PreviousDigest Digest
 	Digest         Digest
 }
 
-// String returns the object name, without the extension that a compressed object may carry.
+// String returns the published name, without the extension of a compression; see fetcher.ParseKey.
 func (n Name) String() string {
 	return fmt.Sprintf("%d/%s/%s", n.Epoch, n.PreviousDigest, n.Digest)
 }
 
-// ParseName reads "{epoch}/{previous digest}/{digest}": the epoch in canonical decimal (no sign, no leading zero) and
-// at least 1, because epoch N takes the tree from N-1 to N; the digests in lower-case hexadecimal.
+// ParseName reads "{epoch}/{previous digest}/{digest}": the epoch in canonical decimal (no sign, no
+// leading zero) and at least 1, because epoch N takes the tree from N-1 to N; the digests in
+// lower-case hexadecimal.
 func ParseName(s string) (Name, error) {
 	parts := strings.Split(s, "/")
 	if len(parts) != 3 {

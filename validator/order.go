@@ -13,32 +13,34 @@ type entry struct {
 }
 
 const (
-	// pollEvery is for how many entries sorting goes on before it looks whether it should stop.
+	// pollEvery is how many entries are sorted between two checks of the context.
 	pollEvery = 1 << 16
-	// shortest is how long a stretch is at least: shorter ones are extended by insertion, so that there are never many.
+	// shortest is the minimum length of a stretch: shorter ones are extended by insertion, so that
+	// there are never many.
 	shortest = 16
-	// keepEntries is up to how many entries' memory is kept for the next run. Runs of an honest proof are far smaller.
+	// keepEntries is for how many entries memory is kept between buckets. Buckets of honest proofs
+	// are far smaller.
 	keepEntries = 1 << 16
 )
 
-// sorter puts the records of a run in label order. It is used again and again, so that its memory is too.
+// sorter puts the records of a bucket in label order. It is reused, and so is its memory.
 type sorter struct {
-	ctx     context.Context
-	run     run
-	entries []entry
-	spare   []entry
-	runs    []int // where each ascending stretch of entries ends
+	ctx       context.Context
+	bucket    snapshot
+	entries   []entry
+	spare     []entry
+	stretches []int // where each ascending stretch of entries ends
 }
 
-func (s *sorter) record(e entry) record { return record(s.run.chunks[e.at>>32][uint32(e.at):]) }
+func (s *sorter) record(e entry) record { return record(s.bucket.chunks[e.at>>32][uint32(e.at):]) }
 
-// sort returns the run's records in order of label, then length. Logs write their lists in order, or in a few ordered
-// stretches, so stretches are found and merged: n records in r stretches cost n × log2(r) comparisons, n × log2(n) at
-// the most, whatever the order. The only error is ctx's.
-func (s *sorter) sort(r run) ([]entry, error) {
-	s.run, s.entries, s.runs = r, sized(s.entries, r.count), s.runs[:0]
+// sort returns the bucket's records in order of label, then length. Logs write their lists in
+// order, or in a few ordered stretches, so stretches are found and merged: n records in r stretches
+// cost n × log2(r) comparisons, n × log2(n) at most, whatever the order. The only error is ctx's.
+func (s *sorter) sort(b snapshot) ([]entry, error) {
+	s.bucket, s.entries, s.stretches = b, sized(s.entries, b.count), s.stretches[:0]
 	begin := 0
-	for c, chunk := range r.chunks {
+	for c, chunk := range b.chunks {
 		if c%(pollEvery/64) == 0 && s.ctx.Err() != nil {
 			return nil, s.ctx.Err()
 		}
@@ -49,16 +51,16 @@ func (s *sorter) sort(r run) ([]entry, error) {
 			s.entries = append(s.entries, e)
 			if n > 0 && s.compare(s.entries[n-1], e) > 0 {
 				if n-begin >= shortest {
-					s.runs, begin = append(s.runs, n), n
+					s.stretches, begin = append(s.stretches, n), n
 				}
 				s.insert(begin)
 			}
 			at += rec.size()
 		}
 	}
-	s.runs = append(s.runs, len(s.entries))
-	for len(s.runs) > 1 {
-		s.spare = sized(s.spare, r.count)
+	s.stretches = append(s.stretches, len(s.entries))
+	for len(s.stretches) > 1 {
+		s.spare = sized(s.spare, b.count)
 		if err := s.mergePairs(); err != nil {
 			return nil, err
 		}
@@ -76,8 +78,8 @@ func (s *sorter) insert(begin int) {
 	s.entries[i] = e
 }
 
-// sized returns entries emptied, with room for exactly n if they had too little: a proof that puts everything into one
-// bucket must not make memory grow by doubling.
+// sized returns entries emptied, with room for exactly n if they had less: a proof that puts
+// everything into one bucket must not make memory grow by doubling.
 func sized(entries []entry, n int) []entry {
 	if cap(entries) < n {
 		return make([]entry, 0, n)
@@ -85,9 +87,9 @@ func sized(entries []entry, n int) []entry {
 	return entries[:0]
 }
 
-// rest gives up what a very large run needed.
-func (s *sorter) rest() {
-	s.run = run{}
+// release drops the memory that a very large bucket needed.
+func (s *sorter) release() {
+	s.bucket = snapshot{}
 	if cap(s.entries) > keepEntries {
 		s.entries, s.spare = nil, nil
 	}
@@ -95,11 +97,11 @@ func (s *sorter) rest() {
 
 // mergePairs merges each stretch with its neighbour, which halves their number.
 func (s *sorter) mergePairs() error {
-	out, ends, begin := s.spare[:0], s.runs[:0], 0
-	for i := 0; i < len(s.runs); i += 2 {
-		middle, end := s.runs[i], s.runs[i]
-		if i+1 < len(s.runs) {
-			end = s.runs[i+1]
+	out, ends, begin := s.spare[:0], s.stretches[:0], 0
+	for i := 0; i < len(s.stretches); i += 2 {
+		middle, end := s.stretches[i], s.stretches[i]
+		if i+1 < len(s.stretches) {
+			end = s.stretches[i+1]
 		}
 		var err error
 		if out, err = s.merge(out, s.entries[begin:middle], s.entries[middle:end]); err != nil {
@@ -107,7 +109,7 @@ func (s *sorter) mergePairs() error {
 		}
 		ends, begin = append(ends, end), end
 	}
-	s.entries, s.spare, s.runs = out, s.entries, ends
+	s.entries, s.spare, s.stretches = out, s.entries, ends
 	return nil
 }
 
@@ -130,8 +132,8 @@ func (s *sorter) compare(a, b entry) int {
 		return cmp.Compare(a.key, b.key)
 	}
 	ra, rb := s.record(a), s.record(b)
-	// Labels are kept without trailing zero bytes or with some; either way what is left of the longer one decides,
-	// unless it is all zero.
+	// Labels may be kept with or without trailing zero bytes. Either way the rest of the longer one
+	// decides, unless it is all zero.
 	la, lb := ra.label(), rb.label()
 	n := min(len(la), len(lb))
 	if c := bytes.Compare(la[:n], lb[:n]); c != 0 {

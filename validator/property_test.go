@@ -17,14 +17,15 @@ var layouts = map[string]struct {
 	"experimental": {refLayout{"A domain label"}, Experimental("A domain label")},
 }
 
-// sizes of directories and insertions, with how many leading bits labels may share beyond chance. The largest ones are
-// spread over buckets and swept in several parts.
+// sizes of directories and insertions, with how many leading bits labels may share beyond chance.
+// The largest ones are spread over buckets and swept in several parts.
 var shapes = []struct{ directory, inserted, crowd int }{
 	{0, 0, 0}, {0, 1, 0}, {1, 0, 0}, {1, 1, 0}, {0, 2, 256}, {2, 1, 256}, {3, 2, 200}, {20, 5, 0}, {20, 20, 256},
 	{200, 10, 0}, {300, 100, 250}, {0, 500, 256}, {2500, 2500, 0}, {3000, 4000, 256}, {6000, 9000, 40}, {20000, 25000, 0},
 }
 
-// TestHonestProofsVerifyInAnyOrder: whatever the directory, and in whatever order the elements come.
+// TestHonestProofsVerifyInAnyOrder: whatever the directory, and in whatever order the elements
+// come.
 func TestHonestProofsVerifyInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for name, l := range layouts {
@@ -54,7 +55,8 @@ func TestHonestProofsVerifyInAnyOrder(t *testing.T) {
 	}
 }
 
-// akdOrder: inserted before unchanged, in each the labels that begin with 1 before those that begin with 0.
+// akdOrder: inserted before unchanged, in each the labels that begin with 1 before those that begin
+// with 0.
 func akdOrder(a, b refElement) int {
 	rank := func(e refElement) int {
 		n := 1 - e.bit(0)
@@ -69,8 +71,8 @@ func akdOrder(a, b refElement) int {
 	return slices.Compare(a.label[:], b.label[:])
 }
 
-// TestChangedProofsAreRejected: an honest proof in which one element is moved to the other list, dropped, duplicated or
-// edited never verifies.
+// TestChangedProofsAreRejected: an honest proof in which one element is moved to the other list,
+// dropped, duplicated or edited never verifies.
 func TestChangedProofsAreRejected(t *testing.T) {
 	t.Parallel()
 	for name, l := range layouts {
@@ -134,7 +136,8 @@ var changes = map[string]func(r *rand.Rand, proof []refElement, at int) []refEle
 	},
 }
 
-// TestOverlapsAreFoundWhereverTheyAre: between buckets, within one, between lists, at any distance in the proof.
+// TestOverlapsAreFoundWhereverTheyAre: between buckets, within one, between lists, at any distance
+// in the proof.
 func TestOverlapsAreFoundWhereverTheyAre(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 3))

@@ -6,18 +6,20 @@ import (
 	"sync"
 )
 
-// Elements are kept as short records in buckets by their label's leading bits, in the order in which they came. A
-// record takes fewer bytes than the element's encoding, so that a proof in memory is never larger than a proof in
-// transit. Its layout: index uint32, bits uint16 with the top bit set when inserted, n uint8, value [32], label [n].
+// Elements are kept as short records, in buckets by the leading bits of their labels, in the order
+// in which they came. A record takes fewer bytes than the element's encoding, so that a proof in
+// memory is never larger than a proof in transit. Its layout: index uint32, bits uint16 with the
+// top bit set if inserted, n uint8, value [32], label [n].
 const (
 	recordHead   = 4 + 2 + 1 + DigestSize
 	recordMax    = recordHead + labelSize
 	insertedFlag = 1 << 15
 
-	// A proof starts as one bucket. When it has had spreadAt elements it is spread over 1 << bucketBits of them; one that
-	// ends before that is spread over 1 << fewBits, if it has fewAt elements, so that all cores have work.
+	// A proof starts as one bucket. At spreadAt elements it is spread over 1 << bucketBits buckets.
+	// One that ends before that is spread over 1 << shortBits if it has shortAt elements, so that
+	// all cores have work.
 	bucketBits, spreadAt = 11, 32768
-	fewBits, fewAt       = 4, 4096
+	shortBits, shortAt   = 4, 4096
 
 	slabMin, slabMax = 16 << 10, 1 << 20
 	// Chunks come in four sizes: 512 bytes, and four times as much each.
@@ -47,14 +49,14 @@ func leadingBits(label []byte) uint64 {
 	return key
 }
 
-// bucket holds the records whose labels share their leading bits. Chunks that have been handed to a worker are never
-// written again; what comes later goes into new ones.
+// bucket holds the records whose labels share their leading bits. Chunks that a worker has are
+// never written again: later records go into new chunks.
 type bucket struct {
 	chunks [][]byte // full ones
 	open   []byte   // the one being filled
 	count  int
-	sent   bool // a worker has had it once
-	stale  bool // something came after that
+	sent   bool // handed over to a worker
+	stale  bool // grown since
 }
 
 // records are all elements of one proof so far.
@@ -70,7 +72,7 @@ type records struct {
 
 func newRecords() *records { return &records{buckets: make([]bucket, 1)} }
 
-// bucketOf returns which bucket an element with these leading label bits belongs to.
+// bucketOf returns the bucket of an element with these leading label bits.
 func (rs *records) bucketOf(key uint64) int {
 	return int(key >> 1 >> (63 - bits.Len(uint(len(rs.buckets)-1))))
 }
@@ -99,7 +101,7 @@ func (rs *records) add(e *element) int {
 // room makes space for a record of n bytes in b.
 func (rs *records) room(b *bucket, n int) []byte {
 	if cap(b.open)-len(b.open) < n {
-		b.seal()
+		b.closeChunk()
 		b.open = rs.chunk(min(len(b.chunks), chunkSizes-1))
 	}
 	if b.sent {
@@ -111,8 +113,8 @@ func (rs *records) room(b *bucket, n int) []byte {
 	return b.open[at:]
 }
 
-// seal ends the chunk being filled.
-func (b *bucket) seal() {
+// closeChunk ends the chunk being filled.
+func (b *bucket) closeChunk() {
 	if len(b.open) > 0 {
 		b.chunks = append(b.chunks, b.open)
 	}
@@ -120,7 +122,7 @@ func (b *bucket) seal() {
 }
 
 func (rs *records) chunk(size int) []byte {
-	if c := rs.reused(size); c != nil {
+	if c := rs.recycled(size); c != nil {
 		return c
 	}
 	n := chunkMin << (2 * size)
@@ -133,8 +135,8 @@ func (rs *records) chunk(size int) []byte {
 	return c
 }
 
-// reused returns a chunk that was given back, or nil.
-func (rs *records) reused(size int) []byte {
+// recycled returns a recycled chunk, or nil if there is none.
+func (rs *records) recycled(size int) []byte {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	free := rs.free[size]
@@ -145,11 +147,12 @@ func (rs *records) reused(size int) []byte {
 	return free[len(free)-1]
 }
 
-// giveBack frees a run's memory for other records. Nobody may use the run any more. It may be called by any goroutine.
-func (rs *records) giveBack(r run) {
+// recycle frees a snapshot's memory for other records. Nobody may use the snapshot any more. Any
+// goroutine may call it.
+func (rs *records) recycle(s snapshot) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for i, c := range r.chunks {
+	for i, c := range s.chunks {
 		size := min(i, chunkSizes-1)
 		rs.free[size] = append(rs.free[size], c[:0])
 	}
@@ -158,7 +161,7 @@ func (rs *records) giveBack(r run) {
 // spread moves everything from the one bucket to 1 << bits.
 func (rs *records) spread(bits int) {
 	all := &rs.buckets[0]
-	all.seal()
+	all.closeChunk()
 	rs.buckets = make([]bucket, 1<<bits)
 	for _, chunk := range all.chunks {
 		for len(chunk) > 0 {
@@ -169,18 +172,18 @@ func (rs *records) spread(bits int) {
 	}
 }
 
-// run is a bucket as a worker sees it: its number and its records when it was handed over.
-type run struct {
+// snapshot is a bucket as a worker sees it: its number, and its records at the time of handOver.
+type snapshot struct {
 	bucket int
 	chunks [][]byte
 	count  int
 }
 
-// take hands over what bucket i holds now. A bucket that was handed over before is handed over whole, so this and giveBack
-// exclude each other.
-func (rs *records) take(i int) run {
+// handOver returns all that bucket i holds now, also what was handed over before: a bucket whose
+// chunks were recycled must not be handed over again.
+func (rs *records) handOver(i int) snapshot {
 	b := &rs.buckets[i]
-	b.seal()
+	b.closeChunk()
 	b.sent, b.stale = true, false
-	return run{bucket: i, chunks: b.chunks[:len(b.chunks):len(b.chunks)], count: b.count}
+	return snapshot{bucket: i, chunks: b.chunks[:len(b.chunks):len(b.chunks)], count: b.count}
 }

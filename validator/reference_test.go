@@ -10,8 +10,8 @@ import (
 	"lukechampine.com/blake3"
 )
 
-// A second, slow implementation of the tree, written for the tests from the format's description and sharing no code
-// with the one under test, not even the hash library.
+// A second, slow implementation of the tree, written for the tests from the format's description
+// and sharing no code with the one under test, not even the hash library.
 
 // refElement is a node given by a proof, or a leaf of a directory.
 type refElement struct {
@@ -66,7 +66,8 @@ func (l refLayout) leafValue(e refElement, epoch uint64) []byte {
 	return l.hash(e.value[:], binary.BigEndian.AppendUint64(nil, epoch))
 }
 
-// node returns the top of the trie over elements (not empty, no overlaps), which share their first depth bits.
+// node returns the top of the trie over elements (not empty, no overlaps), which share their first
+// depth bits.
 func (l refLayout) node(elements []refElement, depth int, epoch uint64) (value []byte, label [32]byte, bits int) {
 	if len(elements) == 1 {
 		e := elements[0]
@@ -115,7 +116,8 @@ func (l refLayout) digest(elements []refElement, epoch uint64) Digest {
 	return Digest(value)
 }
 
-// refProof returns an honest log's proof of inserting leaves into a directory: its elements in label order.
+// refProof returns an honest log's proof of inserting leaves into a directory: its elements in
+// label order.
 func (l refLayout) refProof(directory, leaves []refElement, epoch uint64) (Name, []refElement) {
 	all := slices.Clone(directory)
 	for _, e := range leaves {
@@ -147,7 +149,8 @@ func (l refLayout) refProof(directory, leaves []refElement, epoch uint64) (Name,
 	return Name{Epoch: epoch, PreviousDigest: l.digest(directory, epoch), Digest: l.digest(all, epoch)}, proof
 }
 
-// randomLeaves returns n leaves with different labels; those with crowd > 0 share that many leading bits with others.
+// randomLeaves returns n leaves with different labels; those with crowd > 0 share that many leading
+// bits with others.
 func randomLeaves(r *rand.Rand, n, crowd int) []refElement {
 	leaves := make([]refElement, n)
 	seen := map[[32]byte]bool{}

@@ -5,42 +5,47 @@ import (
 	"encoding/binary"
 )
 
-// The trie of sorted labels is the Cartesian tree of the lengths of neighbours' common prefixes: between each two
-// neighbours there is one interior node, whose depth is that length. A stack of the nodes on the rightmost path, whose
-// left side is done and whose right side is still growing, builds it in one pass over the labels.
+// The trie of sorted labels is the Cartesian tree of the lengths of neighbours' common prefixes:
+// between each two neighbours there is one interior node, whose depth is that length. A stack of
+// the nodes on the rightmost path, whose left side is complete and whose right side still grows,
+// builds it in one pass over the labels.
 //
-// Both trees are built in that one pass. The end tree has all elements, the start tree the unchanged ones; an interior
-// node belongs to the start tree exactly if both its sides hold an unchanged element, and it has the same label in
-// both. A node with nothing inserted below it is the same in both, and hashed once.
+// The same pass builds both trees. The end tree has all elements, the start tree the unchanged
+// ones. An interior node belongs to the start tree exactly if both its sides hold an unchanged
+// element, and it has the same label in both. A node with nothing inserted below it is the same in
+// both, and is hashed once.
 //
-// The pass does not hash; it writes down tasks, one for each node of each tree, and how many tasks deep each one's
-// input is. flush then runs all tasks of one height together, which gives the hash function thousands of independent
-// messages at a time. It runs whenever so many leaves have come, so that what it works on stays in the processor's
-// cache, and memory does not grow with the proof: only the at most 256 nodes of the stack live on.
+// The pass does not hash. It lists tasks, one for each node of each tree, with their height: how
+// many tasks must come before. flush then runs all tasks of one height together, which gives the
+// hash function thousands of independent messages at a time. It is called for a fixed number of
+// leaves, so that its input stays in the processor's cache, and memory does not grow with the
+// proof: only the nodes of the stack, at most 256, survive it.
 const (
 	sweepLeaves = 2048
-	fewLeaves   = 512 // of a proof so short that setting up a sweep counts
+	shortLeaves = 512 // where setting up a sweep is a noticeable cost
 	maxOpen     = labelBits + 1
 
 	none = ^uint32(0) // no task: the tree has no node here
 )
 
-// A subtree is a finished part of both trees: the task that makes its top's edge in the end tree, and in the start
-// tree, where it may be none. An edge is what a parent hashes of a child; see layout.
+// A subtree is a complete part of both trees: the tasks that make its top's edge in the end tree
+// and in the start tree, where it may be none. An edge is what a parent hashes of a child; see
+// layout.
 type subtree struct {
 	end, start uint32
-	// The subtree's top is at depth 0, that is, it is the root itself.
+	// The subtree's top is at depth 0: it is the root itself.
 	endIsRoot, startIsRoot bool
-	// The first bit of the labels below the start tree's top, if that is not the root; likewise of the end tree's.
+	// The first bit of the labels below the top, if that is not the root.
 	endSide, startSide int
 }
 
+// openNode is an interior node whose right side still grows.
 type openNode struct {
 	depth int
 	left  subtree
 }
 
-// task makes one edge: that of a leaf, or that of an interior node out of its children's edges.
+// task makes one edge: that of a leaf, or that of an interior node from its children's edges.
 type task struct {
 	left, right uint32 // tasks; unused for height 0
 	label       uint32 // which of sweep.nodeLabels
@@ -64,7 +69,7 @@ type sweep struct {
 	top        uint16
 
 	stack     []openNode
-	current   subtree // what ended with the last label
+	current   subtree // what ends with the last label
 	begun     bool
 	labels    int                 // since it began
 	last      [4 + labelSize]byte // length and label of the last leaf
@@ -73,20 +78,20 @@ type sweep struct {
 	ended []ended    // since the last flush
 	done  []prepared // all
 
-	overlap *overlap // of those found, the one whose later element comes first
+	overlap *overlap // the first of those found; see firstOverlap
 	byLevel []uint32
 	ends    []int
 	kept    []byte
 	staged  [3][]byte // the layout's, for a level at a time
 }
 
-// overlap is two elements of which one's label is the other's or a prefix of it.
+// overlap is two elements with the same label, or where one's label is a prefix of the other's.
 type overlap struct{ a, b int }
 
-// newSweep makes a sweep that stages up to the given number of leaves, or is given that many prepared subtrees.
+// newSweep makes a sweep that stages up to the given number of leaves, or of prepared subtrees.
 func newSweep(l layout, leaves int) *sweep {
-	// At a flush each open node may carry two finished tasks; each leaf closes one node, in at most two trees. There are
-	// never more open nodes than leaves.
+	// At a flush each open node may keep two finished tasks; each leaf closes one node, in at most
+	// two trees. There are never more open nodes than leaves.
 	open := min(leaves, maxOpen)
 	interior := leaves + open
 	rows := 2*open + 2 + 2*leaves + 2*interior
@@ -101,8 +106,8 @@ func newSweep(l layout, leaves int) *sweep {
 	return s
 }
 
-// leaf adds the record that comes next in label order.
-func (s *sweep) leaf(r record) {
+// addLeaf adds the record that comes next in label order.
+func (s *sweep) addLeaf(r record) {
 	if 64*s.leaves == len(s.leafLabels) {
 		s.flush()
 	}
@@ -110,13 +115,13 @@ func (s *sweep) leaf(r record) {
 	label := s.leafLabels[64*i : 64*i+4+labelSize]
 	binary.BigEndian.PutUint32(label, uint32(r.bits()))
 	clear(label[4+copy(label[4:], r.label()):])
-	if !s.before(label, r.index()) {
+	if !s.advance(label, r.index()) {
 		return
 	}
 	if i == 0 {
 		s.firstLeaf = s.rows
 	}
-	t := s.add(task{row: uint32(s.rows)})
+	t := s.addTask(task{row: uint32(s.rows)})
 	s.rows++
 	s.leaves++
 	copy(s.leafNodes[64*i:], r.value())
@@ -128,17 +133,17 @@ func (s *sweep) leaf(r record) {
 	}
 }
 
-// prepared adds a subtree whose edges are known, under the label of any leaf in it. Leaves and prepared subtrees do
-// not mix in one sweep, and there are no more of the latter than buckets.
-func (s *sweep) prepared(p *prepared) {
-	if !s.before(p.label[:], p.index) {
+// addPrepared adds a subtree whose edges are known, under the label of any leaf in it. One sweep
+// takes either leaves or prepared subtrees, and of the latter no more than newSweep was told.
+func (s *sweep) addPrepared(p *prepared) {
+	if !s.advance(p.label[:], p.index) {
 		return
 	}
 	row := func(edge []byte) uint32 {
 		size := s.layout.edgeSize()
 		copy(s.edges[s.rows*size:], edge)
 		s.rows++
-		return s.add(task{row: uint32(s.rows - 1)})
+		return s.addTask(task{row: uint32(s.rows - 1)})
 	}
 	side := int(p.label[4] >> 7)
 	s.current = subtree{end: row(p.endEdge), start: none, endSide: side, startSide: side}
@@ -151,12 +156,14 @@ func (s *sweep) prepared(p *prepared) {
 	}
 }
 
-// before finishes what lies between the last label and this one, and reports whether they are apart.
-func (s *sweep) before(label []byte, index int) bool {
+// advance completes the nodes that end before this label, opens the one between the last label and
+// this one, and reports whether the two are apart. If they overlap it records that, and changes
+// nothing else.
+func (s *sweep) advance(label []byte, index int) bool {
 	if s.begun {
 		common := commonPrefix(s.last[4:], label[4:])
 		if common >= min(length(s.last[:]), length(label)) {
-			s.overlapping(index)
+			s.addOverlap(index)
 			return false
 		}
 		s.close(common)
@@ -171,11 +178,12 @@ func (s *sweep) before(label []byte, index int) bool {
 	return true
 }
 
-func (s *sweep) overlapping(index int) {
+func (s *sweep) addOverlap(index int) {
 	s.overlap = firstOverlap(s.overlap, &overlap{min(s.lastIndex, index), max(s.lastIndex, index)})
 }
 
-// firstOverlap picks one of two, so that the detail does not depend on which worker was quicker.
+// firstOverlap picks the overlap whose later element comes first, so that the detail does not
+// depend on which worker was quicker.
 func firstOverlap(a, b *overlap) *overlap {
 	if a == nil || b != nil && (b.b < a.b || b.b == a.b && b.a < a.a) {
 		return b
@@ -183,7 +191,7 @@ func firstOverlap(a, b *overlap) *overlap {
 	return a
 }
 
-// close finishes the open nodes that are deeper than depth. All of them end with the last leaf.
+// close completes the open nodes that are deeper than depth. All of them end with the last leaf.
 func (s *sweep) close(depth int) {
 	for len(s.stack) > 0 && s.stack[len(s.stack)-1].depth > depth {
 		n := s.stack[len(s.stack)-1]
@@ -192,12 +200,12 @@ func (s *sweep) close(depth int) {
 	}
 }
 
-// join writes down the tasks for a node whose right side is done as well.
+// join adds the tasks of a node whose right side is complete as well.
 func (s *sweep) join(n openNode, right subtree) subtree {
 	left := n.left
 	label := s.interiorLabel(n.depth)
 	joined := subtree{endIsRoot: n.depth == 0, endSide: left.endSide}
-	joined.end = s.interior(left.end, right.end, label)
+	joined.end = s.addInterior(left.end, right.end, label)
 	switch {
 	case left.start == none:
 		joined.start, joined.startIsRoot, joined.startSide = right.start, right.startIsRoot, right.startSide
@@ -208,7 +216,7 @@ func (s *sweep) join(n openNode, right subtree) subtree {
 		if left.start == left.end && right.start == right.end {
 			joined.start = joined.end
 		} else {
-			joined.start = s.interior(left.start, right.start, label)
+			joined.start = s.addInterior(left.start, right.start, label)
 		}
 	}
 	return joined
@@ -227,18 +235,18 @@ func (s *sweep) interiorLabel(depth int) uint32 {
 	return uint32(s.nodes - 1)
 }
 
-func (s *sweep) interior(left, right, label uint32) uint32 {
+func (s *sweep) addInterior(left, right, label uint32) uint32 {
 	height := 1 + max(s.tasks[left].height, s.tasks[right].height)
 	s.top = max(s.top, height)
-	return s.add(task{left: left, right: right, label: label, height: height})
+	return s.addTask(task{left: left, right: right, label: label, height: height})
 }
 
-func (s *sweep) add(t task) uint32 {
+func (s *sweep) addTask(t task) uint32 {
 	s.tasks = append(s.tasks, t)
 	return uint32(len(s.tasks) - 1)
 }
 
-// flush runs all tasks. What lives on is copied to the first rows, as tasks that are done.
+// flush runs all tasks. The edges that are still needed move to the first rows, as finished tasks.
 func (s *sweep) flush() {
 	s.layout.leaves(s)
 	s.layout.labels(s)
@@ -247,14 +255,14 @@ func (s *sweep) flush() {
 		s.layout.level(s, s.byLevel[s.ends[h-1]:s.ends[h]])
 	}
 	for i := range s.ended {
-		s.ended[i].emit(s)
+		s.ended[i].export(s)
 	}
 	s.ended = s.ended[:0]
 	s.carry()
 }
 
-// sortByHeight fills byLevel with the interior tasks in order of height, and gives each its row, in that order. Those of
-// height h are byLevel[ends[h-1]:ends[h]].
+// sortByHeight fills byLevel with the interior tasks in order of height, and gives them rows in
+// that order. Those of height h are byLevel[ends[h-1]:ends[h]].
 func (s *sweep) sortByHeight() {
 	s.ends = append(s.ends[:0], make([]int, int(s.top)+2)...)
 	n := 0
@@ -280,8 +288,8 @@ func (s *sweep) sortByHeight() {
 	s.rows += n
 }
 
-// carry keeps the edges of the finished left sides of open nodes, and of the subtree that ended last, and forgets
-// everything else.
+// carry keeps the edges of the complete left sides of open nodes, and of the last subtree, and
+// drops everything else.
 func (s *sweep) carry() {
 	size := s.layout.edgeSize()
 	s.kept = s.kept[:0]
@@ -313,16 +321,16 @@ func (s *sweep) carry() {
 	s.leaves, s.nodes, s.inserted, s.top = 0, 0, s.inserted[:0], 0
 }
 
-// edge returns the edge that a task has made.
+// edge returns the edge that a finished task has made.
 func (s *sweep) edge(t uint32) []byte {
 	size := s.layout.edgeSize()
 	row := int(s.tasks[t].row)
 	return s.edges[row*size : (row+1)*size]
 }
 
-// end finishes everything that is open: all labels since the last end are one subtree. The next label begins another.
-// What came of it is in done after the next flush.
-func (s *sweep) end(bucket int) {
+// endSubtree completes everything that is open: all labels since the last call are one subtree,
+// which is in done after the next flush. The next label begins another.
+func (s *sweep) endSubtree(bucket int) {
 	if !s.begun {
 		return
 	}
@@ -331,7 +339,7 @@ func (s *sweep) end(bucket int) {
 	s.ended = append(s.ended, ended{subtree: s.current, bucket: bucket, leaves: s.labels, label: s.last, index: s.lastIndex})
 }
 
-// ended is a subtree that nothing will be added to, with one label of those in it.
+// ended is a subtree that nothing will be added to, with the label of one of its leaves.
 type ended struct {
 	subtree
 	bucket int
@@ -340,8 +348,8 @@ type ended struct {
 	index  int // of the label's element
 }
 
-// emit copies the subtree's edges out of the sweep.
-func (e *ended) emit(s *sweep) {
+// export copies the subtree's edges out of the sweep.
+func (e *ended) export(s *sweep) {
 	p := prepared{ended: *e, endEdge: bytes.Clone(s.edge(e.end))}
 	switch e.start {
 	case none:
@@ -353,8 +361,8 @@ func (e *ended) emit(s *sweep) {
 	s.done = append(s.done, p)
 }
 
-// prepared is a subtree with its edges, to be put under a tree's upper part. startEdge is nil if nothing in it is in
-// the start tree, and the same as endEdge if nothing was inserted.
+// prepared is a subtree with its edges, for the upper part of the trees. startEdge is nil if
+// nothing in it is in the start tree, and the same as endEdge if nothing was inserted.
 type prepared struct {
 	ended
 	endEdge, startEdge []byte

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -134,7 +133,8 @@ func TestHonestVectorsVerify(t *testing.T) {
 	}
 }
 
-// reasons is what each rejected case of the manifest is rejected for; the manifest gives only the outcome.
+// reasons is what each rejected case of the manifest is rejected for; the manifest gives only the
+// outcome.
 var reasons = map[string]verdict.Reason{
 	"digests-swapped":             verdict.PreviousDigestMismatch,
 	"empty":                       verdict.PreviousDigestMismatch,

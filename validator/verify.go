@@ -17,19 +17,22 @@ const (
 	defaultMaxBytes    = 2 << 30
 )
 
-// Verify reads an audit proof from r to its end and judges whether it proves what name claims under configuration c.
+// Verify reads an audit proof from r to its end and judges whether it proves, under configuration
+// c, what name claims. The proof is akd's protobuf message SingleAppendOnlyProof, uncompressed.
 //
-// A rejection is a Result, not an error. An error means that the proof could not be judged: r failed (its error is
-// returned wrapped), ctx ended (its error is returned as it is), or c is no configuration. When a proof is rejected
-// before its end, the rest of r is left unread.
+// A rejection is a Result, not an error. An error means that the proof could not be judged: r
+// failed (its error is wrapped), ctx ended (its error is returned as it is), Options.Ordered was
+// wrong (ErrUnordered), or c is not a configuration. If a proof is rejected before its end, the
+// rest of r is left unread.
 //
-// Memory: at most twice the proof's bytes, and 3 MB for each worker; see Options.Ordered for much less. Time: linear in
-// the proof's elements when they come in a few ordered stretches, as logs write them, and n × log2(n) comparisons in any
-// other order. However the labels are chosen, hashing costs at most 7 × unchanged + 6 × inserted BLAKE3 blocks (twice
-// that if the order is no order), nothing recurses, and only the spreading over cores suffers.
+// Memory: at most twice the proof's bytes, and 3 MB for each worker; much less with
+// Options.Ordered. Time: linear in the proof's elements if they come in a few ordered stretches, as
+// logs write them, and n × log2(n) comparisons in any other order. Whatever the labels, hashing
+// costs at most 7 × unchanged + 6 × inserted BLAKE3 blocks (twice that without an order), nothing
+// recurses, and labels that fall into few buckets only cost parallelism.
 func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Options) (Result, error) {
-	if c.name == "" {
-		return Result{}, errors.New("no configuration is given")
+	if err := c.validate(); err != nil {
+		return Result{}, err
 	}
 	v := newVerification(ctx, name, c, o)
 	result, err := v.run(r)
@@ -45,8 +48,8 @@ func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Opti
 	return result, nil
 }
 
-// verification is one call of Verify: the caller's goroutine decodes, and for long proofs, workers hash the buckets
-// that no more elements are expected for.
+// verification is one call of Verify. The caller's goroutine decodes; for long proofs, workers hash
+// the buckets that are expected to be complete.
 type verification struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -55,14 +58,14 @@ type verification struct {
 	options Options
 
 	records  *records
-	leaves   int   // that a sweep takes at once
-	pending  []run // to be sent together
-	elements int   // in them
-	units    chan []run
+	leaves   int        // that a sweep takes at once
+	pending  []snapshot // to be sent together
+	elements int        // in them
+	units    chan []snapshot
 	workers  sync.WaitGroup
 
 	mu      sync.Mutex
-	fault   error // of a worker; it must not pass for a verdict
+	fault   error // a worker's panic; it must not become a verdict
 	overlap *overlap
 	done    []prepared // by bucket; the zero value for one without elements
 }
@@ -77,7 +80,7 @@ func newVerification(ctx context.Context, name Name, c Configuration, o Options)
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	v := &verification{name: name, options: o, layout: newLayout(c, name.Epoch), records: newRecords(), leaves: sweepLeaves}
+	v := &verification{name: name, options: o, layout: c.kind.newLayout(c.domain, name.Epoch), records: newRecords(), leaves: sweepLeaves}
 	v.ctx, v.cancel = context.WithCancel(ctx)
 	return v
 }
@@ -107,7 +110,7 @@ func (v *verification) run(r io.Reader) (Result, error) {
 	return result, v.judge()
 }
 
-// decode reads all elements and sends off the buckets that the log has gone past.
+// decode reads all elements and sends the buckets that are expected to be complete to the workers.
 func (v *verification) decode(r io.Reader) (result Result, err error) {
 	d := newDecoder(v.ctx, r, v.options.MaxBytes)
 	defer func() { result.Bytes = d.offset() }()
@@ -124,7 +127,7 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 		if at == v.options.MaxElements {
 			return result, &rejection{verdict.BatchTooLarge, fmt.Sprintf("more than %d elements", v.options.MaxElements)}
 		}
-		if err := canonical(&e); err != nil {
+		if err := trimLabel(&e); err != nil {
 			return result, &rejection{verdict.NoncanonicalLabel, fmt.Sprintf("element %d before byte %d: %s", at, d.offset(), err)}
 		}
 		bucket := v.records.add(&e)
@@ -150,9 +153,10 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 	}
 }
 
-// sendOnce gives a bucket to the workers, unless they have had it before. It is a guess that the bucket is complete, and
-// right for a log that writes its unchanged nodes in order after the inserted ones; a bucket that it was wrong for is
-// hashed again at the end, so a log that writes in no order at all costs itself, and us, no more than twice the work.
+// sendOnce sends a bucket to the workers, unless it was sent before. That the bucket is complete is
+// a guess: it is right for logs that write their unchanged nodes in order after the inserted ones.
+// A bucket for which it was wrong is hashed again at the end, so a proof in no order costs at most
+// twice the work.
 func (v *verification) sendOnce(bucket int) error {
 	if b := &v.records.buckets[bucket]; b.sent {
 		return nil
@@ -161,7 +165,7 @@ func (v *verification) sendOnce(bucket int) error {
 }
 
 func (v *verification) send(bucket int) error {
-	r := v.records.take(bucket)
+	r := v.records.handOver(bucket)
 	v.pending = append(v.pending, r)
 	v.elements += r.count
 	if v.elements < v.leaves {
@@ -183,17 +187,17 @@ func (v *verification) sendPending() error {
 	}
 }
 
-// finish hashes everything that has not been hashed, or was too early, and waits for it.
+// finish hashes what has not been hashed, or was sent too early.
 func (v *verification) finish() error {
 	if len(v.records.buckets) == 1 {
-		v.leaves = min(max(v.records.count, 1), fewLeaves)
-		if v.records.count >= fewAt {
-			v.records.spread(fewBits)
+		v.leaves = min(max(v.records.count, 1), shortLeaves)
+		if v.records.count >= shortAt {
+			v.records.spread(shortBits)
 		}
 	}
 	if len(v.records.buckets) == 1 {
 		v.done = make([]prepared, 1)
-		v.hash(newSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}, []run{v.records.take(0)})
+		v.hash(newSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}, []snapshot{v.records.handOver(0)})
 		return v.ctx.Err()
 	}
 	for i := range v.records.buckets {
@@ -208,7 +212,7 @@ func (v *verification) finish() error {
 
 // start starts the workers.
 func (v *verification) start() {
-	v.units = make(chan []run, v.options.Workers)
+	v.units = make(chan []snapshot, v.options.Workers)
 	v.done = make([]prepared, len(v.records.buckets))
 	for range v.options.Workers {
 		v.workers.Add(1)
@@ -219,7 +223,7 @@ func (v *verification) start() {
 func (v *verification) work() {
 	defer v.workers.Done()
 	defer func() {
-		// A fault of ours must not take down a process that has other epochs in work.
+		// A bug here must not end a process that is working on other epochs.
 		if p := recover(); p != nil {
 			v.mu.Lock()
 			v.fault = fmt.Errorf("panic in a hashing worker: %v\n%s", p, debug.Stack())
@@ -234,18 +238,19 @@ func (v *verification) work() {
 		}
 		v.hash(sweep, sorter, unit)
 		if v.options.Ordered {
-			for _, run := range unit {
-				v.records.giveBack(run)
+			for _, b := range unit {
+				v.records.recycle(b)
 			}
 		}
 	}
 }
 
-// hash makes the subtrees of some buckets, or stops half-way when the context ends: finish then says so.
-func (v *verification) hash(s *sweep, sorter *sorter, unit []run) {
-	defer sorter.rest()
-	for _, run := range unit {
-		entries, err := sorter.sort(run)
+// hash makes the subtrees of some buckets. It stops half-way when the context ends, which run
+// reports.
+func (v *verification) hash(s *sweep, sorter *sorter, unit []snapshot) {
+	defer sorter.release()
+	for _, b := range unit {
+		entries, err := sorter.sort(b)
 		if err != nil {
 			return
 		}
@@ -253,16 +258,16 @@ func (v *verification) hash(s *sweep, sorter *sorter, unit []run) {
 			if i%sweepLeaves == sweepLeaves-1 && v.ctx.Err() != nil {
 				return
 			}
-			s.leaf(sorter.record(e))
+			s.addLeaf(sorter.record(e))
 		}
-		s.end(run.bucket)
+		s.endSubtree(b.bucket)
 	}
 	s.flush()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.overlap = firstOverlap(v.overlap, s.overlap)
 	for _, p := range s.done {
-		// The larger one is the later one: a bucket that was sent too early is sent again whole.
+		// Of two, the larger is the later: a bucket that was sent too early is sent again whole.
 		if p.leaves >= v.done[p.bucket].leaves {
 			v.done[p.bucket] = p
 		}
@@ -270,16 +275,16 @@ func (v *verification) hash(s *sweep, sorter *sorter, unit []run) {
 	s.done, s.overlap = s.done[:0], nil
 }
 
-// judge puts the buckets' subtrees together and compares what comes out with the name.
+// judge joins the buckets' subtrees and compares the digests with the name's.
 func (v *verification) judge() error {
 	if len(v.done) > 1 {
 		s := newSweep(v.layout, len(v.done))
 		for i := range v.done {
 			if v.done[i].leaves > 0 {
-				s.prepared(&v.done[i])
+				s.addPrepared(&v.done[i])
 			}
 		}
-		s.end(0)
+		s.endSubtree(0)
 		s.flush()
 		v.overlap, v.done = firstOverlap(v.overlap, s.overlap), s.done
 	}

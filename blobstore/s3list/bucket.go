@@ -11,7 +11,8 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// bucket is the driver. The types that it offers to gocloud's As are *Error and, for objects in listings and readers, ETag.
+// bucket is the driver. Through gocloud's As it offers *Error and, for listed objects and readers,
+// ETag.
 type bucket struct {
 	client *client
 }
@@ -83,7 +84,8 @@ type version struct {
 	modTime time.Time
 }
 
-// versionOf reads what every S3 answer about an object has. A page that stands in its place mostly has neither.
+// versionOf reads the headers that every S3 answer about an object has. A web page in its place
+// mostly has neither.
 func versionOf(h http.Header) (version, error) {
 	v := version{etag: h.Get("ETag")}
 	if v.etag == "" {
@@ -96,8 +98,9 @@ func versionOf(h http.Header) (version, error) {
 	return v, nil
 }
 
-// ETag names a state of an object, without quotation marks and without the mark of a weak one; empty where none was said. A content
-// network may list one state of an object and serve another.
+// ETag identifies a state of an object, without quotation marks and without the prefix of a weak
+// one. It is empty if the answer had none. A content delivery network may list one state of an
+// object and serve another.
 type ETag string
 
 func plainETag(s string) ETag { return ETag(strings.Trim(strings.TrimPrefix(s, "W/"), `"`)) }

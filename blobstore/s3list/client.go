@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/ktaudit/ktaudit/internal/resume"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 	maxHeader    = 64 << 10
 )
 
-// client asks one bucket's host.
+// client sends requests to one bucket's host.
 type client struct {
 	base    *url.URL
 	host    *host
@@ -31,8 +33,9 @@ type client struct {
 func newClient(base *url.URL, o Options) *client {
 	c := &client{base: base, options: o}
 	c.host = join(c, base, o.Rate)
-	// No jar: no cookies. Redirects are the client's, so that each of them takes its turn as well.
-	c.http = &http.Client{Transport: &courteous{c: c, next: newTransport(o)}, CheckRedirect: checkRedirect}
+	// No jar: no cookies. The client follows redirects through the transport, so that the rate
+	// limits them as well.
+	c.http = &http.Client{Transport: &limited{c: c, next: newTransport(o)}, CheckRedirect: checkRedirect}
 	return c
 }
 
@@ -53,11 +56,12 @@ func newTransport(o Options) *http.Transport {
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: o.IdleTimeout}, // else a dead connection is used on and on
+		// Without pings a dead connection would stay in use.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: o.IdleTimeout},
 	}
 }
 
-// checkRedirect keeps redirects within https; a test server's, within the server.
+// checkRedirect keeps redirects within https, and those of an http test server within the server.
 func checkRedirect(to *http.Request, via []*http.Request) error {
 	from := via[0].URL
 	switch {
@@ -72,27 +76,29 @@ func checkRedirect(to *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// courteous keeps to the host's rate and says who asks.
-type courteous struct {
+// limited is a transport that keeps to the host's rate and says who sends the request.
+type limited struct {
 	c    *client
 	next *http.Transport
 }
 
-// RoundTrip counts requests to where the host redirects as requests to the host, which is who sent us there.
-func (t *courteous) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip counts requests to where the host redirects as requests to the host.
+func (t *limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.c.host.wait(r.Context(), t.c.options.MaxPause); err != nil {
 		return nil, err
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", t.c.options.userAgent())
-	r.Header.Set("Accept-Encoding", "identity") // lengths and ranges are of the stored bytes; also keeps net/http from unpacking
+	// Lengths and ranges are of the stored bytes, and net/http must not decompress.
+	r.Header.Set("Accept-Encoding", "identity")
 	return t.next.RoundTrip(r)
 }
 
-// CloseIdleConnections is what http.Client's of that name looks for.
-func (t *courteous) CloseIdleConnections() { t.next.CloseIdleConnections() }
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
+func (t *limited) CloseIdleConnections() { t.next.CloseIdleConnections() }
 
-// exchange is a request that was answered with one of the expected statuses. Its body ends with it.
+// exchange is a request that was answered with one of the expected statuses. Its close ends the
+// body.
 type exchange struct {
 	*http.Response
 	parent context.Context // the caller's
@@ -131,7 +137,7 @@ func (c *client) send(parent context.Context, method, target string, header http
 	return nil, statusError(response.StatusCode, e)
 }
 
-// Read reads the body. A body that stalls is broken, as is one whose connection is.
+// Read reads the body. A body that stalls is an error, like a broken connection.
 func (e *exchange) Read(p []byte) (int, error) {
 	e.idle.Reset(e.limit)
 	n, err := e.Body.Read(p)
@@ -145,7 +151,7 @@ func (e *exchange) Read(p []byte) (int, error) {
 func (e *exchange) close() {
 	e.idle.Stop()
 	e.cancel()
-	_ = e.Body.Close() // what it has to say was said by Read
+	_ = e.Body.Close() // Read has reported its errors
 }
 
 // retry makes attempts until one succeeds, fails for good, or was the last.
@@ -156,17 +162,11 @@ func retry[T any](ctx context.Context, o Options, attempt func() (T, error)) (T,
 			err = backoff.Permanent(err)
 		}
 		return result, err
-	}, backoff.WithBackOff(o.waits()), backoff.WithMaxTries(uint(o.Attempts)), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(resume.Waits(o.Backoff)), backoff.WithMaxTries(uint(o.Attempts)), backoff.WithMaxElapsedTime(0))
 	if err != nil && ctx.Err() != nil {
 		return result, ctx.Err()
 	}
 	return result, err
-}
-
-func (o Options) waits() *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{
-		InitialInterval: o.Backoff, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: max(o.Backoff, 10*time.Second),
-	}
 }
 
 func isTransient(err error) bool {
@@ -174,8 +174,8 @@ func isTransient(err error) bool {
 	return ok && e.transient
 }
 
-// object is the URL of an object. All but letters, digits and -_.~ is escaped, and dots where they would make up a "." or "..",
-// which servers and proxies along the way may take for folders.
+// object is the URL of an object. Everything is escaped but letters, digits and -_.~, and dots too
+// where they would be a "." or "..", which servers and proxies may take for folders.
 func (c *client) object(key string) string {
 	parts := strings.Split(key, "/")
 	for i, part := range parts {

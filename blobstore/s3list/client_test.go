@@ -87,7 +87,8 @@ func TestRedirects(t *testing.T) {
 			var address string
 			own := o
 			if test.secure {
-				from, address, own.tls = secure(t) // httptest's servers all show the same certificate
+				// All of httptest's servers have the same certificate.
+				from, address, own.tls = secure(t)
 			} else {
 				from = serve(t, map[string]string{"key": alphabet})
 				address = from.URL

@@ -18,12 +18,14 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 )
 
-// TestConformance runs gocloud's suite for drivers. The suite writes what it then lists and reads; a public log can't be
-// written, so here its writes go into the bucket behind the server, and its listings and reads through the driver.
+// TestConformance runs gocloud's suite for drivers. The suite writes what it then lists and reads;
+// a public log can't be written, so here its writes go into the bucket behind the server, and its
+// listings and reads through the driver.
 //
-// What its tests TestCanceledWrite, TestCopy, TestDelete, TestIfNotExist and TestWrite say of writing is therefore said of the
-// bucket behind; what they read back is said of the driver. TestMetadata is left out, because public logs have no metadata and
-// the driver reads none. TestSignedURL leaves itself out, as it does for drivers without signed URLs.
+// What its tests TestCanceledWrite, TestCopy, TestDelete, TestIfNotExist and TestWrite say of
+// writing is therefore said of the bucket behind; what they read back is said of the driver.
+// TestMetadata is left out, because public logs have no metadata and the driver reads none.
+// TestSignedURL leaves itself out, as it does for drivers without signed URLs.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	drivertest.RunConformanceTests(t, func(_ context.Context, t *testing.T) (drivertest.Harness, error) {
@@ -105,7 +107,8 @@ func TestWritesFail(t *testing.T) {
 	}
 }
 
-// quick are options for servers on this machine: failures are soon over, but many requests are fine.
+// quick are options for servers on this machine: failures are soon over, but many requests are
+// fine.
 func quick() Options {
 	return Options{Rate: maxRate, Backoff: time.Millisecond, IdleTimeout: 10 * time.Second, MaxPause: 10 * time.Second}
 }

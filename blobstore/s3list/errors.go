@@ -14,12 +14,13 @@ import (
 )
 
 var (
-	// ErrReadOnly: public logs can't be written. gcerrors.Unimplemented.
+	// ErrReadOnly: public logs cannot be written. gcerrors.Unimplemented.
 	ErrReadOnly = errors.New("public logs are read-only")
-	// ErrChanged: the object was replaced while it was read. Read it again from its first byte. gcerrors.FailedPrecondition.
+	// ErrChanged: the object was replaced while it was read. Read it again from its first byte.
+	// gcerrors.FailedPrecondition.
 	ErrChanged = errors.New("object changed while it was read")
-	// ErrMalformed: the answer is none that S3 gives to this question. It says nothing about what the log holds: a proxy or
-	// a login page may have answered in its place. Ask again later. gcerrors.Internal.
+	// ErrMalformed: S3 does not answer this request like that. It says nothing about what the log
+	// holds: a proxy or a login page may have answered. Retry later. gcerrors.Internal.
 	ErrMalformed = errors.New("not an answer of S3")
 
 	errTimeout  = errors.New("no answer in time")
@@ -36,13 +37,14 @@ const (
 
 // Error is a request that failed. gocloud's errors wrap it: errors.As finds it.
 type Error struct {
-	// Op is what was asked for: "list", "head" or "read".
+	// Op is the operation: "list", "head" or "read", or the write that was refused.
 	Op string
 	// Key is the object's key, or the prefix that was listed.
 	Key string
-	// Status is the HTTP status; 0 when none came, or when it was fine but what followed was not.
+	// Status is the HTTP status; 0 if there was none, or if it was good but the rest of the answer
+	// was not.
 	Status int
-	// Code is S3's name for the error, such as "SlowDown", when there is one.
+	// Code is S3's name for the error, such as "SlowDown", if there is one.
 	Code string
 	// Err is what went wrong.
 	Err error
@@ -56,7 +58,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s %q: %v", e.Op, e.Key, e.
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// code is what gocloud calls the error.
+// code is gocloud's code for the error.
 func (e *Error) code() gcerrors.ErrorCode {
 	switch s := e.Status; {
 	case s == http.StatusNotFound || s == http.StatusGone:
@@ -93,16 +95,16 @@ func (e *Error) code() gcerrors.ErrorCode {
 	return gcerrors.Unknown
 }
 
-// malformed is an answer that asking again at once will not change.
+// malformed is an error about an answer that another attempt at once will not change.
 func malformed(format string, args ...any) error {
 	return &Error{Err: fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))}
 }
 
-// broken is an answer, or a connection, of which the next attempt may bring more.
+// broken is an error about an answer, or a connection, that another attempt may mend.
 func broken(err error) error { return &Error{Err: err, transient: true} }
 
-// connectionError is for what net/http reports. Its own timeouts count as context.DeadlineExceeded, which to the caller looks
-// like the end of the caller's context; only that keeps the name.
+// connectionError is for errors of net/http. Its own timeouts are context.DeadlineExceeded, which
+// the caller would take for the end of its context; only that end stays a context error.
 func connectionError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -116,13 +118,13 @@ func connectionError(ctx context.Context, err error) error {
 		return broken(fmt.Errorf("%w: %v", errTimeout, err))
 	case certificate || errors.Is(err, errRedirect) || errors.Is(err, errHeld):
 		return &Error{Err: err}
-	case errors.Is(err, io.EOF): // to the caller that would be an end
+	case errors.Is(err, io.EOF): // the caller would take it for the end of the body
 		return broken(fmt.Errorf("connection closed: %w", io.ErrUnexpectedEOF))
 	}
 	return broken(err)
 }
 
-// statusError reads what the server has to say about a status that is not a success.
+// statusError reads the server's explanation of a status that is not a success.
 func statusError(status int, body io.Reader) *Error {
 	e := &Error{Status: status, Err: fmt.Errorf("%d %s", status, http.StatusText(status))}
 	switch status {
@@ -132,15 +134,16 @@ func statusError(status int, body io.Reader) *Error {
 	default:
 		e.transient = status >= 500
 	}
-	var said struct {
+	var answer struct {
 		XMLName xml.Name `xml:"Error"`
 		Code    string
 		Message string
 	}
-	// An S3 error is XML, one of a content network in front of it a page; the status counts in either case.
-	if xml.NewDecoder(io.LimitReader(body, maxErrorBody)).Decode(&said) == nil && isName(said.Code) {
-		e.Code = said.Code
-		e.Err = fmt.Errorf("%w: %s: %.*q", e.Err, said.Code, maxErrorMessage, said.Message)
+	// S3's errors are XML, those of a content delivery network in front of it are pages; the status
+	// counts in either case.
+	if xml.NewDecoder(io.LimitReader(body, maxErrorBody)).Decode(&answer) == nil && isName(answer.Code) {
+		e.Code = answer.Code
+		e.Err = fmt.Errorf("%w: %s: %.*q", e.Err, answer.Code, maxErrorMessage, answer.Message)
 	}
 	return e
 }
@@ -149,12 +152,12 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.") == ""
 }
 
-// annotate says of an error what it was that failed. Errors of the context stay as they are.
+// annotate adds the failed operation to an error. Errors of the context stay as they are.
 func annotate(err error, op, key string) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		e.Op, e.Key = op, key
 		if e.Status == http.StatusForbidden && op != "list" {
-			e.Err = fmt.Errorf("%w (to those who may not list, S3 says so of missing objects too)", e.Err)
+			e.Err = fmt.Errorf("%w (S3 also says this of missing objects if listing is not allowed)", e.Err)
 		}
 	}
 	return err

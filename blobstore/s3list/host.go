@@ -14,15 +14,17 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
-// maxHold is the longest that a host is left alone for a Retry-After. A mistaken one must not end the audit.
+// maxHold is the longest Retry-After that is obeyed. A mistaken one must not end the audit.
 const maxHold = time.Hour
 
 var errHeld = errors.New("the host asked to be left alone")
 
-// hosts are those that this process has buckets open of: the politeness that a host is owed does not grow with the number of
-// buckets.
+// hosts are those of which this process has buckets open. Their rates do not grow with the number
+// of buckets.
 var hosts = struct {
 	sync.Mutex
 	byName map[string]*host
@@ -38,7 +40,7 @@ type host struct {
 	until time.Time // no requests before
 }
 
-// join makes c one of the host's. leave must follow.
+// join adds c to its host's clients. leave must follow.
 func join(c *client, base *url.URL, perSecond float64) *host {
 	port := base.Port()
 	if port == "" {
@@ -64,13 +66,13 @@ func (h *host) leave(c *client) {
 	h.adjust()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// A host that asked for time is remembered, else closing and opening would be a way around it.
+	// A host that asked for a pause is remembered: opening the bucket again must not evade it.
 	if len(h.rates) == 0 && !time.Now().Before(h.until) && hosts.byName[h.name] == h {
 		delete(hosts.byName, h.name)
 	}
 }
 
-// adjust sets the lowest rate that any of the buckets names.
+// adjust sets the lowest rate that any of the buckets asks for.
 func (h *host) adjust() {
 	lowest := 0.0
 	for _, r := range h.rates {
@@ -90,11 +92,11 @@ func (h *host) adjust() {
 // wait waits for this request's turn.
 func (h *host) wait(ctx context.Context, maxPause time.Duration) error {
 	for {
-		if err := h.sitOut(ctx, maxPause); err != nil {
+		if err := h.waitPause(ctx, maxPause); err != nil {
 			return err
 		}
 		turn := h.limiter.Reserve()
-		if err := sleep(ctx, turn.Delay()); err != nil {
+		if err := wait.For(ctx, turn.Delay()); err != nil {
 			turn.Cancel()
 			return err
 		}
@@ -104,8 +106,9 @@ func (h *host) wait(ctx context.Context, maxPause time.Duration) error {
 	}
 }
 
-// sitOut waits until the host wants to hear from us again. Turns come after it, so that those who waited don't come all at once.
-func (h *host) sitOut(ctx context.Context, maxPause time.Duration) error {
+// waitPause waits for the end of the pause that the host asked for. Turns come after it, so that
+// requests that waited do not all go out at once.
+func (h *host) waitPause(ctx context.Context, maxPause time.Duration) error {
 	for {
 		pause := h.pause()
 		switch {
@@ -114,20 +117,21 @@ func (h *host) sitOut(ctx context.Context, maxPause time.Duration) error {
 		case pause > maxPause:
 			return fmt.Errorf("%w for %s more", errHeld, pause.Round(time.Second))
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
+// pause is how long the host wants no requests; 0 or less if it takes them.
 func (h *host) pause() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return time.Until(h.until)
 }
 
-// heed takes note of an answer's Retry-After, for all requests to the host. A random tenth is added, so that not all who were
-// told the same come back together.
+// heed applies an answer's Retry-After to all requests to the host. It adds up to a tenth at
+// random, so that auditors that got the same answer do not return at the same time.
 func (h *host) heed(header http.Header) {
 	d := retryAfter(header.Get("Retry-After"), time.Now())
 	if d <= 0 {
@@ -152,18 +156,4 @@ func retryAfter(value string, now time.Time) time.Duration {
 		return 0
 	}
 	return max(0, date.Sub(now))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -44,7 +44,8 @@ func TestRetries(t *testing.T) {
 			t.Parallel()
 			o := quick()
 			if name == "silence" {
-				o.HeaderTimeout = 500 * time.Millisecond // by then a busy machine has counted the request
+				// By then a busy machine has counted the request.
+				o.HeaderTimeout = 500 * time.Millisecond
 			}
 			b, server := opened(t, map[string]string{"key": alphabet}, o)
 			for operation, call := range map[string]func() error{
@@ -61,7 +62,8 @@ func TestRetries(t *testing.T) {
 				if gcerrors.Code(err) != test.want || errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%s: %v", operation, err)
 				}
-				// net/http itself repeats a request that met a connection the server had just closed.
+				// net/http itself repeats a request that met a connection the server had just
+				// closed.
 				n := len(server.Requests()) - before
 				if hangsUp := name == "hung up" || name == "never answers"; n < test.tries || n > test.tries && !hangsUp {
 					t.Errorf("%s: %d requests, want %d", operation, n, test.tries)
@@ -77,7 +79,7 @@ func TestErrorNamesWhatFailed(t *testing.T) {
 	server.Always(s3listtest.Status(403, "AccessDenied"))
 	_, err := b.ReadAll(t.Context(), "12/x")
 	const want = `blob (key "12/x") (code=PermissionDenied): read "12/x": 403 Forbidden: AccessDenied: "Forbidden" ` +
-		`(to those who may not list, S3 says so of missing objects too)`
+		`(S3 also says this of missing objects if listing is not allowed)`
 	if err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -125,7 +127,7 @@ func TestRetryAfterHoldsAllOfTheHost(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func() string{
 		"seconds": func() string { return "1" },
-		"date":    func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) }, // of whole seconds
+		"date":    func() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	maxPage = 1000 // more than that S3 doesn't list at once
-	// maxEmptyPages is how many pages in a row may be empty though more is to come. S3 has such pages where much was deleted.
+	maxPage = 1000 // what S3 lists at most
+	// maxEmptyPages is how many pages in a row may be empty though more follow. S3 sends such pages
+	// where many objects were deleted.
 	maxEmptyPages = 16
 )
 
@@ -26,8 +27,8 @@ type pageToken struct {
 	After        string `json:"a,omitempty"` // the last key before
 }
 
-// After is the page token with which blob.Bucket.ListPage begins after a key. That is the whole key, also in a bucket that was
-// opened with a prefix.
+// After returns the page token with which blob.Bucket.ListPage begins after a key. It takes the
+// whole key, also in a bucket that was opened with a prefix.
 func After(key string) []byte { return pageToken{After: key}.encode() }
 
 func (t pageToken) encode() []byte {
@@ -48,7 +49,8 @@ func parseToken(b []byte) (t pageToken, err error) {
 	return t, nil
 }
 
-// ListPaged lists a page. It may be longer than asked for where a content network keeps max-keys from S3.
+// ListPaged lists a page. It may be longer than requested if a content delivery network does not
+// forward max-keys to S3.
 func (b *bucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
 	page, err := b.list(ctx, o)
 	return page, annotate(err, "list", o.Prefix)
@@ -73,7 +75,7 @@ func (b *bucket) list(ctx context.Context, o *driver.ListOptions) (*driver.ListP
 	return nil, malformed("%d empty pages, and no end", maxEmptyPages)
 }
 
-// listOnce lists what follows token, and moves it on.
+// listOnce lists one page from token on, and advances token.
 func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pageToken) (*driver.ListPage, error) {
 	answer, err := b.ask(ctx, o, *token)
 	if err != nil {
@@ -84,7 +86,7 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 		return nil, err
 	}
 	page := &driver.ListPage{}
-	if page.Objects, err = l.answers(o.Prefix, o.Delimiter, token.After); err != nil {
+	if page.Objects, err = l.entriesFor(o.Prefix, o.Delimiter, token.After); err != nil {
 		return nil, err
 	}
 	if n := len(page.Objects); n > 0 {
@@ -100,9 +102,10 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 	return page, nil
 }
 
-// ask returns the answer's body.
+// ask requests a page and returns the answer's body.
 func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken) ([]byte, error) {
-	q := url.Values{"list-type": {"2"}, "encoding-type": {"url"}, "prefix": {o.Prefix}} // XML can't hold all keys unescaped
+	// XML cannot hold all keys unescaped, hence the encoding.
+	q := url.Values{"list-type": {"2"}, "encoding-type": {"url"}, "prefix": {o.Prefix}}
 	if o.Delimiter != "" {
 		q.Set("delimiter", o.Delimiter)
 	}
@@ -133,9 +136,10 @@ func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken
 	return answer, nil
 }
 
-// answers checks that a listing answers what was asked, and brings its entries into order. A content network that doesn't pass
-// the question on, or answers from its memory, must not make a log look empty or endless.
-func (l *listing) answers(prefix, delimiter, after string) ([]*driver.ListObject, error) {
+// entriesFor checks that a listing answers the request, and returns its entries in order. A content
+// delivery network that does not forward the query, or answers from its cache, must not make a log
+// look empty or endless.
+func (l *listing) entriesFor(prefix, delimiter, after string) ([]*driver.ListObject, error) {
 	if l.prefix != prefix || l.delimiter != delimiter {
 		return nil, malformed("asked for prefix %q and delimiter %q, answered for %.100q and %.40q", prefix, delimiter, l.prefix, l.delimiter)
 	}
@@ -158,7 +162,7 @@ func (l *listing) answers(prefix, delimiter, after string) ([]*driver.ListObject
 	}
 	slices.SortStableFunc(objects, func(a, b *driver.ListObject) int { return strings.Compare(a.Key, b.Key) })
 	for _, o := range objects {
-		// A key to begin after may lie within a folder, which S3 lists if there is more in it.
+		// The key to begin after may lie within a folder, which S3 lists if it holds later keys.
 		if within := o.IsDir && len(after) > len(o.Key) && strings.HasPrefix(after, o.Key); o.Key <= after && !within {
 			return nil, malformed("entry %.100q, though the one before was %.100q", o.Key, after)
 		}

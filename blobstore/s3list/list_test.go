@@ -78,8 +78,8 @@ func TestListOverManyPages(t *testing.T) {
 	}
 }
 
-// A content network may keep parts of the question from S3, and S3 may not know encoding-type. What then comes must be the
-// right answer or an error.
+// A content network may keep parts of the question from S3, and S3 may not know encoding-type. What
+// then comes must be the right answer or an error.
 func TestListThroughAForgetfulNetwork(t *testing.T) {
 	t.Parallel()
 	objects := map[string]string{"1/a": "", "1/b c+d%&<é>": "", "1/d/e": "", "1/f": "", "2/a": ""}

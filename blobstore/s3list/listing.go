@@ -19,13 +19,14 @@ const (
 	maxEntries = 10_000
 	maxDepth   = 8
 	maxToken   = 8 << 10
-	// maxPiece is how long a tag or a text may be. encoding/xml keeps some 30 times as much of a tag with many attributes.
-	maxPiece = 64 << 10
+	// maxXMLToken is how many bytes a tag or a text may have. encoding/xml needs some 30 times as
+	// much memory for a tag with many attributes.
+	maxXMLToken = 64 << 10
 
 	listingNamespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 )
 
-// listing is what an answer says, before anything is believed of it.
+// listing is an answer's content, not yet checked against the request; see entriesFor.
 type listing struct {
 	prefix, delimiter string
 	keyCount          int // -1 when it isn't there, as in the first version of S3's listings
@@ -44,14 +45,14 @@ type entry struct {
 
 // parseListing reads a ListBucketResult. It takes nothing else, and takes it only whole.
 func parseListing(b []byte) (listing, error) {
-	source := &pieces{Reader: bytes.NewReader(b)}
+	source := &boundedReader{Reader: bytes.NewReader(b)}
 	p := listingParser{decoder: xml.NewDecoder(source), seen: map[string]bool{}}
 	p.keyCount = -1
 	for {
-		source.left = maxPiece
+		source.left = maxXMLToken
 		token, err := p.decoder.Token()
 		if err != nil {
-			return listing{}, p.ended(err)
+			return listing{}, p.syntaxError(err)
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
@@ -61,7 +62,7 @@ func parseListing(b []byte) (listing, error) {
 		case xml.EndElement:
 			err = p.end()
 		case xml.Directive:
-			err = malformed("declaration <!%.40q>", t) // a page's or one of entities; a listing has none
+			err = malformed("declaration <!%.40q>", t) // listings have none
 		}
 		if err != nil {
 			return listing{}, err
@@ -71,7 +72,7 @@ func parseListing(b []byte) (listing, error) {
 		}
 	}
 	for {
-		source.left = maxPiece
+		source.left = maxXMLToken
 		token, err := p.decoder.Token()
 		if err == io.EOF {
 			return p.listing, p.check()
@@ -83,18 +84,19 @@ func parseListing(b []byte) (listing, error) {
 	}
 }
 
-// pieces is what the decoder reads from, byte by byte and no more of them than are left.
-type pieces struct {
+// boundedReader bounds the bytes of one XML token: the decoder reads byte by byte, and no more than
+// left.
+type boundedReader struct {
 	*bytes.Reader
 	left int
 }
 
-func (p *pieces) ReadByte() (byte, error) {
-	if p.left == 0 {
-		return 0, fmt.Errorf("a tag or text of more than %d bytes", maxPiece)
+func (r *boundedReader) ReadByte() (byte, error) {
+	if r.left == 0 {
+		return 0, fmt.Errorf("a tag or text of more than %d bytes", maxXMLToken)
 	}
-	p.left--
-	return p.Reader.ReadByte()
+	r.left--
+	return r.Reader.ReadByte()
 }
 
 type listingParser struct {
@@ -110,8 +112,8 @@ type listingParser struct {
 	entry struct{ key, size, modTime, etag *string }
 }
 
-// ended puts the parser's own end into words. A listing that was cut off may come whole next time.
-func (p *listingParser) ended(err error) error {
+// syntaxError explains the XML decoder's error. A truncated listing may come whole next time.
+func (p *listingParser) syntaxError(err error) error {
 	syntax, ok := errors.AsType[*xml.SyntaxError](err)
 	if err == io.EOF || ok && syntax.Msg == "unexpected EOF" {
 		return broken(fmt.Errorf("%w: cut off after %d bytes: %w", ErrMalformed, p.decoder.InputOffset(), io.ErrUnexpectedEOF))
@@ -130,7 +132,7 @@ func (p *listingParser) start(t xml.StartElement) error {
 		}
 		p.space = t.Name.Space
 	} else if t.Name.Space != p.space {
-		name = "?" // somebody's extension
+		name = "?" // an extension
 	}
 	if len(p.path) >= maxDepth {
 		return malformed("more than %d elements within each other", maxDepth)
@@ -149,7 +151,7 @@ func (p *listingParser) start(t xml.StartElement) error {
 	return nil
 }
 
-// leaves are the elements that are read, by their path below the root.
+// leaves are the elements whose text is read, by their path below the root.
 var leaves = map[string]bool{
 	"Prefix": true, "Delimiter": true, "KeyCount": true, "IsTruncated": true, "NextContinuationToken": true, "EncodingType": true,
 	"Contents/Key": true, "Contents/Size": true, "Contents/LastModified": true, "Contents/ETag": true,
@@ -198,7 +200,7 @@ func (p *listingParser) end() error {
 	return nil
 }
 
-// once refuses a second value for what has one.
+// once sets a field, and refuses a second value for it.
 func once(field **string, value, path string) error {
 	if *field != nil {
 		return malformed("two elements <%s>", path)
@@ -228,7 +230,7 @@ func (p *listingParser) object() error {
 	return nil
 }
 
-// header takes a value that stands for the whole listing.
+// header sets a value that is about the whole listing.
 func (p *listingParser) header(name, text string) error {
 	if p.seen[name] {
 		return malformed("two elements <%s>", name)
@@ -262,7 +264,7 @@ func (p *listingParser) header(name, text string) error {
 	return nil
 }
 
-// check is what can be said of a listing without knowing the question.
+// check makes the checks that need no knowledge of the request.
 func (p *listingParser) check() error {
 	l := &p.listing
 	switch entries := len(l.objects) + len(l.folders); {
@@ -278,7 +280,7 @@ func (p *listingParser) check() error {
 	return l.unescape(p.url)
 }
 
-// unescape undoes the escaping of keys and makes sure that they are text.
+// unescape undoes the escaping of keys and checks that they are UTF-8.
 func (l *listing) unescape(escaped bool) error {
 	keys := []*string{&l.prefix, &l.delimiter}
 	for _, entries := range [][]entry{l.objects, l.folders} {

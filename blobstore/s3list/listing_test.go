@@ -80,8 +80,8 @@ func TestMalformedListings(t *testing.T) {
 		"depth in an entry": {"<Owner>", "<Owner>" + deep},
 		"entries":           {"<Contents>", strings.Repeat("<CommonPrefixes><Prefix>a</Prefix></CommonPrefixes>", maxEntries) + "<Contents>"},
 		"attribute":         {"<Name>", "<Name a=b>"},
-		"many attributes":   {"<Name>", "<Name" + strings.Repeat(` a=""`, maxPiece/5) + ">"},
-		"long text":         {"<Name>", "<Name>" + strings.Repeat("x", maxPiece)},
+		"many attributes":   {"<Name>", "<Name" + strings.Repeat(` a=""`, maxXMLToken/5) + ">"},
+		"long text":         {"<Name>", "<Name>" + strings.Repeat("x", maxXMLToken)},
 		"control character": {"<Name>", "<Name>\x01"},
 	} {
 		text := strings.Replace(amazons, change[0], change[1], 1)
@@ -114,7 +114,7 @@ func FuzzParseListing(f *testing.F) {
 				t.Errorf("%+v", o)
 			}
 		}
-		objects, err := l.answers(l.prefix, l.delimiter, "")
+		objects, err := l.entriesFor(l.prefix, l.delimiter, "")
 		for i, o := range objects {
 			if err == nil && (!strings.HasPrefix(o.Key, l.prefix) || i > 0 && objects[i-1].Key >= o.Key) {
 				t.Errorf("entry %q after prefix %q", o.Key, l.prefix)

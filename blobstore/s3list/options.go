@@ -18,31 +18,34 @@ const (
 	maxContact     = 200
 )
 
-// Options say how a host is asked. A zero field stands for its default.
+// Options say how to send requests to a host. A zero field stands for its default.
 type Options struct {
-	// Rate is how many requests a second go to the host. All of a process's buckets of one host share it; if they name
-	// several, the lowest counts. Default 10, unless another bucket of the host names one.
+	// Rate is how many requests a second go to the host. All buckets of one host in this process
+	// share it; if they name several, the lowest counts. Default 10, unless another bucket of the
+	// host names one.
 	Rate float64
-	// Contact is where the host's operator finds whoever asks: a mail address or a URL, sent with each request. Default
+	// Contact tells the host's operator who sends the requests: a mail address or a URL. Default
 	// ktaudit's home page.
 	Contact string
-	// Version is ktaudit's, sent with each request. Default what the Go build recorded.
+	// Version of ktaudit to send with each request. Default what the Go build recorded.
 	Version string
 
-	// Attempts is how often a request is made that fails for a reason that may pass: 408, 425, 429, 5xx, or a
-	// connection that cannot be made or breaks. For a body, it is how many requests for it may break off one after the
-	// other; one that brought at least 64 KiB starts the count again. Default 5.
+	// Attempts is how often to make a request that fails for a reason that may pass: 408, 425, 429,
+	// 5xx, or a connection that cannot be made or breaks. For a body, it is how many requests may
+	// break off one after the other; one that brought at least 64 KiB starts the count again.
+	// Default 5.
 	Attempts int
-	// Backoff is the wait before the second attempt. It doubles each time, up to 10 s or Backoff if that is longer, and
-	// is spread by half of itself either way. Default 250 ms.
+	// Backoff is the wait before the second attempt. It doubles each time, up to 10 s or Backoff if
+	// that is longer, and varies at random by half of itself either way. Default 250 ms.
 	Backoff time.Duration
-	// MaxPause is how long a Retry-After is waited for. When the host asks for more, requests fail at once until then.
-	// Default 20 s, which package fetcher doesn't take for a request that stalls.
+	// MaxPause is the longest Retry-After to wait for. If the host asks for more, requests fail at
+	// once until then. Default 20 s, which is less than package fetcher's limit for a stalled
+	// request.
 	MaxPause time.Duration
 
-	// ConnectTimeout is for the connection and again for TLS, default 10 s. HeaderTimeout is from the request to the
-	// answer's first line, ListTimeout to the end of a listing; default 30 s and 1 minute. IdleTimeout is how long a
-	// body may bring nothing; default 20 s.
+	// ConnectTimeout is for the connection and again for TLS; default 10 s. HeaderTimeout is from
+	// the request to the answer's first line, default 30 s; ListTimeout from there to the end of a
+	// listing, default 1 minute. IdleTimeout is how long a body may bring nothing, default 20 s.
 	ConnectTimeout, HeaderTimeout, ListTimeout, IdleTimeout time.Duration
 
 	tls *tls.Config // for tests, whose servers certify themselves
@@ -62,7 +65,7 @@ func (o Options) withDefaults() Options {
 }
 
 func (o Options) validate() error {
-	if o.Rate != 0 && !(o.Rate > 0 && o.Rate <= maxRate) { // also refuses what is no number
+	if o.Rate != 0 && !(o.Rate > 0 && o.Rate <= maxRate) { // also refuses NaN
 		return fmt.Errorf("rate %v: want requests a second, over 0 and up to %d", o.Rate, maxRate)
 	}
 	if i := strings.IndexFunc(o.Contact, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()\`, r) }); i >= 0 ||
@@ -72,9 +75,9 @@ func (o Options) validate() error {
 	return nil
 }
 
-// userAgent is who asks.
+// userAgent is the header that says who sends a request.
 func (o Options) userAgent() string {
-	// What a build is called may hold characters that have a meaning in the header.
+	// A build's version may hold characters that have a meaning in the header.
 	version := strings.Map(func(r rune) rune {
 		if r > ' ' && r <= '~' && !strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) {
 			return r
@@ -84,7 +87,7 @@ func (o Options) userAgent() string {
 	return fmt.Sprintf("ktaudit/%s (+%s)", cmp.Or(version, "devel"), o.Contact)
 }
 
-// burst is how many requests may go out at once after a silence: a second's worth.
+// burst is how many requests may go out at once after a pause: those of one second.
 func burst(rate float64) int { return max(1, int(math.Ceil(rate))) }
 
 func buildVersion() string {

@@ -15,6 +15,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"github.com/ktaudit/ktaudit/internal/resume"
 )
 
 const alphabet = "abcdefghijklmnopqrstuvwxyz"
@@ -172,14 +173,14 @@ func TestResumesWhereItBroke(t *testing.T) {
 	b, server := opened(t, map[string]string{"key": string(content)}, quick())
 	// More breaks than attempts, but each after enough bytes.
 	for range 15 {
-		server.Next(s3listtest.Cut(minProgress + 100))
+		server.Next(s3listtest.Cut(resume.MinProgress + 100))
 	}
 	got, err := b.ReadAll(t.Context(), "key")
 	if err != nil || !bytes.Equal(got, content) {
 		t.Fatalf("%d of %d bytes: %v", len(got), len(content), err)
 	}
 	requests := server.Requests()
-	want := fmt.Sprintf("bytes=%d-%d", minProgress+100, len(content)-1)
+	want := fmt.Sprintf("bytes=%d-%d", resume.MinProgress+100, len(content)-1)
 	if len(requests) != 16 || requests[0].Header.Get("Range") != "" || requests[1].Header.Get("Range") != want {
 		t.Errorf("%d requests, ranges %q and %q", len(requests), requests[0].Header.Get("Range"), requests[1].Header.Get("Range"))
 	}

@@ -11,18 +11,18 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cenkalti/backoff/v5"
 	"gocloud.dev/blob/driver"
+
+	"github.com/ktaudit/ktaudit/internal/resume"
 )
 
-// minProgress is what a body must bring for the count of failures to start again. Without it a server that sends one byte a
-// request would be asked once for every byte.
-const minProgress = 64 << 10
-
-// NewRangeReader starts to read an object. Its body ends in io.EOF only after all bytes of the range. One that breaks off is
-// taken up again where it broke, if the object is still the same.
+// NewRangeReader starts to read an object. Its body ends in io.EOF only after all bytes of the
+// range. A body that breaks off is resumed where it broke, if the object is still the same.
 func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
-	r := &reader{ctx: ctx, client: b.client, key: key, offset: offset, length: length, waits: b.client.options.waits()}
+	r := &reader{
+		ctx: ctx, client: b.client, key: key, offset: offset, length: length,
+		failures: resume.NewBody(b.client.options.Attempts, b.client.options.Backoff),
+	}
 	if key == "" {
 		return nil, annotate(&Error{Err: errKey}, "read", key)
 	}
@@ -32,11 +32,11 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 		}
 	}
 	err := errRange
-	if length != 0 { // there is no way to ask for a range of no bytes
+	if length != 0 { // HTTP has no range of no bytes
 		_, err = retry(ctx, b.client.options, func() (struct{}, error) { return struct{}{}, r.open() })
 	}
 	if errors.Is(err, errRange) {
-		err = r.nothing(b)
+		err = r.openEmpty(b)
 	}
 	if err != nil {
 		return nil, annotate(err, "read", key)
@@ -51,15 +51,14 @@ type reader struct {
 	key    string
 	length int64 // as asked for; negative is to the object's end
 
-	first       bool // what follows is known, from the first answer
-	attributes  driver.ReaderAttributes
-	version     version
-	offset, end int64
+	offset     int64
+	answered   bool // there was a first answer; it set the fields below
+	attributes driver.ReaderAttributes
+	version    version
+	end        int64
 
 	body     *exchange // nil between requests
-	gained   int64     // bytes since the last failure
-	failures int
-	waits    *backoff.ExponentialBackOff
+	failures *resume.Body
 	closed   bool
 }
 
@@ -82,7 +81,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), r.end-r.offset)])
 		r.offset += int64(n)
-		r.gained += int64(n)
+		r.failures.Received(n)
 		if err != nil || r.offset == r.end {
 			r.closeBody()
 		}
@@ -97,25 +96,20 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 }
 
-// failed decides what follows on a body that broke: nil if it may be taken up again, after a wait.
+// failed waits until a body that broke may be resumed. Its error is the one to give up with.
 func (r *reader) failed(err error) error {
 	if err == io.EOF {
 		err = broken(io.ErrUnexpectedEOF)
 	}
-	if r.gained >= minProgress {
-		r.failures = 0
-		r.waits.Reset()
-	}
-	r.gained = 0
-	r.failures++
+	again := r.failures.Failed()
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !e.transient {
 		return err
 	}
-	if r.failures >= r.client.options.Attempts {
+	if !again {
 		return &Error{Err: fmt.Errorf("body broke off at byte %d of %d: %w", r.offset, r.attributes.Size, e.Err)}
 	}
-	return sleep(r.ctx, r.waits.NextBackOff())
+	return r.failures.Wait(r.ctx)
 }
 
 // open makes one request for what is still missing.
@@ -123,7 +117,7 @@ func (r *reader) open() error {
 	header := http.Header{}
 	ranged := true
 	switch {
-	case r.first:
+	case r.answered:
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.offset, r.end-1))
 	case r.length > 0 && r.length <= math.MaxInt64-r.offset:
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.offset, r.offset+r.length-1))
@@ -145,10 +139,11 @@ func (r *reader) open() error {
 	return nil
 }
 
-// accept checks that an answer is of the object's version and range, and goes to where the range begins.
+// accept checks that an answer is of the object's version and range, and reads up to the range's
+// begin.
 func (r *reader) accept(e *exchange, ranged bool) error {
 	if e.StatusCode == http.StatusRequestedRangeNotSatisfiable {
-		if r.first {
+		if r.answered {
 			return &Error{Err: fmt.Errorf("%w: it had %d bytes, and ends before byte %d now", ErrChanged, r.attributes.Size, r.offset)}
 		}
 		return &Error{Err: errRange}
@@ -170,7 +165,7 @@ func (r *reader) accept(e *exchange, ranged bool) error {
 	if size < 0 {
 		return malformed("object without a length")
 	}
-	if r.first {
+	if r.answered {
 		if v.etag != r.version.etag || !v.modTime.Equal(r.version.modTime) || size != r.attributes.Size {
 			return &Error{Err: fmt.Errorf("%w: it was %s with %d bytes, at byte %d it is %s with %d",
 				ErrChanged, r.version.etag, r.attributes.Size, r.offset, v.etag, size)}
@@ -184,9 +179,9 @@ func (r *reader) accept(e *exchange, ranged bool) error {
 	if r.offset > size || ranged && r.offset == size {
 		return &Error{Err: errRange}
 	}
-	r.first, r.version = true, v
+	r.answered, r.version = true, v
 	r.attributes = driver.ReaderAttributes{ContentType: contentType(e.Header), ModTime: v.modTime, Size: size}
-	// Some servers know no ranges, and send the whole object.
+	// Servers that do not support ranges send the whole object.
 	if n, err := io.CopyN(io.Discard, e, r.offset-from); err != nil {
 		if err == io.EOF {
 			err = broken(fmt.Errorf("byte %d of %d: %w", n, size, io.ErrUnexpectedEOF))
@@ -196,9 +191,9 @@ func (r *reader) accept(e *exchange, ranged bool) error {
 	return nil
 }
 
-// nothing makes this the reader of a range without bytes: one of length 0, or one that begins where the object ends, where
-// somebody takes up a body of which he had all.
-func (r *reader) nothing(b *bucket) error {
+// openEmpty makes this the reader of a range without bytes: one of length 0, or one that begins
+// where the object ends, as when somebody resumes a body that was complete.
+func (r *reader) openEmpty(b *bucket) error {
 	a, err := b.head(r.ctx, r.key)
 	if err != nil {
 		return err
@@ -231,7 +226,7 @@ func (r *reader) closeBody() {
 	}
 }
 
-// contentRange reads "bytes 5-9/20": bytes 5 up to, not including, 10 of 20.
+// contentRange reads "bytes 5-9/20" as from 5 until 10, which is not included, of 20.
 func contentRange(s string) (from, until, size int64, err error) {
 	rest, ok := strings.CutPrefix(s, "bytes ")
 	span, total, ok2 := strings.Cut(rest, "/")

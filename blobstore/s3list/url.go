@@ -15,13 +15,14 @@ import (
 	"gocloud.dev/blob"
 )
 
-// The schemes of bucket URLs. SchemeHTTP is for tests and one's own servers: anybody on the way may change what it brings.
+// The schemes of bucket URLs. SchemeHTTP is for tests and private networks: anybody on the way can
+// change what it transfers.
 const (
 	SchemeHTTPS = "s3list+https"
 	SchemeHTTP  = "s3list+http"
 )
 
-// Parameters are the names that a bucket URL may carry after the question mark.
+// Parameters returns the names of the query parameters that a bucket URL may have.
 func Parameters() []string { return []string{"contact", "rate"} }
 
 func init() {
@@ -29,18 +30,21 @@ func init() {
 	blob.DefaultURLMux().RegisterBucket(SchemeHTTP, &URLOpener{})
 }
 
-// URLOpener opens bucket URLs of both schemes for gocloud's URL mux, on whose default it is registered.
+// URLOpener opens bucket URLs of both schemes for gocloud's URL mux, on whose default it is
+// registered.
 type URLOpener struct {
-	// Options are for what the URL leaves open.
+	// Options apply unless the URL has a parameter for them.
 	Options Options
 }
 
-// OpenBucketURL opens s3list+https://HOST, or …/BUCKET at servers that have the bucket's name in the path. Parameters:
+// OpenBucketURL opens s3list+https://HOST, or s3list+https://HOST/BUCKET for servers with the
+// bucket's name in the path. Parameters:
 //
 //	rate=10       requests a second to this host; Options.Rate
 //	contact=…     a mail address or URL; Options.Contact
 //
-// gocloud and package blobstore take prefix=FOLDER/ out of the URL before. No request is made here.
+// gocloud and package blobstore have removed prefix=FOLDER/ from the URL. OpenBucketURL makes no
+// request.
 func (o *URLOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error) {
 	b, err := open(u, o.Options)
 	if err != nil {
@@ -49,11 +53,11 @@ func (o *URLOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, 
 	return b, nil
 }
 
-// Open is OpenBucketURL with the default Options, in the form that package blobstore keeps of each scheme: its errors leave it to
-// the caller to name the URL.
+// Open is OpenBucketURL with the default Options, in the form that package blobstore needs: its
+// errors do not name the URL, which is left to the caller.
 func Open(_ context.Context, u *url.URL) (*blob.Bucket, error) { return open(u, Options{}) }
 
-// CheckURL says what Open would refuse a URL for.
+// CheckURL returns the error that Open would refuse a URL with, or nil.
 func CheckURL(u *url.URL) error {
 	base, options, err := parse(u, Options{})
 	if err != nil {
@@ -70,7 +74,7 @@ func open(u *url.URL, options Options) (*blob.Bucket, error) {
 	return OpenBucket(base, options)
 }
 
-// parse takes a bucket URL apart.
+// parse splits a bucket URL into the bucket's http or https URL and the options.
 func parse(u *url.URL, options Options) (*url.URL, Options, error) {
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -107,7 +111,8 @@ func parse(u *url.URL, options Options) (*url.URL, Options, error) {
 	return &base, options, nil
 }
 
-// OpenBucket opens the bucket at an http or https URL. It makes no request. The caller must close the bucket.
+// OpenBucket opens the bucket at an http or https URL. It makes no request. The caller must close
+// the bucket.
 func OpenBucket(base *url.URL, o Options) (*blob.Bucket, error) {
 	b, err := openBucket(base, o)
 	if err != nil {
@@ -142,14 +147,14 @@ func check(base *url.URL, o Options) error {
 	return o.validate()
 }
 
-// otherNames are what people call the parameters.
+// otherNames are common wrong names of the parameters.
 var otherNames = map[string]string{
 	"agent": "contact", "user_agent": "contact", "mail": "contact", "email": "contact",
 	"folder": "prefix", "dir": "prefix", "path": "prefix",
 	"limit": "rate", "rate_limit": "rate", "max_rate": "rate", "rps": "rate", "qps": "rate",
 }
 
-// suggest names the parameter that a misspelled one stands for.
+// suggest returns a hint with the parameter that was probably meant, or nothing.
 func suggest(name string) string {
 	meant := cmp.Or(otherNames[strings.ToLower(name)], spelling.Closest(name, append(Parameters(), "prefix")))
 	if meant == "" {

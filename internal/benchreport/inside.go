@@ -17,12 +17,12 @@ import (
 	"github.com/ktaudit/ktaudit/validator"
 )
 
-// smallBatch is how large a batch may be to be measured in process too. For larger ones the start of a process does not
-// matter.
+// smallBatch is up to what size a batch is measured in this process too. For larger ones the start
+// of a process does not matter.
 const smallBatch = 4 << 20
 
-// measureInside adds the time of a verification without the start of a process, for small batches, and counts the
-// elements.
+// measureInside adds the time of a verification without the start of a process, for small batches,
+// and counts the elements.
 func measureInside(ctx context.Context, s settings, z *size) error {
 	data, err := os.ReadFile(z.file)
 	if err != nil {
@@ -39,7 +39,7 @@ func measureInside(ctx context.Context, s settings, z *size) error {
 	for i := range z.rows {
 		r := &z.rows[i]
 		if r.path == "" {
-			r.inside, err = askOracle(ctx, s.oracle, z.file, repetitions(z.bytes))
+			r.inside, err = runOracle(ctx, s.oracle, z.file, repetitions(z.bytes))
 		} else {
 			r.inside, err = repeatInside(ctx, r.path, z.name, data)
 		}
@@ -53,9 +53,9 @@ func measureInside(ctx context.Context, s settings, z *size) error {
 // repetitions is how often a small batch is verified in process.
 func repetitions(size int64) int { return int(max(5, min(200, smallBatch/size))) }
 
-// askOracle lets akd verify one file many times in a process and returns the median of the times it reports, which leave
-// out reading and decoding.
-func askOracle(ctx context.Context, oracle, file string, times int) (time.Duration, error) {
+// runOracle lets akd verify one file many times in a process and returns the median of the times
+// that it reports, which leave out reading and decoding.
+func runOracle(ctx context.Context, oracle, file string, times int) (time.Duration, error) {
 	args := append([]string{"--timing"}, slices.Repeat([]string{file}, times)...)
 	out, err := exec.CommandContext(ctx, oracle, args...).Output()
 	if err != nil {
@@ -105,14 +105,14 @@ func verifyInside(ctx context.Context, name validator.Name, data []byte) (valida
 	return result, took, err
 }
 
-// floor is what a hash path can do at most.
+// floor is the highest hash rate of a hash path.
 type floor struct {
 	path string
 	rate float64 // hashes a second, all cores together
 }
 
-// hashes is how many one-block hashes an epoch takes: each element has a label, a value and a share of the interior nodes
-// of one or both trees. See docs/design.md.
+// hashes is how many one-block hashes an epoch requires: each element has a label, a value and a
+// share of the interior nodes of one or both trees. See docs/design.md.
 func hashes(inserted, unchanged int) float64 { return 7*float64(unchanged) + 6*float64(inserted) }
 
 // time is how long the kernel alone needs for the hashes of an epoch.
@@ -120,8 +120,9 @@ func (f floor) time(z size) time.Duration {
 	return time.Duration(hashes(z.inserted, z.unchanged) / f.rate * float64(time.Second))
 }
 
-// measureFloors lets the kernel of each path hash from the first-level cache on all cores, and takes its best spell.
-func measureFloors(spell time.Duration) ([]floor, error) {
+// measureFloors lets the kernel of each path hash from the first-level cache on all cores, and
+// takes the best of five measurements, which together last for the given time.
+func measureFloors(total time.Duration) ([]floor, error) {
 	defer lanes.Use(lanes.Path())
 	var floors []floor
 	for _, path := range lanes.Paths() {
@@ -131,15 +132,15 @@ func measureFloors(spell time.Duration) ([]floor, error) {
 		progress("kernel on %s", path)
 		best := 0.0
 		for range 5 {
-			best = max(best, hashRate(spell/5))
+			best = max(best, hashRate(total/5))
 		}
 		floors = append(floors, floor{path: path, rate: best})
 	}
 	return floors, nil
 }
 
-// hashRate hashes for a while on every core and returns hashes a second.
-func hashRate(spell time.Duration) float64 {
+// hashRate hashes on every core for a time and returns hashes a second.
+func hashRate(duration time.Duration) float64 {
 	const batch = 256
 	var group sync.WaitGroup
 	counts := make([]int, runtime.GOMAXPROCS(0))
@@ -148,7 +149,7 @@ func hashRate(spell time.Duration) float64 {
 		group.Go(func() {
 			src, dst := make([]byte, batch*lanes.Window), make([]byte, batch*lanes.Size)
 			n := 0
-			for time.Since(start) < spell {
+			for time.Since(start) < duration {
 				for range 16 {
 					lanes.HashStrided(dst, lanes.Size, src, lanes.Window, batch, lanes.Window)
 					n += batch

@@ -12,7 +12,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/lanes"
 )
 
-// thisMachine names the machine as far as it tells: processor, cores, memory, system and compiler.
+// thisMachine describes the machine as far as is known: processor, cores, memory, system and
+// compiler.
 func thisMachine() string {
 	processor := field("/proc/cpuinfo", "model name")
 	if processor == "" {
@@ -31,7 +32,8 @@ func thisMachine() string {
 	return strings.Join(parts, ", ")
 }
 
-// field returns the value of the first line "name : value" of a file under /proc, or "" where there is none.
+// field returns the value of the first line "name : value" of a file under /proc, or "" where there
+// is none.
 func field(file, name string) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -46,8 +48,8 @@ func field(file, name string) string {
 	return ""
 }
 
-// coresBusy returns how many cores are at work while this process waits, or 0 where that can't be known. The load average
-// would not do: the builds that come before a measurement are still in it.
+// coresBusy returns how many cores are busy while this process waits, or 0 where that cannot be
+// known. The load average would still include the builds before a measurement.
 func coresBusy(wait time.Duration) float64 {
 	busy, total := processorTime()
 	time.Sleep(wait)
@@ -58,8 +60,8 @@ func coresBusy(wait time.Duration) float64 {
 	return float64(runtime.NumCPU()) * float64(busyAfter-busy) / float64(totalAfter-total)
 }
 
-// processorTime reads the first line of /proc/stat: the ticks of all cores since the start, by what they were spent on.
-// The fourth and the fifth are idle.
+// processorTime reads the first line of /proc/stat: the ticks of all cores since the start, by what
+// they were spent on. The fourth and the fifth are idle.
 func processorTime() (busy, total uint64) {
 	text, _ := os.ReadFile("/proc/stat") // without one, nothing is busy
 	line, _, _ := strings.Cut(string(text), "\n")

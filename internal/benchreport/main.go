@@ -1,8 +1,10 @@
-// Command benchreport measures ktaudit beside akd and writes what it found: tables, a plot and the machine's name.
+// Command benchreport compares ktaudit with akd and writes a report: tables, a plot and the
+// machine's description.
 //
-// scripts/bench builds what it measures and runs it. It makes one simulated epoch of each size, lets the programs verify
-// the same file in turns, each run a process of its own, and takes medians. Beside the times it puts the floor: what the
-// kernel alone would need on all cores for the hashes that such an epoch can't do without.
+// scripts/bench builds the programs and runs it. It makes one simulated epoch of each size, lets
+// the programs verify the same file in turns, each run in a process of its own, and takes medians.
+// Beside the times it gives the floor: the time that the hash kernel alone would need, on all
+// cores, for the hashes that such an epoch requires.
 package main
 
 import (
@@ -17,7 +19,7 @@ import (
 	"time"
 )
 
-// settings are the command line.
+// settings are the flags.
 type settings struct {
 	ktaudit   string
 	oracle    string
@@ -84,7 +86,7 @@ func run(ctx context.Context, s settings) error {
 	if r.busy() {
 		progress("%.1f cores are busy with other work: expect times that say little", r.busyCores)
 	}
-	// All processes come before anything that grows this one: a child is charged with its parent's memory.
+	// Processes run before this one grows: Linux counts the parent's memory in a child's peak.
 	for _, size := range s.sizes {
 		in, err := simulate(ctx, s, dir, size)
 		if err != nil {

@@ -36,7 +36,8 @@ type contender struct {
 	env   []string
 }
 
-// contenders are akd, ktaudit as it comes, and ktaudit on each other hash path that this machine has.
+// contenders are akd, ktaudit with its default hash path, and ktaudit with each other path of this
+// machine.
 func contenders(s settings) []contender {
 	list := []contender{{label: "akd 0.13", argv: []string{s.oracle}}}
 	own := lanes.Path()
@@ -52,20 +53,22 @@ func contenders(s settings) []contender {
 	return list
 }
 
-// usage is what a process took.
+// usage is the time and memory of a process.
 type usage struct {
 	wall time.Duration
 	cpu  time.Duration
-	// memory is the peak resident set in bytes; memoryAtMost says that it is only known to be no larger.
+	// memory is the peak resident set in bytes; memoryAtMost says that it is only known to be no
+	// larger.
 	memory       int64
 	memoryAtMost bool
 }
 
-// row is what a contender took on one epoch.
+// row is a contender's usage on one epoch.
 type row struct {
 	contender
 	usage
-	// inside is the time of one verification in a process that has done others; 0 if it was not measured.
+	// inside is the time of one verification in a process that has done others; 0 if it was not
+	// measured.
 	inside time.Duration
 }
 
@@ -114,7 +117,8 @@ func simulate(ctx context.Context, s settings, dir string, inserted int) (input,
 	return in, err
 }
 
-// measureSize lets the contenders verify in in turns, so that a slow spell of the machine strikes all of them.
+// measureSize lets the contenders verify an epoch in turns, so that all suffer when the machine is
+// slow.
 func measureSize(ctx context.Context, s settings, in input) (size, error) {
 	list := contenders(s)
 	taken := make([][]usage, len(list))
@@ -156,7 +160,7 @@ func twoAtOnce(ctx context.Context, argv ...string) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// process runs a program to its end, which must be a good one: what it took says nothing if it didn't do the work.
+// process runs a program, which must succeed: the usage of a run that failed means nothing.
 func process(ctx context.Context, env []string, argv ...string) (usage, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
@@ -173,7 +177,7 @@ func process(ctx context.Context, env []string, argv ...string) (usage, error) {
 	return used, nil
 }
 
-// medians are taken of each figure for itself.
+// medians are the medians of each figure.
 func medians(all []usage) usage {
 	middle := func(less func(a, b usage) int) usage {
 		return slices.SortedFunc(slices.Values(all), less)[len(all)/2]

@@ -29,8 +29,8 @@ type curve struct {
 	points []point
 }
 
-// svg draws wall time against elements, both axes logarithmic: a cost that grows linearly is a line that climbs one decade
-// in each.
+// svg draws wall time against elements, both axes logarithmic: a cost that grows linearly is a line
+// that climbs one decade in each.
 func (r report) svg() []byte {
 	curves := r.curves()
 	x, y := axes(curves)

@@ -24,7 +24,7 @@ type report struct {
 	floors    []floor
 }
 
-// busy tells whether something else was at work when the measurement began.
+// busy reports whether other work kept the machine busy when the measurement began.
 func (r report) busy() bool { return r.busyCores > 0.2 }
 
 func (r report) floor(path string) (floor, bool) {
@@ -150,7 +150,7 @@ func ratio(a, b time.Duration) string {
 	return fmt.Sprintf("%.0f ×", x)
 }
 
-// duration has three digits that matter.
+// duration is a time with three significant digits.
 func duration(d time.Duration) string {
 	for _, unit := range []struct {
 		size time.Duration
@@ -191,13 +191,15 @@ func count(n int) string {
 	return s
 }
 
-// The marks around the section of the document that belongs to this program. What people write stands outside them.
+// The marks around the section of the document that this program rewrites. People write outside
+// them.
 const (
 	beginMark = "<!-- written by scripts/bench: begin -->\n"
 	endMark   = "<!-- written by scripts/bench: end -->\n"
 )
 
-// rewriteSection puts section and the plot's picture between the marks of the document, or at its end if it has none.
+// rewriteSection puts section and the plot's picture between the marks of the document, or at its
+// end if it has none.
 func rewriteSection(document, section, plot string) error {
 	old, err := os.ReadFile(document)
 	if errors.Is(err, fs.ErrNotExist) {

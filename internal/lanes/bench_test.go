@@ -9,8 +9,9 @@ import (
 	luke "lukechampine.com/blake3"
 )
 
-// BenchmarkHash hashes batches on every path and reports the time of a message. The batches are what a tree has: messages
-// side by side in the cache, groups of a few, and messages in order or scattered in a buffer larger than the cache.
+// BenchmarkHash hashes batches on every path and reports the time of a message. The batches are
+// what a tree has: messages side by side in the cache, groups of a few, and messages in order or
+// scattered in a buffer larger than the cache.
 func BenchmarkHash(b *testing.B) {
 	for _, path := range Paths() {
 		b.Run("path="+path, func(b *testing.B) {
@@ -58,7 +59,8 @@ func benchmarkOffsets(b *testing.B, n, slots int) {
 	perMessage(b, messages)
 }
 
-// BenchmarkLibraries hashes one message at a time with the libraries, for comparison with the generic path.
+// BenchmarkLibraries hashes one message at a time with the libraries, for comparison with the
+// generic path.
 func BenchmarkLibraries(b *testing.B) {
 	src := random(1024 * Window)
 	for name, sum := range map[string]func([]byte) [32]byte{"zeebo": zeebo.Sum256, "lukechampine": luke.Sum256} {

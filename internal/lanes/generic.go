@@ -5,20 +5,23 @@ import (
 	"math/bits"
 )
 
-// initialValue is BLAKE3's, which it shares with SHA-256. It is a variable because the compiler carries constants
-// through the additions of the first rounds and computes sums both with and without them: a third of all instructions.
+// initialValue is BLAKE3's, which it shares with SHA-256. It is a variable because the compiler
+// carries constants through the additions of the first rounds and computes sums both with and
+// without them: a third of all instructions.
 var initialValue = [8]uint32{
 	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 }
 
-// rootBlock is the flags of a block that is the start (1) and the end (2) of its chunk, which is the root (8).
+// rootBlock is the flags of a block that is the start (1) and the end (2) of its chunk, which is
+// the root (8).
 const rootBlock = 1 | 2 | 8
 
-// compress writes the hash of the first msgLen bytes of m to out; the others are zero. out may be a part of m.
+// compress writes the hash of the first msgLen bytes of m to out; the others are zero. out may be a
+// part of m.
 //
-// The rounds are written out, with the message words in the order in which each round sees them, because that
-// leaves the compiler nothing to index and nothing to check. It reads the words from memory where they are needed:
-// the sixteen words of the state are as many as there are registers.
+// The rounds are written out, with the message words in the order in which each round sees them,
+// because that leaves the compiler nothing to index and nothing to check. It reads the words from
+// memory where they are needed: the sixteen words of the state are as many as there are registers.
 func compress(out *[32]byte, m *[64]byte, msgLen uint32) {
 	iv := &initialValue
 	v0, v1, v2, v3, v4, v5, v6, v7 := iv[0], iv[1], iv[2], iv[3], iv[4], iv[5], iv[6], iv[7]
@@ -105,8 +108,8 @@ func compress(out *[32]byte, m *[64]byte, msgLen uint32) {
 	binary.LittleEndian.PutUint32(out[28:], v7^v15)
 }
 
-// mix is BLAKE3's mixing function, on a column or a diagonal of the state and two message words. It adds the word
-// first: b is what the column has been waiting for, and comes last.
+// mix is BLAKE3's mixing function, on a column or a diagonal of the state and two message words. It
+// adds the word first: b is what the column has been waiting for, and comes last.
 func mix(a, b, c, d, x, y uint32) (uint32, uint32, uint32, uint32) {
 	a += x
 	a += b

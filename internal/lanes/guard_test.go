@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPageEnds puts messages and hashes right behind and right in front of pages that cannot be touched. A kernel that
-// reads or writes a byte outside the slices does not survive it.
+// TestPageEnds puts messages and hashes right behind and right in front of pages that cannot be
+// touched. A kernel that reads or writes a byte outside the slices does not survive it.
 func TestPageEnds(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for n := 1; n <= 100; n++ {
@@ -55,8 +55,8 @@ func check(t *testing.T, dst, src []byte, n int) {
 	}
 }
 
-// guarded returns n bytes that begin at the start of a page or end at the end of one, with a page that cannot be
-// touched on either side.
+// guarded returns n bytes that begin at the start of a page or end at the end of one, with a page
+// that cannot be touched on either side.
 func guarded(t *testing.T, n int, atEnd bool) []byte {
 	t.Helper()
 	page := unix.Getpagesize()

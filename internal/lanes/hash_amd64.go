@@ -44,14 +44,15 @@ func hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen uint3
 	hashGeneric(dst, dstOff, src, srcOff, msgLen)
 }
 
-// From these numbers of messages on, a kernel whose other lanes are idle is quicker than one message at a time.
+// From these numbers of messages on, a kernel whose other lanes are idle is quicker than one
+// message at a time.
 const (
 	fewAVX512 = 3
 	fewAVX2   = 3
 )
 
-// pad returns the offsets with the last one repeated. A kernel then computes the last hash in all lanes left over and
-// stores it several times in the same place.
+// pad returns the offsets with the last one repeated. A kernel then computes the last hash in all
+// lanes left over and stores it several times in the same place.
 func pad(offsets []uint32) (padded [widest]uint32) {
 	n := copy(padded[:], offsets)
 	for i := n; i < widest; i++ {

@@ -44,7 +44,8 @@ func random(n int) []byte {
 	return b
 }
 
-// windows returns n random messages of msgLen bytes, one each stride bytes, with zeros up to the end of each window.
+// windows returns n random messages of msgLen bytes, one each stride bytes, with zeros up to the
+// end of each window.
 func windows(r *rand.ChaCha8, n, stride, msgLen int) []byte {
 	b := make([]byte, n*stride)
 	fill(r, b)
@@ -54,5 +55,6 @@ func windows(r *rand.ChaCha8, n, stride, msgLen int) []byte {
 	return b
 }
 
-// hashAt returns what the hash of the message at b[off:] has to be, from an independent implementation.
+// hashAt returns what the hash of the message at b[off:] has to be, from an independent
+// implementation.
 func hashAt(b []byte, off, msgLen int) [Size]byte { return blake3.Sum256(b[off:][:msgLen]) }

@@ -2,23 +2,23 @@
 
 package lanes
 
-// hash32AVX512 hashes 32 messages of msgLen bytes: the one whose 64 bytes start at src[srcOff[i]] goes to the
-// 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. The
-// messages at src[ahead[i]] are brought into the cache meanwhile.
+// hash32AVX512 hashes 32 messages of msgLen bytes: the one whose 64 bytes start at
+// src[srcOff[i]] goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is
+// written. It checks no bounds. Meanwhile it fetches the messages at src[ahead[i]] into the cache.
 //
 //go:noescape
 func hash32AVX512(dst *byte, dstOff *uint32, src *byte, srcOff *uint32, ahead *uint32, msgLen uint32)
 
-// hash16AVX512 hashes 16 messages of msgLen bytes: the one whose 64 bytes start at src[srcOff[i]] goes to the
-// 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. The
-// messages at src[ahead[i]] are brought into the cache meanwhile.
+// hash16AVX512 hashes 16 messages of msgLen bytes: the one whose 64 bytes start at
+// src[srcOff[i]] goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is
+// written. It checks no bounds. Meanwhile it fetches the messages at src[ahead[i]] into the cache.
 //
 //go:noescape
 func hash16AVX512(dst *byte, dstOff *uint32, src *byte, srcOff *uint32, ahead *uint32, msgLen uint32)
 
-// hash8AVX2 hashes 8 messages of msgLen bytes: the one whose 64 bytes start at src[srcOff[i]] goes to the
-// 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. The
-// messages at src[ahead[i]] are brought into the cache meanwhile.
+// hash8AVX2 hashes 8 messages of msgLen bytes: the one whose 64 bytes start at
+// src[srcOff[i]] goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is
+// written. It checks no bounds. Meanwhile it fetches the messages at src[ahead[i]] into the cache.
 //
 //go:noescape
 func hash8AVX2(dst *byte, dstOff *uint32, src *byte, srcOff *uint32, ahead *uint32, msgLen uint32)

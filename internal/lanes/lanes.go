@@ -1,21 +1,23 @@
 // Package lanes computes the BLAKE3 hashes of many short messages at once.
 //
-// A Key Transparency tree is made of millions of hashes of at most 64 bytes, each a single compression, and most of
-// them do not depend on each other. BLAKE3 libraries hash one message at a time; this package hashes 32 together with
-// AVX-512 and 8 with AVX2, one message to a vector lane, and falls back to plain Go. The paths give the same hashes.
-// The hash is BLAKE3 in its default mode, without key, 32 bytes long, of messages of 0 to 64 bytes.
+// A Key Transparency tree is made of millions of hashes of at most 64 bytes, each a single
+// compression, and most of them do not depend on each other. BLAKE3 libraries hash one message at a
+// time; this package hashes 32 together with AVX-512 and 8 with AVX2, one message to a vector lane,
+// and falls back to plain Go. The paths give the same hashes. The hash is BLAKE3 in its default
+// mode, without key, 32 bytes long, of messages of 0 to 64 bytes.
 //
 // The package leaves to its callers what the messages are, and spreading them over cores.
 //
 // # Messages and hashes
 //
-// A message is read as a whole 64-byte window, of which it fills the first msgLen bytes: the caller sets the others to
-// zero, and what comes out otherwise is not the hash of the message. A hash fills 32 bytes. Source and destination may
-// share memory, and are handled in order: a hash may be written over its own message and over messages before it in
-// the call, but not over one that comes after it. Nothing outside the given slices is read or written; a message or
-// hash that does not lie within them is a mistake of the program, and panics before anything is written.
+// A message is read as a whole 64-byte window, of which it fills the first msgLen bytes. The caller
+// sets the others to zero, or the result is not the hash of the message. A hash fills 32 bytes.
+// Source and destination may share memory, and are handled in order: a hash may be written over its
+// own message and over messages before it in the call, but not over a later one. Nothing outside
+// the given slices is read or written; a message or hash that is not within them is a bug, and
+// panics before anything is written.
 //
-// The assembly is written by the program in folder gen, whose comment tells how it works.
+// The program in folder gen writes the assembly. Its comment explains how that works.
 package lanes
 
 //go:generate go -C gen run .
@@ -28,16 +30,17 @@ const (
 	// Size is the number of bytes of a hash.
 	Size = 32
 
-	// widest is the largest number of messages that a kernel takes.
+	// widest is the number of messages of the largest kernel.
 	widest = 32
-	// batch is the number of messages for which HashStrided makes offsets: some groups, as kernels look ahead.
+	// batch is the number of messages for which HashStrided makes offsets: some groups, as kernels
+	// look ahead.
 	batch = 4 * widest
 	// maxStride keeps the offsets of a batch within 32 bits.
 	maxStride = 1 << 24
 )
 
-// Hash hashes the messages of msgLen bytes at src[srcOff[i]:], each to the 32 bytes at dst[dstOff[i]:]. The two lists
-// of offsets have the same length.
+// Hash hashes the messages of msgLen bytes at src[srcOff[i]:], each to the 32 bytes at
+// dst[dstOff[i]:]. The two lists of offsets have the same length.
 func Hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen int) {
 	if len(dstOff) != len(srcOff) {
 		panic(fmt.Sprintf("lanes: %d hash offsets for %d messages", len(dstOff), len(srcOff)))
@@ -55,8 +58,8 @@ func Hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen int) 
 	hash(dst, dstOff, src, srcOff, uint32(msgLen))
 }
 
-// HashStrided hashes n messages of msgLen bytes, message i at src[i*srcStride:], each to the 32 bytes at
-// dst[i*dstStride:]. The strides are at most 16 MiB, dstStride is at least 32.
+// HashStrided hashes n messages of msgLen bytes, message i at src[i*srcStride:], each to the 32
+// bytes at dst[i*dstStride:]. The strides are at most 16 MiB, dstStride is at least 32.
 func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen int) {
 	checkLength(msgLen)
 	if n < 0 {
@@ -74,7 +77,8 @@ func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen
 	if !fits(n, dstStride, Size, len(dst)) {
 		panic(fmt.Sprintf("lanes: %d hashes, one each %d bytes, do not fit in %d bytes", n, dstStride, len(dst)))
 	}
-	// The offsets within a batch are the same for all batches, which start further along the slices.
+	// The offsets within a batch are the same for all batches, which start further along the
+	// slices.
 	var dstOff, srcOff [batch]uint32
 	for i := range min(n, batch) {
 		dstOff[i], srcOff[i] = uint32(i*dstStride), uint32(i*srcStride)
@@ -92,13 +96,13 @@ func checkLength(msgLen int) {
 	}
 }
 
-// fits tells whether n ≥ 1 pieces of size bytes, one each stride bytes, fit in length bytes.
+// fits reports whether n ≥ 1 blocks of size bytes, one every stride bytes, fit in length bytes.
 func fits(n, stride, size, length int) bool {
 	return length >= size && (stride == 0 || n-1 <= (length-size)/stride)
 }
 
-// largest returns the largest of at least one offset. It is called for every list of offsets; four chains of
-// comparisons keep it from being a noticeable part of the whole.
+// largest returns the largest of at least one offset. It is called for every list of offsets; four
+// independent chains of comparisons keep its cost negligible.
 func largest(offsets []uint32) uint32 {
 	var a, b, c, d uint32
 	for ; len(offsets) >= 4; offsets = offsets[4:] {

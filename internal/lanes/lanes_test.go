@@ -9,7 +9,8 @@ import (
 	"lukechampine.com/blake3"
 )
 
-// TestLengths hashes every number of messages that leaves a different rest after the groups, in every length.
+// TestLengths hashes every number of messages that leaves a different rest after the groups, in
+// every length.
 func TestLengths(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := source(2)
@@ -28,7 +29,8 @@ func TestLengths(t *testing.T) {
 	})
 }
 
-// TestRandom hashes messages at random offsets, to random places with gaps between them that must stay as they were.
+// TestRandom hashes messages at random offsets, to random places with gaps between them that must
+// stay as they were.
 func TestRandom(t *testing.T) {
 	messages := 2_000_000
 	if testing.Short() {
@@ -61,8 +63,8 @@ func TestRandom(t *testing.T) {
 	})
 }
 
-// TestAccumulated pins the hash of the hashes of a million messages, so that no path can change together with the
-// library that the other tests compare with.
+// TestAccumulated pins the hash of the hashes of a million messages, so that no path can change
+// together with the library that the other tests compare with.
 func TestAccumulated(t *testing.T) {
 	const want = "1838099c7353f0ba9d069d874f6c0a8370413e4bd21455687e516ad9a3e0fb10"
 	eachPath(t, func(t *testing.T) {
@@ -85,7 +87,8 @@ func TestAccumulated(t *testing.T) {
 	})
 }
 
-// TestPublishedVectors checks the beginning of the hashes of BLAKE3's own test vectors of up to 64 bytes.
+// TestPublishedVectors checks the beginning of the hashes of BLAKE3's own test vectors of up to 64
+// bytes.
 func TestPublishedVectors(t *testing.T) {
 	vectors := map[int]string{
 		0:  "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
@@ -130,8 +133,8 @@ func TestOverlappingMessages(t *testing.T) {
 	})
 }
 
-// TestInPlace builds a tree in one slice: the hashes of a level go to the front of it, over messages that have been
-// read. Each hash lies on its own message (the first) or on ones before it.
+// TestInPlace builds a tree in one slice: the hashes of a level go to the front of it, over
+// messages that have been read. Each hash lies on its own message (the first) or on ones before it.
 func TestInPlace(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for _, leaves := range []int{2, 4, 16, 32, 64, 256, 1024, 8192} {
@@ -151,7 +154,8 @@ func TestInPlace(t *testing.T) {
 	})
 }
 
-// TestInPlaceOffsets writes each hash over its own message, in random order and at any place within the message.
+// TestInPlaceOffsets writes each hash over its own message, in random order and at any place within
+// the message.
 func TestInPlaceOffsets(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := source(5)

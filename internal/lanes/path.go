@@ -26,12 +26,12 @@ var (
 	supported = supportedPaths()
 	// active is the path in use.
 	active atomic.Int32
-	// environmentErr tells what is wrong with the environment variable.
+	// environmentErr is what is wrong with the environment variable.
 	environmentErr = start(os.Getenv(Environment))
 )
 
-// start sets the path that the environment asks for, or the quickest one if it asks for none or for one that
-// cannot be had.
+// start sets the path that the environment names, or the quickest one if it names none or one that
+// this machine cannot run.
 func start(name string) error {
 	active.Store(int32(supported[len(supported)-1]))
 	if name == "" {
@@ -43,8 +43,8 @@ func start(name string) error {
 	return nil
 }
 
-// EnvironmentError returns an error if KTAUDIT_HASH names a path that does not exist or that this machine cannot run.
-// The quickest path is in use then. A program reports it at start.
+// EnvironmentError returns an error if KTAUDIT_HASH names a path that does not exist or that this
+// machine cannot run. The quickest path is in use then. Programs report it at start.
 func EnvironmentError() error { return environmentErr }
 
 // Path returns the name of the path in use: "avx512", "avx2" or "generic".
@@ -59,8 +59,8 @@ func Paths() []string {
 	return names
 }
 
-// Use switches to another path, for tests and comparisons. Calls under way are finished on the path they began on
-// or, between groups of messages, on the new one: the hashes are the same.
+// Use switches to another path, for tests and comparisons. Calls that are running may continue on
+// either path: the hashes are the same.
 func Use(name string) error {
 	p := slices.Index(pathNames[:], name)
 	switch {

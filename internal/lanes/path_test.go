@@ -19,7 +19,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestUnavailablePath asks for paths that do not exist or that the machine cannot run. The path in use stays.
+// TestUnavailablePath asks for paths that do not exist or that the machine cannot run. The path in
+// use stays.
 func TestUnavailablePath(t *testing.T) {
 	use(t, "generic")
 	for _, name := range []string{"", "AVX2", "sse", "avx2 "} {

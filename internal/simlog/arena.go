@@ -1,7 +1,7 @@
 package simlog
 
-// arena hands out small numbers for values of one type and holds the values in chunks that never move: a tree of
-// millions of nodes then costs the garbage collector nothing and never copies itself while it grows.
+// arena numbers values of one type and holds them in chunks that never move: a tree of millions of
+// nodes then costs the garbage collector nothing and is never copied while it grows.
 type arena[T any] struct {
 	chunks [][]T
 	size   uint32

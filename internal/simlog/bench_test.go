@@ -6,7 +6,8 @@ import (
 	"gocloud.dev/blob/fileblob"
 )
 
-// BenchmarkMessengerSize writes one epoch of the size that Messenger publishes every two minutes to a local disk.
+// BenchmarkMessengerSize writes one epoch of the size that Messenger publishes every two minutes to
+// a local disk.
 func BenchmarkMessengerSize(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

@@ -12,8 +12,8 @@ import (
 // value is the value of a node: a hash or a commitment.
 type value [32]byte
 
-// hasher is the hash layout of a configuration, written from its description and not from the validator's code: the
-// two are each other's check.
+// hasher is the hash layout of a configuration, written from its description and not from the
+// validator's code, so that each checks the other.
 type hasher struct {
 	domain string // what every hash begins with; empty for whatsapp_v1
 

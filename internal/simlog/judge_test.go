@@ -90,8 +90,8 @@ func proof(t testing.TB, key string, data []byte) (validator.Name, []byte) {
 	return name, plain
 }
 
-// judge audits a whole log by the rules of the design, as simply as can be: one line for each epoch that is not
-// verified, with what Expected would say of it.
+// judge audits a whole log by the rules of the design, as simply as can be: one line for each epoch
+// that is not verified, with what Expected would say of it.
 func judge(t testing.TB, w written, o simlog.Options) map[uint64]string {
 	t.Helper()
 	found := make(map[uint64]string)
@@ -166,8 +166,8 @@ func judgeSignature(t testing.TB, w written, o simlog.Options, name validator.Na
 	return "verified"
 }
 
-// judgeChain checks that each epoch is published under the digest that the next one begins with, and returns how many
-// neighbours it saw.
+// judgeChain checks that each epoch is published under the digest that the next one begins with,
+// and returns how many neighbours it saw.
 func judgeChain(t testing.TB, w written) int {
 	t.Helper()
 	ends := make(map[uint64]map[validator.Digest]bool)

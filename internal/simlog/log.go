@@ -1,8 +1,11 @@
-// Package simlog writes Key Transparency logs that never were: for demonstrations, for tests of every other package, and
-// to measure with. A simulated log grows like a real one, and its proofs are what the akd crate would publish for the
-// same tree; akd accepts all of them that are not tampered with.
+// Package simlog writes simulated Key Transparency logs for demonstrations, tests and measurements.
 //
-// The tree code here shares nothing with the validator's, so that each checks the other.
+// It promises that a simulated log grows like a real one, that its proofs are what the akd crate
+// would publish for the same tree, so that akd accepts all that are not tampered with, and that
+// equal Options give equal bytes. Its tree code shares nothing with the validator's, so that each
+// checks the other.
+//
+// It leaves to others how fast a log publishes, and what an audit of it must say beyond Expected.
 package simlog
 
 import (
@@ -24,24 +27,26 @@ type Log struct {
 	failed    error
 }
 
-// Epoch is what was published as one epoch. Of an epoch tampered with, Name is what the log holds its tree to be.
+// Epoch is what was published as one epoch. If it was tampered with, Name has the digests of the
+// log's own tree.
 type Epoch struct {
 	Name validator.Name
 	// Kind says how the epoch was tampered with, if it was.
 	Kind Kind
-	// Objects are the keys of the published proofs: one, but none if missing and two if equivocating.
+	// Objects are the keys of the published proofs: one, but none if missing and two if
+	// equivocating.
 	Objects []string
-	// Inserted, Unchanged and Bytes count what the proof holds; StoredBytes is its size after compression. Of two
-	// proofs they describe the one of that Name.
+	// Inserted, Unchanged and Bytes count what the proof holds; StoredBytes is its size after
+	// compression. If there are two proofs, they describe the one with that Name.
 	Inserted    int
 	Unchanged   int
 	Bytes       int64
 	StoredBytes int64
 }
 
-// Open prepares a log that publishes proofs to proofs, as "{epoch}/{previous digest}/{digest}" with the extension of a
-// compression, and signed digests to signatures, as "{epoch}.json". It publishes the signed digest of the epoch before
-// the first. Without a signing key, signatures may be nil.
+// Open prepares a log that publishes proofs to proofs, as "{epoch}/{previous digest}/{digest}" with
+// the extension of a compression, and signed digests to signatures, as "{epoch}.json". It publishes
+// the signed digest of the epoch before the first. Without a signing key, signatures may be nil.
 func Open(ctx context.Context, proofs, signatures *blob.Bucket, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -55,14 +60,14 @@ func Open(ctx context.Context, proofs, signatures *blob.Bucket, o Options) (*Log
 		return nil, err
 	}
 	l := &Log{o: o, publisher: publisher{proofs, signatures, o}, hash: h, tree: newTree(h), next: o.First}
-	if err := l.past(ctx); err != nil {
+	if err := l.buildPast(ctx); err != nil {
 		return nil, err
 	}
 	return l, l.publisher.sign(ctx, o.First-1, l.tree.digest(), "")
 }
 
-// past brings the tree to where it stood before the first epoch.
-func (l *Log) past(ctx context.Context) error {
+// buildPast builds the tree as it is before the first epoch.
+func (l *Log) buildPast(ctx context.Context) error {
 	before := l.o.First - 1
 	switch {
 	case l.o.DirectorySize > 0:
@@ -73,7 +78,7 @@ func (l *Log) past(ctx context.Context) error {
 			}
 		}
 		slices.SortFunc(labels, func(a, b label) int { return a.compare(&b) })
-		return seal(ctx, l.tree, l.o.DirectorySize, labels, before, newRandom(l.o.Seed, "directory", 0))
+		return fillLarge(ctx, l.tree, l.o.DirectorySize, labels, before, newRandom(l.o.Seed, "directory", 0))
 	case before > 0:
 		if _, err := l.insert(l.batch(before), before); err != nil {
 			return fmt.Errorf("first load: %w", err)
@@ -83,8 +88,8 @@ func (l *Log) past(ctx context.Context) error {
 	return nil
 }
 
-// batch returns what an honest log inserts in epoch. It depends on nothing but Options, so that the paths of all later
-// epochs are known when a large directory is made.
+// batch returns what an honest log inserts in epoch. It depends on Options only, so that the paths
+// of all later epochs are known when a large directory is made.
 func (l *Log) batch(epoch uint64) []insertion {
 	r := newRandom(l.o.Seed, "insertions", epoch)
 	if l.firstLoad(epoch) {
@@ -94,7 +99,7 @@ func (l *Log) batch(epoch uint64) []insertion {
 	return insertions(r, l.o.Insertions, rotations, l.hash.stale)
 }
 
-// firstLoad says whether epoch is the one that fills the empty directory.
+// firstLoad reports whether epoch is the one that fills the empty directory.
 func (l *Log) firstLoad(epoch uint64) bool {
 	return l.o.DirectorySize == 0 && epoch == max(1, l.o.First-1)
 }
@@ -109,8 +114,8 @@ func (l *Log) insert(batch []insertion, epoch uint64) (leaves []uint32, err erro
 	return leaves, nil
 }
 
-// Next publishes the next epoch, its proof first and then its signed digest. After an error the log is stuck: Next
-// returns the same error for ever, since the tree is ahead of what was published.
+// Next publishes the next epoch, its proof first and then its signed digest. After an error Next
+// returns the same error for ever, because the tree is ahead of what was published.
 func (l *Log) Next(ctx context.Context) (Epoch, error) {
 	if l.failed != nil {
 		return Epoch{}, l.failed
@@ -157,7 +162,8 @@ func (l *Log) publish(ctx context.Context, epoch uint64) (Epoch, error) {
 	return e, l.publisher.sign(ctx, epoch, l.tree.digest(), kind)
 }
 
-// fork publishes the epoch as it would be with another value for one key. The tree must be rehashed afterwards.
+// fork publishes the epoch as it would be with another value for one key. The tree must be rehashed
+// afterwards.
 func (l *Log) fork(ctx context.Context, p *proof, e *Epoch, leaf uint32) error {
 	first := &p.batch[0].commitment
 	first[0] ^= 1
@@ -180,7 +186,8 @@ type Summary struct {
 	Bytes, StoredBytes     int64
 }
 
-// Write publishes the o.Epochs epochs of a log; see Open. It calls progress, which may be nil, after each.
+// Write publishes the o.Epochs epochs of a log; see Open. It calls progress, which may be nil,
+// after each.
 func Write(ctx context.Context, proofs, signatures *blob.Bucket, o Options, progress func(done, total uint64)) (Summary, error) {
 	l, err := Open(ctx, proofs, signatures, o)
 	if err != nil {

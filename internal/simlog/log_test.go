@@ -22,7 +22,8 @@ import (
 
 var configurations = []validator.Configuration{validator.WhatsAppV1(), validator.Experimental("ExampleLabel")}
 
-// TestHonestLogsVerify draws options at random: whatever they are, every epoch verifies and begins where the last ended.
+// TestHonestLogsVerify draws options at random: whatever they are, every epoch verifies and begins
+// where the last ended.
 func TestHonestLogsVerify(t *testing.T) {
 	t.Parallel()
 	for i := range 60 {
@@ -63,7 +64,8 @@ func TestHonestLogsVerify(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreAUsableLog also pins what a seed means: demonstrations and bug reports refer to logs by their options.
+// TestDefaultsAreAUsableLog also pins what a seed means: demonstrations and bug reports refer to
+// logs by their options.
 func TestDefaultsAreAUsableLog(t *testing.T) {
 	t.Parallel()
 	o := simlog.Options{Configuration: validator.WhatsAppV1()}
@@ -167,8 +169,8 @@ func TestLargeDirectoryEndsWithItsEpochs(t *testing.T) {
 	}
 }
 
-// TestMessengerShape: an epoch of a hundredth of Messenger's size has a hundredth of its 3.7 million unchanged nodes and
-// 198 MB, within 15 %.
+// TestMessengerShape: an epoch of a hundredth of Messenger's size has a hundredth of its 3.7
+// million unchanged nodes and 198 MB, within 15 %.
 func TestMessengerShape(t *testing.T) {
 	t.Parallel()
 	s := write(t, simlog.Options{Epochs: 1, First: 700_000, Insertions: 3000, DirectorySize: 1 << 32 / 100}).summary
@@ -181,7 +183,8 @@ func TestRotationsMarkOldVersionsStale(t *testing.T) {
 	t.Parallel()
 	for _, share := range []float64{0, 0.5, 1} {
 		w := write(t, simlog.Options{Epochs: 2, First: 2, Insertions: 40, RotationShare: share})
-		stale, _ := hex.DecodeString("2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213") // BLAKE3 of one zero byte
+		// BLAKE3 of one zero byte.
+		stale, _ := hex.DecodeString("2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213")
 		for key, data := range objects(t, w.proofs, "") {
 			if got, want := bytes.Count(data, stale), int(20*share); got != want {
 				t.Errorf("share %v, %s: %d stale leaves, want %d", share, key[:2], got, want)
@@ -227,7 +230,8 @@ func TestOptionsThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestFaultLeavesNoHalfObject: an epoch that could not be published is not there, and the log says so from then on.
+// TestFaultLeavesNoHalfObject: an epoch that could not be published is not there, and the log says
+// so from then on.
 func TestFaultLeavesNoHalfObject(t *testing.T) {
 	t.Parallel()
 	proofs := memblob.OpenBucket(nil)

@@ -38,8 +38,9 @@ func tampered(t *testing.T, kind Kind, seed, size uint64) (validator.Name, decod
 	}
 }
 
-// TestAttacksPassNaiveVerifiers: the kinds that break a rule about labels would be found by their digests too, if the
-// digests were wrong. They are not, for a verifier without the rule: nothing but the rule stands in the way.
+// TestAttacksPassNaiveVerifiers: the kinds that break a rule about labels would be found by their
+// digests too, if the digests were wrong. They are not, for a verifier without the rule: nothing
+// but the rule stands in the way.
 func TestAttacksPassNaiveVerifiers(t *testing.T) {
 	t.Parallel()
 	for kind, naive := range map[Kind]func(decoded) decoded{
@@ -104,9 +105,9 @@ func TestPreviousHidesALeaf(t *testing.T) {
 	}
 }
 
-// TestSealedDirectoriesLookLikeHeldOnes: for sizes that can be held, a sealed directory shows as many unchanged nodes,
-// and at the same depths.
-func TestSealedDirectoriesLookLikeHeldOnes(t *testing.T) {
+// TestLargeDirectoriesLookLikeHeldOnes: for sizes that can be held, a large directory shows as many
+// unchanged nodes, and at the same depths.
+func TestLargeDirectoriesLookLikeHeldOnes(t *testing.T) {
 	t.Parallel()
 	const leaves, insertions, logs = 4096, 200, 30
 	shape := func(o Options) (unchanged, bits, whole float64) {
@@ -144,6 +145,6 @@ func TestSealedDirectoriesLookLikeHeldOnes(t *testing.T) {
 	u1, b1, w1 := shape(Options{FirstLoad: leaves})
 	u2, b2, w2 := shape(Options{DirectorySize: leaves})
 	if math.Abs(u1-u2) > 0.01*u1 || math.Abs(b1-b2) > 0.01*b1 || math.Abs(w1-w2) > 0.05*w1 {
-		t.Errorf("held: %.1f unchanged, of %.2f bits, and %.1f leaves; sealed: %.1f of %.2f bits, and %.1f leaves", u1, b1, w1, u2, b2, w2)
+		t.Errorf("held: %.1f unchanged, of %.2f bits, and %.1f leaves; large: %.1f of %.2f bits, and %.1f leaves", u1, b1, w1, u2, b2, w2)
 	}
 }

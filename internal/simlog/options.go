@@ -11,29 +11,31 @@ import (
 	"github.com/ktaudit/ktaudit/validator"
 )
 
-// Options say what log to simulate. Two logs of equal Options are equal to the byte. The zero value is a usable small
-// log without signed digests; a field's zero means the default named beside it.
+// Options say what log to simulate. Two logs of equal Options are equal to the byte. The zero value
+// is a usable small log without signed digests; a field's zero means the default in parentheses, or
+// the one named beside it.
 type Options struct {
 	Configuration validator.Configuration // whatsapp_v1
 	Seed          uint64                  // 0 is a seed like any other
 
-	// First is the first epoch published (1). A log that starts later has a past: its first load then falls into the
-	// epoch before First, which is not published.
+	// First is the first epoch published (1). A log that starts later has a past: its first load is
+	// then the epoch before First, which is not published.
 	First uint64
-	// Epochs is how many epochs Write publishes (50). Next does not stop there, unless the directory is a large one.
+	// Epochs is how many epochs Write publishes (50). Next does not stop there, unless the
+	// directory is a large one.
 	Epochs uint64
 
 	// FirstLoad is how many leaves the first load inserts (50); with First = 1 it is epoch 1.
 	FirstLoad int
 	// Insertions is how many leaves each later epoch inserts (20).
 	Insertions int
-	// RotationShare is the share of these leaves, 0 to 1, that belong to key rotations: half of them mark an old
-	// version stale, half of them are the new versions.
+	// RotationShare is the share of these leaves, 0 to 1, that belong to key rotations: half of
+	// them mark an old version stale, half of them are the new versions.
 	RotationShare float64
 
-	// DirectorySize makes the log one with that many leaves before First, in place of a first load. Such a directory is
-	// not held: memory and time depend on Epochs × Insertions only. That is 300,000 insertions into 1<<32 leaves for an
-	// epoch of Messenger's size.
+	// DirectorySize is how many leaves there are before First, in place of a first load. Such a
+	// directory is not held in memory: memory and time depend on Epochs × Insertions only. An epoch
+	// of Messenger's size is 300,000 insertions into 1<<32 leaves.
 	DirectorySize uint64
 
 	Compression Compression // None
@@ -78,7 +80,7 @@ func defaultTo[T comparable](field *T, value T) {
 }
 
 func (o Options) validate() error {
-	const most = 1 << 24 // 16 Mi leaves; a proof has not that many
+	const most = 1 << 24 // leaves; more than any proof has
 	switch {
 	case o.First > math.MaxUint64-o.Epochs:
 		return fmt.Errorf("%d epochs from %d on: past the last epoch number", o.Epochs, o.First)

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// proof is what a log publishes for an epoch, read off the tree as it stands after that epoch. The other fields are for
-// proofs that are not honest.
+// proof is what a log publishes for an epoch, read off the tree as it stands after that epoch. The
+// other fields are for proofs that are not honest.
 type proof struct {
 	tree  *tree
 	epoch uint64
@@ -16,10 +16,10 @@ type proof struct {
 	unchanged []child      // more elements to pass off as unchanged
 	hidden    map[int]bool // insertions to leave out, by index in batch
 	twice     map[int]bool // insertions to list twice
-	tail      []byte       // comes after everything
+	tail      []byte       // follows the elements
 }
 
-// counts says how much a proof holds.
+// counts is how much a proof holds.
 type counts struct {
 	Inserted  int
 	Unchanged int
@@ -44,13 +44,15 @@ type encoder struct {
 	err    error
 }
 
-// write streams the proof's encoding: the inserted elements, then the unchanged ones, each list with the half of the
-// tree first whose labels begin with 1, and ascending within a half. That is the order of akd on two or more cores.
+// write streams the proof's encoding: the inserted elements, then the unchanged ones, each list
+// with the half of the tree first whose labels begin with 1, and ascending within a half. That is
+// the order of akd on two or more cores.
 func (p *proof) write(w io.Writer) (counts, error) {
 	e := &encoder{w: w}
 	halves := [2]uint32{p.tree.root().kids[1], p.tree.root().kids[0]}
 
-	// Both walks meet the new leaves of a half in the order of the batch, whose other half comes before.
+	// Both walks reach the new leaves of a half in the order of the batch, in which the half with 0
+	// comes first.
 	split := 0
 	for split < len(p.batch) && p.batch[split].label.bit(0) == 0 {
 		split++

@@ -57,7 +57,8 @@ func (c Compression) of(epoch uint64) (Compression, string) {
 // wrap returns a writer that compresses into w. It must be closed, which leaves w open.
 func (c Compression) wrap(w io.Writer) (io.WriteCloser, error) {
 	switch c {
-	case Zstd: // one goroutine each for zstd and s2, so that the output does not depend on the machine
+	// One goroutine each for zstd and s2: the output must not depend on the machine.
+	case Zstd:
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	case Gzip:
 		return gzip.NewWriterLevel(w, gzip.BestSpeed)
@@ -80,7 +81,8 @@ type publisher struct {
 func (u publisher) publish(ctx context.Context, p *proof, e *Epoch) error {
 	compression, extension := u.o.Compression.of(p.epoch)
 	key := e.Name.String() + extension
-	// A bucket's writer commits what it has when it is closed, unless its context has ended: end it on every error.
+	// A bucket's writer commits what it has when it is closed, unless its context has ended: end it
+	// on every error.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	object, err := u.proofs.NewWriter(ctx, key, nil)
@@ -119,7 +121,7 @@ func writeProof(p *proof, compression Compression, w io.Writer) (counts, error) 
 	return c, err
 }
 
-// counter counts what passes through to w.
+// counter counts the bytes written to w.
 type counter struct {
 	w io.Writer
 	n int64

@@ -10,11 +10,12 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// random is a reproducible stream of bits. ChaCha8's output for a key is fixed by its specification, so that a seed
-// means the same log in every release.
+// random is a reproducible stream of bits. ChaCha8's output for a key is fixed by its
+// specification, so that a seed means the same log in every release.
 type random struct{ rand.ChaCha8 }
 
-// newRandom returns the stream of one purpose: what is drawn for one never shifts what is drawn for another.
+// newRandom returns the stream for one purpose: drawing for one never changes what is drawn for
+// another.
 func newRandom(seed uint64, purpose string, number uint64) *random {
 	message := append([]byte("ktaudit simulated log: "), purpose...)
 	message = binary.BigEndian.AppendUint64(message, seed)
@@ -29,7 +30,8 @@ func (r *random) value() (v value) {
 	return v
 }
 
-// below returns a label that begins with the first length bits of l and goes on at random for 256 bits.
+// below returns a label that begins with the first length bits of l and goes on at random for 256
+// bits.
 func (r *random) below(l label, length uint16) label {
 	full := label(r.value())
 	l = l.prefix(length)
@@ -44,9 +46,9 @@ func (r *random) below(l label, length uint16) label {
 	return full
 }
 
-// half returns how many of n tossed coins show heads.
+// half returns how many of n tossed coins are heads.
 func (r *random) half(n uint64) uint64 {
-	const exact = 4096 // up to here coins are tossed; beyond, the normal approximation is as good
+	const exact = 4096 // beyond that the normal approximation is as good
 	if n > exact {
 		u, v := 1-float64(r.Uint64()>>11)/(1<<53), float64(r.Uint64()>>11)/(1<<53)
 		gauss := math.Sqrt(-2*math.Log(u)) * math.Cos(2*math.Pi*v)
@@ -67,9 +69,10 @@ type insertion struct {
 	commitment value
 }
 
-// insertions returns n new leaves in the order of their labels. Labels are outputs of a verifiable random function, so
-// that nothing tells a new key from a new version of an old one. A rotation inserts two leaves: one marks the old version
-// stale, under a label of its own and with a commitment that is the same for all, and one commits to the new version.
+// insertions returns n new leaves in the order of their labels. Labels are outputs of a verifiable
+// random function, so that a new key looks like a new version of an old one. A rotation inserts two
+// leaves: one marks the old version stale, under its own label and with a commitment that is the
+// same for all, and one commits to the new version.
 func insertions(r *random, n, rotations int, stale value) []insertion {
 	batch := make([]insertion, n)
 	for i := range batch {

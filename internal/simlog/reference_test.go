@@ -15,9 +15,10 @@ import (
 	"lukechampine.com/blake3"
 )
 
-// The reference in this file computes digests from the elements of a proof as the description of the tree has it,
-// recursively, with strings of '0' and '1' for labels and another BLAKE3. It knows neither this package's tree nor the
-// validator's, and judges nothing: labels that an honest tree cannot have get the digest that the description gives.
+// The reference in this file computes digests from the elements of a proof as the description of
+// the tree has it, recursively, with strings of '0' and '1' for labels and another BLAKE3. It knows
+// neither this package's tree nor the validator's, and judges nothing: labels that an honest tree
+// cannot have get the digest that the description gives.
 
 // element is one element of a decoded proof.
 type element struct {

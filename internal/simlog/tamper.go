@@ -6,24 +6,27 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Kind is a way of making one epoch wrong. All epochs before and after it stay right, each beginning with the digest
-// that the epoch before it was published under: an auditor must find exactly one fault.
+// Kind is a way of making one epoch wrong. All epochs before and after it stay right, and each
+// begins with the published digest of the epoch before it: an auditor must find exactly one fault.
 type Kind string
 
 const (
-	// Rewrite gives two keys new values and lets akd 0.12 verify it: the subtree with the two keys is listed as
-	// unchanged, and the keys are inserted once more below it. akd 0.12 silently drops the unchanged node.
+	// Rewrite gives two keys new values so that akd 0.12 verifies it: the subtree with the two keys
+	// is listed as unchanged, and the keys are inserted once more below it. akd 0.12 silently drops
+	// the unchanged node.
 	Rewrite Kind = "rewrite"
-	// Delete drops a key, or a whole subtree of a large directory, from the tree and from the proof.
+	// Delete drops a key, or a whole subtree of a large directory, from the tree and from the
+	// proof.
 	Delete Kind = "delete"
-	// Overlap lists one inserted leaf twice. Whoever lets the second replace the first finds both digests right.
+	// Overlap lists one inserted leaf twice. A verifier that lets the second replace the first
+	// finds both digests right.
 	Overlap Kind = "overlap"
-	// Noncanonical inserts a leaf whose label has 255 bits. Both digests are right for it; akd 0.13 accepts it.
+	// Noncanonical inserts a leaf whose label has 255 bits. Both digests are right for it; akd 0.13
+	// accepts it.
 	Noncanonical Kind = "noncanonical"
 	// Malformed ends the proof in the middle of an element.
 	Malformed Kind = "malformed"
@@ -35,9 +38,11 @@ const (
 	Signature Kind = "signature"
 	// SignedDigest signs another digest than the published one, validly.
 	SignedDigest Kind = "signed-digest"
-	// Equivocate publishes a second proof for the epoch, valid by itself, that leads to another digest.
+	// Equivocate publishes a second proof for the epoch, valid by itself, that leads to another
+	// digest.
 	Equivocate Kind = "equivocate"
-	// Reuse publishes an epoch that changes nothing. Its proof is valid; its digest is the one before it.
+	// Reuse publishes an epoch that changes nothing. Its proof is valid; its digest is the one
+	// before it.
 	Reuse Kind = "reuse"
 	// Missing publishes a signed digest but no proof.
 	Missing Kind = "missing"
@@ -49,7 +54,7 @@ const (
 	Gap      = "missing"
 )
 
-// outcome says what an audit of a tampered epoch ends in, and what the log must have for that.
+// outcome is how an audit of a tampered epoch ends, and what the log needs for that.
 type outcome struct {
 	outcome   string
 	reason    verdict.Reason
@@ -57,8 +62,8 @@ type outcome struct {
 	needsPast bool // the directory must hold something before the epoch
 }
 
-// expected is the table of the kinds. The reasons that are no constants of validator's are those of the jobs that look
-// at more than a proof.
+// expected is the table of the kinds. The reasons that package validator does not know are about
+// more than a proof.
 var expected = map[Kind]outcome{
 	Rewrite:      {outcome: Rejected, reason: verdict.OverlappingLabels, needsPast: true},
 	Delete:       {outcome: Rejected, reason: verdict.PreviousDigestMismatch, needsPast: true},
@@ -74,9 +79,10 @@ var expected = map[Kind]outcome{
 	Missing:      {outcome: Gap},
 }
 
-// Expected returns what an audit of an epoch tampered with by kind must end in: the outcome Rejected with a reason, or
-// Gap without one. The reasons of Signature and SignedDigest are for an auditor that trusts the log's key; another one
-// finds these epochs verified. A proof by itself is valid for Signature, SignedDigest, Equivocate and Reuse.
+// Expected returns how an audit of an epoch tampered with by kind must end: in the outcome Rejected
+// with a reason, or in Gap without one. The reasons of Signature and SignedDigest are for an
+// auditor that trusts the log's key; any other finds these epochs verified. With Signature,
+// SignedDigest, Equivocate and Reuse the proof itself is valid.
 func Expected(kind Kind) (outcome string, reason verdict.Reason) {
 	e := expected[kind]
 	return e.outcome, e.reason
@@ -150,7 +156,8 @@ func (p *proof) afterRehash(kind Kind) {
 	case Overlap:
 		p.twice = map[int]bool{0: true}
 	case Malformed:
-		p.tail = []byte{byte(fieldInserted)<<3 | 2, 80, byte(fieldLabel)<<3 | 2, 36} // an element of 80 bytes, two there
+		// An element that claims 80 bytes and has two.
+		p.tail = []byte{byte(fieldInserted)<<3 | 2, 80, byte(fieldLabel)<<3 | 2, 36}
 	case Digest:
 		p.batch[0].commitment[0] ^= 1
 	case Previous:
@@ -160,8 +167,8 @@ func (p *proof) afterRehash(kind Kind) {
 	}
 }
 
-// victim walks down at random to a subtree whose leaves an attack can name: a pair of leaves, or a sealed subtree. The
-// path begins with the root and ends with the victim, which is not the root.
+// victim walks down at random to a subtree whose leaves an attack can name: a pair of leaves, or a
+// closed subtree. The path begins with the root and ends with the victim, which is not the root.
 func (t *tree) victim(r *random) ([]uint32, error) {
 	path := []uint32{none}
 	for n := t.root(); ; {
@@ -183,7 +190,8 @@ func (t *tree) victim(r *random) ([]uint32, error) {
 	}
 }
 
-// labelsBelow returns the labels of a victim's two leaves, or of two that a sealed subtree could have, one on each side.
+// labelsBelow returns the labels of a victim's two leaves, or of two that a closed subtree could
+// have, one on each side.
 func (t *tree) labelsBelow(victim *node, r *random) []label {
 	if victim.interior() {
 		return []label{*t.labels.at(t.nodes.at(victim.kids[0]).label), *t.labels.at(t.nodes.at(victim.kids[1]).label)}

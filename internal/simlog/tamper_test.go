@@ -9,8 +9,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
-// TestTamperedEpochsGetTheirReason: exactly the epoch tampered with is wrong, with the reason of its kind, in small
-// logs, large directories, both configurations, and however often luck is tried.
+// TestTamperedEpochsGetTheirReason: exactly the epoch tampered with is wrong, with the reason of
+// its kind, in small logs, large directories, both configurations, and however often luck is tried.
 func TestTamperedEpochsGetTheirReason(t *testing.T) {
 	t.Parallel()
 	for _, kind := range simlog.Kinds() {

@@ -8,8 +8,9 @@ import (
 // none is the number of no node: that of the root, which is nobody's child.
 const none uint32 = 0
 
-// node is a node of the tree. An interior node has children; a leaf has none and a label of 256 bits; a node without
-// children and with a shorter label is a sealed subtree, of which only its root's value is known.
+// node is a node of the tree. An interior node has children; a leaf has none and a label of 256
+// bits; a node without children and with a shorter label is a closed subtree, of which only its
+// root's value is known.
 type node struct {
 	value  value
 	epoch  uint64 // the last epoch that changed anything in this subtree
@@ -20,15 +21,16 @@ type node struct {
 
 func (n *node) interior() bool { return n.kids != [2]uint32{} }
 
-// tree is a binary Patricia trie. Inserting and removing leave values stale along the paths they touch; rehash makes
-// them right again, once for a whole epoch.
+// tree is a binary Patricia trie. Inserting and removing leave values stale along the paths they
+// touch; rehash makes them right again, once for a whole epoch.
 type tree struct {
 	hash   *hasher
 	nodes  arena[node]
 	labels arena[label]
 }
 
-// newTree returns a tree of nothing but a root, which always exists and may have fewer than two children.
+// newTree returns a tree of nothing but a root, which always exists and may have fewer than two
+// children.
 func newTree(h *hasher) *tree {
 	t := &tree{hash: h}
 	t.nodes.add(node{value: h.emptyRoot, label: t.labels.add(label{})})
@@ -44,8 +46,8 @@ func (t *tree) element(n *node) child {
 	return child{n.value, t.labels.at(n.label).prefix(n.length), n.length}
 }
 
-// insert adds a leaf and returns its number. A label that is in the tree already, or that begins with the label of a
-// sealed subtree, is an error: nobody could tell what the tree would become.
+// insert adds a leaf and returns its number. A label that is in the tree already, or that begins
+// with the label of a closed subtree, is an error: the resulting tree is unknown.
 func (t *tree) insert(l label, length uint16, v value, epoch uint64) (uint32, error) {
 	above := none
 	for {
@@ -79,8 +81,8 @@ func (t *tree) addLeaf(l label, length uint16, v value, epoch uint64) uint32 {
 	return t.nodes.add(node{value: v, epoch: epoch, label: t.labels.add(l.prefix(length)), length: length})
 }
 
-// remove cuts off the subtree at the end of path, which runs from the root down. Its sibling takes its parent's place.
-// No honest log ever does this.
+// remove removes the subtree at the end of path, which begins with the root. Its sibling takes its
+// parent's place. No honest log ever does this.
 func (t *tree) remove(path []uint32, epoch uint64) {
 	last := len(path) - 1
 	gone, parent := path[last], path[last-1]
@@ -113,7 +115,7 @@ func (t *tree) rehash(epoch uint64) {
 	if r := t.root(); r.epoch == epoch && !r.interior() {
 		r.value = t.hash.emptyRoot
 	}
-	const forks = 6 // 64 goroutines keep any machine's cores busy although subtrees differ in size
+	const forks = 6 // 64 goroutines keep all cores busy although subtrees differ in size
 	t.rehashBelow(t.root(), epoch, forks)
 }
 

@@ -56,9 +56,10 @@ func TestTreeAgreesWithVectors(t *testing.T) {
 	}
 }
 
-// TestProofsAreThoseThatAkdPublished replays real logs. Given the same leaves from the first epoch on, this package
-// publishes the very bytes that akd did for the log's last epoch. These logs were published after that epoch: akd reads a
-// proof off its latest tree, so that of an unchanged subtree which a later epoch changed it lists the parts.
+// TestProofsAreThoseThatAkdPublished replays real logs. Given the same leaves from the first epoch
+// on, this package publishes the very bytes that akd did for the log's last epoch. These logs were
+// published after that epoch: akd reads a proof off its latest tree, so that of an unchanged
+// subtree which a later epoch changed it lists the parts.
 func TestProofsAreThoseThatAkdPublished(t *testing.T) {
 	t.Parallel()
 	for folder, v := range vectorLogs {
@@ -136,8 +137,8 @@ func TestInsertRefusesWhatNoTreeHas(t *testing.T) {
 	}
 	for name, bits := range map[string]string{
 		"a label that is there":     "0101",
-		"one below a sealed node":   "01011",
-		"one above a sealed node":   "010",
+		"one below a closed node":   "01011",
+		"one above a closed node":   "010",
 		"one above several of them": "01",
 	} {
 		if _, err := tree.insert(labelOf(bits), uint16(len(bits)), value{}, 1); err == nil {

@@ -1,13 +1,14 @@
-// Package spelling finds the word that was meant, for errors that suggest it.
+// Package spelling finds the known word that a misspelled one probably stands for, for errors that
+// suggest it. What is known, and how to word the suggestion, is left to the caller.
 package spelling
 
 import "strings"
 
-// longest is the longest word that is taken for a misspelled one.
+// longest is up to how many bytes a word is compared.
 const longest = 40
 
-// Closest returns the known word that a misspelled one is closest to, whatever its case; empty if it is not close to any. Of two
-// that are as close it is the first.
+// Closest returns the known word that is closest to a misspelled one, in any case, or an empty
+// string if none is close. Of two equally close words it returns the first.
 func Closest(word string, known []string) string {
 	if len(word) > longest {
 		return ""
@@ -22,7 +23,7 @@ func Closest(word string, known []string) string {
 	return best
 }
 
-// distance is how many letters must be changed, added or dropped to turn a into b, counted in bytes.
+// distance is how many bytes must be changed, added or dropped to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

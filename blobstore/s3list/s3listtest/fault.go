@@ -11,7 +11,8 @@ import (
 // Fault takes the place of an answer.
 type Fault func(http.Handler) http.Handler
 
-// Status answers with a status and S3's name for the error, and with headers, given as name, value, name, value.
+// Status answers with a status and S3's name for the error, and with headers, given as name, value,
+// name, value.
 func Status(status int, code string, headers ...string) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -1,7 +1,9 @@
-// Package s3listtest is a public log for tests: a server on this machine that lists and serves a bucket as S3 behind a content
-// network does, without credentials, and has that arrangement's faults when asked for.
+// Package s3listtest is a public log for tests: a server on this machine that lists and serves a
+// bucket as S3 behind a content delivery network does, without credentials, and with that
+// arrangement's faults when a test asks for them.
 //
-// The answers follow Amazon's documentation of ListObjectsV2 and GetObject. It is for tests only: objects are read into memory.
+// The answers follow Amazon's documentation of ListObjectsV2 and GetObject. It is for tests only:
+// objects are read into memory.
 package s3listtest
 
 import (
@@ -131,7 +133,8 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, key string) {
 			w.Header().Set(name, value)
 		}
 	}
-	http.ServeContent(encoded{w, attributes.ContentEncoding}, r, "", attributes.ModTime, bytes.NewReader(content)) // knows ranges and conditions as S3 does
+	// ServeContent handles ranges and conditions as S3 does.
+	http.ServeContent(encoded{w, attributes.ContentEncoding}, r, "", attributes.ModTime, bytes.NewReader(content))
 }
 
 // encoded keeps the encoding from http.ServeContent, which would leave out the length.

@@ -12,8 +12,9 @@ type avx2 struct {
 	tables tables
 }
 
-// ymm are the registers. Words 0 to 7 and 12 to 15 of the state have the registers of those numbers. Words 8 to 11
-// live in memory while the rounds run, which leaves registers 8 to 11 for temporaries.
+// ymm are the registers. Words 0 to 7 and 12 to 15 of the state have the registers of those
+// numbers. Words 8 to 11 live in memory while the rounds run, which leaves registers 8 to 11 for
+// temporaries.
 var ymm = []reg.VecPhysical{
 	reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
 	reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
@@ -47,10 +48,11 @@ func (k avx2) word(p pointers, i int) operand.Mem { return operand.Mem{Base: p.s
 // third is the place of state word i, of the third row.
 func (k avx2) third(p pointers, i int) operand.Mem { return k.word(p, 16+i-8) }
 
-// load transposes 8 rows of 16 words. A register takes a quarter of a row of message i and the same quarter of message
-// i+4, and transposing 4×4 words within the halves of the registers is all there is left to do.
+// load transposes 8 rows of 16 words. A register takes a quarter of a row of message i and the same
+// quarter of message i+4, and transposing 4×4 words within the halves of the registers is all there
+// is left to do.
 func (k avx2) load(p pointers) {
-	for pair := range 2 { // two quarters at a time, so as to read each offset twice and not four times
+	for pair := range 2 { // two quarters at a time, to read each offset only twice
 		rows := func(quarter int) []reg.VecPhysical { return ymm[4*quarter:][:4] }
 		for i := range 4 {
 			m := row(k.ctx, p.src, p.srcOff, i).Offset(32 * pair)
@@ -112,8 +114,9 @@ func (k avx2) mix(p pointers, step [4]mix) {
 	rotateB(7)
 }
 
-// store transposes words 0 to 7 of the state into 8 rows and stores them. After transposing 4×4 words within the halves
-// of the registers, register i holds the first halves of the hashes of messages i and i+4, register 4+i the second.
+// store transposes words 0 to 7 of the state into 8 rows and stores them. After transposing 4×4
+// words within the halves of the registers, register i holds the first halves of the hashes of
+// messages i and i+4, register 4+i the second.
 func (k avx2) store(p pointers) {
 	k.transpose4(ymm[0:4], ymm[8:12])
 	k.transpose4(ymm[4:8], ymm[12:16])

@@ -55,9 +55,10 @@ func (k avx512) word(p pointers, g, i int) operand.Mem {
 
 // load transposes 16 rows of 16 words.
 //
-// A register takes half a row of message i and the same half of message i+4, so that in 128-bit parts it holds
-// [i.0 i.1 (i+4).0 (i+4).1]. Transposing 4×4 words within the parts makes each part one word of four messages, and a
-// shuffle of parts brings the four parts of a word together, from messages 0 to 7 and 8 to 15.
+// A register takes half a row of message i and the same half of message i+4, so that in 128-bit
+// parts it holds [i.0 i.1 (i+4).0 (i+4).1]. Transposing 4×4 words within the parts makes each part
+// one word of four messages, and a shuffle of parts brings the four parts of a word together, from
+// messages 0 to 7 and 8 to 15.
 func (k avx512) load(p pointers, g int) {
 	rows := func(half, set int) []reg.VecPhysical { return zmm[8*half+4*set:][:4] }
 	for set := range 2 {
@@ -84,7 +85,8 @@ func (k avx512) load(p pointers, g int) {
 	}
 }
 
-// start sets every lane to the state before the first round. All groups start alike, so the second copies the first.
+// start sets every lane to the state before the first round. All groups start alike, so the second
+// copies the first.
 func (k avx512) start(p pointers) {
 	for i := range 8 {
 		k.ctx.VPBROADCASTD(k.tables.initial.Offset(4*i), zmm[i])
@@ -101,8 +103,8 @@ func (k avx512) start(p pointers) {
 	}
 }
 
-// mix emits half a round. Each operation is written for all columns of all groups before the next one, which is the
-// order in which their results become ready.
+// mix emits half a round. Each operation is written for all columns of all groups before the next
+// one, which is the order in which their results become ready.
 func (k avx512) mix(p pointers, step [4]mix) {
 	each := func(op func(v func(i int) reg.VecPhysical, g int, m mix)) {
 		for g := range k.groups {
@@ -141,8 +143,9 @@ func (k avx512) mix(p pointers, step [4]mix) {
 
 // store transposes words 0 to 7 of the state into 16 rows and stores them.
 //
-// After transposing 4×4 words within the 128-bit parts, register i holds the first half of the hashes of messages i,
-// i+4, i+8 and i+12, and register 4+i the second half of the same. Two permutations make them two rows each.
+// After transposing 4×4 words within the 128-bit parts, register i holds the first half of the
+// hashes of messages i, i+4, i+8 and i+12, and register 4+i the second half of the same. Two
+// permutations make them two rows each.
 func (k avx512) store(p pointers, g int) {
 	v := zmm[16*g:]
 	// The registers that held words 8 to 15 are free by now.

@@ -14,7 +14,8 @@ var initial = [8]uint32{
 	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 }
 
-// flags marks a block that is the start (1) and the end (2) of its chunk, which is the root (8) of its tree.
+// flags marks a block that is the start (1) and the end (2) of its chunk, which is the root (8) of
+// its tree.
 const flags = 1 | 2 | 8
 
 // permutation is the order in which a round sees the message words of the round before it.
@@ -26,8 +27,8 @@ type mix struct {
 	x, y       int
 }
 
-// halfRounds returns the fourteen steps of the compression. The four mixings of a step (columns, then diagonals) are
-// independent of each other.
+// halfRounds returns the fourteen steps of the compression. The four mixings of a step (columns,
+// then diagonals) are independent of each other.
 func halfRounds() [][4]mix {
 	var steps [][4]mix
 	var words [16]int
@@ -93,7 +94,8 @@ func defineTables(ctx *build.Context) tables {
 		flags:    words("flags", flags),
 		rotate16: rotation("rotate16", 2),
 		rotate8:  rotation("rotate8", 1),
-		// In a two-register permutation, 0 to 7 are the quadwords of the first register and 8 to 15 of the second.
+		// In a two-register permutation, 0 to 7 are the quadwords of the first register and 8 to 15
+		// of the second.
 		lower: quads("lower", 0, 1, 8, 9, 2, 3, 10, 11),
 		upper: quads("upper", 4, 5, 12, 13, 6, 7, 14, 15),
 	}
@@ -106,13 +108,14 @@ type pointers struct {
 	msgLen                          reg.GPVirtual
 }
 
-// begin opens a kernel for the given number of lanes, with scratch space of size bytes aligned to align.
+// begin opens a kernel for the given number of lanes, with scratch space of size bytes aligned to
+// align.
 func begin(ctx *build.Context, name string, lanes, size, align int) pointers {
 	ctx.Function(name)
 	ctx.Doc(
-		fmt.Sprintf("%s hashes %d messages of msgLen bytes: the one whose 64 bytes start at src[srcOff[i]] goes to the", name, lanes),
-		"32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. The",
-		"messages at src[ahead[i]] are brought into the cache meanwhile.",
+		fmt.Sprintf("%s hashes %d messages of msgLen bytes: the one whose 64 bytes start at", name, lanes),
+		"src[srcOff[i]] goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is",
+		"written. It checks no bounds. Meanwhile it fetches the messages at src[ahead[i]] into the cache.",
 	)
 	ctx.Pragma("noescape")
 	ctx.SignatureExpr("func(dst *byte, dstOff *uint32, src *byte, srcOff, ahead *uint32, msgLen uint32)")
@@ -126,7 +129,8 @@ func begin(ctx *build.Context, name string, lanes, size, align int) pointers {
 	p.msgLen = ctx.GP32()
 	ctx.Load(ctx.Param("msgLen"), p.msgLen)
 
-	// Go aligns stack frames to 8 bytes only. Vectors that cross a cache line take two accesses each.
+	// Go aligns stack frames to 8 bytes only. Vectors that cross a cache line take two accesses
+	// each.
 	scratch := ctx.GP64()
 	ctx.LEAQ(ctx.AllocLocal(size+align-8).Offset(align-8), scratch)
 	ctx.ANDQ(operand.I8(-align), scratch)
@@ -141,7 +145,8 @@ func row(ctx *build.Context, base, offsets reg.Register, i int) operand.Mem {
 	return operand.Mem{Base: base, Index: off, Scale: 1}
 }
 
-// prefetch asks for messages that come after this group. A window that is not aligned lies in two cache lines.
+// prefetch asks for messages that come after this group. A window that is not aligned lies in two
+// cache lines.
 func prefetch(ctx *build.Context, p pointers, lanes int) {
 	for i := range lanes {
 		m := row(ctx, p.src, p.ahead, i)
@@ -150,8 +155,9 @@ func prefetch(ctx *build.Context, p pointers, lanes int) {
 	}
 }
 
-// transpose4 emits the transposition of the 4×4 words in each 128-bit part of rows: word j of row i becomes word i of
-// row j. The two functions unpack words and quadwords; t is overwritten, the result is in rows.
+// transpose4 emits the transposition of the 4×4 words in each 128-bit part of rows: word j of row i
+// becomes word i of row j. The two functions unpack words and quadwords; t is overwritten, the
+// result is in rows.
 func transpose4(words, quads unpack, rows, t []reg.VecPhysical) {
 	words.low(rows[1], rows[0], t[0])
 	words.high(rows[1], rows[0], t[1])

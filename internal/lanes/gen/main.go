@@ -1,49 +1,58 @@
-// Command gen writes the vector kernels of package lanes: kernels_amd64.s and their Go declarations.
+// Command gen writes the vector kernels of package lanes: kernels_amd64.s and their Go
+// declarations.
 //
 // # How a kernel works
 //
-// BLAKE3 of a message of at most 64 bytes is a single compression: sixteen 32-bit state words are mixed with sixteen
-// message words in seven rounds, and the hash is the upper half of the state folded onto the lower half. Every step is
-// an addition, an exclusive or or a rotation of whole words, and no step depends on the data. So one message is slow
-// (each step waits for the one before it) and many are quick: put word i of message j into lane j of vector register
-// i, and the scalar program runs on all the lanes at once. A kernel has four parts.
+// BLAKE3 of a message of at most 64 bytes is a single compression: sixteen 32-bit state words are
+// mixed with sixteen message words in seven rounds, and the hash is the upper half of the state
+// folded onto the lower half. Every step is an addition, an exclusive or or a rotation of whole
+// words, and no step depends on the data. So one message is slow (each step waits for the one
+// before it) and many are quick: put word i of message j into lane j of vector register i, and the
+// scalar program runs on all the lanes at once. A kernel has four parts.
 //
-//  1. Load. A message is 64 contiguous bytes at its own offset, so the words of one message come in a row, while the
-//     program wants the words of one index side by side. The rows are transposed with unpack and shuffle instructions.
-//     The first stage of the transposition is free: a register is filled from two rows with an insert from memory.
-//     The transposed words go to scratch space on the stack, one vector for each word.
+//  1. Load. A message is 64 contiguous bytes at its own offset, so the words of one message come in
+//     a row, while the program wants the words of one index side by side. The rows are transposed
+//     with unpack and shuffle instructions. The first stage of the transposition is free: a
+//     register is filled from two rows with an insert from memory. The transposed words go to
+//     scratch space on the stack, one vector for each word.
 //
-//  2. State. Words 0 to 7 are BLAKE3's initial value, 8 to 11 its first half again, 12 and 13 the counter (zero), 14
-//     the message length and 15 the flags: one block that is the first and the last of its only chunk, which is the
-//     root. The state lives in registers from here to the end.
+//  2. State. Words 0 to 7 are BLAKE3's initial value, 8 to 11 its first half again, 12 and 13 the
+//     counter (zero), 14 the message length and 15 the flags: one block that is the first and the
+//     last of its only chunk, which is the root. The state lives in registers from here to the end.
 //
-//  3. Rounds. Each of the seven rounds mixes the four columns of the state and then its four diagonals. The message
-//     words are memory operands of the additions, which costs nothing, as loads have execution units of their own;
-//     the order in which a round reads them is settled here, at generation time, so the seven rounds are written out.
+//  3. Rounds. Each of the seven rounds mixes the four columns of the state and then its four
+//     diagonals. The message words are memory operands of the additions, which costs nothing, as
+//     loads have execution units of their own; the order in which a round reads them is known here,
+//     at generation time, so the seven rounds are written out.
 //
-//  4. Store. Words 0 to 7, folded with 8 to 15, are transposed back into rows of 32 bytes and stored at their offsets.
+//  4. Store. Words 0 to 7, folded with 8 to 15, are transposed back into rows of 32 bytes and
+//     stored at their offsets.
 //
-// Everything is loaded before anything is stored. A caller may therefore write over the inputs of the group itself.
+// Everything is loaded before anything is stored. A caller may therefore write over the inputs of
+// the group itself.
 //
-// Once its own messages are loaded, a kernel prefetches those of a group that the caller names, some groups ahead. The
-// processor cannot do that alone: a group has more instructions than it looks ahead, and scattered messages follow
-// no pattern that it could guess.
+// Once its own messages are loaded, a kernel prefetches those of a group that the caller names,
+// some groups ahead. The processor cannot do that alone: a group has more instructions than it
+// looks ahead, and scattered messages follow no pattern that it could guess.
 //
 // # Registers and waiting
 //
-// A column is a chain of twelve operations that each need the last one's result; four columns run side by side. With
-// vector operations that take two cycles and four of them started in a cycle (AMD Zen 5), eight chains are
-// needed to keep the units busy. AVX-512 has 32 registers, enough for the states of two groups of 16 messages when
-// the message words stay in memory and rotations (VPRORD) work in place. So the wide kernel interleaves two groups,
-// and a narrow one with a single group serves what is left over.
+// A column is a chain of twelve operations that each need the last one's result; four columns run
+// side by side. With vector operations that take two cycles and four of them started in a cycle
+// (AMD Zen 5), eight chains are needed to keep the units busy. AVX-512 has 32 registers, enough for
+// the states of two groups of 16 messages when the message words stay in memory and rotations
+// (VPRORD) work in place. So the wide kernel interleaves two groups, and a narrow one with a single
+// group serves what is left over.
 //
-// AVX2 has 16 registers: one state and not a register more, while its rotations by 12 and 7 need a temporary (shift,
-// shift, or). The third row of the state therefore lives in memory: it is touched only in "c += d; b ^= c", where
-// loading it is part of the addition. Rotations by 16 and 8 are byte shuffles.
+// AVX2 has 16 registers: one state and not a register more, while its rotations by 12 and 7 need a
+// temporary (shift, shift, or). The third row of the state therefore lives in memory: it is touched
+// only in "c += d; b ^= c", where loading it is part of the addition. Rotations by 16 and 8 are
+// byte shuffles.
 //
 // # Regenerating
 //
-// Run go generate in package lanes. The test of this module compares what the program writes with what is committed.
+// Run go generate in package lanes. The test of this module compares what the program writes with
+// what is committed.
 package main
 
 import (

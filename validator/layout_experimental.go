@@ -1,0 +1,63 @@
+package validator
+
+import "encoding/binary"
+
+var experimentalKind = &configurationKind{
+	name:        "experimental",
+	takesDomain: true,
+	newLayout: func(domain string, epoch uint64) layout {
+		return &experimentalLayout{domain: []byte(domain), epoch: epoch}
+	},
+}
+
+// experimentalLayout begins each message with a domain label and does not hash tree labels:
+//
+//	edge = value ‖ length ‖ label, value of a node = H(domain ‖ left edge ‖ right edge),
+//	digest = the root's value.
+//
+// Its messages are longer than one block.
+type experimentalLayout struct {
+	domain []byte
+	epoch  uint64
+}
+
+func (*experimentalLayout) edgeSize() int { return DigestSize + 4 + labelSize }
+
+func (x *experimentalLayout) leaves(s *sweep) {
+	size := x.edgeSize()
+	var epoch [8]byte
+	binary.BigEndian.PutUint64(epoch[:], x.epoch)
+	for _, at := range s.inserted {
+		value := s.leafNodes[at : at+DigestSize]
+		h := hash(x.domain, value, epoch[:])
+		copy(value, h[:])
+	}
+	for i := range s.leaves {
+		edge := s.edges[(s.firstLeaf+i)*size:]
+		copy(edge, s.leafNodes[64*i:64*i+DigestSize])
+		copy(edge[DigestSize:], s.leafLabels[64*i:64*i+4+labelSize])
+	}
+}
+
+func (*experimentalLayout) labels(*sweep) {}
+
+func (x *experimentalLayout) level(s *sweep, tasks []uint32) {
+	for _, t := range tasks {
+		t := &s.tasks[t]
+		value := hash(x.domain, s.edge(t.left), s.edge(t.right))
+		edge := s.edges[int(t.row)*x.edgeSize():]
+		copy(edge, value[:])
+		copy(edge[DigestSize:], s.nodeLabels[64*t.label:64*t.label+4+labelSize])
+	}
+}
+
+func (*experimentalLayout) root(edge []byte) Digest { return Digest(edge[:DigestSize]) }
+
+func (x *experimentalLayout) rootAbove(child []byte, side int) Digest {
+	if child == nil {
+		return Digest{}
+	}
+	absent := make([]byte, x.edgeSize()) // value 32 zeros, length 0, label 01 00 … 00
+	absent[DigestSize+4] = 1
+	return hash(append([][]byte{x.domain}, pair(child, absent, side)...)...)
+}
