@@ -25,7 +25,8 @@ func auditWithoutKeys(t *testing.T) []object {
 	return o.judge(t, 2, blobstore.Verified)
 }
 
-// putVerdicts stores verdicts with fixed times. One has all fields and a detail that must be escaped.
+// putVerdicts stores verdicts with fixed times. One has all fields and a detail that must be
+// escaped.
 func putVerdicts(t *testing.T) []object {
 	w := emptyWorld(t)
 	w.put(t, verdict(999))

@@ -117,7 +117,8 @@ func digest(n uint64) string {
 	return hex.EncodeToString(d[:])
 }
 
-// verdict is a verified one whose every field is fixed, from the digest of the epoch before to its own.
+// verdict is a verified one whose every field is fixed, from the digest of the epoch before to its
+// own.
 func verdict(epoch uint64) blobstore.Verdict {
 	return blobstore.Verdict{
 		Schema: blobstore.Schema, Namespace: namespace, Epoch: epoch, Outcome: blobstore.Verified,
