@@ -17,30 +17,9 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
-	"gocloud.dev/blob"
 )
 
-// newSplicedWorld has epochs 1 to 10 of one log and 11 to 20 of another, each epoch valid by itself and signed.
-func newSplicedWorld(t *testing.T) *world {
-	t.Helper()
-	w, other := newWorld(t, simlog.Options{Epochs: 10, Seed: 1}), newWorld(t, simlog.Options{Epochs: 20, Seed: 2})
-	for epoch := uint64(11); epoch <= 20; epoch++ {
-		copyObject(t, other.log, w.log, other.keyOf(t, epoch))
-		copyObject(t, other.signatures, w.signatures, fmt.Sprintf("%d.json", epoch))
-	}
-	return w
-}
-
-func copyObject(t *testing.T, from, to *blob.Bucket, key string) {
-	t.Helper()
-	data, err := from.ReadAll(t.Context(), key)
-	if err == nil {
-		err = to.WriteAll(t.Context(), key, data, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+func newSplicedWorld(t *testing.T) *world { return worldOf(newSplicedBase(t)) }
 
 func (w *world) auditAll(t *testing.T, from, to uint64) {
 	t.Helper()
@@ -220,18 +199,6 @@ func TestForkBetweenRacers(t *testing.T) {
 			t.Errorf("%d claims are left", len(a.claims.open))
 		}
 	})
-}
-
-// However many are at it at once, what comes out is one history and one rejection.
-func TestForkInARun(t *testing.T) {
-	t.Parallel()
-	w := newSplicedWorld(t)
-	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
-	r := connect(t, Embedded)
-	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 20, Worker: WorkerConfig{Concurrency: 20}})
-	if want := (RunSummary{Total: 20, Verified: 19, Rejected: 1}); err != nil || got != want {
-		t.Errorf("%+v, %v, want %+v", got, err, want)
-	}
 }
 
 // Somebody must look at a verdict that cannot be read, but nobody has to before the epochs beside it are judged.

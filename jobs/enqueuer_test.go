@@ -3,14 +3,12 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/rs/zerolog"
 
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/internal/testservers"
@@ -137,8 +135,9 @@ func TestEnqueueCountsUpToItsWindow(t *testing.T) {
 	t.Parallel()
 	store := auditstore.New(openMemory(t))
 	verify(t, store, span(1000, 1999)...)
-	if c := sealAll(t, sealer(store)); c.Sealed != 1 {
-		t.Fatalf("%+v, want one sealed shard", c)
+	sealer := &Sealer{Store: store, Namespace: testNamespace, Log: zerolog.Nop()}
+	if c, err := sealer.Seal(t.Context(), 1, 2500); err != nil || c.Sealed != 1 {
+		t.Fatalf("%+v, %v, want one sealed shard", c, err)
 	}
 	e := &Enqueuer{Redis: embedded(t), Namespace: testNamespace, Judged: judgedRuns(store), Window: 300}
 	mustEnqueue(t, e, 1, 2500, Counts{Enqueued: 300, Next: 301})
@@ -384,21 +383,5 @@ func do(t *testing.T, r *Redis, args ...any) {
 	t.Helper()
 	if err := r.client.Do(t.Context(), args...).Err(); err != nil && err != redis.Nil {
 		t.Fatalf("%v: %v", args, err)
-	}
-}
-
-// putVerdict records a verdict on an epoch; a reason makes it a rejection.
-func putVerdict(t testing.TB, store *auditstore.Store, epoch uint64, reason verdict.Reason) {
-	t.Helper()
-	hex := func(n uint64) string { return fmt.Sprintf("%064s", strconv.FormatUint(n, 16)) }
-	v := verdict.Verdict{
-		Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: verdict.Verified,
-		PreviousDigest: hex(epoch - 1), Digest: hex(epoch), Batch: verdict.Batch{SHA256: hex(epoch)},
-	}
-	if reason != "" {
-		v.Outcome, v.Reason, v.Detail = verdict.Rejected, reason, "detail of "+string(reason)
-	}
-	if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
-		t.Fatal(err)
 	}
 }

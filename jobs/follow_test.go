@@ -3,15 +3,11 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/rs/zerolog"
@@ -19,36 +15,9 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-// publishNames gives a log epochs of which only the names are well-formed.
-func publishNames(t testing.TB, log *blob.Bucket, epochs ...uint64) {
-	t.Helper()
-	for _, epoch := range epochs {
-		key := fmt.Sprintf("%d/%064x/%064x", epoch, epoch-1, epoch)
-		if err := log.WriteAll(t.Context(), key, nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func span(from, to uint64) []uint64 {
-	var epochs []uint64
-	for epoch := from; epoch <= to; epoch++ {
-		epochs = append(epochs, epoch)
-	}
-	return epochs
-}
-
 // schedule is of a log that looks for nothing but what the test turns on.
 func (w *world) schedule() Schedule {
 	return Schedule{Namespace: testNamespace, Fetcher: w.config.Fetcher, Store: w.config.Store, Poll: time.Minute}
-}
-
-// emptyWorld is a log that has published nothing.
-func emptyWorld(t testing.TB) *world {
-	t.Helper()
-	w := &world{log: openMemory(t), signatures: openMemory(t), audit: openMemory(t)}
-	w.config = testConfig(t, w.log, w.signatures, auditstore.New(w.audit))
-	return w
 }
 
 func mustFollow(t testing.TB, r *Redis, s Schedule) *follower {
@@ -66,23 +35,6 @@ func (f *follower) mustRound(t testing.TB, now time.Time) {
 	t.Helper()
 	if err := f.round(t.Context(), now); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// notices returns the names of what is in the outbox, in order.
-func notices(t testing.TB, store *auditstore.Store) []string {
-	t.Helper()
-	names, err := store.Outbox(testNamespace).Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
-
-func wantNotices(t testing.TB, store *auditstore.Store, want ...string) {
-	t.Helper()
-	if got := notices(t, store); !slices.Equal(got, want) {
-		t.Errorf("in the outbox is %q, want %q", got, want)
 	}
 }
 

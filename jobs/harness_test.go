@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/signature"
-	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -31,51 +31,47 @@ func testKey() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// world is a simulated log with what it takes to audit it, all in memory.
-type world struct {
-	log, signatures, audit *blob.Bucket
-	config                 AuditorConfig
+// base is a simulated log with what it takes to audit it, all in memory.
+type base struct {
+	log, signatures, audit *blob.Bucket // audit is behind store
+	store                  *auditstore.Store
+	fetcher                *fetcher.Fetcher
+	keys                   signature.Keys // the log's, which auditors trust
 }
 
-// newWorld simulates a log. The auditor trusts the log's key.
-func newWorld(t testing.TB, o simlog.Options) *world {
+// newBase simulates a log.
+func newBase(t testing.TB, o simlog.Options) *base {
 	t.Helper()
-	w := &world{log: openMemory(t), signatures: openMemory(t), audit: openMemory(t)}
+	w := emptyBase(t)
 	o.Namespace, o.SigningKey = testNamespace, testKey()
 	if _, err := simlog.Write(t.Context(), w.log, w.signatures, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.config = testConfig(t, w.log, w.signatures, auditstore.New(w.audit))
 	return w
 }
 
-func testConfig(t testing.TB, log, signatures *blob.Bucket, store *auditstore.Store) AuditorConfig {
+// emptyBase is a log that has published nothing.
+func emptyBase(t testing.TB) *base {
+	t.Helper()
+	audit := openMemory(t)
+	w := baseIn(t, openMemory(t), openMemory(t), auditstore.New(audit))
+	w.audit = audit
+	return w
+}
+
+// baseIn is a log in some buckets, audited in a store.
+func baseIn(t testing.TB, log, signatures *blob.Bucket, store *auditstore.Store) *base {
 	t.Helper()
 	keys, err := signature.ParseKeys([]string{hex.EncodeToString(testKey().Public().(ed25519.PublicKey))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return AuditorConfig{
-		Namespace:     testNamespace,
-		Configuration: validator.WhatsAppV1(),
-		Fetcher:       fetcher.New(log, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2}),
-		Store:         store,
-		Keys:          keys,
-		Signatures:    signatures,
-		Budget:        NewBudget(256 << 20),
-		Settle:        -1, // it was all written just now
-		Software:      "ktaudit test",
-		Log:           zerolog.Nop(),
-	}
+	return &base{log: log, signatures: signatures, store: store, fetcher: newFetcher(log), keys: keys}
 }
 
-func (w *world) auditor(t testing.TB) *Auditor {
-	t.Helper()
-	a, err := NewAuditor(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+// newFetcher reads a log in memory, without long pauses.
+func newFetcher(log *blob.Bucket) *fetcher.Fetcher {
+	return fetcher.New(log, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2})
 }
 
 func openMemory(t testing.TB) *blob.Bucket {
@@ -99,35 +95,33 @@ func moveObject(t testing.TB, b *blob.Bucket, from, to string) {
 }
 
 // keyOf returns the key of an epoch's batch.
-func (w *world) keyOf(t testing.TB, epoch uint64) string {
+func (w *base) keyOf(t testing.TB, epoch uint64) string {
 	t.Helper()
-	o, err := w.config.Fetcher.Locate(t.Context(), epoch)
+	o, err := w.fetcher.Locate(t.Context(), epoch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o.Key
 }
 
-// connect connects to a Redis until the test ends.
-func connect(t testing.TB, url string) *Redis {
+// onEach runs a test on the embedded Redis and on a real one, with what connect makes of them.
+func onEach[R io.Closer](t *testing.T, connect func(context.Context, string, zerolog.Logger) (R, error), test func(t *testing.T, r R)) {
 	t.Helper()
-	r, err := ConnectRedis(t.Context(), url, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
+	run := func(t *testing.T, url string) {
+		r, err := connect(t.Context(), url, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Close() })
+		test(t, r)
 	}
-	t.Cleanup(func() { _ = r.Close() })
-	return r
-}
-
-// onEachRedis runs a test on the embedded Redis and on a real one.
-func onEachRedis(t *testing.T, test func(t *testing.T, r *Redis)) {
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		test(t, connect(t, Embedded))
+		run(t, "embedded")
 	})
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
-		test(t, connect(t, testservers.Redis(t).URL()))
+		run(t, testservers.Redis(t).URL())
 	})
 }
 
@@ -146,7 +140,7 @@ func eventually(t testing.TB, what string, condition func() bool) {
 }
 
 // evidence returns all pieces of evidence on an epoch.
-func (w *world) evidence(t testing.TB, epoch uint64) []string {
+func (w *base) evidence(t testing.TB, epoch uint64) []string {
 	t.Helper()
 	var pieces []string
 	prefix := fmt.Sprintf("%s/evidence/%09d/%012d/", testNamespace, epoch/1000, epoch)
@@ -167,9 +161,9 @@ func (w *world) evidence(t testing.TB, epoch uint64) []string {
 }
 
 // wantArchived checks that an epoch's batch was kept as it is in the log directory.
-func (w *world) wantArchived(t testing.TB, epoch uint64) {
+func (w *base) wantArchived(t testing.TB, epoch uint64) {
 	t.Helper()
-	archive, err := w.config.Store.OpenArchive(t.Context(), testNamespace, epoch)
+	archive, err := w.store.OpenArchive(t.Context(), testNamespace, epoch)
 	if err != nil {
 		t.Errorf("epoch %d: its batch was not kept: %v", epoch, err)
 		return
@@ -182,27 +176,41 @@ func (w *world) wantArchived(t testing.TB, epoch uint64) {
 	}
 }
 
-// queueCounts returns the counts of the test's queue of one class.
-func queueCounts(r *Redis, class Class) (QueueCounts, error) {
-	all, err := r.ReadCounts(testNamespace)
-	for _, c := range all {
-		if c.Class == class {
-			return c, err
+// judged returns how many of the epochs have a verdict.
+func (w *base) judged(t testing.TB, from, to uint64) int {
+	t.Helper()
+	n := 0
+	for shard := from / verdict.EpochsPerShard; shard <= to/verdict.EpochsPerShard; shard++ {
+		epochs, err := w.store.Epochs(t.Context(), testNamespace, shard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, epoch := range epochs {
+			if from <= epoch && epoch <= to {
+				n++
+			}
 		}
 	}
-	return QueueCounts{}, err
+	return n
 }
 
-// judgedRuns tells an enqueuer of the verdicts in a store.
-func judgedRuns(store *auditstore.Store) func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
-	return func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
-		return JudgedRuns(ctx, store, testNamespace, from, to, visit)
-	}
+// gate holds up reads of a log until it is opened.
+type gate struct{ entered, open chan struct{} }
+
+func newGate() gate { return gate{make(chan struct{}, 100), make(chan struct{})} }
+
+func (g gate) pass() {
+	g.entered <- struct{}{}
+	<-g.open
 }
 
-// isJudged tells Retry of the verdicts in a store.
-func isJudged(store *auditstore.Store) func(context.Context, uint64) (bool, error) {
-	return func(ctx context.Context, epoch uint64) (bool, error) {
-		return IsJudged(ctx, store, testNamespace, epoch)
+// newSplicedBase has epochs 1 to 10 of one log and 11 to 20 of another, each epoch valid by itself and signed.
+func newSplicedBase(t *testing.T) *base {
+	t.Helper()
+	w, other := newBase(t, simlog.Options{Epochs: 10, Seed: 1}), newBase(t, simlog.Options{Epochs: 20, Seed: 2})
+	for epoch := uint64(11); epoch <= 20; epoch++ {
+		copyObject(t, other.log, w.log, other.keyOf(t, epoch))
+		copyObject(t, other.signatures, w.signatures, fmt.Sprintf("%d.json", epoch))
 	}
+	return w
 }

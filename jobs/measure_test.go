@@ -12,7 +12,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/verdict"
 
-	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/simlog"
@@ -148,91 +147,5 @@ func TestBudgetKnowsWhatIsReserved(t *testing.T) {
 	release()
 	if b.Reserved() != 0 {
 		t.Errorf("%d reserved in the end", b.Reserved())
-	}
-}
-
-func TestReadQueues(t *testing.T) {
-	t.Parallel()
-	onEachRedis(t, func(t *testing.T, r *Redis) {
-		if err := r.Ping(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w := newWorld(t, simlog.Options{Epochs: 1})
-		namespaces := []string{testNamespace, "other"}
-		queues, err := r.ReadCounts(namespaces...)
-		if err != nil || len(queues) != 4 {
-			t.Fatalf("an empty Redis has %+v, %v", queues, err)
-		}
-		workers, err := r.LiveWorkers(namespaces...)
-		if err != nil || len(workers) != 0 {
-			t.Fatalf("an empty Redis has workers %+v, %v", workers, err)
-		}
-		client := asynq.NewClientFromRedisClient(r.client)
-		for epoch := uint64(100); epoch < 103; epoch++ {
-			task := Task{testNamespace, epoch}
-			if _, err := client.Enqueue(asynq.NewTask(TypeAudit, nil), asynq.Queue(Queue(testNamespace, Backfill)), asynq.TaskID(task.ID())); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := r.inspector().PauseQueue(Queue(testNamespace, Backfill)); err != nil {
-			t.Fatal(err)
-		}
-		worker, err := NewWorker(r, []*Auditor{w.auditor(t)}, WorkerConfig{}, zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- worker.Run(ctx) }()
-		deadline := time.Now().Add(30 * time.Second)
-		for workers[testNamespace] == 0 && time.Now().Before(deadline) {
-			if workers, err = r.LiveWorkers(namespaces...); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if queues, err = r.ReadCounts(namespaces...); err != nil {
-			t.Fatal(err)
-		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if workers[testNamespace] != 1 || workers["other"] != 0 {
-			t.Errorf("workers: %v", workers)
-		}
-		for _, q := range queues {
-			backfill := q.Namespace == testNamespace && q.Class == Backfill
-			if want := map[bool]int{true: 3}[backfill]; q.Pending != want || q.Paused != backfill {
-				t.Errorf("queue %+v, want %d pending", q, want)
-			}
-		}
-	})
-}
-
-// An alert is counted by the process that raises it, whoever that is, and not by those who find the same afterwards.
-func TestAlertsAreCountedOnce(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{3: simlog.Malformed}})
-	series := w.measured(t)
-	a := w.auditor(t)
-	for _, epoch := range span(1, 5) {
-		if _, err := a.Audit(t.Context(), epoch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	judge(t, w.config.Store, 7, verdict.Verified, "", 6, 7)
-	judge(t, w.config.Store, 8, verdict.Verified, "", 70, 8) // does not go on where 7 ends
-	s := w.schedule()
-	s.Metrics, s.SilentAfter = w.config.Metrics, time.Hour
-	for range 2 {
-		f := mustFollow(t, embedded(t), s)
-		f.mustRound(t, time.Now())
-		f.mustRound(t, time.Now().Add(2*time.Hour))
-	}
-	shown := series()
-	for _, kind := range []string{"rejected", "contradiction", "silent"} {
-		if n := shown["alerts_raised_total "+kind]; n != "1" {
-			t.Errorf("raised of kind %s: %q, want 1; shown are %q", kind, n, shown)
-		}
 	}
 }

@@ -122,7 +122,7 @@ func TestBatchInNoOrder(t *testing.T) {
 		if err := log.WriteAll(t.Context(), name, content, nil); err != nil {
 			t.Fatal(err)
 		}
-		config := testConfig(t, log, nil, auditstore.New(openMemory(t)))
+		config := worldOf(baseIn(t, log, nil, auditstore.New(openMemory(t)))).config
 		config.Keys = signature.Keys{}
 		looks := 0
 		faults := &faultyReads{seed: rand.New(rand.NewPCG(1, 1)), beforeOpen: func() { looks++ }}

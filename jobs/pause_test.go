@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
 func TestPauseAndResume(t *testing.T) {
@@ -47,31 +46,5 @@ func TestPauseAndResume(t *testing.T) {
 				}
 			}
 		}
-	})
-}
-
-// TestPausedQueueIsNotWorkedOn shows that the pause reaches workers, and that nothing is lost by it.
-func TestPausedQueueIsNotWorkedOn(t *testing.T) {
-	t.Parallel()
-	onEachRedis(t, func(t *testing.T, r *Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 8})
-		mustEnqueue(t, enqueuer(r), 1, 5, Counts{Enqueued: 5})
-		if _, err := Pause(t.Context(), r, testNamespace, Backfill); err != nil {
-			t.Fatal(err)
-		}
-		startWorker(t, r, w.auditor(t), WorkerConfig{})
-		for epoch := uint64(6); epoch <= 8; epoch++ { // one after the other, so that the worker looks at its queues in between
-			fresh := &Enqueuer{Redis: r, Namespace: testNamespace, Class: Fresh}
-			mustEnqueue(t, fresh, epoch, epoch, Counts{Enqueued: 1})
-			eventually(t, "a fresh epoch is judged", func() bool { return w.judged(t, epoch, epoch) == 1 })
-		}
-		if n := w.judged(t, 1, 5); n != 0 {
-			t.Errorf("%d epochs of a paused queue were judged", n)
-		}
-		mustEnqueue(t, enqueuer(r), 1, 5, Counts{AlreadyQueued: 5})
-		if _, err := Resume(t.Context(), r, testNamespace, ""); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the backfill goes on", func() bool { return w.judged(t, 1, 5) == 5 })
 	})
 }

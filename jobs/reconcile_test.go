@@ -12,26 +12,6 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// judge puts verdicts on record, the digests of which are numbers.
-func judge(t testing.TB, store *auditstore.Store, epoch uint64, outcome string, reason verdict.Reason, previous, digest uint64) {
-	t.Helper()
-	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
-	_, _, err := store.PutVerdict(t.Context(), verdict.Verdict{
-		Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: outcome, Reason: reason,
-		PreviousDigest: hex(previous), Digest: hex(digest), Batch: verdict.Batch{Key: fmt.Sprintf("%d/batch", epoch), SHA256: hex(0)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func verify(t testing.TB, store *auditstore.Store, epochs ...uint64) {
-	t.Helper()
-	for _, epoch := range epochs {
-		judge(t, store, epoch, verdict.Verified, "", epoch-1, epoch)
-	}
-}
-
 func TestNewVerdictsAreLookedAt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

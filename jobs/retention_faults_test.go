@@ -2,123 +2,21 @@ package jobs
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"errors"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/rs/zerolog"
-	"gocloud.dev/blob"
-	"gocloud.dev/blob/driver"
-	"gocloud.dev/gcerrors"
 )
-
-// watchedShelf counts the requests to a bucket, and lets one go wrong.
-type watchedShelf struct {
-	driver.Bucket // what is not below is not called
-	b             *blob.Bucket
-	requests      atomic.Int64
-	removals      atomic.Int64
-	// fault returns an error for a request that fails. One that is carried out fails only in that its answer is lost.
-	fault faulting
-}
-
-// faulting is given the number of a request, from 1, and what it is about.
-type faulting func(n int64, request string) (err error, carriedOut bool)
-
-func noFault(int64, string) (error, bool) { return nil, false }
-
-func (s *shelf) watched(t testing.TB, fault faulting) (*watchedShelf, *shelf) {
-	w := &watchedShelf{b: s.bucket, fault: fault}
-	b := blob.NewBucket(w)
-	t.Cleanup(func() { _ = b.Close() })
-	return w, &shelf{s.bucket, auditstore.New(b)}
-}
-
-func (w *watchedShelf) do(request string, carryOut func() error) error {
-	fault, carriedOut := w.fault(w.requests.Add(1), request)
-	if fault != nil && !carriedOut {
-		return fault
-	}
-	return cmp.Or(fault, carryOut())
-}
-
-func (w *watchedShelf) As(any) bool             { return false }
-func (w *watchedShelf) Close() error            { return nil }
-func (w *watchedShelf) ErrorAs(error, any) bool { return false }
-func (w *watchedShelf) ErrorCode(err error) gcerrors.ErrorCode {
-	if errors.Is(err, errFault) {
-		return gcerrors.PermissionDenied // not tried again at once
-	}
-	return gcerrors.Code(err)
-}
-
-func (w *watchedShelf) ListPaged(ctx context.Context, o *driver.ListOptions) (page *driver.ListPage, err error) {
-	err = w.do("list "+o.Prefix, func() error {
-		page = &driver.ListPage{}
-		token := blob.FirstPageToken
-		for len(token) > 0 {
-			var objects []*blob.ListObject
-			var err error
-			objects, token, err = w.b.ListPage(ctx, token, 1000, &blob.ListOptions{Prefix: o.Prefix, Delimiter: o.Delimiter})
-			if err != nil {
-				return err
-			}
-			for _, o := range objects {
-				page.Objects = append(page.Objects, &driver.ListObject{Key: o.Key, Size: o.Size, ModTime: o.ModTime, IsDir: o.IsDir})
-			}
-		}
-		return nil
-	})
-	return page, err
-}
-
-func (w *watchedShelf) NewRangeReader(ctx context.Context, key string, _, _ int64, _ *driver.ReaderOptions) (r driver.Reader, err error) {
-	err = w.do("read "+key, func() error {
-		data, err := w.b.ReadAll(ctx, key)
-		r = &faultyReader{Reader: *bytes.NewReader(data), size: int64(len(data)), end: io.EOF}
-		return err
-	})
-	return r, err
-}
-
-func (w *watchedShelf) Delete(ctx context.Context, key string, _ *driver.DeleteOptions) error {
-	return w.do("remove "+key, func() error {
-		w.removals.Add(1)
-		return w.b.Delete(ctx, key)
-	})
-}
-
-func (w *watchedShelf) NewTypedWriter(ctx context.Context, key, _ string, o *driver.WriterOptions) (driver.Writer, error) {
-	return &watchedWriter{shelf: w, ctx: ctx, key: key, options: o}, nil
-}
-
-type watchedWriter struct {
-	bytes.Buffer
-	shelf   *watchedShelf
-	ctx     context.Context
-	key     string
-	options *driver.WriterOptions
-}
-
-func (w *watchedWriter) Close() error {
-	return w.shelf.do("write "+w.key, func() error {
-		return w.shelf.b.WriteAll(w.ctx, w.key, w.Bytes(), &blob.WriterOptions{IfNotExist: w.options.IfNotExist})
-	})
-}
 
 // layHistory lays a small history over two shards, of which the returned batches may go after a month.
 func layHistory(t testing.TB, s *shelf) (stay []string) {
@@ -143,7 +41,7 @@ func TestRetentionSurvivesFaults(t *testing.T) {
 					}
 					return nil, false
 				})
-				kept, r := s.kept(t), faulty.retention(zerolog.Nop())
+				kept, r := s.kept(t), retentionOf(faulty, zerolog.Nop())
 				time.Sleep(31 * day)
 				_, err := r.pass(t.Context())
 				if reached != (err != nil) {
@@ -185,7 +83,7 @@ func TestRetentionPassesOverWhatIsLocked(t *testing.T) {
 			return nil, false
 		})
 		var output bytes.Buffer
-		r := locked.retention(zerolog.New(&output))
+		r := retentionOf(locked, zerolog.New(&output))
 		time.Sleep(31 * day)
 		if _, err := r.pass(t.Context()); err == nil || !strings.Contains(err.Error(), "1 of 8") {
 			t.Errorf("error is %v, want one on the locked one", err)
@@ -210,7 +108,7 @@ func TestRetentionGoesOnAfterAShardThatFails(t *testing.T) {
 		_, failing := s.watched(t, func(_ int64, request string) (error, bool) {
 			return map[bool]error{true: errFault}[strings.HasSuffix(request, "/archive/000000001/")], false
 		})
-		r := failing.retention(zerolog.Nop())
+		r := retentionOf(failing, zerolog.Nop())
 		time.Sleep(31 * day)
 		for _, want := range [][]string{{"3", "1001", "1002", "1003", "2001", "2002", "2003"}, {"3", "1001", "1002", "1003", "2001", "2003"}} {
 			if _, err := r.pass(t.Context()); !errors.Is(err, errFault) && err != nil {
@@ -241,7 +139,7 @@ func TestRetentionOfChanceHistories(t *testing.T) {
 				}
 				return nil, false
 			})
-			one, two := faulty.retention(zerolog.Nop()), faulty.retention(zerolog.Nop())
+			one, two := retentionOf(faulty, zerolog.Nop()), retentionOf(faulty, zerolog.Nop())
 			good, since := map[uint64]bool{}, map[uint64]time.Time{}
 			epoch, head := uint64(990), uint64(990)
 			for range 60 {
@@ -304,7 +202,7 @@ func TestRetentionCosts(t *testing.T) {
 		s := newShelf(t)
 		s.verified(t, span(1, maxRetentionLooks+1500)...)
 		w, watched := s.watched(t, noFault)
-		r := watched.retention(zerolog.Nop())
+		r := retentionOf(watched, zerolog.Nop())
 		mustPass(t, r) // looks at all shards
 		for range 10 {
 			before := w.requests.Load()
@@ -340,7 +238,7 @@ func TestRetentionWaitsForTheClock(t *testing.T) {
 		s.verified(t, 1, 2)
 		time.Sleep(31 * day)
 		var output bytes.Buffer
-		r := s.retention(zerolog.New(&output))
+		r := retentionOf(s, zerolog.New(&output))
 		r.settle = retentionSettle
 		want := func(left ...string) {
 			t.Helper()

@@ -92,7 +92,7 @@ func TestRetention(t *testing.T) {
 		for _, key := range []string{"000000000/000000000979.bak", "README", "000000000/000000000979.zst/x"} {
 			must(t, s.bucket.WriteAll(t.Context(), testNamespace+"/archive/"+key, []byte("a stranger's"), nil))
 		}
-		kept, r := s.kept(t), s.retention(zerolog.Nop())
+		kept, r := s.kept(t), retentionOf(s, zerolog.Nop())
 
 		all := s.archived(t)
 		time.Sleep(30*day - time.Minute)
@@ -139,7 +139,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newShelf(t)
 			s.verified(t, 1, 2, 3, 4)
-			r := s.retention(zerolog.Nop())
+			r := retentionOf(s, zerolog.Nop())
 			r.First, r.Last = c.first, c.last
 			time.Sleep(31 * day)
 			mustPass(t, r)
@@ -158,7 +158,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 		s := newShelf(t)
 		s.archive(t, 1, "", batchOf(1))
 		s.judge(t, rejectedVerdict(1))
-		r := s.retention(zerolog.Nop())
+		r := retentionOf(s, zerolog.Nop())
 		r.Last = 1
 		time.Sleep(31 * day)
 		mustPass(t, r)
@@ -178,7 +178,7 @@ func TestRetentionGoesByTheStoresClock(t *testing.T) {
 		time.Sleep(20 * day)
 		s.archive(t, 3, "", batchOf(3))
 		s.judge(t, v)
-		r := s.retention(zerolog.Nop())
+		r := retentionOf(s, zerolog.Nop())
 		for _, want := range [][]string{{"1", "2", "3", "4", "5"}, {"3", "5"}, {"3", "5"}, {"5"}} {
 			mustPass(t, r)
 			if got := s.archived(t); !slices.Equal(got, want) {
@@ -202,7 +202,7 @@ func TestRetentionOfWhatAuditorsArchive(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		kept, r := s.kept(t), s.retention(zerolog.Nop())
+		kept, r := s.kept(t), retentionOf(s, zerolog.Nop())
 		time.Sleep(31 * day)
 		mustPass(t, r)
 		var left []string
@@ -259,7 +259,7 @@ func TestRetentionOnS3(t *testing.T) {
 	for range 2 {
 		var both sync.WaitGroup
 		for range 2 {
-			r := s.retention(zerolog.Nop())
+			r := retentionOf(s, zerolog.Nop())
 			both.Go(func() { mustPass(t, r) })
 		}
 		both.Wait()
@@ -271,31 +271,4 @@ func TestRetentionOnS3(t *testing.T) {
 	if !maps.Equal(s.kept(t), kept) {
 		t.Error("something else than archived batches changed")
 	}
-}
-
-// Schedulers do it by themselves.
-func TestSchedulersRemoveArchivedBatches(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 6, Tamper: map[uint64]simlog.Kind{3: simlog.Malformed}})
-	w.config.Archive = true
-	a := w.auditor(t)
-	for epoch := uint64(1); epoch <= 6; epoch++ {
-		if _, err := a.Audit(t.Context(), epoch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	redis := embedded(t)
-	schedule := w.schedule()
-	schedule.Retention = time.Millisecond
-	for range 2 {
-		scheduler, err := NewScheduler(redis, []Schedule{schedule}, zerolog.Nop())
-		must(t, err)
-		r := scheduler.logs[0].retention
-		r.settle, r.pause = 0, 10*time.Millisecond
-		background(t, scheduler.Run)
-	}
-	s := &shelf{w.audit, w.config.Store}
-	eventually(t, "only what must stay is left", func() bool {
-		return slices.Equal(s.archived(t), []string{"2", "3", "4", "6"})
-	})
 }

@@ -211,7 +211,7 @@ func TestRunOnS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	config := testConfig(t, log, signatures, store)
+	config := worldOf(baseIn(t, log, signatures, store)).config
 	config.Archive = true
 	a, err := NewAuditor(config)
 	if err != nil {

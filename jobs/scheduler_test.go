@@ -129,22 +129,6 @@ func (l *live) startScheduler(t *testing.T, r *Redis, s Schedule, recent uint64,
 	return func() { stopScheduler(); stopDispatcher() }
 }
 
-// background runs something until the test ends or the function is called.
-func background(t *testing.T, run func(ctx context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
 // people is a webhook that counts what it is told.
 func (l *live) people(t *testing.T) string {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

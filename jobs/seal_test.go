@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -20,32 +19,6 @@ import (
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 )
-
-// digestOf is the digest after an epoch of a made-up log. Logs with other names have others.
-func digestOf(log string, epoch uint64) string {
-	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %d", log, epoch)))
-}
-
-// record writes the verdicts of a made-up log. change makes some of them otherwise; if it returns false, the epoch gets none.
-func record(t testing.TB, store *auditstore.Store, from, to uint64, change func(v *verdict.Verdict) bool) {
-	t.Helper()
-	for epoch := from; epoch <= to; epoch++ {
-		v := verdict.Verdict{
-			Schema: verdict.Schema, Namespace: testNamespace, Epoch: epoch, Outcome: verdict.Verified,
-			PreviousDigest: digestOf("", epoch-1), Digest: digestOf("", epoch), Batch: verdict.Batch{SHA256: digestOf("batch", epoch)},
-		}
-		if change != nil && !change(&v) {
-			continue
-		}
-		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func reject(v *verdict.Verdict) {
-	v.Outcome, v.Reason, v.Detail = verdict.Rejected, "digest_mismatch", fmt.Sprintf("detail of epoch %d", v.Epoch)
-}
 
 func sealer(store *auditstore.Store) *Sealer {
 	return &Sealer{Store: store, Namespace: testNamespace, Log: zerolog.Nop()}
@@ -67,18 +40,6 @@ func readStatus(t testing.TB, store *auditstore.Store, from, to uint64) Status {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func incidents(t testing.TB, store *auditstore.Store) []string {
-	t.Helper()
-	names, err := store.Outbox(testNamespace).Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, name := range names {
-		names[i] = hashOfDetail.ReplaceAllString(name, "$1")
-	}
-	return names
 }
 
 // hashOfDetail is in the names of notices on sealed shards.

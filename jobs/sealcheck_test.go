@@ -96,22 +96,6 @@ func TestSecondTampering(t *testing.T) {
 	}
 }
 
-// edit replaces the last occurrence of a text in an object.
-func edit(t testing.TB, b *blob.Bucket, key, from, to string) {
-	t.Helper()
-	data, err := b.ReadAll(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := strings.LastIndex(string(data), from)
-	if i < 0 {
-		t.Fatalf("%s has no %s: %.300s", key, from, data)
-	}
-	if err := b.WriteAll(t.Context(), key, []byte(string(data[:i])+to+string(data[i+len(from):])), nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A check by chance finds what a whole one does, sooner or later.
 func TestCheckAny(t *testing.T) {
 	t.Parallel()

@@ -45,15 +45,6 @@ func startWorker(t *testing.T, r *Redis, a *Auditor, c WorkerConfig) (stop func(
 	return stop
 }
 
-func (w *world) judged(t *testing.T, from, to uint64) int {
-	t.Helper()
-	s, err := ReadStatus(t.Context(), w.config.Store, testNamespace, from, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(s.VerifiedCount + s.RejectedCount)
-}
-
 func queueIsEmpty(t *testing.T, r *Redis) bool {
 	t.Helper()
 	c, err := queueCounts(r, Backfill)
@@ -129,16 +120,6 @@ func TestWorkerOutlastsFaults(t *testing.T) {
 		startWorker(t, r, w.auditor(t), WorkerConfig{MaxRetryDelay: time.Millisecond})
 		eventually(t, "20 verdicts", func() bool { return w.judged(t, 1, 20) == 20 })
 	})
-}
-
-// gate holds up reads of a log until it is opened.
-type gate struct{ entered, open chan struct{} }
-
-func newGate() gate { return gate{make(chan struct{}, 100), make(chan struct{})} }
-
-func (g gate) pass() {
-	g.entered <- struct{}{}
-	<-g.open
 }
 
 func TestWorkerFinishesWhatIsInFlight(t *testing.T) {

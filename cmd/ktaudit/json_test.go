@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// jsonCommands are the commands whose JSON programs read, with the transcript in testdata/json that pins it.
+// jsonCommands are the commands whose JSON programs read, with the transcript in testdata/json that
+// pins it.
 var jsonCommands = map[string]string{
 	"verify": "verify", "run": "run", "status": "status", "head": "seal", "seal": "seal", "seal --check": "seal",
 	"reverify": "reverify", "enqueue": "queue", "retry": "queue", "pause": "queue", "resume": "queue",
@@ -20,8 +21,9 @@ var jsonCommands = map[string]string{
 // prose is what only people read. It may be put in other words.
 var prose = regexp.MustCompile(`("(?:message|error|queue_note)":)"(?:[^"\\]|\\.)*"`)
 
-// TestJSON plays the transcripts in testdata/json. What a command prints with --json is an interface: names of fields and their
-// order, which fields are left out when they are empty, and values stay as they are.
+// TestJSON plays the transcripts in testdata/json. What a command prints with --json is an
+// interface: names of fields and their order, which fields are left out when they are empty, and
+// values stay as they are.
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/json/*.txt")

@@ -85,7 +85,8 @@ func claimTarget(t *testing.T) []object {
 	return w.audit.objects()
 }
 
-// A target that has no name is known by one that is made from its address. With another it would get everything again.
+// A target that has no name is known by one that is made from its address. With another it would
+// get everything again.
 func TestGoldenTargetNames(t *testing.T) {
 	t.Parallel()
 	text := alert.LogName + "\n"

@@ -27,7 +27,8 @@ func auditWithoutKeys(t *testing.T) []object {
 	return o.judge(t, 2, verdict.Verified)
 }
 
-// putVerdicts stores verdicts with fixed times. One has all fields and a detail that must be escaped.
+// putVerdicts stores verdicts with fixed times. One has all fields and a detail that must be
+// escaped.
 func putVerdicts(t *testing.T) []object {
 	w := emptyWorld(t)
 	w.put(t, verdictOn(999))

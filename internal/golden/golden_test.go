@@ -39,13 +39,15 @@ var (
 	verifySeconds = scrub{regexp.MustCompile(`("verify_seconds":)[0-9.e-]+`), `${1}SECONDS`}
 	judged        = []scrub{startedAt, finishedAt, verifySeconds}
 
-	// A contradiction's name is the hash of a verdict with times; checkEvidenceNames holds it against the bytes.
+	// A contradiction's name is the hash of a verdict with times; checkEvidenceNames holds it
+	// against the bytes.
 	contradictionHash = scrub{regexp.MustCompile(`(/contradiction-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	claimName         = scrub{regexp.MustCompile(`(/claims/hook/)\d{13}-[A-Z2-7]{26}\.json`), `${1}UNTIL-RANDOM.json`}
 	clockName         = scrub{regexp.MustCompile(`(/archive/clock/)[A-Z2-7]{26}\n`), "${1}RANDOM\n"}
 	dueTime           = scrub{regexp.MustCompile(`(/schedule/[^/]*/)\d{12}\.json`), `${1}DUE.json`}
 
-	// A seal has a thousand hashes, and the evidence of an equivocation up to a hundred keys. The hash of the whole is below them.
+	// A seal has a thousand hashes, and the evidence of an equivocation up to a hundred keys. The
+	// hash of the whole is below them.
 	longList = scrub{regexp.MustCompile(`("(?:verdicts|digests|keys)":\["[^"]*","[^"]*",)"[^\]]*,("[^"]*"\])`), `${1}…,${2}`}
 )
 

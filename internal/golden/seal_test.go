@@ -13,14 +13,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// sealTwoShards seals shards 0 and 2. In the first an epoch is rejected, one does not continue the one before, and one ends with
-// a digest that was there before.
+// sealTwoShards seals shards 0 and 2. In the first an epoch is rejected, one does not continue the
+// one before, and one ends with a digest that was there before.
 func sealTwoShards(t *testing.T) []object {
 	w, _ := sealed(t)
 	return w.audit.objects()
 }
 
-// checkTampered finds that a verdict that was sealed has gone. What is said of that is part of the alert's name.
+// checkTampered finds that a verdict that was sealed has gone. What is said of that is part of the
+// alert's name.
 func checkTampered(t *testing.T) []object {
 	w, sealer := sealed(t)
 	must(t, w.audit.memory.Delete(t.Context(), namespace+"/verdicts/000000002/000000002007.json"))

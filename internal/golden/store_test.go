@@ -26,7 +26,8 @@ type object struct {
 	note string // stands for the bytes in the golden file, if it is not empty
 }
 
-// maxShown is how many bytes of an object a golden file shows. Of longer ones their hash is there, too.
+// maxShown is how many bytes of an object a golden file shows. Of longer ones their hash is there,
+// too.
 const maxShown = 4 << 10
 
 func (o object) text() string {

@@ -1,0 +1,69 @@
+package jobs
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/rs/zerolog"
+)
+
+func TestReadQueues(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		if err := r.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t, simlog.Options{Epochs: 1})
+		namespaces := []string{testNamespace, "other"}
+		queues, err := r.ReadCounts(namespaces...)
+		if err != nil || len(queues) != 4 {
+			t.Fatalf("an empty Redis has %+v, %v", queues, err)
+		}
+		workers, err := r.LiveWorkers(namespaces...)
+		if err != nil || len(workers) != 0 {
+			t.Fatalf("an empty Redis has workers %+v, %v", workers, err)
+		}
+		client := asynq.NewClientFromRedisClient(r.client)
+		for epoch := uint64(100); epoch < 103; epoch++ {
+			task := Task{testNamespace, epoch}
+			if _, err := client.Enqueue(asynq.NewTask(TypeAudit, nil), asynq.Queue(Queue(testNamespace, Backfill)), asynq.TaskID(task.ID())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.inspector().PauseQueue(Queue(testNamespace, Backfill)); err != nil {
+			t.Fatal(err)
+		}
+		worker, err := NewWorker(r, []*Auditor{w.auditor(t)}, WorkerConfig{}, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- worker.Run(ctx) }()
+		deadline := time.Now().Add(30 * time.Second)
+		for workers[testNamespace] == 0 && time.Now().Before(deadline) {
+			if workers, err = r.LiveWorkers(namespaces...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if queues, err = r.ReadCounts(namespaces...); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if workers[testNamespace] != 1 || workers["other"] != 0 {
+			t.Errorf("workers: %v", workers)
+		}
+		for _, q := range queues {
+			backfill := q.Namespace == testNamespace && q.Class == Backfill
+			if want := map[bool]int{true: 3}[backfill]; q.Pending != want || q.Paused != backfill {
+				t.Errorf("queue %+v, want %d pending", q, want)
+			}
+		}
+	})
+}
