@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/worker"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"gocloud.dev/blob"
@@ -48,26 +51,26 @@ func (f limitFlags) validator() validator.Options {
 	return validator.Options{MaxBytes: int64(f.MaxBytes), MaxElements: f.MaxElements}
 }
 
-func (f auditFlags) worker() jobs.WorkerConfig {
-	return jobs.WorkerConfig{Concurrency: f.Concurrency, ShutdownTimeout: f.ShutdownTimeout}
+func (f auditFlags) worker() worker.Config {
+	return worker.Config{Concurrency: f.Concurrency, ShutdownTimeout: f.ShutdownTimeout}
 }
 
 // audit is an auditor with what it has open.
 type auditing struct {
-	auditor *jobs.Auditor
+	auditor *audit.Auditor
 	closers
 }
 
 // open opens the log directory, the audit store and the signed digests, within a budget that other audits may share. The
 // caller closes what it returns.
-func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs.Budget) (opened *auditing, err error) {
+func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audit.Budget) (opened *auditing, err error) {
 	o := &auditing{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.close())
 		}
 	}()
-	c := jobs.AuditorConfig{
+	c := audit.Config{
 		Namespace: f.Namespace, First: first, Archive: f.Archive != nil && *f.Archive, Limits: f.limitFlags.validator(),
 		Budget: budget, Software: software(), Log: a.log,
 	}
@@ -101,15 +104,15 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *jobs
 		}
 		o.add(c.Signatures.Close)
 	}
-	o.auditor, err = jobs.NewAuditor(c)
+	o.auditor, err = audit.New(c)
 	return o, err
 }
 
 // openAll opens an auditor for each log, within one budget. The caller closes what is added to open, also after an error.
-func (f auditFlags) openAll(ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers) ([]*jobs.Auditor, error) {
+func (f auditFlags) openAll(ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
-	budget := jobs.NewBudget(int64(f.Memory))
-	var auditors []*jobs.Auditor
+	budget := audit.NewBudget(int64(f.Memory))
+	var auditors []*audit.Auditor
 	for _, n := range namespaces {
 		one := f
 		one.fill(settings, n)
@@ -148,12 +151,12 @@ func (a *app) openOfLog(ctx context.Context, namespace, url string, amongOthers 
 }
 
 // connect connects to the queue's Redis.
-func (f queueFlags) connect(ctx context.Context, a *app) (*jobs.Redis, error) {
+func (f queueFlags) connect(ctx context.Context, a *app) (*queue.Redis, error) {
 	url, err := f.url()
 	if err != nil {
 		return nil, err
 	}
-	r, err := jobs.ConnectRedis(ctx, url, a.log)
+	r, err := queue.Connect(ctx, url, a.log)
 	if err != nil {
 		return nil, fmt.Errorf("--redis: %w", err)
 	}
@@ -161,11 +164,11 @@ func (f queueFlags) connect(ctx context.Context, a *app) (*jobs.Redis, error) {
 }
 
 // connectShared is connect for commands whose queue must outlive them.
-func (f queueFlags) connectShared(ctx context.Context, a *app) (*jobs.Redis, error) {
+func (f queueFlags) connectShared(ctx context.Context, a *app) (*queue.Redis, error) {
 	switch f.Redis {
 	case "":
 		return nil, errors.New("--redis is missing: where is the queue? (redis://localhost:6379/0, say)")
-	case jobs.Embedded:
+	case queue.Embedded:
 		return nil, errors.New("--redis embedded ends with this command, and the queue with it: use ktaudit run, or name a Redis")
 	}
 	return f.connect(ctx, a)

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/redis/go-redis/v9"
 )
 
 // backfillRecord measures a backfill: what each tenth of it cost, and the most that Redis and the processes held.
@@ -140,8 +140,8 @@ func (r *backfillRecord) askRedis() {
 		r.now["redis"] += time.Duration(seconds * float64(time.Second))
 	}
 	queued := int64(0)
-	for _, class := range []jobs.Class{jobs.Backfill, jobs.Fresh} {
-		key := "asynq:{" + jobs.Queue(chaosNamespace, class) + "}:"
+	for _, class := range []queue.Class{queue.Backfill, queue.Fresh} {
+		key := "asynq:{" + queue.Name(chaosNamespace, class) + "}:"
 		pending, err := r.redis.LLen(ctx, key+"pending").Result()
 		if err != nil {
 			r.t.Fatal(err)

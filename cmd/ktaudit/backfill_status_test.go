@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/report"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 // TestStatusOfMillions asks for status and head of two million epochs of which all but the last few hundred are sealed, and says how
@@ -76,17 +76,17 @@ func TestStatusOfMillions(t *testing.T) {
 		t.Logf("%s of %d epochs: %s", args[0], last, took.Round(time.Millisecond))
 		return out
 	}
-	var status jobs.Status
+	var status report.Status
 	if err := json.Unmarshal(ask(1, "status", "--json"), &status); err != nil {
 		t.Fatal(err)
 	}
 	wrong := uint64(len(span.Rejected))
 	if status.From != 1 || status.To != last || status.Head != rejected-1 || status.RejectedCount != wrong || status.VerifiedCount != last-wrong ||
 		status.MissingCount != 0 || status.SealedCount != sealed || len(status.Breaks) > 0 ||
-		slices.ContainsFunc(status.Rejected, func(r jobs.RejectedEpoch) bool { return r.Detail != "made up" }) {
+		slices.ContainsFunc(status.Rejected, func(r report.RejectedEpoch) bool { return r.Detail != "made up" }) {
 		t.Errorf("status is %+v", status)
 	}
-	var shown jobs.Head
+	var shown report.Head
 	if err := json.Unmarshal(ask(0, "head", "--json"), &shown); err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/report"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/testservers"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 var (
@@ -205,14 +207,14 @@ func (b *backfill) check() {
 	b.verdicts.check(*backfillEpochs)
 	b.checkSaid()
 	b.record.check()
-	var status jobs.Status
+	var status report.Status
 	b.ktaudit(&status, "status", "--from", "1", "--to", fmt.Sprint(*backfillEpochs))
 	if status.Head != *backfillEpochs || status.VerifiedCount != *backfillEpochs || status.SealedCount != b.sealed() || !status.Good() {
 		b.t.Errorf("status is %+v, want all of %d epochs verified", status, *backfillEpochs)
 	}
-	var counts jobs.Counts
+	var counts queue.EnqueueCounts
 	b.ktaudit(&counts, "enqueue", "--from", "1", "--to", fmt.Sprint(*backfillEpochs))
-	if want := (jobs.Counts{AlreadyJudged: *backfillEpochs}); counts != want {
+	if want := (queue.EnqueueCounts{AlreadyJudged: *backfillEpochs}); counts != want {
 		b.t.Errorf("enqueue counts %+v, want %+v", counts, want)
 	}
 }

@@ -18,11 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/report"
+
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 // webhook takes alerts, and writes down when it took which.
@@ -168,7 +169,7 @@ func (s *storm) checkVerdicts() {
 // checkStatus wants status to say the same, and what is sealed to be what is there.
 func (s *storm) checkStatus() {
 	s.t.Helper()
-	var status jobs.Status
+	var status report.Status
 	s.ktauditExits(1, &status, "status", "--to", fmt.Sprint(s.published)) // something is rejected
 	rejected := uint64(len(s.expected()))
 	if status.RejectedCount != rejected || status.VerifiedCount != s.published-rejected || status.MissingCount != 0 || len(status.Breaks) != 0 {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 const chaosNamespace = "chaos.key-transparency.v1"
@@ -66,7 +66,7 @@ func (c *chaos) ktauditExits(status int, result any, args ...string) {
 	}
 }
 
-func (c *chaos) enqueueAgain() (counts jobs.Counts) {
+func (c *chaos) enqueueAgain() (counts queue.EnqueueCounts) {
 	c.t.Helper()
 	c.ktaudit(&counts, "enqueue", "--from", "1", "--to", fmt.Sprint(*chaosEpochs))
 	return counts
@@ -75,7 +75,7 @@ func (c *chaos) enqueueAgain() (counts jobs.Counts) {
 // enqueue enqueues all epochs and wants to be told how many were new and how many have a verdict.
 func (c *chaos) enqueue(enqueued, judged uint64) {
 	c.t.Helper()
-	if got, want := c.enqueueAgain(), (jobs.Counts{Enqueued: enqueued, AlreadyJudged: judged}); got != want {
+	if got, want := c.enqueueAgain(), (queue.EnqueueCounts{Enqueued: enqueued, AlreadyJudged: judged}); got != want {
 		c.t.Errorf("enqueue counts %+v, want %+v", got, want)
 	}
 }

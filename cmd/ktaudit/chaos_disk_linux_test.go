@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/report"
+
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/testservers"
-	"github.com/ktaudit/ktaudit/jobs"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,7 +100,7 @@ func TestFullDisk(t *testing.T) {
 	if kept < epochs/10 {
 		t.Errorf("%d batches are kept: the test shows too little", kept)
 	}
-	var status jobs.Status
+	var status report.Status
 	c.ktauditExits(1, &status, "status", "--to", fmt.Sprint(epochs)) // two are rejected
 	if status.VerifiedCount != epochs-2 || status.RejectedCount != 2 {
 		t.Errorf("status is %+v", status)

@@ -6,8 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/report"
+
 	"github.com/ktaudit/ktaudit/internal/testservers"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 var (
@@ -117,7 +118,7 @@ func (c *killing) check() {
 	c.t.Helper()
 	c.checkLogs()
 	c.verdicts.check(*chaosEpochs)
-	var status jobs.Status
+	var status report.Status
 	c.ktaudit(&status, "status")
 	if status.Head != *chaosEpochs || status.VerifiedCount != *chaosEpochs {
 		c.t.Errorf("status is %+v, want all of %d epochs verified", status, *chaosEpochs)

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/worker"
+
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type demoCmd struct {
@@ -63,12 +65,12 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
-	redis, err := queueFlags{Redis: jobs.Embedded}.connect(ctx, a)
+	redis, err := queueFlags{Redis: queue.Embedded}.connect(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer redis.Close()
-	status, err := runRange(ctx, a, redis, opened.auditor, jobs.RunConfig{From: 1, To: c.Epochs})
+	status, err := runRange(ctx, a, redis, opened.auditor, worker.RunConfig{From: 1, To: c.Epochs})
 	if err != nil {
 		return err
 	}

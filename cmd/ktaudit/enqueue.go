@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/report"
 )
 
 // maxEnqueued is several times what any log has published, and takes some 3 GB of Redis. Whoever asks for more has mistyped.
@@ -55,17 +56,17 @@ func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	enqueuer := jobs.Enqueuer{Redis: redis, Namespace: namespace.Namespace, Class: jobs.Backfill, Window: c.Window,
+	enqueuer := queue.Enqueuer{Redis: redis, Namespace: namespace.Namespace, Class: queue.Backfill, Window: c.Window,
 		Judged: func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
-			return jobs.JudgedRuns(ctx, store, namespace.Namespace, from, to, visit)
+			return report.JudgedRuns(ctx, store, namespace.Namespace, from, to, visit)
 		},
 	}
 	if c.Fresh {
-		enqueuer.Class = jobs.Fresh
+		enqueuer.Class = queue.Fresh
 	}
 	a.bars.start("enqueuing", c.To-c.From+1)
 	defer a.bars.finish()
-	counts, err := enqueuer.Enqueue(ctx, c.From, c.To, func(s jobs.Counts) { a.bars.set(s.Total()) })
+	counts, err := enqueuer.Enqueue(ctx, c.From, c.To, func(s queue.EnqueueCounts) { a.bars.set(s.Total()) })
 	a.bars.finish()
 	if err != nil {
 		return &unfinishedError{err, fmt.Sprintf("after %d of %d epochs; the same command goes on", counts.Total(), c.To-c.From+1)}

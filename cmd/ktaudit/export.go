@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/jobs/report"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 type exportCmd struct {
@@ -55,7 +55,7 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 		write, flush = w.write, w.flush
 	}
 	none := true
-	err = jobs.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict) error {
+	err = report.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict) error {
 		none = false
 		if c.Outcome != "all" && v.Outcome != c.Outcome {
 			return nil

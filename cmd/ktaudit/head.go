@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/report"
 )
 
 type headCmd struct {
@@ -40,7 +40,7 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 		if err := r.checkBounds(); err != nil {
 			return err
 		}
-		h, err := jobs.ReadHead(ctx, store, n.Namespace, r.From)
+		h, err := report.ReadHead(ctx, store, n.Namespace, r.From)
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 	return found
 }
 
-func (a *app) printHead(h jobs.Head) error {
+func (a *app) printHead(h report.Head) error {
 	switch {
 	case a.json:
 		return a.object(h)

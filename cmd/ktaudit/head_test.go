@@ -4,10 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/seal"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
-	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -40,12 +42,12 @@ func TestHeadIsAsSealed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			sealer := jobs.Sealer{Store: store, Namespace: "example", Log: zerolog.Nop()}
+			sealer := seal.Sealer{Store: store, Namespace: "example", Log: zerolog.Nop()}
 			if _, err := sealer.Seal(t.Context(), 1, 999); err != nil {
 				t.Fatal(err)
 			}
 			replace(t, bucket, key, c.from, c.to)
-			h, err := jobs.ReadHead(t.Context(), store, "example", 0)
+			h, err := report.ReadHead(t.Context(), store, "example", 0)
 			if h.Head != 999 || (err == nil) != c.fine || (h.Digest == madeUpDigest(999)) != c.fine {
 				t.Errorf("%+v, %v", h, err)
 			}

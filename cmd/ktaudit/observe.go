@@ -5,13 +5,15 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/tracing"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 // listenFlag is where a command that works for a while tells how it is doing.
@@ -22,9 +24,9 @@ type listenFlag struct {
 // observed is what a command that goes on for a while works with.
 type observed struct {
 	namespaces []config.Namespace
-	redis      *jobs.Redis
+	redis      *queue.Redis
 	store      *auditstore.Store
-	auditors   []*jobs.Auditor // if it audits
+	auditors   []*audit.Auditor // if it audits
 }
 
 // observers see what a command does. Each is nil if nobody asks for it.
@@ -86,7 +88,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 }
 
 // readQueues reads what the metrics show of the queues.
-func readQueues(r *jobs.Redis, namespaces []string) (metrics.Queues, error) {
+func readQueues(r *queue.Redis, namespaces []string) (metrics.Queues, error) {
 	counts, err := r.ReadCounts(namespaces...)
 	if err != nil {
 		return metrics.Queues{}, err

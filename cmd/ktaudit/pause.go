@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // pauseFlags say which queues of which logs to pause or resume.
@@ -27,7 +27,7 @@ Examples:
 }
 
 // Run pauses.
-func (c pauseCmd) Run(ctx context.Context, a *app) error { return c.set(ctx, a, "pause", jobs.Pause) }
+func (c pauseCmd) Run(ctx context.Context, a *app) error { return c.set(ctx, a, "pause", queue.Pause) }
 
 type resumeCmd struct{ pauseFlags }
 
@@ -41,11 +41,11 @@ Examples:
 
 // Run resumes.
 func (c resumeCmd) Run(ctx context.Context, a *app) error {
-	return c.set(ctx, a, "resume", jobs.Resume)
+	return c.set(ctx, a, "resume", queue.Resume)
 }
 
 // set pauses or resumes, one log after the other, and prints the state of each queue.
-func (c pauseFlags) set(ctx context.Context, a *app, command string, set func(context.Context, *jobs.Redis, string, jobs.Class) ([]jobs.PausedQueue, error)) error {
+func (c pauseFlags) set(ctx context.Context, a *app, command string, set func(context.Context, *queue.Redis, string, queue.Class) ([]queue.PausedQueue, error)) error {
 	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c pauseFlags) set(ctx context.Context, a *app, command string, set func(co
 		return err
 	}
 	defer redis.Close()
-	class := jobs.Class(c.Class)
+	class := queue.Class(c.Class)
 	if c.Class == "all" {
 		class = ""
 	}
@@ -77,7 +77,7 @@ func (c pauseFlags) set(ctx context.Context, a *app, command string, set func(co
 	return nil
 }
 
-func (a *app) pausedQueue(namespace string, q jobs.PausedQueue) error {
+func (a *app) pausedQueue(namespace string, q queue.PausedQueue) error {
 	if a.json {
 		return a.object(q)
 	}

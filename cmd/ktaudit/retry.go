@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/report"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 type retryCmd struct {
@@ -41,8 +42,8 @@ func (c retryCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	counts, err := jobs.Retry(ctx, redis, namespace.Namespace, c.Epochs, func(ctx context.Context, epoch uint64) (bool, error) {
-		return jobs.IsJudged(ctx, store, namespace.Namespace, epoch)
+	counts, err := queue.Retry(ctx, redis, namespace.Namespace, c.Epochs, func(ctx context.Context, epoch uint64) (bool, error) {
+		return report.IsJudged(ctx, store, namespace.Namespace, epoch)
 	})
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func checkEpochs(epochs []uint64) error {
 	return nil
 }
 
-func (a *app) retried(counts jobs.RetryCounts) error {
+func (a *app) retried(counts queue.RetryCounts) error {
 	if a.json {
 		if err := a.object(counts); err != nil {
 			return err

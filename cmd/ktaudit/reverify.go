@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/ktaudit/ktaudit/jobs/audit"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type reverifyCmd struct {
@@ -53,14 +53,14 @@ func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First), jobs.NewBudget(int64(c.Memory)))
+	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First), audit.NewBudget(int64(c.Memory)))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
 	r := reverified{app: a}
 	return targets.sendAlerts(ctx, opened.auditor.Store, []string{c.Namespace}, nil, a.log, func() error {
-		err := opened.auditor.Reverify(ctx, jobs.Reverification{
+		err := opened.auditor.Reverify(ctx, audit.Reverification{
 			Epochs: c.Epochs, From: c.From, To: c.To, Sample: c.Sample,
 			Concurrency: cmp.Or(c.Concurrency, 4*runtime.GOMAXPROCS(0)),
 		}, r.visit)
@@ -124,7 +124,7 @@ func (r *reverified) visit(epoch uint64, found verdict.Verdict, err error) {
 }
 
 func (r *reverified) count(err error) (result string) {
-	_, contradicts := errors.AsType[*jobs.ContradictionError](err)
+	_, contradicts := errors.AsType[*audit.ContradictionError](err)
 	switch {
 	case err == nil:
 		r.asBefore++

@@ -7,8 +7,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/schedule"
+	"github.com/ktaudit/ktaudit/jobs/worker"
+
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -54,7 +59,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	c.fillCommon(settings)
 	c.queueFlags.fill(settings)
-	c.Redis = cmp.Or(c.Redis, jobs.Embedded)
+	c.Redis = cmp.Or(c.Redis, queue.Embedded)
 	if c.To == 0 {
 		a.serve()
 	}
@@ -118,8 +123,8 @@ func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config)
 }
 
 // follow is scheduler and worker in one.
-func (c runCmd) follow(ctx context.Context, a *app, o observed, scheduler *jobs.Scheduler) error {
-	worker, err := jobs.NewWorker(o.redis, o.auditors, c.worker(), a.log)
+func (c runCmd) follow(ctx context.Context, a *app, o observed, scheduler *schedule.Scheduler) error {
+	worker, err := worker.New(o.redis, o.auditors, c.worker(), a.log)
 	if err != nil {
 		return err
 	}
@@ -131,7 +136,7 @@ func (c runCmd) follow(ctx context.Context, a *app, o observed, scheduler *jobs.
 
 // audit audits a range and prints its status.
 func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
-	status, err := runRange(ctx, a, o.redis, o.auditors[0], jobs.RunConfig{
+	status, err := runRange(ctx, a, o.redis, o.auditors[0], worker.RunConfig{
 		From: c.From, To: c.To, NotPublishedWait: c.Wait, Worker: c.worker(),
 	})
 	if err != nil {
@@ -141,18 +146,18 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 }
 
 // runRange audits a range under a progress bar and returns its status.
-func runRange(ctx context.Context, a *app, redis *jobs.Redis, auditor *jobs.Auditor, c jobs.RunConfig) (jobs.Status, error) {
+func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Auditor, c worker.RunConfig) (report.Status, error) {
 	a.bars.start("auditing", c.To-c.From+1)
 	defer a.bars.finish()
-	c.Progress = func(s jobs.RunSummary) { a.bars.set(s.Settled()) }
-	summary, err := jobs.Run(ctx, redis, auditor, c)
+	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Settled()) }
+	summary, err := worker.Run(ctx, redis, auditor, c)
 	if err != nil {
-		return jobs.Status{}, err
+		return report.Status{}, err
 	}
 	a.bars.finish()
 	if summary.Failed > 0 {
-		return jobs.Status{}, fmt.Errorf("%d of %d epochs could not be judged because of faults, which --log-level warn shows; the same command tries them again",
+		return report.Status{}, fmt.Errorf("%d of %d epochs could not be judged because of faults, which --log-level warn shows; the same command tries them again",
 			summary.Failed, summary.Total)
 	}
-	return jobs.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To)
+	return report.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To)
 }

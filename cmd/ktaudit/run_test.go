@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/report"
 )
 
 // audited is a directory with a simulated log in "log" and an audit store in "audit".
@@ -90,7 +90,7 @@ func TestRunGoesOnAfterBeingKilled(t *testing.T) {
 		t.Logf("all verdicts were there before the last kill")
 	}
 	out, err := run().Output()
-	var status jobs.Status
+	var status report.Status
 	if err == nil {
 		err = json.Unmarshal(out, &status)
 	}

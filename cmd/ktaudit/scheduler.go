@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/schedule"
+
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -109,24 +110,24 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 }
 
 // newScheduler opens each log and makes a scheduler for them. The caller closes what is added to open, also after an error.
-func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*jobs.Scheduler, error) {
-	var schedules []jobs.Schedule
+func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*schedule.Scheduler, error) {
+	var schedules []schedule.Config
 	for _, n := range o.namespaces {
 		log, err := a.openOfLog(ctx, n.Namespace, n.LogDirectory, len(o.namespaces) > 1)
 		if err != nil {
 			return nil, fmt.Errorf("--log-directory of %s: %w", n.Namespace, err)
 		}
 		open.add(log.Close)
-		s := jobs.Schedule{
+		s := schedule.Config{
 			Namespace: n.Namespace, Fetcher: fetcher.New(log, fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.metrics, Tracer: by.tracer,
 			First: n.First, Last: n.Last, Poll: n.Poll,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			Retention: n.Retention,
 		}
 		for _, b := range n.Backfills {
-			s.Backfills = append(s.Backfills, jobs.BackfillPlan{From: b.From, To: b.To, Cron: b.Cron, Window: b.Window})
+			s.Backfills = append(s.Backfills, schedule.BackfillPlan{From: b.From, To: b.To, Cron: b.Cron, Window: b.Window})
 		}
 		schedules = append(schedules, s)
 	}
-	return jobs.NewScheduler(o.redis, schedules, a.log)
+	return schedule.New(o.redis, schedules, a.log)
 }

@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ktaudit/ktaudit/jobs/seal"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type sealCmd struct {
@@ -62,7 +63,7 @@ func (c sealCmd) each(ctx context.Context, a *app, store *auditstore.Store, name
 		if i > 0 && !a.json {
 			a.printf("\n")
 		}
-		sealer := jobs.Sealer{Store: store, Namespace: n.Namespace, Log: a.log}
+		sealer := seal.Sealer{Store: store, Namespace: n.Namespace, Log: a.log}
 		one := c.seal
 		if c.Check {
 			one = c.check
@@ -78,7 +79,7 @@ func (c sealCmd) each(ctx context.Context, a *app, store *auditstore.Store, name
 }
 
 // seal seals the full shards of one log.
-func (c sealCmd) seal(ctx context.Context, a *app, sealer jobs.Sealer) error {
+func (c sealCmd) seal(ctx context.Context, a *app, sealer seal.Sealer) error {
 	defer a.bars.finish()
 	sealer.Progress = func(done, total uint64) { a.bars.follow("sealing", "shards", done, total) }
 	counts, err := sealer.Seal(ctx, c.From, c.To)
@@ -86,14 +87,14 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer jobs.Sealer) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	if errors.Is(err, jobs.ErrSealedMismatch) {
+	if errors.Is(err, seal.ErrMismatch) {
 		a.log.Error().Err(err).Msg("sealed history is not what it was")
 		err = errFound
 	}
 	if a.json {
 		return errors.Join(err, a.object(struct {
 			Namespace string `json:"namespace"`
-			jobs.SealCounts
+			seal.Counts
 		}{sealer.Namespace, counts}))
 	}
 	a.printf("%-16s %s\n", "namespace", sealer.Namespace)
@@ -104,7 +105,7 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer jobs.Sealer) error {
 
 // check holds what is sealed of one log against its verdicts. It returns errFound if something differs, or if there are no verdicts:
 // whoever mistypes a namespace is not to be told that all is well.
-func (c sealCmd) check(ctx context.Context, a *app, sealer jobs.Sealer) error {
+func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 	defer a.bars.finish()
 	sealer.Progress = func(done, total uint64) { a.bars.follow("checking", "shards", done, total) }
 	result, err := sealer.Check(ctx, c.From, c.To)
@@ -115,7 +116,7 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer jobs.Sealer) error {
 	if a.json {
 		err = a.object(struct {
 			Namespace string `json:"namespace"`
-			jobs.SealCheck
+			seal.Check
 		}{sealer.Namespace, result})
 	} else {
 		a.printf("%-16s %s\n", "namespace", sealer.Namespace)

@@ -11,11 +11,12 @@ import (
 	"os"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+
 	"gocloud.dev/blob"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type simulateCmd struct {
@@ -208,7 +209,7 @@ func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
 	}
 	a.line("namespace", "%s", c.Namespace)
 	a.line("log", "%s", c.LogDirectory)
-	a.line("epochs", "%s", rangeText(jobs.Range{From: s.First, To: s.Last}))
+	a.line("epochs", "%s", rangeText(epochset.Range{From: s.First, To: s.Last}))
 	a.line("elements", "%d inserted, %d unchanged", s.Inserted, s.Unchanged)
 	a.line("size", "%d bytes, %d stored in %d batches", s.Bytes, s.StoredBytes, s.Objects)
 	a.line("digest", "%s", s.Digest)

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 type statusCmd struct {
@@ -42,9 +45,9 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	var redis *jobs.Redis
+	var redis *queue.Redis
 	var note string
-	if c.Redis != "" && c.Redis != jobs.Embedded {
+	if c.Redis != "" && c.Redis != queue.Embedded {
 		// The queue is only a work list: that it cannot be reached changes nothing about what is verified.
 		if redis, err = c.connect(ctx, a); err != nil {
 			note = err.Error()
@@ -68,12 +71,12 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 }
 
 // one prints the status of one log.
-func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *auditstore.Store, redis *jobs.Redis, note string) error {
+func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *auditstore.Store, redis *queue.Redis, note string) error {
 	c.rangeFlags.fill(n)
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
-	status, err := jobs.ReadStatus(ctx, store, n.Namespace, c.From, c.To)
+	status, err := report.ReadStatus(ctx, store, n.Namespace, c.From, c.To)
 	if err != nil {
 		return err
 	}
@@ -86,12 +89,12 @@ func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *a
 
 // queueState is what the queue has of a log's epochs.
 type queueState struct {
-	Queues    []jobs.QueueCounts `json:"queues,omitempty"`
-	QueueNote string             `json:"queue_note,omitempty"` // why Queues is empty
+	Queues    []queue.Counts `json:"queues,omitempty"`
+	QueueNote string         `json:"queue_note,omitempty"` // why Queues is empty
 }
 
 // read reads the counts. A Redis that does not answer makes a note and no error.
-func (q *queueState) read(r *jobs.Redis, namespace string) {
+func (q *queueState) read(r *queue.Redis, namespace string) {
 	var err error
 	if q.Queues, err = r.ReadCounts(namespace); err != nil {
 		q.QueueNote = fmt.Sprintf("redis at %s does not answer: %v", r, err)
@@ -108,10 +111,10 @@ type nextSteps struct {
 }
 
 // report prints a status and returns errFound unless every epoch is verified.
-func (a *app) report(s jobs.Status, queues queueState, next nextSteps) error {
+func (a *app) report(s report.Status, queues queueState, next nextSteps) error {
 	if a.json {
 		err := a.object(struct {
-			jobs.Status
+			report.Status
 			queueState
 			LogDirectory string `json:"log_directory,omitempty"`
 			AuditStore   string `json:"audit_store"`
@@ -128,7 +131,7 @@ func (a *app) report(s jobs.Status, queues queueState, next nextSteps) error {
 	return nil
 }
 
-func (a *app) printStatus(s jobs.Status, queues queueState, next nextSteps) {
+func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	a.line("namespace", "%s", s.Namespace)
 	if next.logDirectory != "" {
 		a.line("log", "%s", next.logDirectory)
@@ -139,7 +142,7 @@ func (a *app) printStatus(s jobs.Status, queues queueState, next nextSteps) {
 		return
 	}
 	total := s.To - s.From + 1
-	a.line("epochs", "%s", rangeText(jobs.Range{From: s.From, To: s.To}))
+	a.line("epochs", "%s", rangeText(epochset.Range{From: s.From, To: s.To}))
 	if s.Head == 0 {
 		a.line("head", "none: epoch %d is not verified", s.From)
 	} else {
@@ -187,7 +190,7 @@ func (a *app) printStatus(s jobs.Status, queues queueState, next nextSteps) {
 }
 
 // printMissing says what to do about epochs without a verdict.
-func (a *app) printMissing(s jobs.Status, queues queueState, next nextSteps) {
+func (a *app) printMissing(s report.Status, queues queueState, next nextSteps) {
 	onQueue := 0
 	for _, q := range queues.Queues {
 		onQueue += q.Pending + q.Active + q.Retry
@@ -219,7 +222,7 @@ func (a *app) line(title, format string, args ...any) {
 }
 
 // countText is a count with the ranges that make it up.
-func countText(count uint64, ranges []jobs.Range) string {
+func countText(count uint64, ranges []epochset.Range) string {
 	if count == 0 {
 		return "0"
 	}
@@ -234,7 +237,7 @@ func countText(count uint64, ranges []jobs.Range) string {
 	return fmt.Sprintf("%-8d  %s", count, strings.Join(texts, ", "))
 }
 
-func rangeText(r jobs.Range) string {
+func rangeText(r epochset.Range) string {
 	if r.From == r.To {
 		return fmt.Sprint(r.From)
 	}

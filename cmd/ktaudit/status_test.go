@@ -3,8 +3,9 @@ package main
 import (
 	"testing"
 
+	"github.com/ktaudit/ktaudit/jobs/queue"
+
 	"github.com/ktaudit/ktaudit/internal/testservers"
-	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/rs/zerolog"
 )
 
@@ -12,7 +13,7 @@ import (
 func TestStatusWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
-	r, err := jobs.ConnectRedis(t.Context(), server.URL(), zerolog.Nop())
+	r, err := queue.Connect(t.Context(), server.URL(), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ktaudit/ktaudit/jobs/queue"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 // storedFlags are those of commands about what is in the audit store.
@@ -76,7 +77,7 @@ func (f *queuedFlags) log(command string) (config.Namespace, error) {
 }
 
 // open opens the audit store and the queue. The caller closes what is added to open, also after an error.
-func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*auditstore.Store, *jobs.Redis, error) {
+func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*auditstore.Store, *queue.Redis, error) {
 	store, err := f.storeFlag.open(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/worker"
 )
 
 type workerCmd struct {
@@ -60,7 +60,7 @@ func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer by.stop()
-	worker, err := jobs.NewWorker(redis, auditors, c.worker(), a.log)
+	worker, err := worker.New(redis, auditors, c.worker(), a.log)
 	if err != nil {
 		return err
 	}

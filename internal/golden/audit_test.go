@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/audit"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs"
 )
 
 // auditSigned audits an epoch by its signed digest.
@@ -152,7 +153,7 @@ func reaudit(t *testing.T, batch []byte) []object {
 	w.judge(t, 2, verdict.Verified)
 	w.write(t, w.keyOf(t, 2), batch)
 	_, err := w.auditor(t).Reaudit(t.Context(), 2)
-	if _, contradicts := errors.AsType[*jobs.ContradictionError](err); !contradicts {
+	if _, contradicts := errors.AsType[*audit.ContradictionError](err); !contradicts {
 		t.Fatalf("error %v, want a contradiction", err)
 	}
 	return w.audit.objects()

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/schedule"
+
 	"github.com/rs/zerolog"
 )
 
@@ -15,7 +17,7 @@ import (
 const backfillName = "1-newest-87c7bc67"
 
 // scheduleNew has a scheduler see a backfill with a cron for the first time.
-func scheduleNew(t *testing.T) []object { return schedule(t, emptyWorld(t), 1) }
+func scheduleNew(t *testing.T) []object { return scheduled(t, emptyWorld(t), 1) }
 
 // scheduleAgain has a scheduler begin a backfill, one of whose times is on record.
 func scheduleAgain(t *testing.T) []object {
@@ -23,7 +25,7 @@ func scheduleAgain(t *testing.T) []object {
 	before := time.Unix(86400, 0)
 	_, err := w.store.Begun(namespace, backfillName).Put(t.Context(), before, []byte("{}"))
 	must(t, err)
-	all := schedule(t, w, 2)
+	all := scheduled(t, w, 2)
 	for i, o := range all {
 		if strings.HasSuffix(o.key, fmt.Sprintf("/%012d.json", before.Unix())) {
 			return append(all[:i], all[i+1:]...)
@@ -34,17 +36,17 @@ func scheduleAgain(t *testing.T) []object {
 }
 
 // schedule runs a scheduler until so many times are on record.
-func schedule(t *testing.T, w *world, times int) []object {
+func scheduled(t *testing.T, w *world, times int) []object {
 	t.Helper()
 	for epoch := uint64(1); epoch <= 1010; epoch++ { // of which a thousand are no history
 		w.write(t, fmt.Sprintf("%d/%s/%s", epoch, digest(epoch-1), digest(epoch)), nil)
 	}
-	redis, err := jobs.ConnectRedis(t.Context(), jobs.Embedded, zerolog.Nop())
+	redis, err := queue.Connect(t.Context(), queue.Embedded, zerolog.Nop())
 	must(t, err)
 	defer redis.Close()
-	scheduler, err := jobs.NewScheduler(redis, []jobs.Schedule{{
+	scheduler, err := schedule.New(redis, []schedule.Config{{
 		Namespace: namespace, Fetcher: w.config.Fetcher, Store: w.store, Poll: 100 * time.Millisecond,
-		Backfills: []jobs.BackfillPlan{{Cron: "@daily"}},
+		Backfills: []schedule.BackfillPlan{{Cron: "@daily"}},
 	}}, zerolog.Nop())
 	must(t, err)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)

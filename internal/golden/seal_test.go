@@ -6,10 +6,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/jobs/seal"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
-	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/rs/zerolog"
 )
 
@@ -33,7 +34,7 @@ func checkTampered(t *testing.T) []object {
 	return w.audit.objects()
 }
 
-func sealed(t *testing.T) (*world, *jobs.Sealer) {
+func sealed(t *testing.T) (*world, *seal.Sealer) {
 	t.Helper()
 	w := emptyWorld(t)
 	for epoch := uint64(1); epoch < 3000; epoch++ {
@@ -52,7 +53,7 @@ func sealed(t *testing.T) (*world, *jobs.Sealer) {
 		}
 		w.put(t, v)
 	}
-	sealer := &jobs.Sealer{Store: w.store, Namespace: namespace, Log: zerolog.Nop()}
+	sealer := &seal.Sealer{Store: w.store, Namespace: namespace, Log: zerolog.Nop()}
 	counts, err := sealer.Seal(t.Context(), 1, 2999)
 	must(t, err)
 	if counts.Sealed != 2 {

@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/audit"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
@@ -30,7 +31,7 @@ type world struct {
 	log, signatures *blob.Bucket
 	audit           *recorder
 	store           *auditstore.Store
-	config          jobs.AuditorConfig
+	config          audit.Config
 }
 
 // newWorld simulates a log, whose key the auditor trusts.
@@ -56,7 +57,7 @@ func emptyWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{log: openMemory(t), signatures: openMemory(t), audit: newRecorder(t)}
 	w.store = auditstore.New(blob.NewBucket(w.audit))
-	w.config = jobs.AuditorConfig{
+	w.config = audit.Config{
 		Namespace:     namespace,
 		Configuration: validator.WhatsAppV1(),
 		Fetcher:       fetcher.New(w.log, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2}),
@@ -81,9 +82,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func (w *world) auditor(t *testing.T) *jobs.Auditor {
+func (w *world) auditor(t *testing.T) *audit.Auditor {
 	t.Helper()
-	a, err := jobs.NewAuditor(w.config)
+	a, err := audit.New(w.config)
 	must(t, err)
 	return a
 }

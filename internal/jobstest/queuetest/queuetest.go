@@ -1,0 +1,96 @@
+// Package queuetest supplies the tests of the rooms around the queue with queues.
+package queuetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+)
+
+func Connect(t testing.TB, url string) *queue.Redis {
+	t.Helper()
+	r, err := queue.Connect(t.Context(), url, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func OnEachRedis(t *testing.T, test func(t *testing.T, r *queue.Redis)) {
+	t.Helper()
+	jobstest.OnEachRedis(t, queue.Connect, test)
+}
+
+// queueCounts returns the counts of the test's queue of one class.
+func Counts(r *queue.Redis, class queue.Class) (queue.Counts, error) {
+	all, err := r.ReadCounts(jobstest.Namespace)
+	for _, c := range all {
+		if c.Class == class {
+			return c, err
+		}
+	}
+	return queue.Counts{}, err
+}
+
+// judgedRuns tells an enqueuer of the verdicts in a store.
+func JudgedRuns(store *auditstore.Store) func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
+	return func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
+		return report.JudgedRuns(ctx, store, jobstest.Namespace, from, to, visit)
+	}
+}
+
+// isJudged tells Retry of the verdicts in a store.
+func IsJudged(store *auditstore.Store) func(context.Context, uint64) (bool, error) {
+	return func(ctx context.Context, epoch uint64) (bool, error) {
+		return report.IsJudged(ctx, store, jobstest.Namespace, epoch)
+	}
+}
+
+func Enqueuer(r *queue.Redis) *queue.Enqueuer {
+	return &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace}
+}
+
+var Backfill = queue.Name(jobstest.Namespace, queue.Backfill)
+
+func MustEnqueue(t *testing.T, e *queue.Enqueuer, from, to uint64, want queue.EnqueueCounts) {
+	t.Helper()
+	got, err := e.Enqueue(t.Context(), from, to, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Fatalf("enqueuing %d to %d: %+v, want %+v", from, to, got, want)
+	}
+}
+
+func Do(t *testing.T, r *queue.Redis, args ...any) {
+	t.Helper()
+	if err := r.Client.Do(t.Context(), args...).Err(); err != nil && err != redis.Nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+}
+
+// wait makes the tasks of epochs wait an hour, as a fault of the network does.
+func WaitIn(t *testing.T, r *queue.Redis, class queue.Class, epochs ...uint64) {
+	t.Helper()
+	name := queue.Name(jobstest.Namespace, class)
+	for _, epoch := range epochs {
+		id := queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}.ID()
+		Do(t, r, "LREM", queue.Key(name, "pending"), 0, id)
+		Do(t, r, "ZADD", queue.Key(name, "retry"), time.Now().Add(time.Hour).Unix(), id)
+		Do(t, r, "HSET", queue.Key(name, "t:"+id), "state", "retry")
+	}
+}
+
+func Embedded(t testing.TB) *queue.Redis {
+	t.Helper()
+	return Connect(t, queue.Embedded)
+}

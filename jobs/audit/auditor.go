@@ -1,0 +1,133 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/ktaudit/ktaudit/jobs/incident"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/validator"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+)
+
+// IsNotYet says whether err means that the log has not published all of an epoch yet, or only just: no fault, and no verdict.
+func IsNotYet(err error) bool {
+	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrUnsettled)
+}
+
+// ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays. The
+// new one is under evidence/ in the audit store.
+type ContradictionError struct {
+	Recorded, Found verdict.Verdict
+}
+
+func (e *ContradictionError) Error() string {
+	describe := func(v verdict.Verdict) string {
+		return fmt.Sprintf("%s %s %s/%s", v.Outcome, v.Reason, v.PreviousDigest, v.Digest)
+	}
+	return fmt.Sprintf("epoch %d: found %s, on record is %s", e.Found.Epoch, describe(e.Found), describe(e.Recorded))
+}
+
+// AuditorConfig says how one log is audited. Fields without a default must be set.
+type Config struct {
+	Namespace     string
+	Configuration validator.Configuration
+	// Limits are those on a proof. Their Workers and Ordered are not used: every epoch gets a share of the cores, and is taken
+	// for ordered until it proves not to be.
+	Limits  validator.Options
+	Fetcher *fetcher.Fetcher
+	Store   *auditstore.Store
+
+	// Keys are the trusted keys. Without any, signed digests are not looked at and verdicts say not_required.
+	Keys signature.Keys
+	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the audit store already.
+	Signatures *blob.Bucket
+	// First is the epoch that the audit starts at. 0 means 1. The epoch before it is nobody's to judge, so its signed
+	// digest is held against epoch First if it is there, and not waited for if it isn't.
+	First uint64
+
+	// Settle is how old a batch or a signed digest must be before what is wrong with its bytes or its name is held against the
+	// log: a younger one may still be being written. 0 means 1 min, and less than 0 that nothing is waited for, for logs that
+	// are known to be written.
+	Settle time.Duration
+
+	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are kept.
+	Archive  bool
+	Budget   *Budget          // shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	Software string           // of the verdict, such as "ktaudit 0.1.0"
+	Metrics  *metrics.Metrics // nil measures nothing
+	Log      zerolog.Logger
+}
+
+// Auditor takes single epochs of one log all the way from the log directory to a verdict in the audit store. It knows no
+// queue, and may be used by any number of goroutines.
+type Auditor struct {
+	Config
+	claims claims
+}
+
+// NewAuditor checks c and fills in its defaults.
+func New(c Config) (*Auditor, error) {
+	switch {
+	case c.Fetcher == nil || c.Store == nil:
+		return nil, errors.New("an auditor needs a fetcher and an audit store")
+	case c.Configuration == validator.Configuration{}:
+		return nil, errors.New("an auditor needs the log's configuration")
+	}
+	if err := verdict.CheckNamespace(c.Namespace); err != nil {
+		return nil, err
+	}
+	c.First = max(c.First, 1)
+	if c.Settle == 0 {
+		c.Settle = defaultSettle
+	}
+	if c.Budget == nil {
+		c.Budget = NewBudget(0)
+	}
+	return &Auditor{Config: c}, nil
+}
+
+func (a *Auditor) incidents() incident.Recorder {
+	return incident.Recorder{Store: a.Store, Metrics: a.Metrics, Log: a.Log}
+}
+
+// Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A rejection is a verdict
+// and no error.
+//
+// An error means that there is no verdict: the epoch or its signed digest is not published yet, or too recently
+// (IsNotYet), or something
+// went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
+// on record and which a retry would not see again. Panics come back as errors.
+func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, err error) {
+	j := &judgement{
+		auditor: a, started: time.Now(), measured: a.Metrics.Begin(ctx, a.Namespace, epoch), reaching: metrics.AuditStore,
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
+			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
+			j.reaching = metrics.Panic
+		}
+		j.measured.End(j.result(ctx, v, err))
+	}()
+	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
+	if !errors.Is(err, auditstore.ErrNotFound) {
+		return recorded, err
+	}
+	j.started = time.Now()
+	defer j.close()
+	if err := j.reach(ctx, epoch); err != nil {
+		return verdict.Verdict{}, err
+	}
+	return j.record(ctx)
+}

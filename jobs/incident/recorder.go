@@ -1,0 +1,113 @@
+package incident
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/rs/zerolog"
+)
+
+// Recorder puts what is wrong with a log on record, and then into the outbox for people to read.
+type Recorder struct {
+	Store   *auditstore.Store
+	Metrics *metrics.Metrics
+	Log     zerolog.Logger
+}
+
+// Outbox holds the alerts until every target has them.
+func (r Recorder) Outbox() alert.Outbox { return alert.Outbox{Store: r.Store} }
+
+// Raise puts an alert into the outbox, once per incident. A dispatcher sends it.
+func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
+	raised, err := r.Outbox().Raise(ctx, a)
+	if err != nil {
+		return fmt.Errorf("raising %s: %w", a.Incident, err)
+	}
+	if raised {
+		r.Metrics.AlertRaised(a.Namespace, string(a.Kind))
+	}
+	return nil
+}
+
+// Resolve ends the incident of an alert.
+func (r Recorder) Resolve(ctx context.Context, a alert.Alert, at time.Time) error {
+	if err := r.Outbox().Resolve(ctx, a.Namespace, a.Incident, at); err != nil {
+		return fmt.Errorf("resolving %s: %w", a.Incident, err)
+	}
+	return nil
+}
+
+// Evidence is one object that shows what is wrong with an epoch.
+type Evidence struct {
+	Kind      string // such as "equivocation"
+	Data      []byte
+	Extension string // of the object's name
+}
+
+// Name is the object's name. It holds the hash of the bytes, so that what several attempts find
+// stands side by side and the same finding is written once.
+func (e Evidence) Name() string {
+	return fmt.Sprintf("%s-%.8x%s", e.Kind, sha256.Sum256(e.Data), e.Extension)
+}
+
+// PutEvidence records evidence on an epoch. To repeat it changes nothing.
+func (r Recorder) PutEvidence(ctx context.Context, namespace string, epoch uint64, all ...Evidence) error {
+	for _, e := range all {
+		if err := r.Store.PutEvidence(ctx, namespace, epoch, e.Name(), e.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// brokenChain is the evidence that two verified epochs are not of one log. Verdicts never change,
+// so whoever finds the two writes the same bytes.
+type BrokenChain struct {
+	Reason verdict.Reason   `json:"reason"`
+	Epochs [2]BrokenVerdict `json:"epochs"`
+}
+
+type BrokenVerdict struct {
+	Epoch          uint64 `json:"epoch"`
+	PreviousDigest string `json:"previous_digest"`
+	Digest         string `json:"digest"`
+	BatchKey       string `json:"batch_key"`
+	BatchSHA256    string `json:"batch_sha256"`
+}
+
+// RecordBrokenChain puts on record, at the second of two verified epochs, that they are not of one
+// log, and then raises an alert. The reason is BrokenChain if the second does not start from the
+// digest that the first ends with, DigestReused if both end with the same digest.
+//
+// A crash between evidence and alert is repaired by whoever finds the two next: it does both again,
+// and each is there once, however often it is found.
+func (r Recorder) RecordBrokenChain(ctx context.Context, reason verdict.Reason, first, second verdict.Verdict) error {
+	detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
+		first.Epoch, first.Digest, second.Epoch, second.PreviousDigest)
+	if reason == verdict.DigestReused {
+		detail = fmt.Sprintf("epoch %d ends with digest %s, and so did epoch %d",
+			second.Epoch, second.Digest, first.Epoch)
+	}
+	r.Log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs contradict each other")
+	found := BrokenChain{Reason: reason}
+	for i, v := range []verdict.Verdict{first, second} {
+		found.Epochs[i] = BrokenVerdict{v.Epoch, v.PreviousDigest, v.Digest, v.Batch.Key, v.Batch.SHA256}
+	}
+	data, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	e := Evidence{"broken-chain", data, ".json"}
+	if err := r.PutEvidence(ctx, second.Namespace, second.Epoch, e); err != nil {
+		return err
+	}
+	return r.Raise(ctx, alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail))
+}

@@ -1,0 +1,52 @@
+package report
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// Head is the last epoch up to which every epoch is verified and continues the one before.
+type Head struct {
+	Namespace string `json:"namespace"`
+	From      uint64 `json:"from"`
+	Head      uint64 `json:"head"`   // 0: From is not verified
+	Digest    string `json:"digest"` // after Head
+	Newest    uint64 `json:"newest"` // the last epoch with a verdict
+}
+
+// ReadHead returns the head of the epochs from from (0: the first with a verdict) on.
+func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, from uint64) (Head, error) {
+	s, err := ReadStatus(ctx, store, namespace, from, 0)
+	if err != nil {
+		return Head{}, err
+	}
+	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To}
+	if h.Head == 0 {
+		return h, nil
+	}
+	h.Digest, err = verifiedDigest(ctx, store, namespace, h.Head)
+	return h, err
+}
+
+// verifiedDigest returns the digest after an epoch that is verified, as the status says. The status may have that from a seal, so the
+// verdict must be the one that was sealed: people trust what this returns.
+func verifiedDigest(ctx context.Context, store *auditstore.Store, namespace string, epoch uint64) (string, error) {
+	v, hash, err := store.VerdictObject(ctx, namespace, epoch)
+	if err != nil {
+		return "", err
+	}
+	seal, _, err := store.Seal(ctx, namespace, epoch/verdict.EpochsPerShard)
+	sealed := err == nil
+	if err != nil && !errors.Is(err, auditstore.ErrNotFound) {
+		return "", err
+	}
+	if v.Outcome != verdict.Verified || sealed && seal.Verdicts[epoch-seal.From] != hex.EncodeToString(hash[:]) {
+		return "", fmt.Errorf("the verdict on epoch %d of %s is not the one that was sealed: ktaudit seal --check says more", epoch, namespace)
+	}
+	return v.Digest, nil
+}

@@ -1,0 +1,84 @@
+package report
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// maxHeadSteps bounds how many verdicts are read in a look to find the last epoch up to which all are verified.
+const maxHeadSteps = 5000
+
+// headWalk is on its way to the last epoch up to which every epoch is verified and begins where the one before ended. Each verdict
+// that is not sealed is read once.
+type HeadWalk struct {
+	first  uint64 // epoch of the audit
+	Next   uint64 // the epoch after those that are known to be so
+	digest string // of the last of these; empty while there is none
+	ended  bool   // the next one is rejected or doesn't go on, and that is for ever
+}
+
+// newHeadWalk starts at the first epoch of an audit.
+func NewHeadWalk(first uint64) *HeadWalk { return &HeadWalk{first: first, Next: first} }
+
+// head returns the last epoch that the walk has come to; 0 if it has come to none.
+func (w *HeadWalk) Head() uint64 {
+	if w.Next == w.first {
+		return 0
+	}
+	return w.Next - 1
+}
+
+// advance goes on from where it stopped, through what is sealed and the verdicts after it.
+func (w *HeadWalk) Advance(ctx context.Context, store *auditstore.Store, h verdict.History) error {
+	for steps := 0; steps < maxHeadSteps && !w.ended; steps++ {
+		if span := sealedSpan(h, w.Next); span != nil {
+			w.pass(span.Span)
+			continue
+		}
+		v, err := store.Verdict(ctx, h.Namespace, w.Next)
+		if errors.Is(err, auditstore.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if v.Outcome != verdict.Verified || verdict.LinkDigests(w.digest, v.PreviousDigest) == verdict.Broken {
+			w.ended = true
+			return nil
+		}
+		w.Next, w.digest = v.Epoch+1, v.Digest
+	}
+	return nil
+}
+
+// pass goes through a span, or up to the first epoch in it that is not verified or doesn't go on where the one before ended.
+func (w *HeadWalk) pass(s verdict.Span) {
+	stop := s.To + 1
+	for _, r := range s.Rejected {
+		if r.Epoch >= w.Next {
+			stop = min(stop, r.Epoch)
+		}
+	}
+	for _, epoch := range s.Breaks {
+		if epoch > w.Next || epoch == w.Next && w.digest != "" {
+			stop = min(stop, epoch)
+		}
+	}
+	if w.Next == s.From && verdict.LinkDigests(w.digest, s.PreviousDigest) == verdict.Broken {
+		stop = w.Next
+	}
+	w.Next, w.digest, w.ended = stop, s.Digest, stop <= s.To
+}
+
+// sealedSpan returns the span with an epoch in it, nil if it is not sealed.
+func sealedSpan(h verdict.History, epoch uint64) *verdict.SealedSpan {
+	for i, span := range h.Spans {
+		if span.From <= epoch && epoch <= span.To {
+			return &h.Spans[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// stretches is who is told of what is judged in a range of epochs, from the first to the last.
+type Visitor struct {
+	Sealed func(verdict.Span) error    // of epochs that all have a verdict, and cost no request
+	Open   func(epochs []uint64) error // of epochs with a verdict, of one shard that is not sealed
+}
+
+// eachStretch tells of the epochs from from to to that have a verdict. What is sealed of them is taken from the history, as it was
+// read before; beside that, only the shards that are open are listed.
+func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from, to uint64, tell Visitor) error {
+	next := from
+	for _, span := range h.Spans {
+		if span.To < next || span.From > to {
+			continue
+		}
+		if span.From > next {
+			if err := EachJudged(ctx, store, h.Namespace, next, span.From-1, tell.Open); err != nil {
+				return err
+			}
+		}
+		if err := tell.Sealed(Clip(span.Span, next, to)); err != nil {
+			return err
+		}
+		next = span.To + 1
+	}
+	if next > to {
+		return nil
+	}
+	return EachJudged(ctx, store, h.Namespace, next, to, tell.Open)
+}
+
+// eachSealed yields the sealed shards among those with the epochs from from to to, each with the span that it is in.
+func EachSealedShard(h verdict.History, from, to uint64) iter.Seq2[uint64, *verdict.SealedSpan] {
+	return func(yield func(uint64, *verdict.SealedSpan) bool) {
+		for i := range h.Spans {
+			span := &h.Spans[i]
+			for shard := max(span.First(), from/verdict.EpochsPerShard); shard <= min(span.Last(), to/verdict.EpochsPerShard); shard++ {
+				if !yield(shard, span) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// clip is the part of a span from from to to. The digests at an end that was cut off are not known: they are empty.
+func Clip(s verdict.Span, from, to uint64) verdict.Span {
+	if from > s.From {
+		s.From, s.PreviousDigest = from, ""
+	}
+	if to < s.To {
+		s.To, s.Digest = to, ""
+	}
+	first, _ := findRejection(s.Rejected, s.From)
+	last, found := findRejection(s.Rejected, s.To)
+	if found {
+		last++
+	}
+	s.Rejected = s.Rejected[first:last]
+	s.Breaks = epochset.Within(s.Breaks, s.From+1, s.To)
+	return s
+}
+
+func findRejection(all []verdict.Rejection, epoch uint64) (int, bool) {
+	return slices.BinarySearchFunc(all, epoch, func(r verdict.Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
+}
+
+// isRejected says whether an epoch of a span was rejected.
+func IsRejected(s verdict.Span, epoch uint64) bool {
+	_, found := findRejection(s.Rejected, epoch)
+	return found
+}
+
+// readHistory reads what is sealed. What it cannot read it explains.
+func ReadHistory(ctx context.Context, store *auditstore.Store, namespace string) (verdict.History, error) {
+	h, err := store.History(ctx, namespace)
+	if errors.Is(err, auditstore.ErrCorrupt) {
+		return h, fmt.Errorf("what is sealed of %s: %w (ktaudit seal makes it anew)", namespace, err)
+	}
+	if err != nil {
+		return h, fmt.Errorf("what is sealed of %s: %w", namespace, err)
+	}
+	return h, nil
+}

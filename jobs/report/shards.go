@@ -1,0 +1,94 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// listAhead is how many shards are listed at once, for a listing is mostly waiting.
+	ListAhead = 8
+	// readAhead is how many verdicts are read at once.
+	ReadAhead = 32
+)
+
+// eachJudged calls visit with the epochs from from to to that have a verdict, a shard at a time, in order. Shards without a
+// verdict cost nothing.
+func EachJudged(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
+	shards, err := store.Shards(ctx, namespace, from/verdict.EpochsPerShard, to/verdict.EpochsPerShard)
+	if err != nil {
+		return fmt.Errorf("verdicts of %s: %w", namespace, err)
+	}
+	for batch := range slices.Chunk(shards, ListAhead) {
+		listings := make([][]uint64, len(batch))
+		group, ctx := errgroup.WithContext(ctx)
+		for i, shard := range batch {
+			group.Go(func() (err error) {
+				listings[i], err = store.Epochs(ctx, namespace, shard)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return fmt.Errorf("verdicts of %s: %w", namespace, err)
+		}
+		for _, epochs := range listings {
+			if err := visit(epochset.Within(epochs, from, to)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readVerdicts reads the verdicts of the epochs, in the order of the epochs.
+func ReadVerdicts(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) ([]verdict.Verdict, error) {
+	verdicts := make([]verdict.Verdict, len(epochs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(ReadAhead)
+	for i, epoch := range epochs {
+		group.Go(func() (err error) {
+			verdicts[i], err = store.Verdict(ctx, namespace, epoch)
+			return err
+		})
+	}
+	return verdicts, group.Wait()
+}
+
+// verdictsAround reads the verdicts of the epochs and their neighbours, without those whose reading ends in one of the errors to be
+// passed over.
+func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64, passOver ...error) (map[uint64]verdict.Verdict, error) {
+	wanted := map[uint64]bool{}
+	for _, epoch := range epochs {
+		wanted[max(epoch, 2)-1], wanted[epoch], wanted[min(epoch+1, verdict.MaxEpoch)] = true, true, true
+	}
+	verdicts := make(map[uint64]verdict.Verdict, len(wanted))
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(ReadAhead)
+	for epoch := range wanted {
+		group.Go(func() error {
+			v, err := store.Verdict(ctx, namespace, epoch)
+			if slices.ContainsFunc(passOver, func(target error) bool { return errors.Is(err, target) }) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[epoch] = v
+			return nil
+		})
+	}
+	return verdicts, group.Wait()
+}

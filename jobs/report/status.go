@@ -1,0 +1,222 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxListed bounds how many rejections a Status lists, which it counts all, and how many breaks.
+const maxListed = 10_000
+
+// RejectedEpoch is a rejection on record.
+type RejectedEpoch struct {
+	Epoch  uint64         `json:"epoch"`
+	Reason verdict.Reason `json:"reason"`
+	Detail string         `json:"detail"`
+}
+
+// Break is where two verified epochs do not belong to one log: the one before ended with the digest Expected, and Epoch
+// begins with PreviousDigest.
+type Break struct {
+	Epoch          uint64 `json:"epoch"`
+	PreviousDigest string `json:"previous_digest"`
+	Expected       string `json:"expected"`
+}
+
+// Status is what the audit store knows about a range of a log's epochs.
+type Status struct {
+	Namespace string `json:"namespace"`
+	From      uint64 `json:"from"` // as asked, or the first epoch with a verdict; 0 when there is none
+	To        uint64 `json:"to"`   // as asked, or the last epoch with a verdict; 0 when there is none
+	// Head is the last epoch up to which every epoch from From on is verified and begins where the one before ended; 0
+	// when From itself is not verified.
+	Head          uint64           `json:"head"`
+	VerifiedCount uint64           `json:"verified_count"`
+	RejectedCount uint64           `json:"rejected_count"`
+	MissingCount  uint64           `json:"missing_count"`
+	SealedCount   uint64           `json:"sealed_count"`     // of those with a verdict, how many were taken from seals
+	Verified      []epochset.Range `json:"verified"`         // each without a break
+	Gaps          []epochset.Range `json:"gaps"`             // epochs without a verdict
+	Rejected      []RejectedEpoch  `json:"rejected"`         // the first 10,000
+	Breaks        []Break          `json:"breaks,omitempty"` // the first 10,000
+}
+
+// Good says whether every epoch of the range is verified, and all are epochs of one log.
+func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
+
+// ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the last with a verdict).
+//
+// It reads every verdict that is not sealed, and is what says whether the log is one: each verdict is about a step from one digest
+// to the next, and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against
+// it. Of what is sealed it believes the seals; Sealer.Check holds them against the verdicts.
+func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (Status, error) {
+	if err := epochset.CheckRange(max(from, 1), cmp.Or(to, verdict.MaxEpoch)); err != nil {
+		return Status{}, err
+	}
+	h, err := ReadHistory(ctx, store, namespace)
+	if err != nil {
+		return Status{}, err
+	}
+	s := statusReader{Status: Status{
+		Namespace: namespace, From: from, To: to, Verified: []epochset.Range{}, Gaps: []epochset.Range{}, Rejected: []RejectedEpoch{},
+	}, next: from}
+	err = Walk(ctx, store, h, max(from, 1), cmp.Or(to, verdict.MaxEpoch), Visitor{
+		Sealed: func(span verdict.Span) error {
+			s.addSpan(span)
+			s.SealedCount += span.Epochs()
+			return nil
+		},
+		Open: func(epochs []uint64) error {
+			verdicts, err := ReadVerdicts(ctx, store, namespace, epochs)
+			for i := range verdicts {
+				if err == nil {
+					s.addVerdict(verdicts[i])
+				}
+			}
+			return err
+		},
+	})
+	if err == nil {
+		err = s.explain(ctx, store)
+	}
+	if err != nil {
+		return Status{}, err
+	}
+	switch {
+	case to != 0 && s.next == 0: // nothing known, and no beginning asked for: epochs begin with 1
+		s.From = 1
+		s.addGap(1, to+1)
+	case to != 0:
+		s.addGap(s.next, to+1)
+	case s.next > from:
+		s.To = s.next - 1
+	}
+	if len(s.Verified) > 0 && s.Verified[0].From == s.From {
+		s.Head = s.Verified[0].To
+	}
+	return s.Status, nil
+}
+
+// statusReader makes a status of what it is told in the order of the epochs.
+type statusReader struct {
+	Status
+	next   uint64 // the first epoch not accounted for; 0: there is none yet, and the first verdict begins the range
+	digest string // after the epoch before next, if that is verified
+	terse  []int  // the places in Rejected of which only a seal has told
+}
+
+func (s *statusReader) addVerdict(v verdict.Verdict) {
+	one := verdict.Span{From: v.Epoch, To: v.Epoch}
+	if v.Outcome == verdict.Verified {
+		one.PreviousDigest, one.Digest = v.PreviousDigest, v.Digest
+	} else {
+		one.Rejected = []verdict.Rejection{{Epoch: v.Epoch, Reason: v.Reason}}
+	}
+	listed := len(s.Rejected)
+	s.addSpan(one)
+	if len(s.Rejected) > listed {
+		s.Rejected[listed].Detail = v.Detail
+		s.terse = s.terse[:len(s.terse)-1]
+	}
+}
+
+// addSpan takes in epochs that all have a verdict.
+func (s *statusReader) addSpan(span verdict.Span) {
+	if s.next == 0 {
+		s.From, s.next = span.From, span.From
+	}
+	adjacent := s.next == span.From && s.digest != ""
+	s.addGap(s.next, span.From)
+	breaks := span.Breaks
+	if adjacent && verdict.LinkDigests(s.digest, span.PreviousDigest) == verdict.Broken {
+		breaks = append([]uint64{span.From}, breaks...)
+	}
+	start := span.From
+	for _, r := range span.Rejected {
+		breaks = s.addVerified(start, r.Epoch-1, adjacent && start == span.From, breaks)
+		s.RejectedCount++
+		if len(s.Rejected) < maxListed {
+			s.terse = append(s.terse, len(s.Rejected))
+			s.Rejected = append(s.Rejected, RejectedEpoch{Epoch: r.Epoch, Reason: verdict.Reason(r.Reason)})
+		}
+		start = r.Epoch + 1
+	}
+	s.addVerified(start, span.To, adjacent && start == span.From, breaks)
+	s.next, s.digest = span.To+1, span.Digest
+}
+
+// addVerified takes in verified epochs, the first of which may continue the range before. It returns the breaks after them.
+func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uint64) []uint64 {
+	for from <= to {
+		end := to
+		if len(breaks) > 0 && breaks[0] == from {
+			continues = false
+			if len(s.Breaks) < maxListed {
+				s.Breaks = append(s.Breaks, Break{Epoch: from})
+			}
+			breaks = breaks[1:]
+		}
+		if len(breaks) > 0 && breaks[0] <= to {
+			end = breaks[0] - 1
+		}
+		s.VerifiedCount += end - from + 1
+		if continues {
+			s.Verified[len(s.Verified)-1].To = end
+		} else {
+			s.Verified = append(s.Verified, epochset.Range{From: from, To: end})
+		}
+		from, continues = end+1, false
+	}
+	return breaks
+}
+
+// explain reads the verdicts on what is listed, of which there are few, for what a seal does not say. One that is gone does not hide
+// what the seal knows.
+func (s *statusReader) explain(ctx context.Context, store *auditstore.Store) error {
+	var epochs []uint64
+	for _, i := range s.terse {
+		epochs = append(epochs, s.Rejected[i].Epoch)
+	}
+	for _, b := range s.Breaks {
+		epochs = append(epochs, b.Epoch-1, b.Epoch)
+	}
+	verdicts := make([]verdict.Verdict, len(epochs))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(ReadAhead)
+	for i, epoch := range epochs {
+		group.Go(func() (err error) {
+			verdicts[i], err = store.Verdict(groupCtx, s.Namespace, epoch)
+			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+				verdicts[i] = verdict.Verdict{Detail: "its verdict is not what was sealed: " + err.Error()}
+				err = nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, i := range s.terse {
+		s.Rejected[i].Detail, verdicts = verdicts[0].Detail, verdicts[1:]
+	}
+	for i := range s.Breaks {
+		s.Breaks[i].Expected, s.Breaks[i].PreviousDigest, verdicts = verdicts[0].Digest, verdicts[1].PreviousDigest, verdicts[2:]
+	}
+	return nil
+}
+
+// addGap notes that the epochs from start up to, but not including, end have no verdict.
+func (s *Status) addGap(start, end uint64) {
+	if start < end {
+		s.Gaps = append(s.Gaps, epochset.Range{From: start, To: end - 1})
+		s.MissingCount += end - start
+	}
+}

@@ -1,0 +1,223 @@
+package schedule
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+)
+
+func at(day, hour, minute int) time.Time {
+	return time.Date(2026, 6, day, hour, minute, 0, 0, time.UTC)
+}
+
+// nightly is a log with a backfill each night at half past four, of which the last two epochs are not history.
+func nightly(t *testing.T, r *queue.Redis, w *world, head uint64) *scheduledLog {
+	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 100)...)
+	s := w.schedule()
+	s.Backfills = []BackfillPlan{{Cron: "30 4 * * *", Window: 2}}
+	return mustSchedule(t, r, s, head, 2)
+}
+
+// wantBegun checks which times are on record.
+func (l *scheduledLog) wantBegun(t *testing.T, want ...time.Time) {
+	t.Helper()
+	got, err := l.Store.Begun(l.Namespace, l.history[0].name()).Times(t.Context())
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("on record are %v, %v, want %v", got, err, want)
+	}
+}
+
+func TestCron(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	r := queuetest.Embedded(t)
+	l := nightly(t, r, w, 5)
+	l.mustBackfill(t, at(1, 4, 29))
+	wantQueued(t, r, queue.Backfill)
+	l.mustBackfill(t, at(1, 4, 30).In(time.FixedZone("elsewhere", -3600))) // times are in UTC
+	wantQueued(t, r, queue.Backfill, 1, 2)
+	finish(t, r, w.config.Store, 1)
+
+	// It goes on until it is through with what there was, over a restart too.
+	l.head.Store(9)
+	l.mustBackfill(t, at(1, 5, 0))
+	wantQueued(t, r, queue.Backfill, 2, 3)
+	l = nightly(t, r, w, 5)
+	finish(t, r, w.config.Store, 2)
+	l.mustBackfill(t, at(1, 6, 0))
+	wantQueued(t, r, queue.Backfill, 3)
+	finish(t, r, w.config.Store, 3)
+	l.mustBackfill(t, at(1, 7, 0))
+	l.head.Store(9)
+	l.mustBackfill(t, at(1, 8, 0))
+	wantQueued(t, r, queue.Backfill)
+
+	l.mustBackfill(t, at(2, 4, 31))
+	wantQueued(t, r, queue.Backfill, 4, 5)
+}
+
+// A time that comes while no scheduler is there is caught up on, once, also if several came.
+func TestCronCatchesUp(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	l := nightly(t, r, w, 5)
+	l.mustBackfill(t, at(1, 12, 0)) // new: it waits for its time
+	wantQueued(t, r, queue.Backfill)
+	l.wantBegun(t, at(1, 4, 30))
+
+	for range 2 {
+		nightly(t, r, w, 5).mustBackfill(t, at(2, 4, 29)) // a restart before the time
+		wantQueued(t, r, queue.Backfill)
+	}
+	l = nightly(t, r, w, 5)
+	l.mustBackfill(t, at(4, 11, 0)) // one after it
+	wantQueued(t, r, queue.Backfill, 1, 2)
+	l.wantBegun(t, at(4, 4, 30))
+	finish(t, r, w.config.Store, 1, 2)
+	jobstest.Verify(t, w.config.Store, 3)
+	l.mustBackfill(t, at(4, 12, 0))
+	wantQueued(t, r, queue.Backfill)
+
+	// What was begun and came to its end is not begun again.
+	l = nightly(t, r, w, 9)
+	l.mustBackfill(t, at(4, 13, 0))
+	wantQueued(t, r, queue.Backfill)
+	l.mustBackfill(t, at(5, 4, 30))
+	wantQueued(t, r, queue.Backfill, 4, 5)
+}
+
+// A restart in the middle goes on to the end that was, even if Redis has lost everything.
+func TestCronGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	nightly(t, r, w, 5).mustBackfill(t, at(1, 4, 29))
+	nightly(t, r, w, 5).mustBackfill(t, at(1, 4, 30))
+	finish(t, r, w.config.Store, 1)
+
+	r = queuetest.Embedded(t)
+	l := nightly(t, r, w, 1) // all it knows is the newest epoch with a verdict
+	l.followed.Store(false)
+	l.mustBackfill(t, at(1, 9, 0))
+	l.head.Store(100)
+	l.mustBackfill(t, at(1, 9, 1))
+	wantQueued(t, r, queue.Backfill, 2, 3)
+	finish(t, r, w.config.Store, 2, 3)
+	l.mustBackfill(t, at(1, 9, 2))
+	wantQueued(t, r, queue.Backfill)
+
+	// The next time is not begun before the end of history is known.
+	l.mustBackfill(t, at(2, 4, 30))
+	wantQueued(t, r, queue.Backfill)
+	l.followed.Store(true)
+	l.mustBackfill(t, at(2, 4, 31))
+	wantQueued(t, r, queue.Backfill, 4, 5)
+}
+
+// Replicas begin once and work to the same end, whatever each knows of the log, and clocks may differ.
+func TestCronOfReplicas(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	one, other := nightly(t, r, w, 5), nightly(t, r, w, 5)
+	one.mustBackfill(t, at(1, 4, 29))
+	other.mustBackfill(t, at(1, 4, 28))
+	one.mustBackfill(t, at(1, 4, 30)) // up to epoch 3
+	other.head.Store(20)
+	other.mustBackfill(t, at(1, 4, 29))
+	wantQueued(t, r, queue.Backfill, 1, 2)
+	behind := nightly(t, r, w, 5) // starts in just this moment
+	behind.mustBackfill(t, at(1, 4, 29))
+	other.mustBackfill(t, at(1, 4, 30))
+	behind.mustBackfill(t, at(1, 4, 30))
+	finish(t, r, w.config.Store, 1, 2)
+	jobstest.Verify(t, w.config.Store, 3)
+	for _, l := range []*scheduledLog{one, other, behind} {
+		l.mustBackfill(t, at(1, 4, 31))
+		l.wantBegun(t, at(1, 4, 30))
+		if b := l.history[0]; b.running || b.until != 3 {
+			t.Errorf("it runs: %v, to epoch %d", b.running, b.until)
+		}
+	}
+	wantQueued(t, r, queue.Backfill)
+}
+
+// A clock that was years ahead leaves something on record, which keeps nothing from being begun.
+func TestCronAfterAWrongClock(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	l := nightly(t, r, w, 5)
+	l.mustBackfill(t, at(1, 4, 29))
+	l.mustBackfill(t, at(1, 4, 29).AddDate(60, 0, 0))
+	finish(t, r, w.config.Store, 1, 2)
+	jobstest.Verify(t, w.config.Store, 3)
+	for _, l := range []*scheduledLog{l, nightly(t, r, w, 9)} {
+		l.head.Store(9)
+		l.mustBackfill(t, at(2, 4, 31))
+		wantQueued(t, r, queue.Backfill, 4, 5)
+	}
+}
+
+func TestRecordThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	l := nightly(t, r, w, 5)
+	if _, err := l.Store.Begun(l.Namespace, l.history[0].name()).Put(t.Context(), at(1, 4, 30), []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.backfillRound(t.Context(), at(1, 5, 0)); err == nil {
+		t.Error("no error")
+	}
+	l.mustBackfill(t, at(2, 5, 0)) // the next time is another
+	wantQueued(t, r, queue.Backfill, 1, 2)
+}
+
+func TestLastTime(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 6, 10, 12, 0, 30, 0, time.UTC) // a Wednesday
+	for _, c := range []struct {
+		cron      string
+		now, want time.Time
+	}{
+		{"* * * * *", day, day.Truncate(time.Minute)},
+		{"0 12 * * *", day.Truncate(time.Minute), day.Truncate(time.Minute)}, // in just that moment
+		{"1 12 * * *", day, time.Date(2026, 6, 9, 12, 1, 0, 0, time.UTC)},
+		{"0 0 * * 4", day, time.Date(2026, 6, 4, 0, 0, 0, 0, time.UTC)},
+		{"* 3 1 1 *", day, time.Date(2026, 1, 1, 3, 59, 0, 0, time.UTC)},
+		{"@yearly", day, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{"0 0 29 2 *", time.Date(2103, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2096, 2, 29, 0, 0, 0, 0, time.UTC)},
+		{"@every 7h", day, day.Truncate(7 * time.Hour)},
+	} {
+		schedule, err := parseCron(c.cron)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := lastTime(schedule, c.now); !got.Equal(c.want) {
+			t.Errorf("%s: last before %v was %v, want %v", c.cron, c.now, got, c.want)
+		}
+		if next := schedule.Next(c.want); !next.IsZero() && !next.After(c.now) {
+			t.Errorf("%s: after %v comes %v", c.cron, c.want, next)
+		}
+	}
+}
+
+// Begun by a scheduler that died right after: there is nothing on the queue, but a time on record.
+func TestCronBegunByTheDead(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	l := nightly(t, r, w, 5)
+	l.mustBackfill(t, at(1, 4, 29))
+	record := auditstore.New(w.Audit).Begun(jobstest.Namespace, l.history[0].name())
+	if _, err := record.Put(t.Context(), at(1, 4, 30), []byte(`{"until": 2}`)); err != nil {
+		t.Fatal(err)
+	}
+	l.mustBackfill(t, at(1, 4, 31))
+	wantQueued(t, r, queue.Backfill, 1, 2)
+	finish(t, r, w.config.Store, 1, 2)
+	l.mustBackfill(t, at(1, 4, 32))
+	wantQueued(t, r, queue.Backfill)
+}

@@ -1,0 +1,195 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
+)
+
+// schedule is of a log that looks for nothing but what the test turns on.
+func (w *world) schedule() Config {
+	return Config{Namespace: jobstest.Namespace, Fetcher: w.config.Fetcher, Store: w.config.Store, Poll: time.Minute}
+}
+
+func mustFollow(t testing.TB, r *queue.Redis, s Config) *follower {
+	t.Helper()
+	scheduler, err := New(r, []Config{s}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := scheduler.logs[0]
+	l.historyFailure.Store(new(error)) // as after a round of history that went well
+	return newFollower(l)
+}
+
+func (f *follower) mustRound(t testing.TB, now time.Time) {
+	t.Helper()
+	if err := f.round(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// queuedOn returns how many tasks a queue has in any state.
+func queuedOn(t testing.TB, r *queue.Redis, c queue.Class) int {
+	t.Helper()
+	counts, err := queuetest.Counts(r, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts.Pending + counts.Active + counts.Retry + counts.Archived
+}
+
+func TestSearchFindsTheHead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		from, last  uint64
+		published   []uint64
+		want        uint64
+		maxRequests int64
+	}{
+		{"nothing", 0, 0, nil, 0, 9},
+		{"the first", 0, 0, jobstest.Span(1, 1), 1, 12},
+		{"nothing new", 7, 0, jobstest.Span(1, 7), 7, 9},
+		{"one new", 7, 0, jobstest.Span(1, 8), 8, 12},
+		{"numbers that sort otherwise as text", 9, 0, jobstest.Span(1, 100), 100, 30},
+		{"a history", 0, 0, jobstest.Span(1, 5000), 5000, 40},
+		{"skipped", 7, 0, []uint64{9}, 9, 14},
+		{"several skipped", 7, 0, []uint64{11, 12, 13}, 13, 25},
+		{"skipped again and again", 0, 0, []uint64{1, 2, 4, 5, 7, 8, 9, 13}, 13, 45},
+		{"a closed log", 3, 5, jobstest.Span(1, 9), 5, 5},
+		{"a closed log, known", 5, 5, jobstest.Span(1, 9), 5, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := emptyWorld(t)
+			jobstest.PublishNames(t, w.Log, c.published...)
+			source := watch(w.Log)
+			s := w.schedule()
+			s.Fetcher, s.Last = source.fetcher(t), c.last
+			f := mustFollow(t, queuetest.Embedded(t), s)
+			got, err := f.search(t.Context(), c.from, gapLook)
+			if err != nil || got != c.want {
+				t.Errorf("head is %d, %v, want %d", got, err, c.want)
+			}
+			if n := source.requests.Load(); n > c.maxRequests {
+				t.Errorf("%d requests, want at most %d", n, c.maxRequests)
+			}
+		})
+	}
+}
+
+// A long gap is seen for one at the start, and otherwise after a while.
+func TestLongGapIsPassed(t *testing.T) {
+	t.Parallel()
+	w := emptyWorld(t)
+	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 10)...)
+	source := watch(w.Log)
+	s := w.schedule()
+	s.Fetcher = source.fetcher(t)
+	f := mustFollow(t, queuetest.Embedded(t), s)
+	f.mustRound(t, time.Now())
+	jobstest.PublishNames(t, w.Log, jobstest.Span(1000, 2000)...)
+	for round := 1; round <= farPeriod; round++ {
+		if head := f.head.Load(); head != 10 {
+			t.Errorf("head is %d after %d rounds", head, round)
+		}
+		source.requests.Store(0)
+		f.mustRound(t, time.Now())
+		if n := source.requests.Load(); round < farPeriod && n > 12 {
+			t.Errorf("round %d took %d requests", round, n)
+		}
+	}
+	if head := f.head.Load(); head != 2000 {
+		t.Errorf("head is %d, want 2000", head)
+	}
+	f = mustFollow(t, queuetest.Embedded(t), w.schedule())
+	if f.mustRound(t, time.Now()); f.head.Load() != 2000 {
+		t.Errorf("head is %d after a restart, want 2000", f.head.Load())
+	}
+}
+
+// watchedLog is a log directory that counts what is asked of it, and can be made to fail.
+type watchedLog struct {
+	jobstest.FaultyBucket
+	down     atomic.Bool
+	hidden   string // what begins so cannot be listed
+	stuck    bool   // it never answers
+	requests atomic.Int64
+	mu       sync.Mutex
+	reads    map[uint64]int // of batches, by epoch
+}
+
+func watch(b *blob.Bucket) *watchedLog {
+	return &watchedLog{
+		FaultyBucket: jobstest.FaultyBucket{Faults: &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1))}, B: b}, reads: map[uint64]int{},
+	}
+}
+
+func (w *watchedLog) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
+	w.requests.Add(1)
+	if w.stuck {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if w.down.Load() || w.hidden != "" && o.Prefix == w.hidden {
+		return nil, errors.New("the network is down")
+	}
+	return w.FaultyBucket.ListPaged(ctx, o)
+}
+
+func (w *watchedLog) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
+	if name, err := audit.ParseBatchKey(key); err == nil {
+		w.mu.Lock()
+		w.reads[name.Epoch]++
+		w.mu.Unlock()
+	}
+	return w.FaultyBucket.NewRangeReader(ctx, key, offset, length, o)
+}
+
+func (w *watchedLog) fetcher(t testing.TB) *fetcher.Fetcher {
+	bucket := blob.NewBucket(w)
+	t.Cleanup(func() { _ = bucket.Close() })
+	return fetcher.New(bucket, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2})
+}
+
+func TestFollowEnqueuesEachNewEpochOnce(t *testing.T) {
+	t.Parallel()
+	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+		w := emptyWorld(t)
+		one, other := mustFollow(t, r, w.schedule()), mustFollow(t, r, w.schedule())
+		now := time.Now()
+		one.mustRound(t, now)
+		if n := queuedOn(t, r, queue.Fresh); n != 0 {
+			t.Errorf("%d tasks for a log without epochs", n)
+		}
+		jobstest.PublishNames(t, w.Log, jobstest.Span(1, 12)...)
+		for range 2 {
+			one.mustRound(t, now)
+			other.mustRound(t, now)
+		}
+		if n := queuedOn(t, r, queue.Fresh); n != 12 {
+			t.Errorf("%d tasks for 12 epochs", n)
+		}
+		jobstest.PublishNames(t, w.Log, 13)
+		other.mustRound(t, now)
+		if n := queuedOn(t, r, queue.Fresh); n != 13 {
+			t.Errorf("%d tasks for 13 epochs", n)
+		}
+		jobstest.WantNotices(t, w.config.Store)
+	})
+}

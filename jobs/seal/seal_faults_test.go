@@ -1,0 +1,110 @@
+package seal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/jobs/report"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Wherever sealing is broken off, the next attempt brings it to its end, and what is to be told is told once.
+func TestSealingFaults(t *testing.T) {
+	t.Parallel()
+	change := func(v *verdict.Verdict) bool {
+		switch v.Epoch {
+		case 400:
+			jobstest.Reject(v)
+		case 1000:
+			v.PreviousDigest = jobstest.DigestOf("other", 999)
+		}
+		return true
+	}
+	told := []string{"1-contradiction.000000001000.chain", "1-rejected.000000000400"}
+	fresh := func(t *testing.T) *jobstest.Shelf {
+		bucket := jobstest.OpenMemory(t)
+		s := &jobstest.Shelf{Bucket: bucket, Store: auditstore.New(bucket)}
+		jobstest.Record(t, s.Store, 1, 1999, change)
+		return s
+	}
+	want := readStatus(t, fresh(t).Store, 0, 0)
+	for _, about := range []string{
+		"list " + jobstest.Namespace + "/history/", "list " + jobstest.Namespace + "/verdicts/", "list " + jobstest.Namespace + "/verdicts/000000001/",
+		"read " + jobstest.Namespace + "/verdicts/000000000/000000000007.json", "read " + jobstest.Namespace + "/verdicts/000000001/000000001999.json",
+		"read " + jobstest.Namespace + "/alerts/closed/1-rejected.000000000400.json", "write " + jobstest.Namespace + "/alerts/open/1-rejected.000000000400.json",
+		"write " + jobstest.Namespace + "/seals/000000000.json", "write " + jobstest.Namespace + "/seals/000000001.json",
+		"read " + jobstest.Namespace + "/verdicts/000000000/000000000999.json",
+		"write " + jobstest.Namespace + "/evidence/000000001/000000001000/", "write " + jobstest.Namespace + "/alerts/open/1-contradiction.000000001000.chain.json",
+		"write " + jobstest.Namespace + "/history/999999999998.json",
+	} {
+		for _, carriedOut := range []bool{false, true} {
+			t.Run(fmt.Sprint(about, carriedOut), func(t *testing.T) {
+				t.Parallel()
+				s := fresh(t)
+				var failed atomic.Bool
+				_, faulty := s.Watched(t, func(_ int64, request string) (error, bool) {
+					if !strings.HasPrefix(request, about) || failed.Swap(true) {
+						return nil, false
+					}
+					return jobstest.ErrFault, carriedOut
+				})
+				_, err := sealer(faulty.Store).Seal(t.Context(), 1, 1999)
+				if !failed.Load() || err == nil {
+					t.Fatalf("no fault in %s: %v", about, err)
+				}
+				if status := readStatus(t, s.Store, 0, 0); !sameButSealed(want, status) {
+					t.Errorf("status after the fault: %s", cmp.Diff(want, status))
+				}
+				sealAll(t, sealer(s.Store))
+				status := readStatus(t, s.Store, 0, 0)
+				if !sameButSealed(want, status) || status.SealedCount != 1999 {
+					t.Errorf("status after the next attempt: %s", cmp.Diff(want, status))
+				}
+				if got := jobstest.Incidents(t, s.Store); !slices.Equal(got, told) {
+					t.Errorf("told of %q, want %q", got, told)
+				}
+			})
+		}
+	}
+}
+
+func sameButSealed(a, b report.Status) bool {
+	b.SealedCount = a.SealedCount
+	return cmp.Equal(a, b)
+}
+
+// A status costs as many requests after two million epochs as after twenty thousand.
+func TestStatusRequests(t *testing.T) {
+	t.Parallel()
+	requests := func(shards uint64) int64 {
+		bucket := jobstest.OpenMemory(t)
+		s := &jobstest.Shelf{Bucket: bucket, Store: auditstore.New(bucket)}
+		_, to := verdict.ShardRange(shards - 1)
+		span := verdict.SealedSpan{Span: verdict.Span{From: 1, To: to, PreviousDigest: jobstest.DigestOf("", 0), Digest: jobstest.DigestOf("", to)}}
+		for shard := range shards {
+			span.Seals = append(span.Seals, jobstest.DigestOf("seal", shard))
+		}
+		h := verdict.History{Namespace: jobstest.Namespace, Spans: []verdict.SealedSpan{span}}
+		if _, err := s.Store.PutHistory(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		jobstest.Record(t, s.Store, to+1, to+5, nil)
+		watch, watched := s.Watched(t, jobstest.NoFault)
+		if status := readStatus(t, watched.Store, 0, 0); status.Head != to+5 || status.SealedCount != to || !status.Good() {
+			t.Errorf("status %+v", status)
+		}
+		return watch.Requests.Load()
+	}
+	few, many := requests(20), requests(2000)
+	if want := int64(2 + 2 + 5); few != want || many != want { // the history, the open shard, its verdicts
+		t.Errorf("%d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
+	}
+}

@@ -1,0 +1,81 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/jobs/audit"
+
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/rs/zerolog"
+)
+
+func TestRation(t *testing.T) {
+	t.Parallel()
+	var r ration
+	start := time.Now()
+	for i := range rationLines {
+		if let, leftOut := r.take(start.Add(time.Duration(i) * time.Second)); !let || leftOut != 0 {
+			t.Fatalf("line %d: %v, %d left out", i, let, leftOut)
+		}
+	}
+	for i := range 3 {
+		if let, _ := r.take(start.Add(rationPeriod - 1)); let {
+			t.Fatalf("line %d above the ration was let through", i)
+		}
+	}
+	if let, leftOut := r.take(start.Add(rationPeriod)); !let || leftOut != 3 {
+		t.Errorf("in the next period: %v, %d left out, want 3", let, leftOut)
+	}
+	if let, leftOut := r.take(start.Add(rationPeriod)); !let || leftOut != 0 {
+		t.Errorf("after that: %v, %d left out, want none", let, leftOut)
+	}
+}
+
+// A store that takes nothing fails every epoch on the queue, each time that it is tried.
+func TestFaultsDoNotFloodTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 1})
+	var log bytes.Buffer
+	w.config.Log = zerolog.New(&log)
+	a := w.auditor(t)
+	worker, err := New(nil, []*audit.Auditor{a}, Config{}, a.Log.Level(zerolog.InfoLevel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 * rationLines {
+		if err := worker.audit(t.Context(), a, 1); err == nil {
+			t.Fatal("an epoch was judged without a store")
+		}
+	}
+	asynqs := asynqLogger{worker.log, &worker.machinery}
+	for range 5 * rationLines {
+		asynqs.Error("Dequeue error: ", errors.New("connection refused"))
+	}
+	for _, message := range []string{"epoch not judged", "Dequeue error: connection refused"} {
+		if n := strings.Count(log.String(), message); n != rationLines {
+			t.Errorf("%q is in the log %d times, want %d", message, n, rationLines)
+		}
+	}
+}
+
+// Lines that are not written anyway, such as warnings where only errors are, keep none that is from being written.
+func TestRationIsForWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var r ration
+	l := asynqLogger{zerolog.New(&log).Level(zerolog.ErrorLevel), &r}
+	for range 2 * rationLines {
+		l.Warn("a warning")
+	}
+	l.Error("an error")
+	if got := log.String(); !strings.Contains(got, "an error") || strings.Contains(got, "a warning") {
+		t.Errorf("in the log is %q, want the error alone", got)
+	}
+}
