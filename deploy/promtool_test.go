@@ -2,6 +2,7 @@
 package deploy
 
 import (
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"context"
 	"errors"
 	"io"
@@ -87,20 +88,20 @@ func page(t *testing.T) string {
 	m := metrics.New(metrics.Options{
 		Namespaces: []string{namespace}, Version: "v1.0.0", Commit: "0123456", GoVersion: "go1.26", HashPath: "avx2",
 	})
-	for _, r := range []metrics.Result{
-		{Outcome: metrics.Verified}, {Outcome: metrics.Rejected, Reason: "digest_mismatch"},
-		{Outcome: metrics.Contradiction}, {Failure: metrics.AuditStore},
+	for _, r := range []observe.Result{
+		{Outcome: observe.Verified}, {Outcome: observe.Rejected, Reason: "digest_mismatch"},
+		{Outcome: observe.Contradiction}, {Failure: observe.AuditStore},
 	} {
 		e := m.Begin(t.Context(), namespace, 1)
-		for _, stage := range []metrics.Stage{
-			metrics.Locate, metrics.Signature, metrics.Memory, metrics.Download, metrics.Verify, metrics.Write,
+		for _, stage := range []observe.Stage{
+			observe.Locate, observe.Signature, observe.Memory, observe.Download, observe.Verify, observe.Write,
 		} {
 			e.Stage(stage, time.Now())
 		}
 		e.Read(1, 1)
 		e.End(r)
 	}
-	m.SetLog(namespace, metrics.LogState{Head: 1, Newest: 2, NewestSince: time.Now(), Open: 1, OldestOpenSince: time.Now()})
+	m.SetLog(namespace, observe.LogState{Head: 1, Newest: 2, NewestSince: time.Now(), Open: 1, OldestOpenSince: time.Now()})
 	m.SetThresholds(namespace, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour})
 	m.SetAlertsPending(1, 1)
 	m.AlertRaised(namespace, "rejected")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -34,6 +35,22 @@ type observers struct {
 	metrics *metrics.Metrics
 	tracer  *tracing.Tracer
 	stop    func() // before what is observed is closed
+}
+
+// jobMetrics is what the rooms of jobs are given: nil, and not a nil pointer, if nothing is measured.
+func (o observers) jobMetrics() observe.Metrics {
+	if o.metrics == nil {
+		return nil
+	}
+	return o.metrics
+}
+
+// jobTracer is jobMetrics for traces.
+func (o observers) jobTracer() observe.Tracer {
+	if o.tracer == nil {
+		return nil
+	}
+	return o.tracer
 }
 
 // observe measures what the command does from now on, where the flag or the configuration asks for it, and traces it where the

@@ -7,21 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
-
-// LogState is how far a log and its audit are. A field that is zero is not known, and not shown.
-type LogState struct {
-	Head   uint64 // the last epoch up to which every one is verified
-	Newest uint64 // the last one published
-	// NewestSince is when Newest was first seen; while the log has shown no epoch, since when that is so.
-	NewestSince time.Time
-	// Open is how many published epochs have no verdict, of those that the audit is due: not of a backfill still under way.
-	// A rejection is a verdict. It holds back Head for ever, and an alert on the distance to it would never end.
-	Open uint64
-	// OldestOpenSince is when the oldest of these was published, or first seen.
-	OldestOpenSince time.Time
-}
 
 var (
 	headDesc        = desc("head_epoch", "Last epoch up to which every epoch is verified.", "namespace")
@@ -35,10 +24,10 @@ var (
 // logCollector works the lag out when it is asked for, so that it grows while whoever sets the state hangs.
 type logCollector struct {
 	mu     sync.Mutex
-	states map[string]LogState // by namespace
+	states map[string]observe.LogState // by namespace
 }
 
-func (c *logCollector) set(namespace string, s LogState) {
+func (c *logCollector) set(namespace string, s observe.LogState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.states[namespace] = s

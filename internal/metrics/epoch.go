@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/internal/tracing"
 )
 
@@ -17,18 +19,10 @@ type Epoch struct {
 	stored, bytes int64
 }
 
-// Result is how an attempt ended: with an outcome, or with a failure.
-type Result struct {
-	Outcome string // one of the constants, or empty
-	Reason  string // of a rejection or a contradiction
-	Failure Failure
-	Err     error // what a trace says of a failure
-}
-
 // Begin is called when work on an epoch begins. The caller must call End.
-func (m *Metrics) Begin(ctx context.Context, namespace string, epoch uint64) *Epoch {
+func (m *Metrics) Begin(ctx context.Context, namespace string, epoch uint64) observe.Attempt {
 	if m == nil {
-		return nil
+		return (*Epoch)(nil)
 	}
 	namespace = m.names.bound(namespace)
 	m.active.WithLabelValues(namespace).Inc()
@@ -39,7 +33,7 @@ func (m *Metrics) Begin(ctx context.Context, namespace string, epoch uint64) *Ep
 }
 
 // Stage is called when a stage that had the epoch to itself has ended.
-func (e *Epoch) Stage(s Stage, began time.Time) {
+func (e *Epoch) Stage(s observe.Stage, began time.Time) {
 	if e != nil {
 		now := time.Now()
 		e.Overlapped(s, began, now, now.Sub(began))
@@ -47,7 +41,7 @@ func (e *Epoch) Stage(s Stage, began time.Time) {
 }
 
 // Overlapped is called after a stage that ran while another did, and that was what the epoch waited for during busy only.
-func (e *Epoch) Overlapped(s Stage, began, ended time.Time, busy time.Duration) {
+func (e *Epoch) Overlapped(s observe.Stage, began, ended time.Time, busy time.Duration) {
 	if e == nil {
 		return
 	}
@@ -68,14 +62,14 @@ func (e *Epoch) Read(stored, bytes int64) {
 }
 
 // End is called once, when the attempt is over.
-func (e *Epoch) End(r Result) {
+func (e *Epoch) End(r observe.Result) {
 	if e == nil {
 		return
 	}
 	m, now := e.metrics, time.Now()
 	m.active.WithLabelValues(e.namespace).Dec()
 	if r.Outcome == "" {
-		r.Failure = Failure(failureKinds.bound(string(r.Failure)))
+		r.Failure = observe.Failure(failureKinds.bound(string(r.Failure)))
 		m.failures.WithLabelValues(e.namespace, string(r.Failure)).Inc()
 	} else {
 		r.Outcome = outcomes.bound(r.Outcome)
@@ -87,17 +81,17 @@ func (e *Epoch) End(r Result) {
 	})
 }
 
-func (e *Epoch) judged(r Result, now time.Time) {
+func (e *Epoch) judged(r observe.Result, now time.Time) {
 	m, reason := e.metrics, ""
 	switch r.Outcome {
-	case Rejected:
+	case observe.Rejected:
 		reason = reasons.bound(r.Reason)
 		m.lastRejected.WithLabelValues(e.namespace, reason).Set(seconds(now))
-	case Contradiction:
-		m.lastRejected.WithLabelValues(e.namespace, Contradiction).Set(seconds(now))
+	case observe.Contradiction:
+		m.lastRejected.WithLabelValues(e.namespace, observe.Contradiction).Set(seconds(now))
 	}
 	m.epochs.WithLabelValues(e.namespace, r.Outcome, reason).Inc()
-	if r.Outcome == Duplicate {
+	if r.Outcome == observe.Duplicate {
 		return
 	}
 	m.lastVerdict.WithLabelValues(e.namespace).Set(seconds(now))

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/rs/zerolog"
 )
@@ -59,30 +61,30 @@ func TestMetricsGolden(t *testing.T) {
 func everything(t *testing.T) *metrics.Metrics {
 	const log = "example"
 	m := metrics.New(metrics.Options{Namespaces: []string{log}, Version: "v1", Commit: "abc", GoVersion: "go1", HashPath: "scalar"})
-	judge := func(r metrics.Result) {
+	judge := func(r observe.Result) {
 		e := m.Begin(t.Context(), log, 1)
-		for _, s := range []metrics.Stage{
-			metrics.Locate, metrics.Signature, metrics.Memory, metrics.Download, metrics.Verify, metrics.Write, "made_up",
+		for _, s := range []observe.Stage{
+			observe.Locate, observe.Signature, observe.Memory, observe.Download, observe.Verify, observe.Write, "made_up",
 		} {
 			e.Stage(s, time.Now())
 		}
 		e.Read(1, 1)
 		e.End(r)
 	}
-	for _, outcome := range []string{metrics.Verified, metrics.Duplicate, metrics.Contradiction, "made_up"} {
-		judge(metrics.Result{Outcome: outcome})
+	for _, outcome := range []string{observe.Verified, observe.Duplicate, observe.Contradiction, "made_up"} {
+		judge(observe.Result{Outcome: outcome})
 	}
 	for _, reason := range []string{
 		"malformed_proof", "noncanonical_label", "overlapping_labels", "previous_digest_mismatch", "digest_mismatch",
 		"batch_too_large", "signature_invalid", "signature_digest_mismatch", "equivocation", "digest_reused", "made_up",
 	} {
-		judge(metrics.Result{Outcome: metrics.Rejected, Reason: reason})
+		judge(observe.Result{Outcome: observe.Rejected, Reason: reason})
 	}
-	for _, failure := range []metrics.Failure{
-		metrics.NotPublished, metrics.Unsettled, metrics.NotSigned, metrics.HandedBack, metrics.LogDirectory, metrics.Signatures,
-		metrics.AuditStore, metrics.Timeout, metrics.Panic, metrics.OtherFailure, "made_up",
+	for _, failure := range []observe.Failure{
+		observe.NotPublished, observe.Unsettled, observe.NotSigned, observe.HandedBack, observe.LogDirectory, observe.Signatures,
+		observe.AuditStore, observe.Timeout, observe.Panic, observe.OtherFailure, "made_up",
 	} {
-		judge(metrics.Result{Failure: failure})
+		judge(observe.Result{Failure: failure})
 	}
 
 	for _, kind := range []string{
@@ -98,7 +100,7 @@ func everything(t *testing.T) *metrics.Metrics {
 	m.ArchiveRemoved(log, 1)
 	m.ArchiveRemoved("made-up", 1)
 	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour})
-	m.SetLog(log, metrics.LogState{Head: 1, Newest: 3, NewestSince: time.Now(), Open: 2, OldestOpenSince: time.Now()})
+	m.SetLog(log, observe.LogState{Head: 1, Newest: 3, NewestSince: time.Now(), Open: 2, OldestOpenSince: time.Now()})
 	m.WatchMemory(2, func() int64 { return 1 })
 	m.WatchQueues(func(context.Context) (metrics.Queues, error) {
 		var q metrics.Queues

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/internal/tracing"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -92,7 +94,7 @@ func New(o Options) *Metrics {
 		archiveRemoved: counter("archive_removed_total", "Archived batches that were removed because their retention was over.",
 			"namespace"),
 	}
-	m.logs.states = map[string]LogState{}
+	m.logs.states = map[string]observe.LogState{}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -111,10 +113,10 @@ func New(o Options) *Metrics {
 // start brings every series to life that an alert waits for a change of.
 func (m *Metrics) start() {
 	for namespace := range m.names {
-		m.epochs.WithLabelValues(namespace, Verified, "")
-		m.epochs.WithLabelValues(namespace, Contradiction, "")
+		m.epochs.WithLabelValues(namespace, observe.Verified, "")
+		m.epochs.WithLabelValues(namespace, observe.Contradiction, "")
 		for reason := range reasons {
-			m.epochs.WithLabelValues(namespace, Rejected, reason)
+			m.epochs.WithLabelValues(namespace, observe.Rejected, reason)
 		}
 		for kind := range failureKinds {
 			m.failures.WithLabelValues(namespace, kind)
@@ -167,7 +169,7 @@ func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 }
 
 // SetLog shows how far a log and its audit are.
-func (m *Metrics) SetLog(namespace string, s LogState) {
+func (m *Metrics) SetLog(namespace string, s observe.LogState) {
 	if m != nil {
 		m.logs.set(m.names.bound(namespace), s)
 	}

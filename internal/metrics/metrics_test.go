@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -17,19 +19,19 @@ func TestEpochs(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
 		name string
-		in   Result
+		in   observe.Result
 		want string // the series that is 1 afterwards
 	}{
-		{"verified", Result{Outcome: Verified}, `ktaudit_epochs_total{namespace="example.log.v1",outcome="verified",reason=""}`},
-		{"rejected", Result{Outcome: Rejected, Reason: "digest_mismatch"},
+		{"verified", observe.Result{Outcome: observe.Verified}, `ktaudit_epochs_total{namespace="example.log.v1",outcome="verified",reason=""}`},
+		{"rejected", observe.Result{Outcome: observe.Rejected, Reason: "digest_mismatch"},
 			`ktaudit_epochs_total{namespace="example.log.v1",outcome="rejected",reason="digest_mismatch"}`},
-		{"a reason made up", Result{Outcome: Rejected, Reason: "x_1"},
+		{"a reason made up", observe.Result{Outcome: observe.Rejected, Reason: "x_1"},
 			`ktaudit_epochs_total{namespace="example.log.v1",outcome="rejected",reason="other"}`},
-		{"duplicate", Result{Outcome: Duplicate}, `ktaudit_epochs_total{namespace="example.log.v1",outcome="duplicate",reason=""}`},
-		{"contradiction", Result{Outcome: Contradiction, Reason: "digest_mismatch"},
+		{"duplicate", observe.Result{Outcome: observe.Duplicate}, `ktaudit_epochs_total{namespace="example.log.v1",outcome="duplicate",reason=""}`},
+		{"contradiction", observe.Result{Outcome: observe.Contradiction, Reason: "digest_mismatch"},
 			`ktaudit_epochs_total{namespace="example.log.v1",outcome="contradiction",reason=""}`},
-		{"failure", Result{Failure: AuditStore}, `ktaudit_epoch_failures_total{kind="audit_store",namespace="example.log.v1"}`},
-		{"no result at all", Result{}, `ktaudit_epoch_failures_total{kind="other",namespace="example.log.v1"}`},
+		{"failure", observe.Result{Failure: observe.AuditStore}, `ktaudit_epoch_failures_total{kind="audit_store",namespace="example.log.v1"}`},
+		{"no result at all", observe.Result{}, `ktaudit_epoch_failures_total{kind="other",namespace="example.log.v1"}`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,25 +61,25 @@ func TestEpochs(t *testing.T) {
 
 func TestRejectionHasItsTime(t *testing.T) {
 	t.Parallel()
-	for _, r := range []Result{{Outcome: Rejected, Reason: "equivocation"}, {Outcome: Contradiction}} {
+	for _, r := range []observe.Result{{Outcome: observe.Rejected, Reason: "equivocation"}, {Outcome: observe.Contradiction}} {
 		m := New(Options{Namespaces: []string{namespace}})
 		before := float64(time.Now().Unix())
 		m.Begin(t.Context(), namespace, 1).End(r)
 		reason := r.Reason
-		if r.Outcome == Contradiction {
-			reason = Contradiction
+		if r.Outcome == observe.Contradiction {
+			reason = observe.Contradiction
 		}
 		if got := testutil.ToFloat64(m.lastRejected.WithLabelValues(namespace, reason)); got < before || got > before+60 {
 			t.Errorf("%+v: last rejected at %v, want now, %v", r, got, before)
 		}
 	}
 	m := New(Options{Namespaces: []string{namespace}})
-	m.Begin(t.Context(), namespace, 1).End(Result{Outcome: Verified})
+	m.Begin(t.Context(), namespace, 1).End(observe.Result{Outcome: observe.Verified})
 	if n := testutil.CollectAndCount(m.lastRejected); n != 0 {
 		t.Errorf("a verified epoch made %d series of rejections", n)
 	}
 	m = New(Options{Namespaces: []string{namespace}})
-	m.Begin(t.Context(), namespace, 1).End(Result{Outcome: Duplicate})
+	m.Begin(t.Context(), namespace, 1).End(observe.Result{Outcome: observe.Duplicate})
 	if testutil.CollectAndCount(m.lastVerdict) != 0 || testutil.CollectAndCount(m.duration) != 0 {
 		t.Error("an epoch that was judged before counts as a verdict of this process")
 	}
@@ -104,12 +106,12 @@ func TestStagesAndBytes(t *testing.T) {
 	m := New(Options{Namespaces: []string{namespace}})
 	e := m.Begin(t.Context(), namespace, 1)
 	now := time.Now()
-	e.Overlapped(Download, now.Add(-time.Minute), now, 30*time.Millisecond)
-	e.Overlapped(Verify, now.Add(-time.Minute), now, 4*time.Minute)
+	e.Overlapped(observe.Download, now.Add(-time.Minute), now, 30*time.Millisecond)
+	e.Overlapped(observe.Verify, now.Add(-time.Minute), now, 4*time.Minute)
 	e.Stage("tea", now)
 	e.Read(100, 250)
 	e.Read(100, 250)
-	e.End(Result{Outcome: Verified})
+	e.End(observe.Result{Outcome: observe.Verified})
 	page := scrape(t, m)
 	for _, want := range []string{
 		`ktaudit_epoch_stage_seconds_bucket{namespace="example.log.v1",stage="download",le="0.025"} 0`,
@@ -146,16 +148,16 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 	strange := func(i int) {
 		s := strings.Repeat("x", i+1)
-		m.Begin(t.Context(), s, 1).End(Result{Outcome: s, Reason: s})
-		m.Begin(t.Context(), s, 1).End(Result{Outcome: Rejected, Reason: s})
+		m.Begin(t.Context(), s, 1).End(observe.Result{Outcome: s, Reason: s})
+		m.Begin(t.Context(), s, 1).End(observe.Result{Outcome: observe.Rejected, Reason: s})
 		e := m.Begin(t.Context(), s, 1)
-		e.Stage(Stage(s), time.Now())
-		e.End(Result{Failure: Failure(s)})
+		e.Stage(observe.Stage(s), time.Now())
+		e.End(observe.Result{Failure: observe.Failure(s)})
 		m.AlertRaised(s, s)
 		m.ArchiveRemoved(s, 1)
 		m.AlertSent(s, nil)
 		m.AlertSent(s, errors.New(s))
-		m.SetLog(s, LogState{Head: 1, Newest: 2})
+		m.SetLog(s, observe.LogState{Head: 1, Newest: 2})
 		m.SetThresholds(s, Thresholds{Silent: 1, Backlog: 1})
 	}
 	strange(0)
@@ -171,10 +173,10 @@ func TestLabelsAreBounded(t *testing.T) {
 func TestLag(t *testing.T) {
 	t.Parallel()
 	m := New(Options{Namespaces: []string{namespace, "b"}})
-	m.SetLog(namespace, LogState{
+	m.SetLog(namespace, observe.LogState{
 		Head: 40, Newest: 50, NewestSince: time.Unix(1800000000, 0), Open: 3, OldestOpenSince: time.Now().Add(-time.Hour),
 	})
-	m.SetLog("b", LogState{Newest: 9, OldestOpenSince: time.Now().Add(-time.Hour)})
+	m.SetLog("b", observe.LogState{Newest: 9, OldestOpenSince: time.Now().Add(-time.Hour)})
 	page := scrape(t, m)
 	for _, want := range []string{
 		`ktaudit_head_epoch\{namespace="example.log.v1"\} 40`,
@@ -232,7 +234,7 @@ func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
 	m.WatchQueues(nil)
 	m.WatchDependency("redis", nil)
 	m.SetThresholds(namespace, Thresholds{Silent: 1})
-	m.SetLog(namespace, LogState{})
+	m.SetLog(namespace, observe.LogState{})
 	m.SetAlertsPending(1, 1)
 	m.AlertRaised(namespace, "silent")
 	m.AlertSent("slack", nil)
@@ -240,10 +242,10 @@ func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
 	ctx, now := context.Background(), time.Now()
 	allocations := testing.AllocsPerRun(100, func() {
 		e := m.Begin(ctx, namespace, 1)
-		e.Stage(Locate, now)
-		e.Overlapped(Verify, now, now, 0)
+		e.Stage(observe.Locate, now)
+		e.Overlapped(observe.Verify, now, now, 0)
 		e.Read(1, 1)
-		e.End(Result{Outcome: Verified})
+		e.End(observe.Result{Outcome: observe.Verified})
 	})
 	if allocations != 0 {
 		t.Errorf("an epoch that nobody measures costs %v allocations", allocations)

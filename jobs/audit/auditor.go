@@ -7,13 +7,14 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/jobs/incident"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
@@ -63,9 +64,9 @@ type Config struct {
 
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are kept.
 	Archive  bool
-	Budget   *Budget          // shared by all auditors of a process; nil means one of its own, NewBudget(0)
-	Software string           // of the verdict, such as "ktaudit 0.1.0"
-	Metrics  *metrics.Metrics // nil measures nothing
+	Budget   *Budget         // shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	Software string          // of the verdict, such as "ktaudit 0.1.0"
+	Metrics  observe.Metrics // nil measures nothing
 	Log      zerolog.Logger
 }
 
@@ -110,13 +111,13 @@ func (a *Auditor) incidents() incident.Recorder {
 // on record and which a retry would not see again. Panics come back as errors.
 func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, err error) {
 	j := &judgement{
-		auditor: a, started: time.Now(), measured: a.Metrics.Begin(ctx, a.Namespace, epoch), reaching: metrics.AuditStore,
+		auditor: a, started: time.Now(), measured: observe.MetricsOr(a.Metrics).Begin(ctx, a.Namespace, epoch), reaching: observe.AuditStore,
 	}
 	defer func() {
 		if p := recover(); p != nil {
 			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
 			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
-			j.reaching = metrics.Panic
+			j.reaching = observe.Panic
 		}
 		j.measured.End(j.result(ctx, v, err))
 	}()

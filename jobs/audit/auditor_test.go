@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -190,7 +191,7 @@ func TestContradictionLeavesTheVerdictAndIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 2})
 	a := w.auditor(t)
-	j := &judgement{auditor: a, started: time.Now()}
+	j := &judgement{auditor: a, started: time.Now(), measured: observe.Nothing{}}
 	if err := j.reach(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}

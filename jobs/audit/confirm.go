@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -73,13 +74,13 @@ func (j *judgement) relist(ctx context.Context) error {
 	}
 	switch {
 	case err != nil:
-		j.reaching = metrics.LogDirectory
+		j.reaching = observe.LogDirectory
 		return err
 	case published.Name != object.Name:
 		return &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, published.Key}}
 	case j.verdict.Outcome == verdict.Rejected && (published.Key != object.Key || published.Size != object.Size || !published.ModTime.Equal(object.ModTime)):
 		// What is verified stays verified under its name, whatever is there now. What is rejected may have been mended.
-		j.reaching = metrics.LogDirectory
+		j.reaching = observe.LogDirectory
 		return fmt.Errorf("batch %s was written again while it was judged: %w", object.Key, fetcher.ErrChanged)
 	}
 	return nil

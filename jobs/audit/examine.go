@@ -9,11 +9,12 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/validator"
 )
@@ -120,7 +121,7 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 		return finding{}, err
 	}
 	defer release()
-	j.measured.Stage(metrics.Memory, waiting)
+	j.measured.Stage(observe.Memory, waiting)
 
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
 	if keep {
@@ -164,8 +165,8 @@ func (j *judgement) examineWithin(ctx context.Context, object fetcher.Object, ke
 		return finding{}, err
 	}
 	finished := time.Now()
-	j.measured.Overlapped(metrics.Download, began, finished, proof.waited+finished.Sub(verified))
-	j.measured.Overlapped(metrics.Verify, began, verified, verified.Sub(began)-proof.waited)
+	j.measured.Overlapped(observe.Download, began, finished, proof.waited+finished.Sub(verified))
+	j.measured.Overlapped(observe.Verify, began, verified, verified.Sub(began)-proof.waited)
 	info, err := batch.Info()
 	j.measured.Read(info.StoredBytes, info.Bytes)
 	return finding{result, info, finished.Sub(began), batch.Stale()}, err

@@ -7,12 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/jobs/incident"
 
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -37,8 +38,8 @@ type judgement struct {
 
 	located, signatureChecked time.Duration
 
-	measured *metrics.Epoch
-	reaching metrics.Failure // whose fault it is if the way ends here
+	measured observe.Attempt
+	reaching observe.Failure // whose fault it is if the way ends here
 	created  bool            // the verdict on record is this one
 }
 
@@ -58,10 +59,10 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 		StartedAt: j.started.UTC(), Software: a.Software,
 		Signature: verdict.Signature{Status: verdict.SignatureNotRequired},
 	}
-	j.reaching = metrics.LogDirectory
+	j.reaching = observe.LogDirectory
 	object, err := a.locate(ctx, epoch)
 	j.located = time.Since(j.started)
-	j.measured.Stage(metrics.Locate, j.started)
+	j.measured.Stage(observe.Locate, j.started)
 	if err != nil {
 		return j.judgeName(err)
 	}
@@ -69,10 +70,10 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 	j.setName(object.Key, object.Name)
 
 	checking := time.Now()
-	j.reaching = metrics.Signatures
+	j.reaching = observe.Signatures
 	signed, err := a.checkSignatures(ctx, object.Name)
 	j.signatureChecked = time.Since(checking)
-	j.measured.Stage(metrics.Signature, checking)
+	j.measured.Stage(observe.Signature, checking)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (j *judgement) reach(ctx context.Context, epoch uint64) error {
 		j.signed = signed.verified
 	}
 
-	j.reaching = metrics.LogDirectory
+	j.reaching = observe.LogDirectory
 	found, err := j.examine(ctx, object, a.Archive)
 	if err == nil {
 		j.weigh(found, signed)

@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
@@ -63,18 +64,18 @@ func TestFailuresAreMeasured(t *testing.T) {
 	cases := []struct {
 		name string
 		ctx  context.Context
-		at   metrics.Failure
+		at   observe.Failure
 		err  error
-		want metrics.Failure
+		want observe.Failure
 	}{
-		{"not published", t.Context(), metrics.LogDirectory, fetcher.ErrNotPublished, metrics.NotPublished},
-		{"just written", t.Context(), metrics.LogDirectory, &unsettledError{cause: fault}, metrics.Unsettled},
-		{"not signed", t.Context(), metrics.Signatures, ErrNoSignature, metrics.NotSigned},
-		{"handed back", t.Context(), metrics.AuditStore, context.Canceled, metrics.HandedBack},
-		{"too long", expired, metrics.LogDirectory, context.DeadlineExceeded, metrics.Timeout},
-		{"one request too long", t.Context(), metrics.AuditStore, context.DeadlineExceeded, metrics.AuditStore},
-		{"fault", t.Context(), metrics.LogDirectory, fault, metrics.LogDirectory},
-		{"panic", t.Context(), metrics.Panic, fault, metrics.Panic},
+		{"not published", t.Context(), observe.LogDirectory, fetcher.ErrNotPublished, observe.NotPublished},
+		{"just written", t.Context(), observe.LogDirectory, &unsettledError{cause: fault}, observe.Unsettled},
+		{"not signed", t.Context(), observe.Signatures, ErrNoSignature, observe.NotSigned},
+		{"handed back", t.Context(), observe.AuditStore, context.Canceled, observe.HandedBack},
+		{"too long", expired, observe.LogDirectory, context.DeadlineExceeded, observe.Timeout},
+		{"one request too long", t.Context(), observe.AuditStore, context.DeadlineExceeded, observe.AuditStore},
+		{"fault", t.Context(), observe.LogDirectory, fault, observe.LogDirectory},
+		{"panic", t.Context(), observe.Panic, fault, observe.Panic},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/jobs/incident"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 )
@@ -31,7 +32,7 @@ func (j *judgement) record(ctx context.Context) (verdict.Verdict, error) {
 	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
 	writing := time.Now()
-	j.reaching = metrics.AuditStore
+	j.reaching = observe.AuditStore
 	if err := j.keep(ctx); err != nil {
 		return verdict.Verdict{}, err
 	}
@@ -60,7 +61,7 @@ func (j *judgement) record(ctx context.Context) (verdict.Verdict, error) {
 		return verdict.Verdict{}, err
 	}
 	j.created = created
-	j.measured.Stage(metrics.Write, writing)
+	j.measured.Stage(observe.Write, writing)
 	if created {
 		j.log(time.Since(writing))
 	} else if recorded.Contradicts(j.verdict) {

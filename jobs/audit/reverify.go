@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
 
 	"github.com/ktaudit/ktaudit/verdict"
@@ -45,7 +46,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 	}
 	quiet := &Auditor{Config: a.Config}
 	quiet.Archive, quiet.Metrics = false, nil // an epoch counts once
-	j := &judgement{auditor: quiet, started: time.Now()}
+	j := &judgement{auditor: quiet, started: time.Now(), measured: observe.Nothing{}}
 	defer j.close() // drops what would be archived of a rejection
 	if err := j.reach(ctx, epoch); err != nil {
 		return verdict.Verdict{}, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -83,7 +84,7 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 		return nil
 	})
 	a := w.auditor(t)
-	j := &judgement{auditor: a, started: time.Now()}
+	j := &judgement{auditor: a, started: time.Now(), measured: observe.Nothing{}}
 	if err := j.reach(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}

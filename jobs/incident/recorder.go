@@ -8,17 +8,17 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/rs/zerolog"
 )
 
 // Recorder puts what is wrong with a log on record, and then into the outbox for people to read.
 type Recorder struct {
 	Store   *auditstore.Store
-	Metrics *metrics.Metrics
+	Metrics observe.Metrics
 	Log     zerolog.Logger
 }
 
@@ -32,7 +32,7 @@ func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
 		return fmt.Errorf("raising %s: %w", a.Incident, err)
 	}
 	if raised {
-		r.Metrics.AlertRaised(a.Namespace, string(a.Kind))
+		observe.MetricsOr(r.Metrics).AlertRaised(a.Namespace, string(a.Kind))
 	}
 	return nil
 }

@@ -9,12 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
 
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -69,7 +69,7 @@ type Config struct {
 	Store       *auditstore.Store
 	Keep        time.Duration // 0: for ever
 	First, Last uint64        // epochs of the log; Last is 0 if it goes on
-	Metrics     *metrics.Metrics
+	Metrics     observe.Metrics
 	Log         zerolog.Logger
 }
 
@@ -260,7 +260,7 @@ func (r *Remover) tell(d removed) {
 	if d.batches == 0 {
 		return
 	}
-	r.Metrics.ArchiveRemoved(r.Namespace, d.batches)
+	observe.MetricsOr(r.Metrics).ArchiveRemoved(r.Namespace, d.batches)
 	r.Log.Info().Int("batches", d.batches).Int64("bytes", d.bytes).Uint64("oldest", d.oldest).Uint64("newest", d.newest).
 		Msg("archived batches removed")
 }

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
+
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 )
 
 const (
@@ -53,7 +54,7 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 		errs = append(errs, f.reconcile(work, now, head, lasting))
 	}
 	if head >= f.First || !f.moved.IsZero() { // of a log that could not be looked at yet nothing is known
-		f.Metrics.SetLog(f.Namespace, f.state(head))
+		observe.MetricsOr(f.Metrics).SetLog(f.Namespace, f.state(head))
 	}
 	errs = append(errs, f.tellSilence(work, now, head, lasting))
 	err = errors.Join(errs...)
@@ -164,8 +165,8 @@ func (f *follower) published(ctx context.Context, head, step uint64) (bool, erro
 }
 
 // state is what metrics are told.
-func (f *follower) state(head uint64) metrics.LogState {
-	state := metrics.LogState{Head: f.verified.Load()}
+func (f *follower) state(head uint64) observe.LogState {
+	state := observe.LogState{Head: f.verified.Load()}
 	if head >= f.First {
 		state.Newest = head
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/retention"
 
@@ -17,8 +18,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/internal/metrics"
-	"github.com/ktaudit/ktaudit/internal/tracing"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -50,9 +49,9 @@ type Config struct {
 	// Retention is how long archived batches are kept; 0 means for ever. Those of rejected epochs are kept in any case.
 	Retention time.Duration
 	// Metrics are told how far the log and its audit are; nil measures nothing.
-	Metrics *metrics.Metrics
+	Metrics observe.Metrics
 	// Tracer gets a trace of each look at the log; nil traces nothing.
-	Tracer *tracing.Tracer
+	Tracer observe.Tracer
 	// Backfills say how history is audited. What none of them covers is audited like a BackfillPlan{From: First}.
 	Backfills []BackfillPlan
 }
@@ -179,7 +178,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 func (l *scheduledLog) followForEver(ctx context.Context) {
 	f := newFollower(l)
 	for ctx.Err() == nil {
-		end := l.Tracer.Round(ctx, "follow", l.Namespace)
+		end := observe.TracerOr(l.Tracer).Round(ctx, "follow", l.Namespace)
 		err := f.round(ctx, time.Now())
 		end(err)
 		l.report(ctx, err, "log not looked at to the end: will be tried again")
@@ -194,7 +193,7 @@ func (l *scheduledLog) backfillForEver(ctx context.Context) {
 		if time.Since(last) >= l.Poll-rand.N(l.Poll/4+1) || l.hungry(ctx) {
 			last = time.Now()
 			round, cancel := context.WithTimeout(ctx, roundTimeout)
-			end := l.Tracer.Round(ctx, "backfill", l.Namespace)
+			end := observe.TracerOr(l.Tracer).Round(ctx, "backfill", l.Namespace)
 			err := l.backfillRound(round, last) // which knows how much time has passed, whatever the clock was set to
 			end(err)
 			cancel()

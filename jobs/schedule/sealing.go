@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/seal"
 
@@ -37,7 +38,7 @@ func (l *scheduledLog) sealForEver(ctx context.Context) {
 		}
 		period = sealPeriod * l.Poll
 		work, cancel := context.WithTimeout(ctx, sealTimeout)
-		end := l.Tracer.Round(ctx, "seal", l.Namespace)
+		end := observe.TracerOr(l.Tracer).Round(ctx, "seal", l.Namespace)
 		err := l.seal(work, sealer, walk)
 		if look%sealCheckPeriod == 0 {
 			err = errors.Join(err, sealer.CheckAny(work))

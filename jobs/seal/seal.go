@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 
@@ -17,7 +18,6 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -38,7 +38,7 @@ type Sealer struct {
 	Store     *auditstore.Store
 	Namespace string
 	Log       zerolog.Logger
-	Metrics   *metrics.Metrics // nil measures nothing
+	Metrics   observe.Metrics // nil measures nothing
 	// Progress, if not nil, is called after each shard that was looked at, of so many.
 	Progress func(done, total uint64)
 
