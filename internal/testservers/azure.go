@@ -28,6 +28,7 @@ type AzureServer struct {
 // process's environment, as those of S3 do.
 func Azure(t testing.TB) *AzureServer {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := NewAzure()
 	must(t, err)
 	s.closeWith(t)
@@ -36,7 +37,7 @@ func Azure(t testing.TB) *AzureServer {
 
 // NewAzure is Azure for programs that are not tests. The caller must call Close.
 func NewAzure() (*AzureServer, error) {
-	binary, err := find("azurite-blob", "npm install -g azurite")
+	binary, err := find("azurite-blob")
 	if err != nil {
 		return nil, err
 	}

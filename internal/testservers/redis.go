@@ -21,6 +21,7 @@ type RedisServer struct {
 // "--appendonly", "yes" to keep the data from one start to the next.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := NewRedis(args...)
 	must(t, err)
 	s.closeWith(t)
@@ -29,7 +30,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 
 // NewRedis is Redis for programs that are not tests. The caller must call Close.
 func NewRedis(args ...string) (*RedisServer, error) {
-	binary, err := find("redis-server", "apt-get install redis-server")
+	binary, err := find("redis-server")
 	if err != nil {
 		return nil, err
 	}

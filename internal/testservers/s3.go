@@ -35,6 +35,7 @@ type S3Server struct {
 // fixed credentials, and the first one started sets them in this process's environment, where they stay.
 func S3(t testing.TB) *S3Server {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := NewS3()
 	must(t, err)
 	s.closeWith(t)
@@ -43,7 +44,7 @@ func S3(t testing.TB) *S3Server {
 
 // NewS3 is S3 for programs that are not tests. The caller must call Close.
 func NewS3() (*S3Server, error) {
-	binary, err := find("versitygw", "go install github.com/versity/versitygw/cmd/versitygw@latest")
+	binary, err := find("versitygw")
 	if err != nil {
 		return nil, err
 	}
