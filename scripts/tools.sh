@@ -1,7 +1,8 @@
 # The programs that scripts/test needs beside Go. It sources this file after common.sh.
 #
-# A program that the machine has is used, if its version is free or the right one. What is missing goes into .tools in the
-# repository, so that nothing is installed into the machine and removing that folder removes everything:
+# A program that the machine has is used, where a version is pinned only in that version. What is
+# missing goes into .tools in the repository: nothing is installed into the machine, and removing
+# that folder removes everything.
 #
 #   .tools/bin      the programs; Go's are built into it
 #   .tools/npm      azurite
@@ -26,13 +27,14 @@ get_tools() {
   $only_say || mkdir -p "$tools/bin"
   toolchain gcc gcc libc6-dev # the race detector needs cgo
   debian_program redis-server redis-server
-  debian_program qemu-aarch64-static qemu-user-static # runs the tests of the hash paths that this machine hasn't
+  debian_program qemu-aarch64-static qemu-user-static # for the ways to hash that this machine has not
   debian_certificates                                 # for the image
   go_program versitygw github.com/versity/versitygw cmd/versitygw $VERSITYGW
   go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
-  # go install PACKAGE@VERSION cannot build promtool. A module of its own can, and without the clients of every cloud.
+  # go install PACKAGE@VERSION cannot build promtool. A module of its own can.
   prometheus=$(awk '$1 == "github.com/prometheus/prometheus" { print $2 }' scripts/tools/go.mod)
-  go_program promtool github.com/prometheus/prometheus cmd/promtool "$prometheus" scripts/tools -tags remove_all_sd
+  go_program promtool github.com/prometheus/prometheus cmd/promtool "$prometheus" scripts/tools \
+    -tags remove_all_sd # without the clients of every cloud
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
   npm_program azurite-blob azurite $AZURITE
@@ -42,7 +44,8 @@ get_tools() {
 # found says where a program is.
 found() { printf '%-20s %-10s %s\n' "$1" "$2" "${3#"$root/"}"; }
 
-# install PROGRAM VERSION HOW COMMAND... runs a command that installs a program. With --tools it only says so.
+# install PROGRAM VERSION HOW COMMAND... runs a command that installs a program. With --tools it
+# only says so, and fails.
 install() {
   local program=$1 version=$2 how=$3; shift 3
   if $only_say; then
@@ -53,7 +56,8 @@ install() {
   "$@" >"$logs/install" 2>&1 || { tail -5 "$logs/install" >&2; die "$program could not be installed; is the package registry reachable?"; }
 }
 
-# go_program PROGRAM MODULE COMMAND VERSION [DIRECTORY FLAG...] builds a Go program. DIRECTORY has the module that pins it.
+# go_program PROGRAM MODULE COMMAND VERSION [DIRECTORY FLAG...] builds a Go program. DIRECTORY is
+# that of a module which pins the version.
 go_program() {
   local program=$1 module=$2 command=$3 version=$4 directory=${5:-} path
   shift $(($# < 5 ? 4 : 5))
@@ -73,7 +77,8 @@ go_program() {
   fi
 }
 
-# is_built_from FILE MODULE VERSION also wants the Go of this machine: an older staticcheck cannot read newer code.
+# is_built_from FILE MODULE VERSION looks at what Go wrote into a program. The Go that built it must
+# be this machine's: an older staticcheck cannot read newer code.
 is_built_from() {
   local about
   about=$(go version -m "$1" 2>/dev/null) || return 1
@@ -138,7 +143,7 @@ WRAPPER
   }
 }
 
-# debian_certificates puts the public certificates where TestImage looks for them if the machine has none.
+# debian_certificates puts the public certificates where TestImage finds them, if the machine has none.
 debian_certificates() {
   local bundle=/etc/ssl/certs/ca-certificates.crt
   [ -e $bundle ] || bundle=$tools/ca-certificates.crt
@@ -156,8 +161,8 @@ need_apt() {
     die "this system has no apt-get: install $1, or what your system calls it, with its own package manager"
 }
 
-# debian_unpack PACKAGE downloads a package, with all that it needs and the machine lacks, and unpacks it.
-# apt-get gets lists and locks of its own: the machine's are root's, and may be old.
+# debian_unpack PACKAGE downloads and unpacks a package with all that it needs and the machine
+# lacks. apt-get gets lists and locks of its own: the machine's are root's, and may be old.
 debian_unpack() {
   local apt package
   apt=(apt-get -q -o "Dir::State=$debian/state" -o Dir::State::status=/var/lib/dpkg/status

@@ -28,6 +28,9 @@ const certificates = "/etc/ssl/certs/ca-certificates.crt"
 // that stage's files as the whole file system, as its user and with its environment.
 func TestImage(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the program anew: left out with -short")
+	}
 	image := assembleImage(t)
 
 	t.Run("static binary", func(t *testing.T) {

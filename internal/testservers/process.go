@@ -1,10 +1,12 @@
-// Package testservers starts the real servers that ktaudit's tests need: redis-server, an S3 server (versitygw) and an emulator of
-// Azure's blob storage (azurite) among them, each on a free loopback port with a directory of its own. They can be stopped,
-// killed and started again on the same port with the same data, which is how outages are tested.
+// Package testservers starts the real servers that ktaudit's tests need: redis-server, an S3 server
+// (versitygw) and an emulator of Azure's blob storage (azurite) among them, each on a free loopback
+// port with a directory of its own. They can be stopped, killed and started again on the same port
+// with the same data, which is how outages are tested.
 //
-// [Redis] and [S3] serve tests: the server ends with the test. On CI (CI=true) a missing program fails the test. Elsewhere it skips
-// it, and so does -short, which is for a quick look. [NewRedis] and [NewS3] serve other programs and TestMain: they return errors,
-// and the caller must call Close.
+// [Redis] and [S3] serve tests: the server ends with the test. On CI (CI=true) a missing program
+// fails the test. Elsewhere it skips it, and so does -short, which is for a quick look. [NewRedis]
+// and [NewS3] serve other programs and TestMain: they return errors, and the caller must call
+// Close.
 package testservers
 
 import (
@@ -30,7 +32,8 @@ const (
 	portAttempts = 10
 )
 
-// errExited says that the server ended before it answered, most often because another process took its port.
+// errExited says that the server ended before it answered, most often because another process took
+// its port.
 var errExited = errors.New("server exited before it was ready")
 
 // missingError says that a program is not installed.
@@ -54,8 +57,8 @@ type server struct {
 	output *bytes.Buffer // read only after exited
 }
 
-// Start runs the server again after Stop or Kill, on the same port with the same data, and returns once it answers.
-// It does nothing if the server is running.
+// Start runs the server again after Stop or Kill, on the same port with the same data, and returns
+// once it answers. It does nothing if the server is running.
 func (s *server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +98,8 @@ func (s *server) Start() error {
 	}
 }
 
-// Stop ends the server with SIGTERM, as an operator would, and waits for it. It does nothing if the server is not running.
+// Stop ends the server with SIGTERM, as an operator would, and waits for it. It does nothing if the
+// server is not running.
 func (s *server) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +158,9 @@ func (s *server) startOnFreePort() error {
 	return err
 }
 
-// freeAddress returns a loopback address nobody listens on. The port lies below the range that systems give to outgoing
-// connections: otherwise, while a server is stopped, a client's connection could take its port, or even connect to itself.
+// freeAddress returns a loopback address nobody listens on. The port lies below the range that
+// systems give to outgoing connections: otherwise, while a server is stopped, a client's connection
+// could take its port, or even connect to itself.
 func freeAddress() (string, error) {
 	var err error
 	for range 100 {
@@ -168,7 +173,8 @@ func freeAddress() (string, error) {
 	return "", fmt.Errorf("no free loopback port: %w", err)
 }
 
-// Program is the path of a program that tests need beside servers. Where it is missing the test fails on CI and is skipped elsewhere.
+// Program is the path of a program that tests need beside servers. Where it is missing the test
+// fails on CI and is skipped elsewhere.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := find(name)
@@ -176,7 +182,8 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// find looks for a program in PATH, in this repository's .tools, where scripts/test puts it, and where `go install` does.
+// find looks for a program in PATH, in this repository's .tools, where scripts/test puts it, and
+// where `go install` does.
 func find(program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
@@ -216,8 +223,8 @@ func leaveOutIfShort(t testing.TB) {
 	}
 }
 
-// must ends the test for a server that could not be started: a program that is not installed may be missing on a
-// developer's machine, but never on CI.
+// must ends the test for a server that could not be started: a program that is not installed may be
+// missing on a developer's machine, but never on CI.
 func must(t testing.TB, err error) {
 	t.Helper()
 	var missing *missingError
