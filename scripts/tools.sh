@@ -108,7 +108,7 @@ toolchain() {
   local program=$1; shift
   if command -v "$program" >/dev/null; then
     found "$program" "" "$(command -v "$program")"
-  elif $only_say || [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  elif $only_say || { [ "$(id -u)" = 0 ] && has_apt; }; then
     install "$program" "" "apt-get install $*, into the machine, as root" \
       sh -c 'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"' sh "$@" || return 0
   else
@@ -118,13 +118,13 @@ toolchain() {
 
 # debian_program PROGRAM PACKAGE unpacks a Debian package, and the libraries it needs.
 debian_program() {
-  local program=$1 package=$2
+  local program=$1 package=$2 how
   if command -v "$program" >/dev/null; then
     found "$program" "" "$(command -v "$program")"
     return
   fi
-  need_apt "$package"
-  install "$program" "" "Debian's package $package, into .tools/debian" debian_unpack "$package" || return 0
+  how=$(debian_how "$package") || exit
+  install "$program" "" "$how" debian_unpack "$package" || return 0
   cat >"$tools/bin/$program" <<WRAPPER
 #!/bin/sh
 # Runs $program of .tools/debian with the libraries that were unpacked beside it.
@@ -145,20 +145,28 @@ WRAPPER
 
 # debian_certificates puts the public certificates where TestImage finds them, if the machine has none.
 debian_certificates() {
-  local bundle=/etc/ssl/certs/ca-certificates.crt
+  local how bundle=/etc/ssl/certs/ca-certificates.crt
   [ -e $bundle ] || bundle=$tools/ca-certificates.crt
   if [ ! -e "$bundle" ]; then
-    need_apt ca-certificates
-    install certificates "" "Debian's package ca-certificates, into .tools" debian_unpack ca-certificates || return 0
+    how=$(debian_how ca-certificates) || exit
+    install certificates "" "$how" debian_unpack ca-certificates || return 0
     cat "$debian"/usr/share/ca-certificates/mozilla/*.crt >"$bundle"
   fi
   found certificates "" "$bundle"
 }
 
-# need_apt PACKAGE ends the script where packages cannot be unpacked.
-need_apt() {
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-    die "this system has no apt-get: install $1, or what your system calls it, with its own package manager"
+has_apt() { command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; }
+
+# debian_how PACKAGE says how a package is had, and ends the script where it cannot be unpacked.
+debian_how() {
+  local by_hand="install $1, or what your system calls it, with its own package manager"
+  if has_apt; then
+    echo "Debian's package $1, into .tools/debian"
+  elif $only_say; then
+    echo "$by_hand"
+  else
+    die "there is no apt-get: $by_hand"
+  fi
 }
 
 # debian_unpack PACKAGE downloads and unpacks a package with all that it needs and the machine
