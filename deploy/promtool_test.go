@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/rs/zerolog"
 )
 
@@ -23,19 +24,7 @@ const namespace = "example.log.v1"
 // promtool runs Prometheus's own checker in a folder. Where it is not installed the test fails on CI and is skipped elsewhere.
 func promtool(t *testing.T, folder, input string, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		gopath, _ := exec.Command("go", "env", "GOPATH").Output()
-		path, err = exec.LookPath(filepath.Join(strings.TrimSpace(string(gopath)), "bin", "promtool"))
-	}
-	if err != nil {
-		const missing = "promtool is not installed; scripts/test installs it"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), testservers.Program(t, "promtool"), args...)
 	cmd.Dir, cmd.Stdin = folder, strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// AlertmanagerServer is a running Prometheus Alertmanager. It forgets its alerts when it is stopped, as all of them do.
+// AlertmanagerServer is a running Prometheus Alertmanager. It forgets its alerts when it is
+// stopped, as all of them do.
 type AlertmanagerServer struct {
 	server
 }
@@ -22,20 +23,19 @@ route: {receiver: %[1]s, group_by: [...], group_wait: 100ms, group_interval: 200
 receivers: [{name: %[1]s, webhook_configs: [{url: %[2]q, send_resolved: true}]}]
 `
 
-// Alertmanager starts an Alertmanager that ends with the test and tells a webhook, at once, what begins and what ends.
+// Alertmanager starts an Alertmanager that ends with the test and tells a webhook, at once, what
+// begins and what ends.
 func Alertmanager(t testing.TB, webhook string) *AlertmanagerServer {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := newAlertmanager(webhook)
 	must(t, err)
 	s.closeWith(t)
 	return s
 }
 
-// Later versions than v0.31.1 cannot be installed by `go install`: their web pages are not in the module.
-const installAlertmanager = "go install github.com/prometheus/alertmanager/cmd/alertmanager@v0.31.1"
-
 func newAlertmanager(webhook string) (*AlertmanagerServer, error) {
-	binary, err := find("alertmanager", installAlertmanager)
+	binary, err := find("alertmanager")
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func newAlertmanager(webhook string) (*AlertmanagerServer, error) {
 // URL is the server's address.
 func (s *AlertmanagerServer) URL() string { return "http://" + s.addr }
 
-// answers looks for a receiver only this server has, so that another test's server, which won a race for the port, is not taken
-// for this one.
+// answers looks for a receiver only this server has, so that another test's server, which won a
+// race for the port, is not taken for this one.
 func (s *AlertmanagerServer) answers(ctx context.Context, receiver string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/api/v2/receivers", nil)
 	if err != nil {

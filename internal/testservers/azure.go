@@ -24,10 +24,11 @@ type AzureServer struct {
 	client *azblob.Client
 }
 
-// Azure starts an emulator of Azure's blob storage (Azurite) that ends with the test. Its account's credentials go into this
-// process's environment, as those of S3 do.
+// Azure starts an emulator of Azure's blob storage (Azurite) that ends with the test. Its account's
+// credentials go into this process's environment, as those of S3 do.
 func Azure(t testing.TB) *AzureServer {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := NewAzure()
 	must(t, err)
 	s.closeWith(t)
@@ -36,7 +37,7 @@ func Azure(t testing.TB) *AzureServer {
 
 // NewAzure is Azure for programs that are not tests. The caller must call Close.
 func NewAzure() (*AzureServer, error) {
-	binary, err := find("azurite-blob", "npm install -g azurite")
+	binary, err := find("azurite-blob")
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,8 @@ func NewAzure() (*AzureServer, error) {
 // Endpoint is the address of the server's account.
 func (s *AzureServer) Endpoint() string { return "http://" + s.addr + "/" + azureAccount }
 
-// ContainerURL is the gocloud URL of a container, which is created when there is none yet. It panics if it cannot be created.
+// ContainerURL is the gocloud URL of a container, which is created when there is none yet. It
+// panics if it cannot be created.
 func (s *AzureServer) ContainerURL(container string) string {
 	if err := s.create(context.Background(), container); err != nil {
 		panic(err)
@@ -92,7 +94,8 @@ func (s *AzureServer) create(ctx context.Context, container string) error {
 	return err
 }
 
-// setAzureCredentials makes a key for this process and the servers that it starts, which read it from AZURITE_ACCOUNTS.
+// setAzureCredentials makes a key for this process and the servers that it starts, which read it
+// from AZURITE_ACCOUNTS.
 var setAzureCredentials = sync.OnceValues(func() (key string, err error) {
 	var random [64]byte
 	if _, err := rand.Read(random[:]); err != nil {

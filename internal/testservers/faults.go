@@ -37,7 +37,8 @@ var Faults = []Fault{Unavailable, Unanswered, Refused, CutOff, Truncated, Slow, 
 // slowest is how long a Slow answer takes at most.
 const slowest = 3 * time.Second
 
-// FaultyS3 stands in front of an S3Server, at an address of its own, and lets the share of requests go wrong that was Set last.
+// FaultyS3 stands in front of an S3Server, at an address of its own, and lets the share of requests
+// go wrong that was Set last.
 type FaultyS3 struct {
 	*S3Server
 	address string
@@ -50,8 +51,9 @@ type FaultyS3 struct {
 	counts map[Fault]int
 }
 
-// Faulty puts a FaultyS3 in front of a server until the test ends. Which requests go wrong, and how, follows from the seed and their
-// order; several clients at once make that order a matter of chance.
+// Faulty puts a FaultyS3 in front of a server until the test ends. Which requests go wrong, and
+// how, follows from the seed and their order; several clients at once make that order a matter of
+// chance.
 func Faulty(t testing.TB, s *S3Server, seed uint64) *FaultyS3 {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

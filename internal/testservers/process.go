@@ -1,9 +1,12 @@
-// Package testservers starts the real servers that ktaudit's tests need: redis-server, an S3 server (versitygw) and an emulator of
-// Azure's blob storage (azurite) among them, each on a free loopback port with a directory of its own. They can be stopped,
-// killed and started again on the same port with the same data, which is how outages are tested.
+// Package testservers starts the real servers that ktaudit's tests need: redis-server, an S3 server
+// (versitygw) and an emulator of Azure's blob storage (azurite) among them, each on a free loopback
+// port with a directory of its own. They can be stopped, killed and started again on the same port
+// with the same data, which is how outages are tested.
 //
-// [Redis] and [S3] serve tests: the server ends with the test, and a missing binary fails the test on CI (CI=true) and skips it
-// elsewhere. [NewRedis] and [NewS3] serve other programs and TestMain: they return errors, and the caller must call Close.
+// [Redis] and [S3] serve tests: the server ends with the test. On CI (CI=true) a missing program
+// fails the test. Elsewhere it skips it, and so does -short, which is for a quick look. [NewRedis]
+// and [NewS3] serve other programs and TestMain: they return errors, and the caller must call
+// Close.
 package testservers
 
 import (
@@ -29,16 +32,15 @@ const (
 	portAttempts = 10
 )
 
-// errExited says that the server ended before it answered, most often because another process took its port.
+// errExited says that the server ended before it answered, most often because another process took
+// its port.
 var errExited = errors.New("server exited before it was ready")
 
-// missingError says that a server's binary is not installed, and how to install it.
-type missingError struct {
-	binary, install string
-}
+// missingError says that a program is not installed.
+type missingError struct{ program string }
 
 func (e *missingError) Error() string {
-	return fmt.Sprintf("%s is not installed; install it with: %s", e.binary, e.install)
+	return fmt.Sprintf("%s is not installed; `scripts/test --tools` says what would install it", e.program)
 }
 
 // server is one child process that keeps its port and its directory from one start to the next.
@@ -55,8 +57,8 @@ type server struct {
 	output *bytes.Buffer // read only after exited
 }
 
-// Start runs the server again after Stop or Kill, on the same port with the same data, and returns once it answers.
-// It does nothing if the server is running.
+// Start runs the server again after Stop or Kill, on the same port with the same data, and returns
+// once it answers. It does nothing if the server is running.
 func (s *server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +98,8 @@ func (s *server) Start() error {
 	}
 }
 
-// Stop ends the server with SIGTERM, as an operator would, and waits for it. It does nothing if the server is not running.
+// Stop ends the server with SIGTERM, as an operator would, and waits for it. It does nothing if the
+// server is not running.
 func (s *server) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,8 +158,9 @@ func (s *server) startOnFreePort() error {
 	return err
 }
 
-// freeAddress returns a loopback address nobody listens on. The port lies below the range that systems give to outgoing
-// connections: otherwise, while a server is stopped, a client's connection could take its port, or even connect to itself.
+// freeAddress returns a loopback address nobody listens on. The port lies below the range that
+// systems give to outgoing connections: otherwise, while a server is stopped, a client's connection
+// could take its port, or even connect to itself.
 func freeAddress() (string, error) {
 	var err error
 	for range 100 {
@@ -169,41 +173,64 @@ func freeAddress() (string, error) {
 	return "", fmt.Errorf("no free loopback port: %w", err)
 }
 
-// find looks for a binary in PATH and where `go install` puts it.
-func find(binary, install string) (string, error) {
-	if path, err := exec.LookPath(binary); err == nil {
+// Program is the path of a program that tests need beside servers. Where it is missing the test
+// fails on CI and is skipped elsewhere.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := find(name)
+	must(t, err)
+	return path
+}
+
+// find looks for a program in PATH, in this repository's .tools, where scripts/test puts it, and
+// where `go install` does.
+func find(program string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
 	}
-	for _, dir := range goBinaries() {
-		if path, err := exec.LookPath(filepath.Join(dir, binary)); err == nil {
+	for _, folder := range programFolders() {
+		if path, err := exec.LookPath(filepath.Join(folder, program)); err == nil {
 			return path, nil
 		}
 	}
-	return "", &missingError{binary, install}
+	return "", &missingError{program}
 }
 
-func goBinaries() []string {
-	var dirs []string
-	if out, err := exec.Command("go", "env", "GOBIN", "GOPATH").Output(); err == nil {
-		lines := strings.Split(string(out), "\n")
-		if lines[0] != "" {
-			dirs = append(dirs, lines[0])
-		}
-		for _, path := range filepath.SplitList(lines[1]) {
-			dirs = append(dirs, filepath.Join(path, "bin"))
-		}
+var programFolders = sync.OnceValue(func() []string {
+	out, err := exec.Command("go", "env", "GOMOD", "GOBIN", "GOPATH").Output()
+	if err != nil {
+		return nil
 	}
-	return dirs
+	lines := strings.Split(string(out), "\n")
+	folders := []string{filepath.Join(filepath.Dir(lines[0]), ".tools", "bin")}
+	if lines[1] != "" {
+		folders = append(folders, lines[1])
+	}
+	for _, path := range filepath.SplitList(lines[2]) {
+		folders = append(folders, filepath.Join(path, "bin"))
+	}
+	return folders
+})
+
+// onCI says that nothing may be skipped.
+func onCI() bool { return os.Getenv("CI") == "true" }
+
+// leaveOutIfShort skips a test that needs a server when it runs with -short, but not on CI.
+func leaveOutIfShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() && !onCI() {
+		t.Skip("needs a server: left out with -short")
+	}
 }
 
-// must ends the test for a server that could not be started: a binary that is not installed may be missing on a
-// developer's machine, but never on CI.
+// must ends the test for a server that could not be started: a program that is not installed may be
+// missing on a developer's machine, but never on CI.
 func must(t testing.TB, err error) {
 	t.Helper()
 	var missing *missingError
 	switch {
 	case err == nil:
-	case errors.As(err, &missing) && os.Getenv("CI") != "true":
+	case errors.As(err, &missing) && !onCI():
 		t.Skip(err)
 	default:
 		t.Fatal(err)

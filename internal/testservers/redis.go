@@ -12,15 +12,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisServer is a running redis-server. Without arguments that say otherwise it persists nothing: Stop and Kill lose its data.
+// RedisServer is a running redis-server. Without arguments that say otherwise it persists nothing:
+// Stop and Kill lose its data.
 type RedisServer struct {
 	server
 }
 
-// Redis starts a redis-server that ends with the test. Args are added to its command line, for example
-// "--appendonly", "yes" to keep the data from one start to the next.
+// Redis starts a redis-server that ends with the test. Args are added to its command line, for
+// example "--appendonly", "yes" to keep the data from one start to the next.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := NewRedis(args...)
 	must(t, err)
 	s.closeWith(t)
@@ -29,7 +31,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 
 // NewRedis is Redis for programs that are not tests. The caller must call Close.
 func NewRedis(args ...string) (*RedisServer, error) {
-	binary, err := find("redis-server", "apt-get install redis-server")
+	binary, err := find("redis-server")
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,8 @@ func (s *RedisServer) Lose() error {
 	return err
 }
 
-// answers compares the directory, so that another test's server, which won a race for the port, is not taken for this one.
+// answers compares the directory, so that another test's server, which won a race for the port, is
+// not taken for this one.
 func (s *RedisServer) answers(ctx context.Context) error {
 	client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
 	defer client.Close()

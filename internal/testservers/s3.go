@@ -31,10 +31,12 @@ type S3Server struct {
 
 // S3 starts an S3 server that ends with the test.
 //
-// AWS's library takes credentials from the environment, and t.Setenv forbids parallel tests. All servers therefore share
-// fixed credentials, and the first one started sets them in this process's environment, where they stay.
+// AWS's library takes credentials from the environment, and t.Setenv forbids parallel tests. All
+// servers therefore share fixed credentials, and the first one started sets them in this process's
+// environment, where they stay.
 func S3(t testing.TB) *S3Server {
 	t.Helper()
+	leaveOutIfShort(t)
 	s, err := NewS3()
 	must(t, err)
 	s.closeWith(t)
@@ -43,7 +45,7 @@ func S3(t testing.TB) *S3Server {
 
 // NewS3 is S3 for programs that are not tests. The caller must call Close.
 func NewS3() (*S3Server, error) {
-	binary, err := find("versitygw", "go install github.com/versity/versitygw/cmd/versitygw@latest")
+	binary, err := find("versitygw")
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,8 @@ func NewS3() (*S3Server, error) {
 // Endpoint is the server's HTTP address.
 func (s *S3Server) Endpoint() string { return "http://" + s.addr }
 
-// BucketURL is the gocloud URL of a bucket, which is created when there is none yet. It panics if the bucket cannot be created.
+// BucketURL is the gocloud URL of a bucket, which is created when there is none yet. It panics if
+// the bucket cannot be created.
 func (s *S3Server) BucketURL(bucket string) string {
 	if err := os.MkdirAll(s.BucketDir(bucket), 0o755); err != nil {
 		panic(err)
@@ -93,7 +96,8 @@ func bucketURL(bucket, endpoint string) string {
 	return "s3://" + bucket + "?" + q.Encode()
 }
 
-// BucketDir is the folder whose files are the bucket's objects: a test may plant or damage objects there.
+// BucketDir is the folder whose files are the bucket's objects: a test may plant or damage objects
+// there.
 func (s *S3Server) BucketDir(bucket string) string { return filepath.Join(s.buckets(), bucket) }
 
 // S3Env is the environment, as name=value, in which another process can use any S3Server.
@@ -104,8 +108,8 @@ func S3Env() []string {
 
 func (s *S3Server) buckets() string { return filepath.Join(s.dir, "buckets") }
 
-// answers reads a token only this server has, so that another test's server, which won a race for the port, is not taken
-// for this one.
+// answers reads a token only this server has, so that another test's server, which won a race for
+// the port, is not taken for this one.
 func (s *S3Server) answers(ctx context.Context, token string) error {
 	// A planted file has no checksum, about which AWS's library would complain on standard error.
 	bucket, err := blob.OpenBucket(ctx, s.UnmadeBucketURL(readyBucket)+"&response_checksum_validation=when_required")

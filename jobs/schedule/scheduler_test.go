@@ -280,7 +280,7 @@ func TestRedisLosesEverything(t *testing.T) {
 	server := testservers.Redis(t)
 	connect := func() *queue.Redis { return queuetest.Connect(t, server.URL()) }
 	s := w.schedule()
-	s.Poll = 5 * time.Second // a busy machine may take seconds of the second period
+	s.Poll = 10 * time.Second // a busy machine may take seconds of the second period
 	s.Backfills = []BackfillPlan{{To: 100, Window: 70}}
 	r := connect()
 	for range 2 {

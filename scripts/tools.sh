@@ -1,0 +1,187 @@
+# The programs that scripts/test needs beside Go. It sources this file after common.sh.
+#
+# A program that the machine has is used, where a version is pinned only in that version. What is
+# missing goes into .tools in the repository: nothing is installed into the machine, and removing
+# that folder removes everything.
+#
+#   .tools/bin      the programs; Go's are built into it
+#   .tools/npm      azurite
+#   .tools/debian   unpacked Debian packages; no root is needed for that
+#
+# Only a C compiler and npm, which are toolchains, are installed with apt-get, and only by root.
+
+VERSITYGW=v1.8.0
+ALERTMANAGER=v0.31.1 # the last that go install can build: later ones lack their web pages
+STATICCHECK=v0.8.2
+GOVULNCHECK=v1.3.0
+AZURITE=3.35.0 # an emulator of Azure's blob storage
+
+tools=$root/.tools
+debian=$tools/debian
+lists_are_new=false
+only_say=false # --tools: say what would be installed, and install nothing
+PATH="$tools/bin:$PATH:$(go env GOPATH)/bin"
+
+# get_tools finds or installs every program, and says where each is.
+get_tools() {
+  $only_say || mkdir -p "$tools/bin"
+  toolchain gcc gcc libc6-dev # the race detector needs cgo
+  debian_program redis-server redis-server
+  debian_program qemu-aarch64-static qemu-user-static # for the ways to hash that this machine has not
+  debian_certificates                                 # for the image
+  go_program versitygw github.com/versity/versitygw cmd/versitygw $VERSITYGW
+  go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
+  # go install PACKAGE@VERSION cannot build promtool. A module of its own can.
+  prometheus=$(awk '$1 == "github.com/prometheus/prometheus" { print $2 }' scripts/tools/go.mod)
+  go_program promtool github.com/prometheus/prometheus cmd/promtool "$prometheus" scripts/tools \
+    -tags remove_all_sd # without the clients of every cloud
+  go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
+  go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
+  npm_program azurite-blob azurite $AZURITE
+  $only_say || rm -rf "$debian/state" "$debian/cache" # which are as large as the packages
+}
+
+# found says where a program is.
+found() { printf '%-20s %-10s %s\n' "$1" "$2" "${3#"$root/"}"; }
+
+# install PROGRAM VERSION HOW COMMAND... runs a command that installs a program. With --tools it
+# only says so, and fails.
+install() {
+  local program=$1 version=$2 how=$3; shift 3
+  if $only_say; then
+    printf '%-20s %-10s MISSING: %s\n' "$program" "$version" "$how"
+    return 1
+  fi
+  printf '%-20s %-10s installing: %s\n' "$program" "$version" "$how"
+  "$@" >"$logs/install" 2>&1 || { tail -5 "$logs/install" >&2; die "$program could not be installed; is the package registry reachable?"; }
+}
+
+# go_program PROGRAM MODULE COMMAND VERSION [DIRECTORY FLAG...] builds a Go program. DIRECTORY is
+# that of a module which pins the version.
+go_program() {
+  local program=$1 module=$2 command=$3 version=$4 directory=${5:-} path
+  shift $(($# < 5 ? 4 : 5))
+  for path in "$tools/bin/$program" $(type -ap "$program"); do
+    is_built_from "$path" "$module" "$version" || continue
+    # One of another version in .tools would come first in PATH.
+    [ "$path" = "$tools/bin/$program" ] || $only_say || rm -f "$tools/bin/$program"
+    found "$program" "$version" "$path"
+    return
+  done
+  if [ -n "$directory" ]; then
+    install "$program" "$version" "go install $module/$command in $directory, into .tools/bin" \
+      env -C "$directory" GOBIN="$tools/bin" go install "$@" -ldflags '-s -w' "$module/$command" || return 0
+  else
+    install "$program" "$version" "go install $module/$command@$version, into .tools/bin" \
+      env GOBIN="$tools/bin" go install -ldflags '-s -w' "$module/$command@$version" || return 0
+  fi
+}
+
+# is_built_from FILE MODULE VERSION looks at what Go wrote into a program. The Go that built it must
+# be this machine's: an older staticcheck cannot read newer code.
+is_built_from() {
+  local about
+  about=$(go version -m "$1" 2>/dev/null) || return 1
+  awk -v module="$2" -v version="$3" -v go="$(go env GOVERSION)" '
+    NR == 1 && $NF == go { same = 1 }
+    ($1 == "mod" || $1 == "dep") && $2 == module && $3 == version { right = 1 }
+    END { exit !(same && right) }' <<<"$about"
+}
+
+# npm_program PROGRAM PACKAGE VERSION installs a program of npm's registry.
+npm_program() {
+  local program=$1 package=$2 version=$3 path
+  for path in "$tools/bin/$program" $(type -ap "$program"); do
+    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null)" = "$version" ] || continue
+    [ "$path" = "$tools/bin/$program" ] || $only_say || rm -f "$tools/bin/$program"
+    found "$program" "$version" "$path"
+    return
+  done
+  toolchain npm npm
+  install "$program" "$version" "npm install $package@$version, into .tools/npm" npm install --global --prefix "$tools/npm" \
+    --ignore-scripts --no-audit --no-fund "$package@$version" || return 0
+  ln -sf "../npm/bin/$program" "$tools/bin/$program"
+}
+
+# toolchain PROGRAM PACKAGE... is for what cannot be unpacked into a folder.
+toolchain() {
+  local program=$1; shift
+  if command -v "$program" >/dev/null; then
+    found "$program" "" "$(command -v "$program")"
+  elif $only_say || { [ "$(id -u)" = 0 ] && has_apt; }; then
+    install "$program" "" "apt-get install $*, into the machine, as root" \
+      sh -c 'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"' sh "$@" || return 0
+  else
+    die "$program is missing: run  sudo apt-get install $*  or what your system has in its place"
+  fi
+}
+
+# debian_program PROGRAM PACKAGE unpacks a Debian package, and the libraries it needs.
+debian_program() {
+  local program=$1 package=$2 how
+  if command -v "$program" >/dev/null; then
+    found "$program" "" "$(command -v "$program")"
+    return
+  fi
+  how=$(debian_how "$package") || exit
+  install "$program" "" "$how" debian_unpack "$package" || return 0
+  cat >"$tools/bin/$program" <<WRAPPER
+#!/bin/sh
+# Runs $program of .tools/debian with the libraries that were unpacked beside it.
+debian=\${0%/*}/../debian
+for folder in "\$debian"/lib/*-linux-* "\$debian"/usr/lib/*-linux-*; do
+  LD_LIBRARY_PATH=\$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+exec "\$debian/usr/bin/$program" "\$@"
+WRAPPER
+  chmod +x "$tools/bin/$program"
+  "$tools/bin/$program" --version >"$logs/install" 2>&1 || {
+    cat "$logs/install" >&2
+    rm "$tools/bin/$program"
+    die "$program of Debian's package $package does not run here: run  sudo apt-get install $package"
+  }
+}
+
+# debian_certificates puts the public certificates where TestImage finds them, if the machine has none.
+debian_certificates() {
+  local how bundle=/etc/ssl/certs/ca-certificates.crt
+  [ -e $bundle ] || bundle=$tools/ca-certificates.crt
+  if [ ! -e "$bundle" ]; then
+    how=$(debian_how ca-certificates) || exit
+    install certificates "" "$how" debian_unpack ca-certificates || return 0
+    cat "$debian"/usr/share/ca-certificates/mozilla/*.crt >"$bundle"
+  fi
+  found certificates "" "$bundle"
+}
+
+has_apt() { command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; }
+
+# debian_how PACKAGE says how a package is had, and ends the script where it cannot be unpacked.
+debian_how() {
+  local by_hand="install $1, or what your system calls it, with its own package manager"
+  if has_apt; then
+    echo "Debian's package $1, into .tools/debian"
+  elif $only_say; then
+    echo "$by_hand"
+  else
+    die "there is no apt-get: $by_hand"
+  fi
+}
+
+# debian_unpack PACKAGE downloads and unpacks a package with all that it needs and the machine
+# lacks. apt-get gets lists and locks of its own: the machine's are root's, and may be old.
+debian_unpack() {
+  local apt package
+  apt=(apt-get -q -o "Dir::State=$debian/state" -o Dir::State::status=/var/lib/dpkg/status
+    -o "Dir::Cache=$debian/cache" -o APT::Sandbox::User= -o Debug::NoLocking=true)
+  if ! $lists_are_new; then
+    mkdir -p "$debian/state/lists/partial" "$debian/cache/archives/partial"
+    "${apt[@]}" update || return
+    lists_are_new=true
+  fi
+  "${apt[@]}" install -y --no-install-recommends --download-only "$1" || return
+  for package in "$debian"/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$debian" || return
+  done
+}
