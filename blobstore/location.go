@@ -10,10 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"gocloud.dev/blob"
-
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/spelling"
+	"gocloud.dev/blob"
 )
 
 // scheme is a kind of bucket that a URL can name.

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 func TestWrongURLsAreExplained(t *testing.T) {

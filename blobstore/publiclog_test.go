@@ -4,12 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
-	"gocloud.dev/blob/memblob"
-
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"gocloud.dev/blob/memblob"
 )
 
 // TestOpenPublicLog: a public log opens like any bucket, can be read, and cannot be an audit store.

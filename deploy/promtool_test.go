@@ -2,7 +2,6 @@
 package deploy
 
 import (
-	"github.com/ktaudit/ktaudit/jobs/observe"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/rs/zerolog"
 )
 

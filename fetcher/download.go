@@ -7,11 +7,10 @@ import (
 	"io"
 	"time"
 
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
-
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/resume"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 var errStalled = errors.New("body stalled")

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"log"
 
-	"gocloud.dev/blob/fileblob"
-
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/validator"
+	"gocloud.dev/blob/fileblob"
 )
 
 // Audit one epoch of a log: find its batch in the log directory, download it and verify it.

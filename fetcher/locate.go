@@ -8,10 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"gocloud.dev/blob"
-
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/validator"
+	"gocloud.dev/blob"
 )
 
 const (

@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"gocloud.dev/blob"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"gocloud.dev/blob"
 )
 
 // proxy passes connections on to a server, and breaks each off after as many bytes of the answer as

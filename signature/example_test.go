@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"log"
 
-	"gocloud.dev/blob/fileblob"
-
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
+	"gocloud.dev/blob/fileblob"
 )
 
 // Verify the signed digest of an epoch, as a source serves it: parse it, check that a trusted key

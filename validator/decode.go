@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"google.golang.org/protobuf/encoding/protowire"
 )
 

@@ -1,9 +1,8 @@
 package validator
 
 import (
-	"github.com/zeebo/blake3"
-
 	"github.com/ktaudit/ktaudit/internal/lanes"
+	"github.com/zeebo/blake3"
 )
 
 // hash returns the BLAKE3 hash of the parts' concatenation.

@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/verdict"
 	"gocloud.dev/blob/memblob"
 )
 

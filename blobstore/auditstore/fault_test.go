@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/memblob"

@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // TestS3OutagesPass kills the server under its writers. Whoever is refused tries again, and in the end all agree.

@@ -14,9 +14,8 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/verdict"
 	"gocloud.dev/blob"
 )
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"gocloud.dev/blob"
 )
 

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/blobstore"
-
 	"gocloud.dev/gcerrors"
 )
 

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"gocloud.dev/blob/memblob"
-
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"gocloud.dev/blob/memblob"
 )
 
 // secure serves an object over TLS. The second result makes clients trust the server.

@@ -9,13 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/drivertest"
 	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
-
-	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 )
 
 // TestConformance runs gocloud's suite for drivers. The suite writes what it then lists and reads;

@@ -13,9 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"golang.org/x/time/rate"
 )
 
 // maxHold is the longest Retry-After that is obeyed. A mistaken one must not end the audit.

@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"gocloud.dev/gcerrors"
-
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"gocloud.dev/gcerrors"
 )
 
 func TestRetries(t *testing.T) {

@@ -11,10 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-
-	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 )
 
 // list is all that a listing brings.

@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
-
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"github.com/ktaudit/ktaudit/internal/resume"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 const alphabet = "abcdefghijklmnopqrstuvwxyz"

@@ -11,9 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"gocloud.dev/blob/driver"
-
 	"github.com/ktaudit/ktaudit/internal/resume"
+	"gocloud.dev/blob/driver"
 )
 
 // NewRangeReader starts to read an object. Its body ends in io.EOF only after all bytes of the

@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
-	"github.com/ktaudit/ktaudit/jobs/worker"
-
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"gocloud.dev/blob"

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/redis/go-redis/v9"
 )
 

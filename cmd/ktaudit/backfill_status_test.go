@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/report"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 

@@ -12,11 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/report"
-
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sys/unix"
 )
 

@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 var (

@@ -8,10 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
-
-	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
 type demoCmd struct {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/report"
-
 	"github.com/ktaudit/ktaudit/verdict"
 )
 

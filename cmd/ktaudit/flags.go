@@ -10,9 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Flags that several commands share, in groups that a command embeds. What a flag says is checked before the command

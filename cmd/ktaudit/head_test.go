@@ -4,12 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/seal"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"

@@ -5,16 +5,14 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/observe"
-	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/tracing"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // listenFlag is where a command that works for a while tells how it is doing.

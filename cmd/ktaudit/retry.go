@@ -7,7 +7,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
-
 	"github.com/ktaudit/ktaudit/verdict"
 )
 

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/ktaudit/ktaudit/jobs/audit"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 

@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"github.com/ktaudit/ktaudit/jobs/worker"
-
-	"github.com/ktaudit/ktaudit/internal/config"
 	"golang.org/x/sync/errgroup"
 )
 

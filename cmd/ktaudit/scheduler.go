@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/schedule"
-
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"golang.org/x/sync/errgroup"
 )
 

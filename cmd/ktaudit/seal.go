@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/jobs/seal"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/seal"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 type sealCmd struct {

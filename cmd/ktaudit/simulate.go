@@ -11,12 +11,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"gocloud.dev/blob"
-
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+	"gocloud.dev/blob"
 )
 
 type simulateCmd struct {

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
-	"github.com/ktaudit/ktaudit/internal/config"
 )
 
 type statusCmd struct {

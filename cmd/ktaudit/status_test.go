@@ -3,9 +3,8 @@ package main
 import (
 	"testing"
 
-	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/rs/zerolog"
 )
 

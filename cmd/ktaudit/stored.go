@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // storedFlags are those of commands about what is in the audit store.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/rs/zerolog"
 )
 

@@ -18,9 +18,8 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob/memblob"
 )

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/rs/zerolog"
 )
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"gocloud.dev/blob/memblob"
 )
 

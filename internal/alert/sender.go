@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/cenkalti/backoff/v5"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/rs/zerolog"
 )
 

@@ -5,11 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // minPoll keeps a slip of the pen from becoming an attack on a log.

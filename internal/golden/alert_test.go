@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
 

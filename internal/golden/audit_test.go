@@ -8,13 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/audit"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // auditSigned audits an epoch by its signed digest.

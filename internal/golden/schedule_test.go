@@ -9,7 +9,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
-
 	"github.com/rs/zerolog"
 )
 

@@ -6,11 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/jobs/seal"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/seal"
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/rs/zerolog"
 )
 

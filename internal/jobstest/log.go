@@ -12,12 +12,11 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"

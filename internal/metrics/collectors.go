@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 

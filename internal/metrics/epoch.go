@@ -4,9 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/ktaudit/ktaudit/internal/tracing"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 )
 
 // Epoch measures one attempt at an epoch. It belongs to one goroutine. A nil *Epoch measures nothing.

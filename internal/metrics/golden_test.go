@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/rs/zerolog"
 )
 

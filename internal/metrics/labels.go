@@ -3,9 +3,8 @@ package metrics
 import (
 	"slices"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 

@@ -12,9 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/ktaudit/ktaudit/internal/tracing"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )

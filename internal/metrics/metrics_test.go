@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 

@@ -6,10 +6,8 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
-
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // A rejection is in the outbox before it is on record: after a crash between the two the epoch is judged again. The other way

@@ -7,16 +7,13 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
-	"github.com/ktaudit/ktaudit/jobs/incident"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 )

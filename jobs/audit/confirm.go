@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sync/errgroup"
 )
 

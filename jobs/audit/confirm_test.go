@@ -10,16 +10,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-	"github.com/ktaudit/ktaudit/jobs/report"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 func newSplicedWorld(t *testing.T) *world { return worldOf(jobstest.NewSplicedWorld(t)) }

@@ -8,12 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // A new look that contradicts the verdict keeps the batch that it saw: in the archive, or among the evidence if another batch is

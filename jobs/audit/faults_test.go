@@ -5,13 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Faults of every kind, in every request, never become a verdict; and as they are transient, every epoch gets one in the end.

@@ -7,14 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
-	"github.com/ktaudit/ktaudit/jobs/incident"
-
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 const (

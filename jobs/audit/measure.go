@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // result says, for the metrics, how an attempt at an epoch ended.

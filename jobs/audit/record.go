@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
-	"github.com/ktaudit/ktaudit/jobs/incident"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
 

@@ -11,12 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
-
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/internal/wait"
 	"golang.org/x/sync/errgroup"
 )
 

@@ -8,14 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // auditStoreKeys lists what is in the audit store.

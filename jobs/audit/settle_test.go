@@ -7,14 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 func TestSettled(t *testing.T) {

@@ -8,13 +8,11 @@ import (
 	"math"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/incident"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // ErrNoSignature: keys are configured, and an epoch has no signed digest yet. Retry later.

@@ -10,14 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // longAgo and justNow are when the epoch before the first was signed.

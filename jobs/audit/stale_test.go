@@ -6,15 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // A content network that serves a batch from its memory, of another state than is listed, makes no log guilty: the epoch waits until

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"

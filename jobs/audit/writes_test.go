@@ -10,13 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"

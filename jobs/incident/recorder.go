@@ -8,10 +8,9 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/rs/zerolog"
 )
 

@@ -3,11 +3,10 @@ package queue_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestReadCounts(t *testing.T) {

@@ -7,16 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
+	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/seal"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/rs/zerolog"
-
-	"github.com/hibiken/asynq"
-	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
 func TestEnqueueTwiceEnqueuesOnce(t *testing.T) {

@@ -4,11 +4,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestPauseAndResume(t *testing.T) {

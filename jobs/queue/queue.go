@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/redis/go-redis/v9"
 )
 

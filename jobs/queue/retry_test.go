@@ -3,11 +3,10 @@ package queue_test
 import (
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 // TestRetryOfLostTasks: what queue.Redis lost in part is said not to be on the queue.

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 )

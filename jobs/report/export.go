@@ -5,10 +5,9 @@ import (
 	"context"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // EachVerdict calls visit with the verdicts on record of the epochs from from (0: the first) to to (0: the last), in the order of

@@ -8,10 +8,9 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // stretches is who is told of what is judged in a range of epochs, from the first to the last.

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // JudgedRuns calls visit with the runs of epochs from from to to that have a verdict, in order. What

@@ -7,11 +7,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
 )
 

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
 )
 

@@ -5,13 +5,11 @@ import (
 	"math"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 func TestStatus(t *testing.T) {

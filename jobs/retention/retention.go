@@ -9,13 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )

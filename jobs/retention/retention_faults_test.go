@@ -14,9 +14,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/rs/zerolog"
 )
 

@@ -12,11 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/rs/zerolog"

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
-
 	"github.com/rs/zerolog"
 )
 

@@ -4,9 +4,8 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
-	"github.com/ktaudit/ktaudit/jobs/audit"
-
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 )

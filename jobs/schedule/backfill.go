@@ -8,14 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/worker"
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/robfig/cron/v3"
 )
 

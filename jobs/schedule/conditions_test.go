@@ -9,16 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
-	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
-	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/worker"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/worker"
 )
 
 func TestSilence(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
 	"github.com/robfig/cron/v3"
 )
 

@@ -5,11 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
 func at(day, hour, minute int) time.Time {

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/observe"
-
-	"github.com/ktaudit/ktaudit/jobs/report"
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 const (

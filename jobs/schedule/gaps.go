@@ -8,11 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
 )
 

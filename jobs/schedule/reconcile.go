@@ -7,14 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // reconcile compares the newest epochs with the audit store, puts those without a verdict on the queue and looks at the verdicts

@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 func TestNewVerdictsAreLookedAt(t *testing.T) {

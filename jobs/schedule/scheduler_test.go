@@ -14,16 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
-	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
-	"github.com/ktaudit/ktaudit/jobs/worker"
-
-	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/rs/zerolog"
 )
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
-
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/rs/zerolog"
 )

@@ -7,11 +7,9 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/ktaudit/ktaudit/jobs/report"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"golang.org/x/sync/errgroup"
 )
 

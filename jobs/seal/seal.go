@@ -9,16 +9,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
-	"github.com/ktaudit/ktaudit/verdict/epochset"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/ktaudit/ktaudit/internal/alert"
-	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )

@@ -7,13 +7,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/jobs/report"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // Wherever sealing is broken off, the next attempt brings it to its end, and what is to be told is told once.

@@ -10,12 +10,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/jobs/report"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/verdict"
-
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sync/errgroup"
 )
 

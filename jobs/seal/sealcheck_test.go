@@ -8,12 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/jobs/report"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
-
 	"gocloud.dev/blob"
 )
 

@@ -6,7 +6,6 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/ktaudit/ktaudit/signature"
 )
 

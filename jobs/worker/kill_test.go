@@ -16,18 +16,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
-
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-
-	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"

@@ -6,9 +6,8 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
-	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // TestPausedQueueIsNotWorkedOn shows that the pause reaches workers, and that nothing is lost by it.

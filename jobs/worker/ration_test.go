@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/audit"
-
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/rs/zerolog"
 )
 

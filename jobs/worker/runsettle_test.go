@@ -10,10 +10,9 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
+	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
-	"github.com/ktaudit/ktaudit/internal/simlog"
 )
 
 // A run waits for what is unsettled, though it doesn't wait for what is missing.

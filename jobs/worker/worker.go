@@ -10,12 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
-
 	"github.com/ktaudit/ktaudit/verdict"
-
-	"github.com/hibiken/asynq"
 	"github.com/rs/zerolog"
 )
 
