@@ -19,9 +19,6 @@ type world struct {
 // newWorld simulates a log. The auditor trusts the log's key.
 func newWorld(t testing.TB, o simlog.Options) *world { return worldOf(jobstest.NewWorld(t, o)) }
 
-// emptyWorld is a log that has published nothing.
-func emptyWorld(t testing.TB) *world { return worldOf(jobstest.EmptyWorld(t)) }
-
 func worldOf(b *jobstest.World) *world {
 	return &world{b, audit.Config{
 		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(),
