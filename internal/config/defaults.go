@@ -30,8 +30,11 @@ func defaultNamespace() Namespace {
 	}
 }
 
-// defaultBackfill is a backfill of which nothing is said. Its window takes about 3 MB of Redis.
-func defaultBackfill() Backfill { return Backfill{Window: 10_000} }
+// DefaultWindow is how many epochs of a backfill are on the queue at most. They take about 3 MB of Redis.
+const DefaultWindow = 10_000
+
+// defaultBackfill is a backfill of which nothing is said.
+func defaultBackfill() Backfill { return Backfill{Window: DefaultWindow} }
 
 // complete fills in the defaults that depend on other fields.
 func (c *Config) complete() {

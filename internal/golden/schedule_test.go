@@ -44,8 +44,8 @@ func scheduled(t *testing.T, w *world, times int) []object {
 	must(t, err)
 	defer redis.Close()
 	scheduler, err := schedule.New(redis, []schedule.Config{{
-		Namespace: namespace, Fetcher: w.config.Fetcher, Store: w.store, Poll: 100 * time.Millisecond,
-		Backfills: []schedule.BackfillPlan{{Cron: "@daily"}},
+		Namespace: namespace, Fetcher: w.config.Fetcher, Store: w.store, First: 1, Poll: 100 * time.Millisecond, Window: 1000,
+		Backfills: []schedule.BackfillPlan{{Cron: "@daily", Window: 10_000}},
 	}}, zerolog.Nop())
 	must(t, err)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)

@@ -23,16 +23,16 @@ import (
 // mustSchedule is a log with a head, all but the last recent epochs of which are history.
 func mustSchedule(t testing.TB, r *queue.Redis, s Config, head, recent uint64) *scheduledLog {
 	t.Helper()
-	l := mustFollow(t, r, s).scheduledLog
-	l.recent = recent
-	l.head.Store(head)
-	l.followed.Store(true)
+	l := mustHave(t, r, s)
+	l.progress.recent = recent
+	l.progress.setPublished(head)
+	l.progress.setSearched()
 	return l
 }
 
 func (l *scheduledLog) mustBackfill(t testing.TB, now time.Time) {
 	t.Helper()
-	if err := l.backfillRound(t.Context(), now); err != nil {
+	if err := l.backfiller.round(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,7 +101,7 @@ func TestHistoryThatNoBackfillCoversIsAudited(t *testing.T) {
 	r := queuetest.Embedded(t)
 	s := w.schedule()
 	s.First = 3
-	s.Backfills = []BackfillPlan{{From: 5, To: 6, Cron: "@yearly"}, {From: 9, To: 9, Cron: "@yearly"}}
+	s.Backfills = []BackfillPlan{{From: 5, To: 6, Cron: "@yearly", Window: 10}, {From: 9, To: 9, Cron: "@yearly", Window: 10}}
 	l := mustSchedule(t, r, s, 12, 2)
 	l.mustBackfill(t, time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC))
 	wantQueued(t, r, queue.Backfill, 3, 4, 7, 8, 10)
@@ -197,9 +197,9 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	}
 	l := mustSchedule(t, r, w.schedule(), 5000, 1000)
 	l.mustBackfill(t, time.Now())
-	b := l.history[0]
-	if _, complete := b.complete[2]; b.low != 1 || !complete || len(b.checked) != 3 {
-		t.Errorf("lowest open shard is %d, complete are %v, open %v", b.low, b.complete, b.checked)
+	b := l.backfiller.backfills[0]
+	if _, complete := b.complete[2]; b.firstOpen != 1 || !complete || len(b.checked) != 3 {
+		t.Errorf("lowest open shard is %d, complete are %v, open %v", b.firstOpen, b.complete, b.checked)
 	}
 	if epochs := queued(t, r, queue.Backfill); epochs[0] != 1500 || epochs[1] != 3000 || len(epochs) != 1002 {
 		t.Errorf("queued are %d epochs", len(epochs))
@@ -213,7 +213,7 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	restarted := mustSchedule(t, r, s, 5000, 1000)
 	for _, want := range []int64{5, 3, 3} {
 		audit.requests.Store(0)
-		if open, err := restarted.openOf(t.Context(), restarted.history[0], 4000); err != nil || len(open) != 1002 {
+		if open, err := restarted.backfiller.unjudgedOf(t.Context(), restarted.backfiller.backfills[0], 4000); err != nil || len(open) != 1002 {
 			t.Errorf("%d epochs are open, %v", len(open), err)
 		}
 		if n := audit.requests.Load(); n != want {
@@ -223,8 +223,8 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	// What completes it breaks the chain.
 	jobstest.Judge(t, w.config.Store, 1500, verdict.Verified, "", 7, 1500)
 	l.mustBackfill(t, time.Now())
-	if b.low != 3 || len(b.complete) != 0 {
-		t.Errorf("lowest open shard is %d, complete are %v", b.low, b.complete)
+	if b.firstOpen != 3 || len(b.complete) != 0 {
+		t.Errorf("lowest open shard is %d, complete are %v", b.firstOpen, b.complete)
 	}
 	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000001500.chain")
 }
@@ -237,10 +237,10 @@ func TestSchedulesThatCannotBe(t *testing.T) {
 		"needs a fetcher":       func(s *Config) { s.Fetcher = nil },
 		"before the first":      func(s *Config) { s.First, s.Last = 5, 4 },
 		"layout ends":           func(s *Config) { s.Last = 1 << 60 },
-		"ends before it begins": func(s *Config) { s.First = 5; s.Backfills = []BackfillPlan{{To: 4}} },
-		"expected exactly":      func(s *Config) { s.Backfills = []BackfillPlan{{Cron: "* * *"}} },
-		"times are in UTC":      func(s *Config) { s.Backfills = []BackfillPlan{{Cron: "TZ=Europe/Berlin"}} },
-		"never comes":           func(s *Config) { s.Backfills = []BackfillPlan{{Cron: "0 0 30 2 *"}} },
+		"ends before it begins": func(s *Config) { s.First = 5; s.Backfills = []BackfillPlan{{To: 4, Window: 1}} },
+		"expected exactly":      func(s *Config) { s.Backfills = []BackfillPlan{{Cron: "* * *", Window: 10_000}} },
+		"times are in UTC":      func(s *Config) { s.Backfills = []BackfillPlan{{Cron: "TZ=Europe/Berlin", Window: 10_000}} },
+		"never comes":           func(s *Config) { s.Backfills = []BackfillPlan{{Cron: "0 0 30 2 *", Window: 10_000}} },
 	} {
 		s := w.schedule()
 		change(&s)
@@ -266,7 +266,7 @@ func TestBackfillGoesOnAsVerdictsArrive(t *testing.T) {
 		s.Backfills = []BackfillPlan{{Window: 40}}
 		l := mustSchedule(t, r, s, 300, 10)
 		done := make(chan struct{})
-		go func() { defer close(done); l.backfillForEver(t.Context()) }()
+		go func() { defer close(done); l.backfiller.run(t.Context()) }()
 		t.Cleanup(func() { <-done })
 		startWorker(t, r, w.auditor(t), worker.Config{})
 		most := 0
@@ -297,7 +297,7 @@ func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 			queuetest.Do(t, r, "LREM", queue.Key(backfill, "pending"), 0, id) // blocked for ever
 			queuetest.Do(t, r, "HSET", queue.Key(backfill, "t:"+id), "pending_since", 1)
 		}
-		if err := l.backfillRound(t.Context(), time.Now()); !errors.Is(err, auditstore.ErrCorrupt) {
+		if err := l.backfiller.round(t.Context(), time.Now()); !errors.Is(err, auditstore.ErrCorrupt) {
 			t.Errorf("error is %v, want one that tells of the verdict", err)
 		}
 		wantQueued(t, r, queue.Backfill, jobstest.Span(3, 30)...)
@@ -315,7 +315,7 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 	now := time.Now()
 	l.mustBackfill(t, now)
 
-	w.failAll(t, l, jobstest.Span(1, 4)...)
+	w.failAll(t, l.backfiller.queue.redis, jobstest.Span(1, 4)...)
 	l.mustBackfill(t, now.Add(59*time.Minute))
 	jobstest.WantNotices(t, w.config.Store)
 	for minutes := range 3 {
@@ -329,7 +329,7 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 		l.mustBackfill(t, now.Add(time.Duration(2+hours)*time.Hour))
 	}
 	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001")
-	newFollower(l).mustRound(t, now.Add(5*time.Hour))
+	l.newFollower().mustRound(t, now.Add(5*time.Hour))
 	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
 	l.mustBackfill(t, now.Add(6*time.Hour))
 	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
@@ -355,7 +355,7 @@ func TestHistoryThatIsNeverSigned(t *testing.T) {
 	}
 	stop := startWorker(t, r, w.auditor(t), worker.Config{NotYetDelay: time.Millisecond})
 	jobstest.Eventually(t, "verdicts on all but what is not signed", func() bool {
-		_, why := l.redis.LastAttempt(l.Namespace, 2)
+		_, why := l.backfiller.queue.redis.LastAttempt(jobstest.Namespace, 2)
 		epochs, err := w.config.Store.Epochs(t.Context(), jobstest.Namespace, 0)
 		return err == nil && why != nil && slices.Contains(epochs, 4) && slices.Contains(epochs, 6)
 	})
@@ -383,13 +383,13 @@ func TestShardThatCannotBeListed(t *testing.T) {
 	r := queuetest.Embedded(t)
 	l := mustSchedule(t, r, s, 3010, 1000)
 	audit.hidden = jobstest.Namespace + "/verdicts/000000001/"
-	if err := l.backfillRound(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000001") {
+	if err := l.backfiller.round(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000001") {
 		t.Errorf("error is %v, want one that names the shard", err)
 	}
 	wantQueued(t, r, queue.Backfill, 999, 2000)
 
 	audit.hidden = jobstest.Namespace + "/verdicts/000000002/"
-	if err := newFollower(l).round(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000002") {
+	if err := l.newFollower().round(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000002") {
 		t.Errorf("error is %v, want one that names the shard", err)
 	}
 	wantQueued(t, r, queue.Fresh, 3010)
@@ -405,11 +405,11 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	s := w.schedule()
 	s.TransientAfter = time.Hour
 	l := mustSchedule(t, queuetest.Embedded(t), s, 20, 10)
-	f := newFollower(l)
+	f := l.newFollower()
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	jobstest.Edit(t, w.Audit, key, `}`, `]`)
 	for _, after := range []time.Duration{0, 59 * time.Minute} {
-		if err := l.backfillRound(t.Context(), now.Add(after)); !errors.Is(err, auditstore.ErrCorrupt) {
+		if err := l.backfiller.round(t.Context(), now.Add(after)); !errors.Is(err, auditstore.ErrCorrupt) {
 			t.Errorf("error is %v, want one that tells of the verdict", err)
 		}
 		f.mustRound(t, now.Add(after))
@@ -422,11 +422,11 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-"+incident)
 
 	// A scheduler that has just started, and has not come to history, does not take the trouble for over.
-	restarted, err := newScheduledLog(l.redis, s, zerolog.Nop())
+	restarted, err := newScheduledLog(l.backfiller.queue.redis, s, zerolog.Nop())
 	jobstest.Must(t, err)
-	restarted.recent = l.recent
+	restarted.progress.recent = l.progress.recent
 	restarted.mustBackfill(t, now.Add(time.Hour)) // it knows of none
-	newFollower(restarted).mustRound(t, now.Add(time.Hour))
+	restarted.newFollower().mustRound(t, now.Add(time.Hour))
 	jobstest.WantNotices(t, w.config.Store, "2-"+incident)
 
 	jobstest.Edit(t, w.Audit, key, `]`, `}`)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -14,26 +13,58 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 )
 
-// Conditions are what a follower tells people of that may end: skipped epochs that come after all, a silent log, a backlog, jobs and
-// rounds that fail. Each is given those that were told and have not ended, whoever told them.
+// Conditions are what a follower alerts people to that may end: skipped epochs that come after all, a
+// silent log, a backlog, jobs and rounds that fail. Each method is given the alerts that are open,
+// whoever raised them.
 
-// endSkips resolves what was raised on epochs that have come after all. Of those that are history it looks for some by chance.
-func (f *follower) endSkips(ctx context.Context, now time.Time, lasting []alert.Alert) error {
+// alertOnSkips raises an alert on each run of epochs that the log left out, once a later round has
+// found them missing too. The first epoch of a run names the incident.
+func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []uint64, open []alert.Alert) error {
 	var errs []error
-	looks := 0
-	for _, i := range rand.Perm(len(lasting)) {
-		a := lasting[i]
-		if a.Kind != alert.Skipped || looks == maxLooks {
+	newest := f.progress.published()
+	for i, epoch := range unjudged {
+		if !f.observations.missing(epoch) || i > 0 && unjudged[i-1] == epoch-1 && f.observations.missing(epoch-1) {
 			continue
 		}
-		if s := f.sightings[a.Epoch]; s != nil {
-			if s.published {
+		// The rest of a longer run, whose beginning is history by now, is no news.
+		if epoch == f.progress.recentFrom(newest) && epoch > f.config.First {
+			continue
+		}
+		// Found missing only once, or known.
+		if now.Sub(f.observations[epoch].missingSince) < f.config.Poll/2 || isOpen(open, alert.SkippedIncident(epoch)) {
+			continue
+		}
+		a := alert.OfSkipped(f.config.Namespace, epoch, newest)
+		last := epoch
+		for f.observations.missing(last + 1) {
+			last++
+		}
+		if last > epoch {
+			a.Detail = fmt.Sprintf("missing are epochs %d to %d", epoch, last)
+		}
+		errs = append(errs, f.incidents.Raise(ctx, a))
+	}
+	return errors.Join(errs...)
+}
+
+// resolveSkips resolves what was raised on epochs that have come after all. Of those that are history
+// it locates some by chance.
+func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert.Alert) error {
+	var errs []error
+	located := 0
+	for _, i := range rand.Perm(len(open)) {
+		a := open[i]
+		if a.Kind != alert.Skipped || located == maxLocated {
+			continue
+		}
+		if seen := f.observations[a.Epoch]; seen != nil {
+			if seen.published {
 				errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			}
 			continue
 		}
-		looks++
-		object, err := f.look(ctx, a.Epoch)
+		located++
+		object, err := locate(ctx, f.config.Fetcher, a.Epoch)
 		if object != nil {
 			err = f.incidents.Resolve(ctx, a, now)
 		}
@@ -42,53 +73,55 @@ func (f *follower) endSkips(ctx context.Context, now time.Time, lasting []alert.
 	return errors.Join(errs...)
 }
 
-// tellSilence raises an alert when the log has not moved for too long, also when it has never shown an epoch, as happens with a wrong
-// log directory. It resolves it when the log has moved, or when it is known to be behind that epoch: the first one was set anew.
-func (f *follower) tellSilence(ctx context.Context, now time.Time, head uint64, lasting []alert.Alert) error {
+// alertOnSilence raises an alert when the log has published nothing for too long, also when it has
+// never shown an epoch, as happens with a wrong log directory. It resolves it when the log has
+// published, or when it is known to be behind that epoch: the first one was set anew.
+func (f *follower) alertOnSilence(ctx context.Context, now time.Time, newest uint64, open []alert.Alert) error {
 	var errs []error
-	for _, a := range lasting {
-		over := a.Epoch < head || a.Epoch > head && f.followed.Load() || head >= f.First && head == f.Last
+	closed := newest >= f.config.First && newest == f.config.Last
+	for _, a := range open {
+		over := a.Epoch < newest || a.Epoch > newest && f.progress.searched() || closed
 		if a.Kind == alert.Silent && over {
-			errs = append(errs, f.incidents.Resolve(ctx, a, f.moved))
+			errs = append(errs, f.incidents.Resolve(ctx, a, f.newestSince))
 		}
 	}
-	since := f.moved
-	if f.unseen.After(since) {
-		since = f.unseen
-	}
-	silent := f.SilentAfter > 0 && !f.moved.IsZero() && now.Sub(since) >= f.SilentAfter && (f.Last == 0 || head < f.Last)
-	if silent && !isLasting(lasting, alert.SilentIncident(head)) {
-		a := alert.OfSilent(f.Namespace, head, f.moved)
-		if head < f.First {
+	if f.isSilent(now, newest) && !isOpen(open, alert.SilentIncident(newest)) {
+		a := alert.OfSilent(f.config.Namespace, newest, f.newestSince)
+		if newest < f.config.First {
 			a.Summary = fmt.Sprintf("%s has no epoch from %d on in its log directory, seen since %s",
-				f.Namespace, f.First, f.moved.UTC().Format(time.RFC3339))
+				f.config.Namespace, f.config.First, f.newestSince.UTC().Format(time.RFC3339))
 		}
 		errs = append(errs, f.incidents.Raise(ctx, a))
 	}
 	return errors.Join(errs...)
 }
 
-// tellBacklog raises one alert when published epochs have been waiting too long. It resolves it when none is any more and the epoch
-// that it names, which may be history by now, has a verdict. One that is left over from a backlog, or about history from the first,
-// may last for ever, as for an epoch that is never signed. It does not stand for the next backlog.
-func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []alert.Alert) error {
-	oldest, since := uint64(math.MaxUint64), now
-	for epoch, s := range f.sightings {
-		if s.published && f.BacklogAge > 0 && now.Sub(s.since) >= f.BacklogAge && epoch < oldest {
-			oldest, since = epoch, s.since
-		}
+// isSilent reports whether the log has published nothing for too long, as far as it could be read.
+func (f *follower) isSilent(now time.Time, newest uint64) bool {
+	since := f.newestSince
+	if f.unreadableSince.After(since) {
+		since = f.unreadableSince
 	}
-	late := oldest != math.MaxUint64
-	for _, a := range lasting {
+	return f.config.SilentAfter > 0 && !f.newestSince.IsZero() && now.Sub(since) >= f.config.SilentAfter &&
+		(f.config.Last == 0 || newest < f.config.Last)
+}
+
+// alertOnBacklog raises one alert when published epochs have been waiting too long. It resolves it
+// when none is any more and the epoch that it names, which may be history by now, has a verdict. One
+// that has outlasted its backlog, or was about history from the first, may last for ever, as for an
+// epoch that is never signed. It does not stand for the next backlog.
+func (f *follower) alertOnBacklog(ctx context.Context, now time.Time, open []alert.Alert) error {
+	late := f.observations.publishedSince(now, f.config.BacklogAge)
+	for _, a := range open {
 		if a.Kind != alert.Backlog {
 			continue
 		}
-		if f.sightings[a.Epoch] != nil || late && !f.leftOver.Has(a.Epoch) {
+		if f.observations[a.Epoch] != nil || len(late) > 0 && !f.outlasting.Has(a.Epoch) {
 			return nil // one alert stands for all of the backlog
 		}
-		open, err := f.isOpen(ctx, a.Epoch)
-		if open {
-			f.leftOver.Add(a.Epoch)
+		unjudged, err := f.isUnjudged(ctx, a.Epoch)
+		if unjudged {
+			f.outlasting.Add(a.Epoch)
 		} else if err == nil {
 			err = f.incidents.Resolve(ctx, a, now)
 		}
@@ -96,99 +129,93 @@ func (f *follower) tellBacklog(ctx context.Context, now time.Time, lasting []ale
 			return err
 		}
 	}
-	if late {
-		return f.incidents.Raise(ctx, alert.OfBacklog(f.Namespace, oldest, since))
+	if len(late) == 0 {
+		return nil
 	}
-	return nil
+	return f.incidents.Raise(ctx, alert.OfBacklog(f.config.Namespace, late[0], f.observations[late[0]].since))
 }
 
-// tellStuck raises one alert when the jobs of published epochs have been failing for too long, and resolves it when the epoch that
-// it names has a verdict. What waits for something without failing is backlog.
-func (f *follower) tellStuck(ctx context.Context, now time.Time, lasting []alert.Alert) error {
-	for _, a := range lasting {
-		if !isStuck(a) {
+// alertOnFailingJobs raises one alert when the jobs of published epochs have been failing for too
+// long, and resolves it when the epoch that it names has a verdict. What waits for something without
+// failing is backlog.
+func (f *follower) alertOnFailingJobs(ctx context.Context, now time.Time, open []alert.Alert) error {
+	for _, a := range open {
+		if !isAboutJobs(a) {
 			continue
 		}
-		if open, err := f.isOpen(ctx, a.Epoch); open || err != nil {
+		if unjudged, err := f.isUnjudged(ctx, a.Epoch); unjudged || err != nil {
 			return err // one alert stands for all that fail
 		}
 		if err := f.incidents.Resolve(ctx, a, now); err != nil {
 			return err
 		}
 	}
-	var late []uint64
-	for epoch, s := range f.sightings {
-		if s.published && f.TransientAfter > 0 && now.Sub(s.since) >= f.TransientAfter {
-			late = append(late, epoch)
-		}
-	}
-	slices.Sort(late)
-	for _, epoch := range late[:min(len(late), maxLooks)] {
-		if fault, why := f.redis.LastAttempt(f.Namespace, epoch); fault {
-			return f.incidents.Raise(ctx, alert.OfTransient(f.Namespace, epoch, f.sightings[epoch].since, why))
+	late := f.observations.publishedSince(now, f.config.TransientAfter)
+	for _, epoch := range late[:min(len(late), maxLocated)] {
+		if fault, why := f.queue.redis.LastAttempt(f.config.Namespace, epoch); fault {
+			return f.incidents.Raise(ctx, alert.OfTransient(f.config.Namespace, epoch, f.observations[epoch].since, why))
 		}
 	}
 	return nil
 }
 
-// isStuck says whether an alert is about an epoch whose jobs fail.
-func isStuck(a alert.Alert) bool {
-	return a.Kind == alert.Transient && !isTrouble(a)
-}
-
-// isOpen says whether an epoch is one to audit, and has no verdict.
-func (f *follower) isOpen(ctx context.Context, epoch uint64) (bool, error) {
-	if epoch < f.First {
+// isUnjudged reports whether an epoch is one to audit, and has no verdict.
+func (f *follower) isUnjudged(ctx context.Context, epoch uint64) (bool, error) {
+	if epoch < f.config.First {
 		return false, nil
 	}
-	_, err := f.Store.Verdict(ctx, f.Namespace, epoch)
+	_, err := f.config.Store.Verdict(ctx, f.config.Namespace, epoch)
 	if errors.Is(err, auditstore.ErrNotFound) {
 		return true, nil
 	}
 	return false, err
 }
 
-// sourceIncident is in the name of incidents that are about a log that cannot be looked at, rather than about an epoch.
-const sourceIncident = "/scheduler-"
+// roundsIncident is in the name of incidents that are about rounds that fail, rather than about an epoch.
+const roundsIncident = "/scheduler-"
 
-// tellFailure raises an alert when rounds, this one or those of history, have been failing for too long, and resolves it after one that
-// has not. Its name holds the day, for the same trouble may come again before the log has moved. One stands for all trouble at the same
-// time, though the log moves on meanwhile and other schedulers know another head.
-func (f *follower) tellFailure(ctx context.Context, now time.Time, failure error, lasting []alert.Alert) error {
-	history := f.historyFailure.Load()
-	if history != nil {
-		failure = errors.Join(failure, *history)
-	}
+// alertOnFailingRounds raises an alert when rounds, this one or those of history, have been failing
+// for too long, and resolves it after one that has not. Its name holds the day, for the same trouble
+// may come again before the log has published. One stands for all trouble at the same time, though
+// the log goes on meanwhile and other schedulers know another newest epoch.
+func (f *follower) alertOnFailingRounds(ctx context.Context, now time.Time, failure error, open []alert.Alert) error {
+	history, known := f.progress.historyResult()
+	failure = errors.Join(failure, history)
 	if failure == nil {
-		f.failing = time.Time{}
-		if history == nil {
+		f.failingSince = time.Time{}
+		if !known {
 			return nil // just started: what was raised may be about history
 		}
 		var errs []error
-		for _, a := range lasting {
-			if isTrouble(a) {
+		for _, a := range open {
+			if isAboutRounds(a) {
 				errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			}
 		}
 		return errors.Join(errs...)
 	}
-	if f.failing.IsZero() {
-		f.failing, f.failedAt = now, f.head.Load()+1
+	if f.failingSince.IsZero() {
+		f.failingSince, f.failingAt = now, f.progress.published()+1
 	}
-	if f.TransientAfter <= 0 || now.Sub(f.failing) < f.TransientAfter || slices.ContainsFunc(lasting, isTrouble) {
+	late := f.config.TransientAfter > 0 && now.Sub(f.failingSince) >= f.config.TransientAfter
+	if !late || slices.ContainsFunc(open, isAboutRounds) {
 		return nil
 	}
-	a := alert.OfTransient(f.Namespace, f.failedAt, f.failing, failure)
-	a.Incident += sourceIncident + f.failing.UTC().Format("20060102")
-	a.Summary = fmt.Sprintf("the scheduler cannot follow %s since %s", f.Namespace, f.failing.UTC().Format(time.RFC3339))
+	a := alert.OfTransient(f.config.Namespace, f.failingAt, f.failingSince, failure)
+	a.Incident += roundsIncident + f.failingSince.UTC().Format("20060102")
+	a.Summary = fmt.Sprintf("the scheduler cannot follow %s since %s",
+		f.config.Namespace, f.failingSince.UTC().Format(time.RFC3339))
 	return f.incidents.Raise(ctx, a)
 }
 
-// isTrouble says whether an alert is about rounds that fail.
-func isTrouble(a alert.Alert) bool {
-	return a.Kind == alert.Transient && strings.Contains(a.Incident, sourceIncident)
+// isAboutRounds reports whether an alert is about rounds that fail.
+func isAboutRounds(a alert.Alert) bool {
+	return a.Kind == alert.Transient && strings.Contains(a.Incident, roundsIncident)
 }
 
-func isLasting(lasting []alert.Alert, incident string) bool {
-	return slices.ContainsFunc(lasting, func(a alert.Alert) bool { return a.Incident == incident })
+// isAboutJobs reports whether an alert is about an epoch whose jobs fail.
+func isAboutJobs(a alert.Alert) bool { return a.Kind == alert.Transient && !isAboutRounds(a) }
+
+func isOpen(open []alert.Alert, incident string) bool {
+	return slices.ContainsFunc(open, func(a alert.Alert) bool { return a.Incident == incident })
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
 
@@ -160,13 +161,13 @@ func TestLongGapIsOneIncident(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	f := mustFollow(t, queuetest.Embedded(t), w.schedule())
-	f.recent = 20
+	f.progress.recent = 20
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 30)...)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(36, 60)...)
 	now := time.Now()
-	f.head.Store(40)
+	f.progress.setPublished(40)
 	for head := uint64(40); head <= 60; head++ {
-		f.Last = head
+		f.config.Last, f.search.last = head, head
 		f.mustRound(t, now)
 		now = now.Add(time.Minute)
 	}
@@ -178,10 +179,10 @@ func TestManySkippedEpochs(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.Verify(t, w.config.Store, 100)
-	jobstest.PublishNames(t, w.Log, maxLooks+1, 100)
+	jobstest.PublishNames(t, w.Log, maxLocated+1, 100)
 	f := mustFollow(t, queuetest.Embedded(t), w.schedule())
-	f.recent = 1
-	for epoch := range uint64(maxLooks + 1) {
+	f.progress.recent = 1
+	for epoch := range uint64(maxLocated + 1) {
 		if err := f.incidents.Raise(t.Context(), alert.OfSkipped(jobstest.Namespace, epoch+1, 100)); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestManySkippedEpochs(t *testing.T) {
 	for range 20 {
 		f.mustRound(t, time.Now())
 	}
-	if got, want := jobstest.Notices(t, w.config.Store), fmt.Sprintf("3-skipped.%012d", maxLooks+1); !slices.Contains(got, want) {
+	if got, want := jobstest.Notices(t, w.config.Store), fmt.Sprintf("3-skipped.%012d", maxLocated+1); !slices.Contains(got, want) {
 		t.Errorf("not resolved: %s", want)
 	}
 }
@@ -237,7 +238,7 @@ func TestBacklogThatBecomesHistory(t *testing.T) {
 	jobstest.Verify(t, w.config.Store, jobstest.Span(2, 5)...)
 	f.mustRound(t, now.Add(time.Hour))
 	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001")
-	f.recent = 2
+	f.progress.recent = 2
 	for range 2 {
 		f.mustRound(t, now.Add(2*time.Hour))
 	}
@@ -257,7 +258,7 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 	s := w.schedule()
 	s.BacklogAge = time.Hour
 	f := mustFollow(t, queuetest.Embedded(t), s)
-	f.recent = 2
+	f.progress.recent = 2
 	jobstest.Must(t, f.incidents.Raise(t.Context(), alert.OfBacklog(jobstest.Namespace, 1, time.Now())))
 	now := time.Now()
 	for epoch := uint64(6); epoch <= 12; epoch++ {
@@ -276,17 +277,20 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 }
 
 // failAll has a worker that cannot read the log try what is on the queue until the jobs of all these epochs have failed.
-func (w *world) failAll(t *testing.T, l *scheduledLog, epochs ...uint64) {
+func (w *world) failAll(t *testing.T, r *queue.Redis, epochs ...uint64) {
 	t.Helper()
 	faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1)), Share: 1}
 	failing := w.config
 	failing.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1})
 	a, err := audit.New(failing)
 	jobstest.Must(t, err)
-	stop := startWorker(t, l.redis, a, worker.Config{MaxRetryDelay: time.Millisecond})
+	stop := startWorker(t, r, a, worker.Config{MaxRetryDelay: time.Millisecond})
 	defer stop()
 	jobstest.Eventually(t, "failures of all", func() bool {
-		return !slices.ContainsFunc(epochs, func(epoch uint64) bool { fault, _ := l.redis.LastAttempt(l.Namespace, epoch); return !fault })
+		return !slices.ContainsFunc(epochs, func(epoch uint64) bool {
+			fault, _ := r.LastAttempt(jobstest.Namespace, epoch)
+			return !fault
+		})
 	})
 }
 
@@ -300,7 +304,7 @@ func TestEpochsThatKeepFailing(t *testing.T) {
 	now := time.Now()
 	f.mustRound(t, now)
 
-	w.failAll(t, f.scheduledLog, jobstest.Span(1, 3)...)
+	w.failAll(t, r, jobstest.Span(1, 3)...)
 	f.mustRound(t, now.Add(59*time.Minute))
 	jobstest.WantNotices(t, w.config.Store)
 	for minutes := range 3 {

@@ -26,7 +26,7 @@ func nightly(t *testing.T, r *queue.Redis, w *world, head uint64) *scheduledLog 
 // wantBegun checks which times are on record.
 func (l *scheduledLog) wantBegun(t *testing.T, want ...time.Time) {
 	t.Helper()
-	got, err := l.Store.Begun(l.Namespace, l.history[0].name()).Times(t.Context())
+	got, err := l.backfiller.config.Store.Begun(jobstest.Namespace, l.backfiller.backfills[0].name()).Times(t.Context())
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("on record are %v, %v, want %v", got, err, want)
 	}
@@ -44,7 +44,7 @@ func TestCron(t *testing.T) {
 	finish(t, r, w.config.Store, 1)
 
 	// It goes on until it is through with what there was, over a restart too.
-	l.head.Store(9)
+	l.progress.setPublished(9)
 	l.mustBackfill(t, at(1, 5, 0))
 	wantQueued(t, r, queue.Backfill, 2, 3)
 	l = nightly(t, r, w, 5)
@@ -53,7 +53,7 @@ func TestCron(t *testing.T) {
 	wantQueued(t, r, queue.Backfill, 3)
 	finish(t, r, w.config.Store, 3)
 	l.mustBackfill(t, at(1, 7, 0))
-	l.head.Store(9)
+	l.progress.setPublished(9)
 	l.mustBackfill(t, at(1, 8, 0))
 	wantQueued(t, r, queue.Backfill)
 
@@ -101,9 +101,9 @@ func TestCronGoesOnAfterARestart(t *testing.T) {
 
 	r = queuetest.Embedded(t)
 	l := nightly(t, r, w, 1) // all it knows is the newest epoch with a verdict
-	l.followed.Store(false)
+	l.progress.complete.Store(false)
 	l.mustBackfill(t, at(1, 9, 0))
-	l.head.Store(100)
+	l.progress.setPublished(100)
 	l.mustBackfill(t, at(1, 9, 1))
 	wantQueued(t, r, queue.Backfill, 2, 3)
 	finish(t, r, w.config.Store, 2, 3)
@@ -113,7 +113,7 @@ func TestCronGoesOnAfterARestart(t *testing.T) {
 	// The next time is not begun before the end of history is known.
 	l.mustBackfill(t, at(2, 4, 30))
 	wantQueued(t, r, queue.Backfill)
-	l.followed.Store(true)
+	l.progress.setSearched()
 	l.mustBackfill(t, at(2, 4, 31))
 	wantQueued(t, r, queue.Backfill, 4, 5)
 }
@@ -126,7 +126,7 @@ func TestCronOfReplicas(t *testing.T) {
 	one.mustBackfill(t, at(1, 4, 29))
 	other.mustBackfill(t, at(1, 4, 28))
 	one.mustBackfill(t, at(1, 4, 30)) // up to epoch 3
-	other.head.Store(20)
+	other.progress.setPublished(20)
 	other.mustBackfill(t, at(1, 4, 29))
 	wantQueued(t, r, queue.Backfill, 1, 2)
 	behind := nightly(t, r, w, 5) // starts in just this moment
@@ -138,8 +138,8 @@ func TestCronOfReplicas(t *testing.T) {
 	for _, l := range []*scheduledLog{one, other, behind} {
 		l.mustBackfill(t, at(1, 4, 31))
 		l.wantBegun(t, at(1, 4, 30))
-		if b := l.history[0]; b.running || b.until != 3 {
-			t.Errorf("it runs: %v, to epoch %d", b.running, b.until)
+		if b := l.backfiller.backfills[0]; b.state == running || b.until != 3 {
+			t.Errorf("it runs: %v, to epoch %d", b.state == running, b.until)
 		}
 	}
 	wantQueued(t, r, queue.Backfill)
@@ -155,7 +155,7 @@ func TestCronAfterAWrongClock(t *testing.T) {
 	finish(t, r, w.config.Store, 1, 2)
 	jobstest.Verify(t, w.config.Store, 3)
 	for _, l := range []*scheduledLog{l, nightly(t, r, w, 9)} {
-		l.head.Store(9)
+		l.progress.setPublished(9)
 		l.mustBackfill(t, at(2, 4, 31))
 		wantQueued(t, r, queue.Backfill, 4, 5)
 	}
@@ -165,10 +165,10 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	l := nightly(t, r, w, 5)
-	if _, err := l.Store.Begun(l.Namespace, l.history[0].name()).Put(t.Context(), at(1, 4, 30), []byte("{")); err != nil {
+	if _, err := l.backfiller.config.Store.Begun(jobstest.Namespace, l.backfiller.backfills[0].name()).Put(t.Context(), at(1, 4, 30), []byte("{")); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.backfillRound(t.Context(), at(1, 5, 0)); err == nil {
+	if err := l.backfiller.round(t.Context(), at(1, 5, 0)); err == nil {
 		t.Error("no error")
 	}
 	l.mustBackfill(t, at(2, 5, 0)) // the next time is another
@@ -210,7 +210,7 @@ func TestCronBegunByTheDead(t *testing.T) {
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
-	record := auditstore.New(w.Audit).Begun(jobstest.Namespace, l.history[0].name())
+	record := auditstore.New(w.Audit).Begun(jobstest.Namespace, l.backfiller.backfills[0].name())
 	if _, err := record.Put(t.Context(), at(1, 4, 30), []byte(`{"until": 2}`)); err != nil {
 		t.Fatal(err)
 	}

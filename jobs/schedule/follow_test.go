@@ -21,18 +21,27 @@ import (
 
 // schedule is of a log that looks for nothing but what the test turns on.
 func (w *world) schedule() Config {
-	return Config{Namespace: jobstest.Namespace, Fetcher: w.config.Fetcher, Store: w.config.Store, Poll: time.Minute}
+	return Config{Namespace: jobstest.Namespace, Fetcher: w.config.Fetcher, Store: w.config.Store, First: 1, Poll: time.Minute, Window: 10_000}
 }
 
-func mustFollow(t testing.TB, r *queue.Redis, s Config) *follower {
+// mustHave is a scheduler's log.
+func mustHave(t testing.TB, r *queue.Redis, s Config) *scheduledLog {
 	t.Helper()
 	scheduler, err := New(r, []Config{s}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := scheduler.logs[0]
-	l.historyFailure.Store(new(error)) // as after a round of history that went well
-	return newFollower(l)
+	l.progress.setHistoryResult(nil) // as after a round of history that went well
+	return l
+}
+
+func mustFollow(t testing.TB, r *queue.Redis, c Config) *follower { return mustHave(t, r, c).follower }
+
+// newFollower is another follower of the log, as after a restart, that shares what the first knows.
+func (l *scheduledLog) newFollower() *follower {
+	f := l.follower
+	return newFollower(f.config, l.progress, f.queue, f.incidents, f.log)
 }
 
 func (f *follower) mustRound(t testing.TB, now time.Time) {
@@ -80,8 +89,8 @@ func TestSearchFindsTheHead(t *testing.T) {
 			source := watch(w.Log)
 			s := w.schedule()
 			s.Fetcher, s.Last = source.fetcher(t), c.last
-			f := mustFollow(t, queuetest.Embedded(t), s)
-			got, err := f.search(t.Context(), c.from, gapLook)
+			find := search{log: s.Fetcher, last: s.Last}
+			got, err := find.within(t.Context(), c.from, gapReach)
 			if err != nil || got != c.want {
 				t.Errorf("head is %d, %v, want %d", got, err, c.want)
 			}
@@ -104,7 +113,7 @@ func TestLongGapIsPassed(t *testing.T) {
 	f.mustRound(t, time.Now())
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1000, 2000)...)
 	for round := 1; round <= farPeriod; round++ {
-		if head := f.head.Load(); head != 10 {
+		if head := f.progress.published(); head != 10 {
 			t.Errorf("head is %d after %d rounds", head, round)
 		}
 		source.requests.Store(0)
@@ -113,12 +122,12 @@ func TestLongGapIsPassed(t *testing.T) {
 			t.Errorf("round %d took %d requests", round, n)
 		}
 	}
-	if head := f.head.Load(); head != 2000 {
+	if head := f.progress.published(); head != 2000 {
 		t.Errorf("head is %d, want 2000", head)
 	}
 	f = mustFollow(t, queuetest.Embedded(t), w.schedule())
-	if f.mustRound(t, time.Now()); f.head.Load() != 2000 {
-		t.Errorf("head is %d after a restart, want 2000", f.head.Load())
+	if f.mustRound(t, time.Now()); f.progress.published() != 2000 {
+		t.Errorf("head is %d after a restart, want 2000", f.progress.published())
 	}
 }
 

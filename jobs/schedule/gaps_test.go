@@ -117,7 +117,7 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 				}
 				now = now.Add(time.Minute)
 			}
-			if most > 2*(maxLooks+2*historyLooks) { // a round that begins with an empty queue looks twice
+			if most > 2*(maxLocated+2*exploredAtOnce) { // a round that begins with an empty queue looks twice
 				t.Errorf("%d requests in a round", most)
 			}
 			for range 50 { // what is left to look for and to tell of
@@ -125,17 +125,18 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 				now = now.Add(time.Minute)
 			}
 			wantQueued(t, r, queue.Backfill)
-			if n := len(jobstest.Notices(t, w.config.Store)); n == 0 || n > historyLooks {
+			if n := len(jobstest.Notices(t, w.config.Store)); n == 0 || n > exploredAtOnce {
 				t.Errorf("%d alerts", n)
 			}
 			// From now on it costs next to nothing.
 			audit := watch(w.Audit)
 			bucket := blob.NewBucket(audit)
 			defer bucket.Close()
-			l.Store = auditstore.New(bucket)
+			store := auditstore.New(bucket)
+			l.backfiller.config.Store, l.backfiller.verdicts.store = store, store
 			source.requests.Store(0)
 			l.mustBackfill(t, now)
-			if n := source.requests.Load(); n > historyLooks {
+			if n := source.requests.Load(); n > exploredAtOnce {
 				t.Errorf("%d requests to the log for nothing", n)
 			}
 			if n := audit.requests.Load(); n > 1 {
@@ -162,7 +163,7 @@ func TestGapWithWorkers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			scheduler.logs[0].recent = 10
+			scheduler.logs[0].progress.recent = 10
 			jobstest.Background(t, scheduler.Run)
 		}
 		startWorker(t, r, w.auditor(t), worker.Config{NotYetDelay: 100 * time.Millisecond})
@@ -180,7 +181,7 @@ func TestGapThatIsFilled(t *testing.T) {
 	jobstest.PublishNames(t, w.Log, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2600))...)
 	jobstest.Verify(t, w.config.Store, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2300))...)
 	l := mustSchedule(t, r, w.schedule(), 2600, 100)
-	b := l.history[0]
+	b := l.backfiller.backfills[0]
 	now := time.Now()
 	rounds := func(n int) {
 		for range n {
@@ -194,8 +195,8 @@ func TestGapThatIsFilled(t *testing.T) {
 		t.Fatalf("%d are judged, gaps are %v", w.Judged(t, 1, 2600), b.gaps)
 	}
 	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000001000")
-	if b.low != 2 {
-		t.Errorf("lowest open shard is %d, want 2", b.low)
+	if b.firstOpen != 2 {
+		t.Errorf("lowest open shard is %d, want 2", b.firstOpen)
 	}
 
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1000, 2100)...)
@@ -204,7 +205,7 @@ func TestGapThatIsFilled(t *testing.T) {
 		t.Errorf("%d are judged, gaps are %v", w.Judged(t, 1, 2600), b.gaps)
 	}
 	wantQueued(t, r, queue.Backfill)
-	f := newFollower(l)
+	f := l.newFollower()
 	f.mustRound(t, now)
 	if got := jobstest.Notices(t, w.config.Store); !slices.Contains(got, "3-skipped.000000001000") {
 		t.Errorf("not resolved: %q", got)
@@ -255,8 +256,8 @@ func TestCronWithAGap(t *testing.T) {
 		l.mustBackfill(t, at(1, 4, 30+minute))
 		w.work(t, r)
 	}
-	if w.Judged(t, 1, 6) != 4 || l.history[0].running {
-		t.Errorf("%d are judged, it runs: %v", w.Judged(t, 1, 6), l.history[0].running)
+	if w.Judged(t, 1, 6) != 4 || l.backfiller.backfills[0].state == running {
+		t.Errorf("%d are judged, it runs: %v", w.Judged(t, 1, 6), l.backfiller.backfills[0].state == running)
 	}
 	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003")
 	jobstest.PublishNames(t, w.Log, 3)
@@ -306,7 +307,7 @@ func TestLogThatFailsIsNoGap(t *testing.T) {
 	s.Fetcher = source.fetcher(t)
 	source.down.Store(true)
 	l := mustSchedule(t, r, s, 8, 2)
-	if err := l.backfillRound(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "the network is down") {
+	if err := l.backfiller.round(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "the network is down") {
 		t.Errorf("error is %v", err)
 	}
 	wantQueued(t, r, queue.Backfill, 1, 2, 3, 4, 5, 6)

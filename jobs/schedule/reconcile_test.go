@@ -76,7 +76,7 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 	history := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 10, 1)
 	for name, round := range map[string]func() error{
 		"recent":  func() error { return recent.round(t.Context(), time.Now()) },
-		"history": func() error { return history.backfillRound(t.Context(), time.Now()) },
+		"history": func() error { return history.backfiller.round(t.Context(), time.Now()) },
 	} {
 		for range 2 {
 			if err := round(); !errors.Is(err, auditstore.ErrCorrupt) {
@@ -85,7 +85,7 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 		}
 	}
 	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000000009.chain")
-	for name, checked := range map[string]*epochset.Set{"recent": &recent.checked, "history": history.history[0].checked[0]} {
+	for name, checked := range map[string]*epochset.Set{"recent": &recent.checked, "history": history.backfiller.backfills[0].checked[0]} {
 		if got := slices.Sorted(checked.All()); !slices.Equal(got, []uint64{1, 3, 4, 5, 6, 7, 8, 9}) {
 			t.Errorf("%s: looked at are %d", name, got)
 		}
@@ -102,7 +102,7 @@ func TestBreakBetweenShards(t *testing.T) {
 	jobstest.Verify(t, w.config.Store, 998, 999, 1001)
 	jobstest.Judge(t, w.config.Store, 1000, verdict.Verified, "", 5, 1000)
 	f := mustFollow(t, queuetest.Embedded(t), s)
-	f.recent = 2
+	f.progress.recent = 2
 	f.mustRound(t, time.Now())
 	mustFollow(t, queuetest.Embedded(t), s).mustRound(t, time.Now()) // another finds the same
 	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000001000.chain")

@@ -118,7 +118,7 @@ func (l *live) startScheduler(t *testing.T, r *queue.Redis, s Config, recent uin
 	if err != nil {
 		t.Fatal(err)
 	}
-	scheduler.logs[0].recent = recent
+	scheduler.logs[0].progress.recent = recent
 	target, err := alert.NewWebhook("people", webhook, []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func TestRedisLosesEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scheduler.logs[0].recent = 50
+		scheduler.logs[0].progress.recent = 50
 		jobstest.Background(t, scheduler.Run)
 	}
 	full := func() bool {

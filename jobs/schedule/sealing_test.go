@@ -30,15 +30,15 @@ func TestRestartPassesOverWhatIsSealed(t *testing.T) {
 	s.Backfills = []BackfillPlan{{Window: 2}}
 	r := queuetest.Embedded(t)
 	l := mustSchedule(t, r, s, 5500, 1000)
-	b := l.history[0]
-	if err := l.skipSealed(t.Context()); err != nil {
+	b := l.backfiller.backfills[0]
+	if err := l.backfiller.skipSealed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, two := b.complete[2]; b.low != 1 || !two || len(b.complete) != 2 {
-		t.Errorf("lowest open shard is %d, complete are %v", b.low, b.complete)
+	if _, two := b.complete[2]; b.firstOpen != 1 || !two || len(b.complete) != 2 {
+		t.Errorf("lowest open shard is %d, complete are %v", b.firstOpen, b.complete)
 	}
 	audit.requests.Store(0)
-	open, err := l.openOf(t.Context(), b, 4500)
+	open, err := l.backfiller.unjudgedOf(t.Context(), b, 4500)
 	if err != nil || len(open) != 2 || open[0] != 1500 || open[1] != 4500 {
 		t.Errorf("open are %d, %v", open, err)
 	}
@@ -46,7 +46,7 @@ func TestRestartPassesOverWhatIsSealed(t *testing.T) {
 		t.Errorf("%d listings, want 2", n)
 	}
 	audit.requests.Store(0)
-	if err := l.skipSealed(t.Context()); err != nil || audit.requests.Load() != 0 {
+	if err := l.backfiller.skipSealed(t.Context()); err != nil || audit.requests.Load() != 0 {
 		t.Errorf("asked again: %d times, %v", audit.requests.Load(), err)
 	}
 }
@@ -155,13 +155,13 @@ func TestSchedulerSeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := jobstest.Background(t, scheduler.Run)
-	jobstest.Eventually(t, "the head", func() bool { return scheduler.logs[0].verified.Load() == 1099 })
+	jobstest.Eventually(t, "the head", func() bool { return scheduler.logs[0].progress.verifiedUpTo() == 1099 })
 	stop()
 	h, err := w.config.Store.History(t.Context(), jobstest.Namespace)
 	if err != nil || len(h.Spans) != 1 || h.Spans[0].To != 999 {
 		t.Errorf("sealed is %+v, %v", h.Spans, err)
 	}
-	if state := newFollower(scheduler.logs[0]).state(1100); state.Head != 1099 {
+	if state := scheduler.logs[0].newFollower().state(1100); state.Head != 1099 {
 		t.Errorf("shown is head %d", state.Head)
 	}
 }

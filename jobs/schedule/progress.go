@@ -1,0 +1,72 @@
+package schedule
+
+import (
+	"sync/atomic"
+)
+
+// recentEpochs is how many of a log's newest epochs go on the fresh queue. All before them are history.
+const recentEpochs = 1000
+
+// progress is the few facts that the goroutines of one log share: which epochs are history, how far
+// the log and its audit are, and whether history can be worked on.
+type progress struct {
+	first  uint64 // epoch of the audit
+	recent uint64 // how many epochs up to the newest are not history
+
+	newest   atomic.Uint64         // the newest epoch known to be published; 0: none
+	complete atomic.Bool           // newest was searched for to the end of the log
+	verified atomic.Uint64         // the last epoch up to which all are verified; 0: none or not known
+	history  atomic.Pointer[error] // what the last round of history ended with; nil: there was none yet
+}
+
+func newProgress(first uint64) *progress { return &progress{first: first, recent: recentEpochs} }
+
+// published returns the newest epoch known to be published. It is below the first one while none is.
+func (p *progress) published() uint64 { return p.newest.Load() }
+
+// setPublished notes a newer epoch.
+func (p *progress) setPublished(epoch uint64) { p.newest.Store(epoch) }
+
+// searched reports whether the log was searched to its end once, so that published is not only the
+// newest epoch with a verdict.
+func (p *progress) searched() bool { return p.complete.Load() }
+
+// setSearched notes that the log was searched to its end. The newest epoch must be noted before.
+func (p *progress) setSearched() { p.complete.Store(true) }
+
+// recentFrom returns the first epoch that is not history while newest is the newest one.
+func (p *progress) recentFrom(newest uint64) uint64 {
+	if newest <= p.recent {
+		return p.first
+	}
+	return max(p.first, newest-p.recent+1)
+}
+
+// endOfHistory returns the last epoch that is history; 0 while there is none.
+func (p *progress) endOfHistory() uint64 {
+	newest := p.published()
+	if newest < p.first {
+		return 0
+	}
+	if from := p.recentFrom(newest); from > p.first {
+		return from - 1
+	}
+	return 0
+}
+
+// verifiedUpTo returns the last epoch up to which all are verified; 0 if there is none or it is not
+// known.
+func (p *progress) verifiedUpTo() uint64 { return p.verified.Load() }
+
+func (p *progress) setVerifiedUpTo(epoch uint64) { p.verified.Store(epoch) }
+
+// historyResult returns what the last round of history ended with, and whether there was one.
+func (p *progress) historyResult() (err error, known bool) {
+	last := p.history.Load()
+	if last == nil {
+		return nil, false
+	}
+	return *last, true
+}
+
+func (p *progress) setHistoryResult(err error) { p.history.Store(&err) }
