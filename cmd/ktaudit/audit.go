@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +69,11 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 		}
 	}()
 	c := audit.Config{
-		Namespace: f.Namespace, First: first, Archive: f.Archive != nil && *f.Archive, Limits: f.limitFlags.validator(),
+		Namespace: f.Namespace, First: max(first, 1), MinAge: config.DefaultSettle, Archive: f.Archive != nil && *f.Archive, Limits: f.limitFlags.validator(),
 		Budget: budget, Software: software(), Log: a.log,
 	}
 	if f.Settle != nil {
-		c.Settle = cmp.Or(*f.Settle, -1) // in AuditorConfig 0 is the default
+		c.MinAge = *f.Settle
 	}
 	if c.Configuration, err = f.configuration(); err != nil {
 		return nil, err

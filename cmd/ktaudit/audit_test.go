@@ -19,7 +19,7 @@ func TestSettle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const nothing = -1
+	const nothing = 0
 	for _, test := range []struct {
 		name, key, flag, variable string
 		want                      time.Duration
@@ -65,7 +65,7 @@ func TestSettle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := opened.auditor.Settle; got != test.want {
+			if got := opened.auditor.MinAge; got != test.want {
 				t.Errorf("settles for %s, want %s", got, test.want)
 			}
 			if err := opened.close(); err != nil {

@@ -22,13 +22,17 @@ func defaultNamespace() Namespace {
 		Configuration:  "whatsapp_v1",
 		First:          1,
 		Poll:           30 * time.Second,
-		Settle:         time.Minute,
+		Settle:         DefaultSettle,
 		SilentAfter:    30 * time.Minute,
 		TransientAfter: time.Hour,
 		BacklogAge:     time.Hour,
 		Limits:         Limits{MaxBytes: 2 * GiB, MaxStoredBytes: 2 * GiB, MaxElements: 32 << 20},
 	}
 }
+
+// DefaultSettle is how old a batch must be before it is held against its log. It is longer than any copy
+// to a local disk stands still.
+const DefaultSettle = time.Minute
 
 // DefaultWindow is how many epochs of a backfill are on the queue at most. They take about 3 MB of Redis.
 const DefaultWindow = 10_000

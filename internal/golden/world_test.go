@@ -60,7 +60,8 @@ func emptyWorld(t *testing.T) *world {
 		Configuration: validator.WhatsAppV1(),
 		Fetcher:       fetcher.New(w.log, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2}),
 		Store:         w.store,
-		Settle:        -1, // it was all written just now
+		First:         1,
+		Budget:        audit.NewBudget(256 << 20),
 		Software:      "ktaudit golden",
 		Log:           zerolog.Nop(),
 	}

@@ -20,7 +20,7 @@ import (
 
 // IsNotYet says whether err means that the log has not published all of an epoch yet, or only just: no fault, and no verdict.
 func IsNotYet(err error) bool {
-	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrUnsettled)
+	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrTooRecent)
 }
 
 // ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays. The
@@ -54,10 +54,10 @@ type Config struct {
 	// digest is held against epoch First if it is there, and not waited for if it isn't.
 	First uint64
 
-	// Settle is how old a batch or a signed digest must be before what is wrong with its bytes or its name is held against the
-	// log: a younger one may still be being written. 0 means 1 min, and less than 0 that nothing is waited for, for logs that
-	// are known to be written.
-	Settle time.Duration
+	// MinAge is how old a batch or a signed digest must be before what is wrong with its bytes or its
+	// name is held against the log: a younger one may still be being written. 0 means that nothing is
+	// waited for, as for a log that is known to be written.
+	MinAge time.Duration
 
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are kept.
 	Archive  bool
@@ -71,61 +71,71 @@ type Config struct {
 // queue, and may be used by any number of goroutines.
 type Auditor struct {
 	Config
-	claims claims
+	pending pendingVerdicts
 }
 
-// NewAuditor checks c and fills in its defaults.
+// New checks a configuration.
 func New(c Config) (*Auditor, error) {
-	switch {
-	case c.Fetcher == nil || c.Store == nil:
-		return nil, errors.New("an auditor needs a fetcher and an audit store")
-	case c.Configuration == validator.Configuration{}:
-		return nil, errors.New("an auditor needs the log's configuration")
-	}
 	if err := verdict.CheckNamespace(c.Namespace); err != nil {
 		return nil, err
 	}
-	c.First = max(c.First, 1)
-	if c.Settle == 0 {
-		c.Settle = defaultSettle
+	var missing string
+	switch {
+	case c.Fetcher == nil:
+		missing = "Fetcher"
+	case c.Store == nil:
+		missing = "Store"
+	case c.Configuration == validator.Configuration{}:
+		missing = "Configuration"
+	case c.First == 0:
+		missing = "First"
+	case c.Budget == nil:
+		missing = "Budget"
+	case c.MinAge < 0:
+		return nil, fmt.Errorf("auditor of %s: MinAge is negative", c.Namespace)
+	default:
+		return &Auditor{Config: c}, nil
 	}
-	if c.Budget == nil {
-		c.Budget = NewBudget(0)
-	}
-	return &Auditor{Config: c}, nil
+	return nil, fmt.Errorf("auditor of %s: %s is not set", c.Namespace, missing)
 }
 
+// incidents records what is wrong with the log.
 func (a *Auditor) incidents() incident.Recorder {
 	return incident.Recorder{Store: a.Store, Metrics: a.Metrics, Log: a.Log}
 }
 
-// Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A rejection is a verdict
-// and no error.
+// Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A
+// rejection is a verdict and no error.
 //
-// An error means that there is no verdict: the epoch or its signed digest is not published yet, or too recently
-// (IsNotYet), or something
-// went wrong on the way that a retry may find gone. The exception is *ContradictionError, which comes with the verdict
-// on record and which a retry would not see again. Panics come back as errors.
+// An error means that there is no verdict: the epoch or its signed digest is not published yet, or too
+// recently (IsNotYet), or something went wrong on the way that a retry may find gone. The exception is
+// *ContradictionError, which comes with the verdict on record and which a retry would not meet again.
+// Panics come back as errors.
 func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, err error) {
-	j := &judgement{
-		auditor: a, started: time.Now(), measured: observe.MetricsOr(a.Metrics).Begin(ctx, a.Namespace, epoch), reaching: observe.AuditStore,
-	}
+	t := &attempt{observe.MetricsOr(a.Metrics).Begin(ctx, a.Namespace, epoch), observe.AuditStore}
+	created := false
 	defer func() {
 		if p := recover(); p != nil {
-			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
-			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
-			j.reaching = observe.Panic
+			err = a.panicked(epoch, p)
+			t.reaching = observe.Panic
 		}
-		j.measured.End(j.result(ctx, v, err))
+		t.End(t.result(ctx, v, created, err))
 	}()
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
 	if !errors.Is(err, auditstore.ErrNotFound) {
 		return recorded, err
 	}
-	j.started = time.Now()
-	defer j.close()
-	if err := j.reach(ctx, epoch); err != nil {
+	j, err := a.judge(ctx, t, epoch, a.Archive)
+	if err != nil {
 		return verdict.Verdict{}, err
 	}
-	return j.record(ctx)
+	defer j.draft.drop()
+	v, created, err = a.record(ctx, t, j)
+	return v, err
+}
+
+// panicked makes an error of a panic.
+func (a *Auditor) panicked(epoch uint64, p any) error {
+	a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
+	return fmt.Errorf("epoch %d: panic: %v", epoch, p)
 }

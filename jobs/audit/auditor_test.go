@@ -73,7 +73,7 @@ func TestVerdictSaysWhatWasJudged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, err := ParseBatchKey(key)
+	name, _, err := fetcher.ParseKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,16 +189,17 @@ func TestContradictionLeavesTheVerdictAndIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 2})
 	a := w.auditor(t)
-	j := &judgement{auditor: a, started: time.Now(), measured: observe.Nothing{}}
-	if err := j.reach(t.Context(), 1); err != nil {
+	measured := &attempt{Attempt: observe.Nothing{}}
+	j, err := a.judge(t.Context(), measured, 1, false)
+	if err != nil {
 		t.Fatal(err)
 	}
 	first, err := a.Audit(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j.reject(verdict.DigestMismatch, "another worker sees it otherwise")
-	recorded, err := j.record(t.Context())
+	j = j.rejected(verdict.DigestMismatch, "another worker sees it otherwise")
+	recorded, _, err := a.record(t.Context(), measured, j)
 	if _, ok := errors.AsType[*ContradictionError](err); !ok {
 		t.Fatalf("error is %v, want a ContradictionError", err)
 	}
@@ -316,12 +317,12 @@ func TestPanicBecomesAnError(t *testing.T) {
 	var log bytes.Buffer
 	w.config.Log = zerolog.New(&log)
 	a := w.auditor(t)
-	a.Budget = nil // which NewAuditor never lets happen
+	a.Budget = nil // which New never lets happen
 	_, err := a.Audit(t.Context(), 1)
 	if err == nil || !strings.Contains(err.Error(), "panic") {
 		t.Errorf("error is %v, want one about a panic", err)
 	}
-	if !strings.Contains(log.String(), "examine.go") {
+	if !strings.Contains(log.String(), "fetch.go") {
 		t.Errorf("the log has no stack:\n%s", log.String())
 	}
 }

@@ -68,7 +68,7 @@ func TestReplacedBatchIsEquivocation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 1, Tamper: map[uint64]simlog.Kind{1: simlog.Malformed}})
 	before := w.KeyOf(t, 1)
-	name, err := ParseBatchKey(before)
+	name, _, err := fetcher.ParseKey(before)
 	if err != nil {
 		t.Fatal(err)
 	}

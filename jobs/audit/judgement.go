@@ -1,7 +1,7 @@
 package audit
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/incident"
-	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -21,150 +20,98 @@ const (
 	maxDetailKeys = 4
 )
 
-// judgement is one way of one epoch: what was found, and what is to be kept when the verdict is written.
+// judgement is what was concluded about an epoch, and what it rests on. It is a value: each step returns
+// a new one.
 type judgement struct {
-	auditor *Auditor
-	started time.Time
-	object  fetcher.Object // the batch; without a key if the epoch was rejected for its names alone
-	verdict verdict.Verdict
-
-	archive  *archive // the batch, if it is to be kept
-	signed   []byte   // the epoch's verified signed digest, if it is not in the audit store already
+	verdict  verdict.Verdict
 	evidence []incident.Evidence
-	kept     bool // the batch is in the archive, or among the evidence
+	object   fetcher.Object // the batch; without a key if the epoch was rejected for its names alone
+	draft    *draft         // the batch on its way into the archive; nil if it is not kept
+	signed   []byte         // the epoch's verified signed digest, if it is not in the audit store already
 
-	located, signatureChecked time.Duration
-
-	measured observe.Attempt
-	reaching observe.Failure // whose fault it is if the way ends here
-	created  bool            // the verdict on record is this one
+	locateTook, signatureTook time.Duration
 }
 
-// equivocation is the evidence of one: the keys of the batches that the log published for an epoch, and how many there were
-// besides these; or the keys of neighbouring epochs' batches that do not belong to one history.
+// equivocation is the evidence of one: the keys of the batches that the log published for an epoch, and
+// how many there were besides these; or the keys of neighbouring epochs' batches that do not belong to
+// one history.
 type equivocation struct {
 	Epoch uint64   `json:"epoch"`
 	Keys  []string `json:"keys"`
 	More  int      `json:"more,omitempty"`
 }
 
-// reach comes to a verdict, or an error says why there is none. It writes nothing but archives yet to be committed.
-func (j *judgement) reach(ctx context.Context, epoch uint64) error {
-	a := j.auditor
-	j.verdict = verdict.Verdict{
+// newJudgement is the judgement of an epoch of which nothing is known yet.
+func (a *Auditor) newJudgement(epoch uint64, started time.Time) judgement {
+	return judgement{verdict: verdict.Verdict{
 		Schema: verdict.Schema, Namespace: a.Namespace, Epoch: epoch, Outcome: verdict.Verified,
-		StartedAt: j.started.UTC(), Software: a.Software,
+		StartedAt: started.UTC(), Software: a.Software,
 		Signature: verdict.Signature{Status: verdict.SignatureNotRequired},
-	}
-	j.reaching = observe.LogDirectory
-	object, err := a.locate(ctx, epoch)
-	j.located = time.Since(j.started)
-	j.measured.Stage(observe.Locate, j.started)
-	if err != nil {
-		return j.judgeName(err)
-	}
+	}}
+}
+
+// ofBatch is the judgement with the batch that it is about.
+func (j judgement) ofBatch(object fetcher.Object) judgement {
 	j.object = object
-	j.setName(object.Key, object.Name)
-
-	checking := time.Now()
-	j.reaching = observe.Signatures
-	signed, err := a.checkSignatures(ctx, object.Name)
-	j.signatureChecked = time.Since(checking)
-	j.measured.Stage(observe.Signature, checking)
-	if err != nil {
-		return err
-	}
-	j.verdict.Signature = signed.record
-	if a.Signatures != nil {
-		j.signed = signed.verified
-	}
-
-	j.reaching = observe.LogDirectory
-	found, err := j.examine(ctx, object, a.Archive)
-	if err == nil {
-		j.weigh(found, signed)
-	}
-	if err == nil && j.verdict.Outcome == verdict.Rejected {
-		found, err = j.examineAgain(ctx, found)
-	}
-	if err != nil {
-		return j.judgeName(err)
-	}
-	j.verdict.VerifySeconds = found.took.Seconds()
-	j.verdict.Inserted, j.verdict.Unchanged = found.result.Inserted, found.result.Unchanged
-	j.verdict.Batch = verdict.Batch{
-		Key: j.object.Key, Bytes: found.info.Bytes, StoredBytes: found.info.StoredBytes,
-		Compression: found.info.Compression, SHA256: found.info.SHA256,
-	}
-	return nil
+	return j.named(object.Key, object.Name)
 }
 
-// weigh rejects the epoch if anything that was found is a reason to. What the batch itself shows goes before what was said about
-// it: the first that holds is the reason.
-func (j *judgement) weigh(found finding, signed signatureFinding) {
-	name := j.object.Name
-	switch {
-	case name.Digest == name.PreviousDigest:
-		j.reject(verdict.DigestReused, fmt.Sprintf("epoch %d has the digest of epoch %d, %s", name.Epoch, name.Epoch-1, name.Digest))
-	case found.result.Outcome == validator.Rejected:
-		j.reject(found.result.Reason, found.result.Detail)
-	case signed.reason != "":
-		j.reject(signed.reason, signed.detail)
-	}
-	j.evidence = append(j.evidence, signed.evidence...)
-}
-
-// locate finds the epoch's batch. A stray object alone is looked for twice, for someone may have been tidying up, and for longer
-// while it may be a batch on its way.
-func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, error) {
-	object, err := a.Fetcher.Locate(ctx, epoch)
-	if _, stray := errors.AsType[*fetcher.NameError](err); stray {
-		object, err = a.Fetcher.Locate(ctx, epoch)
-	}
-	if stray, ok := errors.AsType[*fetcher.NameError](err); ok {
-		if unsettled := a.settled(stray.ModTime, err); unsettled != nil {
-			err = unsettled
-		}
-	}
-	return object, err
-}
-
-// judgeName makes a rejection of what is wrong with an epoch's names alone. Any other error it returns.
-func (j *judgement) judgeName(err error) error {
-	if e, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
-		if name, err := ParseBatchKey(e.Keys[0]); err == nil && j.object.Key == "" {
-			j.setName(e.Keys[0], name)
-		}
-		if err := j.addEvidence("equivocation", equivocation{e.Epoch, e.Keys, e.More}); err != nil {
-			return err
-		}
-		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
-		j.reject(verdict.Equivocation, fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", ")))
-		return nil
-	}
-	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
-		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
-		j.reject(verdict.MalformedProof, e.Error())
-		return j.addEvidence("name", map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
-	}
-	return err
-}
-
-func (j *judgement) setName(key string, name validator.Name) {
+func (j judgement) named(key string, name validator.Name) judgement {
 	j.verdict.Batch.Key = key
 	j.verdict.PreviousDigest, j.verdict.Digest = name.PreviousDigest.String(), name.Digest.String()
+	return j
 }
 
-func (j *judgement) reject(reason verdict.Reason, detail string) {
+// withFetched is the judgement with what was read.
+func (j judgement) withFetched(f fetched) judgement {
+	j.verdict.VerifySeconds = f.took.Seconds()
+	j.verdict.Inserted, j.verdict.Unchanged = f.result.Inserted, f.result.Unchanged
+	j.verdict.Batch = verdict.Batch{
+		Key: j.object.Key, Bytes: f.info.Bytes, StoredBytes: f.info.StoredBytes,
+		Compression: f.info.Compression, SHA256: f.info.SHA256,
+	}
+	return j
+}
+
+// rejected is the judgement with a rejection. Details quote what a log published, so they are cut.
+func (j judgement) rejected(reason verdict.Reason, detail string) judgement {
 	detail = strings.ToValidUTF8(detail, "?")
 	if len(detail) > maxDetail {
 		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
 	}
 	j.verdict.Outcome, j.verdict.Reason, j.verdict.Detail = verdict.Rejected, reason, detail
+	return j
 }
 
-// parseBatchKey reads the name in a batch's key, which may go on with the extension of a compression.
-func ParseBatchKey(key string) (validator.Name, error) {
-	name, _, _ := strings.Cut(key, ".")
-	return validator.ParseName(name)
+// with is the judgement with more evidence.
+func (j judgement) with(more ...incident.Evidence) judgement {
+	j.evidence = append(j.evidence[:len(j.evidence):len(j.evidence)], more...)
+	return j
+}
+
+// evidenceOf is evidence in JSON.
+func evidenceOf(kind string, value any) (incident.Evidence, error) {
+	data, err := json.Marshal(value)
+	return incident.Evidence{Kind: kind, Data: data, Extension: ".json"}, err
+}
+
+// rejectedForNames is the judgement with a rejection for what is wrong with the epoch's names alone. Any
+// other error is returned.
+func (j judgement) rejectedForNames(err error) (judgement, error) {
+	if e, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
+		if name, _, err := fetcher.ParseKey(e.Keys[0]); err == nil && j.object.Key == "" {
+			j = j.named(e.Keys[0], name)
+		}
+		evidence, err := evidenceOf("equivocation", equivocation{e.Epoch, e.Keys, e.More})
+		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
+		detail := fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", "))
+		return j.rejected(verdict.Equivocation, detail).with(evidence), err
+	}
+	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
+		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
+		evidence, err := evidenceOf("name",
+			map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
+		return j.rejected(verdict.MalformedProof, e.Error()).with(evidence), err
+	}
+	return j, err
 }

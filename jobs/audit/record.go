@@ -1,13 +1,14 @@
 package audit
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
@@ -19,145 +20,202 @@ import (
 // saveTimeout is how long a finished verdict may take to be written once its job was told to end.
 const saveTimeout = 30 * time.Second
 
-// record writes what was found and returns the verdict on record.
+// record writes a judgement, confirmed at the last moment, and returns the verdict on record and whether
+// it is this one.
 //
-// The verdict comes last and is the commit: after a crash before it, the epoch is judged again and the same pieces are written
-// again, which changes nothing; after it, nothing is left to do. A worker that is told to stop still writes, on a context that
-// outlives the job's: a verdict may have cost minutes. Nobody hurries a worker that is not told to stop.
-func (j *judgement) record(ctx context.Context) (verdict.Verdict, error) {
-	a := j.auditor
+// The verdict comes last and is the commit: after a crash before it, the epoch is judged again and the
+// same objects are written again, which changes nothing; after it, nothing is left to do. A worker that is
+// told to stop still writes, on a context that outlives the job's: a verdict may have cost minutes. Nobody
+// hurries a worker that is not told to stop.
+func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded verdict.Verdict, created bool, err error) {
 	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
 	writing := time.Now()
-	j.reaching = observe.AuditStore
-	if err := j.keep(ctx); err != nil {
-		return verdict.Verdict{}, err
+	t.reaching = observe.AuditStore
+	saved := j.draft != nil
+	evidence, err := a.save(ctx, j)
+	if err != nil {
+		return verdict.Verdict{}, false, err
 	}
 	if j.verdict.Outcome == verdict.Verified {
-		withdraw, err := a.claims.stake(ctx, j.verdict)
-		defer withdraw()
+		leave, err := a.pending.enter(ctx, j.verdict)
+		defer leave()
 		if err != nil {
-			return verdict.Verdict{}, err
+			return verdict.Verdict{}, false, err
 		}
 	}
-	if err := j.confirm(ctx); err != nil {
-		return verdict.Verdict{}, err
+	confirmed, err := a.confirm(ctx, t, j.with(evidence...))
+	if err != nil {
+		return verdict.Verdict{}, false, err
 	}
-	if err := j.putEvidence(ctx); err != nil {
-		return verdict.Verdict{}, err
+	if confirmed.verdict.Outcome != j.verdict.Outcome && !saved {
+		confirmed = confirmed.with(a.saveLate(ctx, t, confirmed)...)
+		saved = true
 	}
-	// Before the verdict, so that there is none without its alert; raised again after a crash, it is one alert still.
+	j = confirmed
+	if err := a.putEvidence(ctx, j); err != nil {
+		return verdict.Verdict{}, false, err
+	}
+	// Before the verdict, so that there is none without its alert; raised again after a crash, it is one
+	// alert still.
 	if j.verdict.Outcome == verdict.Rejected {
 		if err := a.incidents().Raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
-			return verdict.Verdict{}, err
+			return verdict.Verdict{}, false, err
 		}
 	}
 	j.verdict.FinishedAt = time.Now().UTC()
-	recorded, created, err := a.Store.PutVerdict(ctx, j.verdict)
+	recorded, created, err = a.Store.PutVerdict(ctx, j.verdict)
 	if err != nil {
-		return verdict.Verdict{}, err
+		return verdict.Verdict{}, false, err
 	}
-	j.created = created
-	j.measured.Stage(observe.Write, writing)
+	t.Stage(observe.Write, writing)
 	if created {
-		j.log(time.Since(writing))
+		a.logVerdict(j, time.Since(writing))
 	} else if recorded.Contradicts(j.verdict) {
-		j.keepLate(ctx)
-		return recorded, j.contradict(ctx, recorded)
+		if !saved {
+			j = j.with(a.saveLate(ctx, t, j)...)
+		}
+		return recorded, false, a.recordContradiction(ctx, recorded, j)
 	}
-	return recorded, nil
+	return recorded, created, nil
 }
 
-// keep writes the epoch's batch and signed digest, if they are to be kept.
-func (j *judgement) keep(ctx context.Context) error {
-	a := j.auditor
+// save writes the epoch's batch and signed digest, if they are to be kept, and returns evidence of what
+// was on record in their places.
+func (a *Auditor) save(ctx context.Context, j judgement) (evidence []incident.Evidence, err error) {
 	epoch := j.verdict.Epoch
-	if j.archive != nil && !j.kept {
-		if err := j.keepBatch(ctx); err != nil {
-			return err
-		}
-		j.kept = true
-	}
-	if j.signed != nil {
-		err := a.Store.PutSignature(ctx, a.Namespace, epoch, j.signed)
-		if errors.Is(err, auditstore.ErrDiffers) {
-			// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
-			a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
-			j.evidence = append(j.evidence, incident.Evidence{Kind: "signature", Data: j.signed, Extension: ".json"})
-			err = nil
-		}
-		if err != nil {
-			return err
+	if j.draft != nil {
+		if evidence, err = a.saveBatch(ctx, j); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	if j.signed == nil {
+		return evidence, nil
+	}
+	err = a.Store.PutSignature(ctx, a.Namespace, epoch, j.signed)
+	if errors.Is(err, auditstore.ErrDiffers) {
+		// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
+		a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
+		return append(evidence, incident.Evidence{Kind: "signature", Data: j.signed, Extension: ".json"}), nil
+	}
+	return evidence, err
 }
 
-// keepBatch archives the batch. Where the archive has another one, that stays: the source served it before, to an attempt that got
-// no further, or to the verdict that this one contradicts. Both are worth a look, so this one goes among the evidence, or what is
-// known of it if it is too large for that or has gone meanwhile. Retention leaves the archive alone where there is evidence.
-func (j *judgement) keepBatch(ctx context.Context) error {
-	err := j.archive.Commit()
+// saveBatch archives the batch. Where the archive has another one, that stays: the source served it
+// before, to an attempt that got no further, or to the verdict that this one contradicts. Both are worth
+// keeping, so this one goes among the evidence, or what is known of it if it is too large for that or has
+// gone meanwhile. Retention leaves the archive alone where there is evidence.
+func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Evidence, error) {
+	err := j.draft.Commit()
 	if !errors.Is(err, auditstore.ErrDiffers) {
-		return err
+		return nil, err
 	}
-	log := j.auditor.Log.With().Str("namespace", j.auditor.Namespace).Uint64("epoch", j.verdict.Epoch).Logger()
+	log := a.Log.With().Str("namespace", a.Namespace).Uint64("epoch", j.verdict.Epoch).Logger()
 	log.Error().Err(err).Msg("archived batch is not the one judged")
 	if j.verdict.Batch.StoredBytes <= auditstore.MaxEvidenceBytes {
-		data, err := j.download(ctx)
+		data, err := a.download(ctx, j)
 		if err == nil {
-			j.evidence = append(j.evidence, incident.Evidence{Kind: "batch", Data: data, Extension: j.object.Extension})
-			return nil
+			return []incident.Evidence{{Kind: "batch", Data: data, Extension: j.object.Extension}}, nil
 		}
 		log.Warn().Err(err).Msg("the batch judged cannot be kept: only its size and hash are")
 	}
-	return j.addEvidence("other-batch", j.verdict.Batch)
+	evidence, err := evidenceOf("other-batch", j.verdict.Batch)
+	return []incident.Evidence{evidence}, err
 }
 
-// addEvidence sets a piece of evidence aside for putEvidence.
-func (j *judgement) addEvidence(kind string, value any) error {
-	data, err := json.Marshal(value)
-	j.evidence = append(j.evidence, incident.Evidence{Kind: kind, Data: data, Extension: ".json"})
-	return err
-}
-
-// putEvidence writes what evidence there is. The pieces have their hash in their name, so that what several attempts find stands
-// side by side.
-func (j *judgement) putEvidence(ctx context.Context) error {
-	return j.auditor.incidents().PutEvidence(ctx, j.auditor.Namespace, j.verdict.Epoch, j.evidence...)
-}
-
-// contradict writes a verdict that contradicts the one on record among the evidence, with what it rests on, and returns a
-// *ContradictionError. Where it cannot be written, the error is one to try again after; but the next attempt will find a verdict and
-// look no further, so the program's log gets all of it in any case.
-func (j *judgement) contradict(ctx context.Context, recorded verdict.Verdict) error {
-	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
-	j.auditor.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
-		Msg("verdict contradicts the one on record")
-	if err := j.addEvidence("contradiction", j.verdict); err != nil {
-		return err
+// download returns the batch that was judged, as it is stored.
+func (a *Auditor) download(ctx context.Context, j judgement) ([]byte, error) {
+	window := a.Fetcher.MaxWindow()
+	release, err := a.Budget.acquire(ctx, memoryFor(j.verdict.Batch.StoredBytes, window))
+	if err != nil {
+		return nil, err
 	}
-	if putErr := errors.Join(j.putEvidence(ctx), j.auditor.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict))); putErr != nil {
+	defer release()
+	var stored bytes.Buffer
+	batch, err := a.Fetcher.WithWindow(window).Open(ctx, j.object, &stored)
+	if err != nil {
+		return nil, err
+	}
+	defer batch.Close()
+	if err := batch.Finish(); err != nil {
+		return nil, err
+	}
+	info, err := batch.Info()
+	if err == nil && info.SHA256 != j.verdict.Batch.SHA256 {
+		err = fetcher.ErrChanged
+	}
+	return stored.Bytes(), err
+}
+
+// saveLate saves the batch of an epoch that looked good until now, fetching it once more if it has no
+// draft. The log may have taken it away; what was found stands all the same.
+func (a *Auditor) saveLate(ctx context.Context, t *attempt, j judgement) []incident.Evidence {
+	if j.object.Key == "" {
+		return nil
+	}
+	evidence, err := a.fetchAndSave(ctx, t, j)
+	if err != nil {
+		a.Log.Warn().Str("namespace", a.Namespace).Uint64("epoch", j.verdict.Epoch).Err(err).
+			Msg("the batch of an epoch that is not as it should be cannot be kept")
+	}
+	return evidence
+}
+
+func (a *Auditor) fetchAndSave(ctx context.Context, t *attempt, j judgement) ([]incident.Evidence, error) {
+	if j.draft == nil {
+		found, err := a.fetch(ctx, t, j.object, true)
+		if err != nil {
+			return nil, err
+		}
+		defer found.draft.drop()
+		if found.info.SHA256 != j.verdict.Batch.SHA256 {
+			return nil, fetcher.ErrChanged
+		}
+		j.draft = found.draft
+	}
+	return a.save(ctx, j)
+}
+
+// putEvidence writes what evidence there is.
+func (a *Auditor) putEvidence(ctx context.Context, j judgement) error {
+	return a.incidents().PutEvidence(ctx, a.Namespace, j.verdict.Epoch, j.evidence...)
+}
+
+// recordContradiction writes a verdict that contradicts the one on record among the evidence, with what it
+// rests on, and returns a *ContradictionError. Where it cannot be written, the error is one to try again
+// after; but the next attempt will find a verdict and go no further, so the program's log gets all of it in
+// any case.
+func (a *Auditor) recordContradiction(ctx context.Context, recorded verdict.Verdict, j judgement) error {
+	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
+	a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
+		Msg("verdict contradicts the one on record")
+	evidence, encodeErr := evidenceOf("contradiction", j.verdict)
+	if encodeErr != nil {
+		return encodeErr
+	}
+	putErr := errors.Join(a.putEvidence(ctx, j.with(evidence)),
+		a.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict)))
+	if putErr != nil {
 		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
 	}
 	return err
 }
 
-// log writes the epoch's one line.
-func (j *judgement) log(writing time.Duration) {
+// logVerdict writes the epoch's one line.
+func (a *Auditor) logVerdict(j judgement, writing time.Duration) {
 	v := j.verdict
 	level, message := zerolog.InfoLevel, "epoch verified"
 	if v.Outcome == verdict.Rejected {
 		level, message = zerolog.ErrorLevel, "epoch rejected"
 	}
-	event := j.auditor.Log.WithLevel(level).Str("namespace", v.Namespace).Uint64("epoch", v.Epoch).Str("outcome", v.Outcome)
+	event := a.Log.WithLevel(level).Str("namespace", v.Namespace).Uint64("epoch", v.Epoch).Str("outcome", v.Outcome)
 	if v.Outcome == verdict.Rejected {
 		event.Str("reason", string(v.Reason)).Str("detail", v.Detail)
 	}
 	event.Int("inserted", v.Inserted).Int("unchanged", v.Unchanged).
 		Int64("bytes", v.Batch.Bytes).Int64("stored_bytes", v.Batch.StoredBytes).Str("compression", v.Batch.Compression).
 		Str("signature", v.Signature.Status).
-		Float64("locate_seconds", j.located.Seconds()).Float64("signature_seconds", j.signatureChecked.Seconds()).
+		Float64("locate_seconds", j.locateTook.Seconds()).Float64("signature_seconds", j.signatureTook.Seconds()).
 		Float64("verify_seconds", v.VerifySeconds).Float64("write_seconds", writing.Seconds()).
 		Msg(message)
 }

@@ -3,79 +3,14 @@ package audit
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/ktaudit/ktaudit/internal/wait"
-	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sync/errgroup"
 )
-
-// ErrNeedsKeys says that an epoch was judged by its signed digest, and that the auditor that is to look at it again trusts no
-// key: it would see less than was seen before.
-var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is trusted now")
-
-// Reaudit takes a new look at an epoch that has a verdict and returns what it found. It writes nothing, unless what it found
-// contradicts the verdict on record: then that is kept as evidence, with the batch that shows it, and raised as an alert, and the
-// error is a *ContradictionError. The verdict on record stays.
-//
-// Any other error means that there was no new look: the epoch has no verdict (blobstore.ErrNotFound), ErrNeedsKeys, or the way to
-// the log is at fault. What the log no longer has is not held against it.
-func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
-			err = fmt.Errorf("epoch %d: panic: %v", epoch, p)
-		}
-	}()
-	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
-	if err != nil {
-		return verdict.Verdict{}, err
-	}
-	if recorded.Signature.Status != verdict.SignatureNotRequired && a.Keys.Len() == 0 {
-		return verdict.Verdict{}, fmt.Errorf("epoch %d %w", epoch, ErrNeedsKeys)
-	}
-	quiet := &Auditor{Config: a.Config}
-	quiet.Archive, quiet.Metrics = false, nil // an epoch counts once
-	j := &judgement{auditor: quiet, started: time.Now(), measured: observe.Nothing{}}
-	defer j.close() // drops what would be archived of a rejection
-	if err := j.reach(ctx, epoch); err != nil {
-		return verdict.Verdict{}, err
-	}
-	if err := j.compare(ctx); err != nil {
-		return verdict.Verdict{}, err
-	}
-	j.verdict.FinishedAt = time.Now().UTC()
-	if !recorded.Contradicts(j.verdict) {
-		return j.verdict, nil
-	}
-	ctx, cancel := wait.Outlive(ctx, saveTimeout)
-	defer cancel()
-	j.keepLate(ctx)
-	return j.verdict, j.contradict(ctx, recorded)
-}
-
-// compare is confirm without the writing: a verdict may rest on what is around the epoch.
-func (j *judgement) compare(ctx context.Context) error {
-	if j.object.Key == "" {
-		return nil
-	}
-	before, after, err := j.lookAround(ctx)
-	switch {
-	case err != nil:
-		return j.judgeName(err)
-	case j.verdict.Outcome == verdict.Verified:
-		return j.holdAgainst(before, after)
-	}
-	return nil
-}
 
 // Reverification says which epochs to look at again.
 type Reverification struct {

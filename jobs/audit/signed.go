@@ -21,8 +21,8 @@ var ErrNoSignature = errors.New("not signed yet")
 // previousOverdue is how long after an epoch was signed the signed digest of the epoch before it may still come.
 const previousOverdue = 24 * time.Hour
 
-// signatureFinding is what an epoch's signed digests show.
-type signatureFinding struct {
+// signatureCheck is what an epoch's signed digests show.
+type signatureCheck struct {
 	record   verdict.Signature
 	reason   verdict.Reason // of a rejection, or empty
 	detail   string
@@ -38,12 +38,12 @@ type signatureFinding struct {
 // of the audit, or was itself signed so long ago that nobody will sign the one before any more. Then the epoch is judged by
 // its own signed digest. Nothing is verified for it that is not signed: an epoch before it without a verdict is a gap that
 // status shows and that its head does not pass. If the one before is wrong, see checkPrevious.
-func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureFinding, error) {
+func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureCheck, error) {
 	if a.Keys.Len() == 0 {
-		return signatureFinding{record: verdict.Signature{Status: verdict.SignatureNotRequired}}, nil
+		return signatureCheck{record: verdict.Signature{Status: verdict.SignatureNotRequired}}, nil
 	}
 	current, data, err := a.signedDigest(ctx, name.Epoch, name.Digest)
-	found := signatureFinding{record: verdict.Signature{Status: verdict.SignatureRejected}}
+	found := signatureCheck{record: verdict.Signature{Status: verdict.SignatureRejected}}
 	evidence := []incident.Evidence{{Kind: "signed-digest", Data: data, Extension: ".json"}}
 	if err == nil {
 		found.record = verdict.Signature{
@@ -55,7 +55,7 @@ func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (sig
 	}
 	if err != nil {
 		if found.reason = rejectionFor(err); found.reason == "" {
-			return signatureFinding{}, err
+			return signatureCheck{}, err
 		}
 		found.detail, found.evidence = err.Error(), evidence
 	}
@@ -106,7 +106,7 @@ func (a *Auditor) whoseFault(ctx context.Context, name validator.Name, mismatch 
 	switch {
 	case err == nil && published.Name.Digest == name.PreviousDigest:
 		return nil
-	case err == nil || isFinding(err):
+	case err == nil || isAboutLog(err):
 		return mismatch
 	}
 	return err
@@ -128,8 +128,8 @@ func (a *Auditor) signedDigest(ctx context.Context, epoch uint64, digest validat
 	case errors.Is(err, signature.ErrDigestMismatch) || errors.Is(err, signature.ErrMismatch):
 		return signed, data, err // the signature is good: nothing is missing from it
 	}
-	if unsettled := a.settled(written, err); unsettled != nil {
-		err = unsettled
+	if tooRecent := a.oldEnough(written, err); tooRecent != nil {
+		err = tooRecent
 	}
 	return signed, data, err
 }

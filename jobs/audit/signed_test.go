@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/signature"
@@ -66,7 +67,7 @@ func TestSignedDigests(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simlog.Options{First: 3, Epochs: 4, Start: c.start})
-			w.config.First = c.first
+			w.config.First = max(c.first, 1)
 			if c.spoil != nil {
 				c.spoil(t, w)
 			}
@@ -195,7 +196,7 @@ func TestWrongSignedDigestsAreKept(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simlog.Options{First: 3, Epochs: 4})
-			w.config.First = c.first
+			w.config.First = max(c.first, 1)
 			c.spoil(t, w)
 			v, err := w.auditor(t).Audit(t.Context(), 5)
 			if err != nil || v.Outcome != verdict.Rejected {
@@ -315,7 +316,7 @@ func writeSigned(t *testing.T, w *world, epoch uint64, s signature.SignedDigest)
 func forkedBefore(t *testing.T, w *world) {
 	t.Helper()
 	key := w.KeyOf(t, 4)
-	name, err := ParseBatchKey(key)
+	name, _, err := fetcher.ParseKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}

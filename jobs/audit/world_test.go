@@ -23,7 +23,7 @@ func worldOf(b *jobstest.World) *world {
 		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(),
 		Fetcher: b.Fetcher, Store: b.Store, Keys: b.Keys, Signatures: b.Signatures,
 		Budget: NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(),
-		Settle: -1, // it was all written just now
+		First: 1,
 	}}
 }
 

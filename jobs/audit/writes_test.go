@@ -82,15 +82,16 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 		return nil
 	})
 	a := w.auditor(t)
-	j := &judgement{auditor: a, started: time.Now(), measured: observe.Nothing{}}
-	if err := j.reach(t.Context(), 1); err != nil {
+	measured := &attempt{Attempt: observe.Nothing{}}
+	j, err := a.judge(t.Context(), measured, 1, false)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Audit(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	j.reject(verdict.DigestMismatch, "another worker sees it otherwise")
-	_, err := j.record(t.Context())
+	j = j.rejected(verdict.DigestMismatch, "another worker sees it otherwise")
+	_, _, err = a.record(t.Context(), measured, j)
 	if _, settled := errors.AsType[*ContradictionError](err); settled || err == nil {
 		t.Errorf("error is %v, want one to try again after", err)
 	}
@@ -98,7 +99,7 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 		t.Errorf("the log does not have the verdict:\n%s", log.String())
 	}
 	down = false
-	if _, err := j.record(t.Context()); err == nil || len(w.Evidence(t, 1)) == 0 {
+	if _, _, err := a.record(t.Context(), measured, j); err == nil || len(w.Evidence(t, 1)) == 0 {
 		t.Errorf("error is %v, evidence %q", err, w.Evidence(t, 1))
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
-	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -161,7 +160,7 @@ func (w *watchedLog) ListPaged(ctx context.Context, o *driver.ListOptions) (*dri
 }
 
 func (w *watchedLog) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
-	if name, err := audit.ParseBatchKey(key); err == nil {
+	if name, _, err := fetcher.ParseKey(key); err == nil {
 		w.mu.Lock()
 		w.reads[name.Epoch]++
 		w.mu.Unlock()

@@ -77,7 +77,7 @@ func (h helper) main() error {
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}}
 	a, err := audit.New(audit.Config{
-		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Store: store, Settle: -1, Log: logger,
+		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Store: store, First: 1, Budget: audit.NewBudget(0), Log: logger,
 		Fetcher: fetcher.New(blob.NewBucket(&jobstest.FaultyBucket{Faults: slow, B: log}), fetcher.Options{}),
 	})
 	if err != nil {

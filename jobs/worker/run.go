@@ -309,11 +309,11 @@ func (r *run) note(a attempt) {
 	case a.err == nil || contradicted:
 		r.settle(a.epoch, outcomeCount(&r.summary, a.verdict))
 	case errors.Is(a.err, context.Canceled):
-	case errors.Is(a.err, audit.ErrUnsettled):
+	case errors.Is(a.err, audit.ErrTooRecent):
 		if open.unsettledSince.IsZero() {
 			open.unsettledSince = time.Now()
 		}
-		open.restsUntil = time.Now().Add(2*r.auditor.Settle + idleAfter)
+		open.restsUntil = time.Now().Add(2*r.auditor.MinAge + idleAfter)
 	case audit.IsNotYet(a.err):
 		if open.missingSince.IsZero() {
 			open.missingSince = time.Now()
@@ -332,7 +332,7 @@ func (r *run) giveUp(epoch uint64, open *openEpoch) {
 	case !open.missingSince.IsZero() && time.Since(open.missingSince) >= r.config.NotPublishedWait:
 		r.settle(epoch, &r.summary.Missing)
 	case !open.failingSince.IsZero() && time.Since(open.failingSince) >= r.config.FaultWait,
-		!open.unsettledSince.IsZero() && time.Since(open.unsettledSince) >= r.config.FaultWait+r.auditor.Settle:
+		!open.unsettledSince.IsZero() && time.Since(open.unsettledSince) >= r.config.FaultWait+r.auditor.MinAge:
 		r.settle(epoch, &r.summary.Failed)
 	}
 }

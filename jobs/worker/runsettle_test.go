@@ -21,7 +21,7 @@ func TestRunLetsEpochsSettle(t *testing.T) {
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		w := newWorld(t, simlog.Options{Epochs: 12, Tamper: map[uint64]simlog.Kind{
 			3: simlog.Malformed, 5: simlog.Missing, 8: simlog.Signature, 11: simlog.Digest}})
-		w.config.Settle = 1500 * time.Millisecond
+		w.config.MinAge = 1500 * time.Millisecond
 		for _, epoch := range []uint64{3, 11} { // as young as can be
 			jobstest.CopyObject(t, w.Log, w.Log, w.KeyOf(t, epoch))
 		}
@@ -38,7 +38,7 @@ func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		w := newWorld(t, simlog.Options{Epochs: 2, Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
-		w.config.Settle = 3 * time.Second // whoever touches it may not run for a while
+		w.config.MinAge = 3 * time.Second // whoever touches it may not run for a while
 		ctx, cancel := context.WithCancel(t.Context())
 		var touching sync.WaitGroup
 		defer touching.Wait()
@@ -86,9 +86,9 @@ func TestRetryAfterUnsettled(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{2 * time.Minute, 5 * time.Minute} {
 		w := newWorld(t, simlog.Options{Epochs: 1, Tamper: map[uint64]simlog.Kind{1: simlog.Malformed}})
-		w.config.Settle = wait
+		w.config.MinAge = wait
 		_, err := w.auditor(t).Audit(t.Context(), 1)
-		if !errors.Is(err, audit.ErrUnsettled) || isFailure(err) {
+		if !errors.Is(err, audit.ErrTooRecent) || isFailure(err) {
 			t.Fatalf("%v is taken for something else", err)
 		}
 		delay := (&Worker{config: Config{}.withDefaults()}).retryDelay(0, err, nil)

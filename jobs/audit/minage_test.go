@@ -20,7 +20,7 @@ func TestSettled(t *testing.T) {
 	cause := &fetcher.NameError{Epoch: 1, Err: fetcher.ErrCorrupt}
 	for _, c := range []struct {
 		name   string
-		settle time.Duration
+		minAge time.Duration
 		age    time.Duration
 		wait   time.Duration // 0: it is settled
 	}{
@@ -29,10 +29,10 @@ func TestSettled(t *testing.T) {
 		{"old", time.Minute, 61 * time.Second, 0},
 		{"by a clock that is a little fast", time.Minute, -30 * time.Second, 90 * time.Second},
 		{"by a clock that is wrong", time.Minute, -time.Hour, 0},
-		{"of a log that is known to be written", -1, 0, 0},
+		{"of a log that is known to be written", 0, 0, 0},
 	} {
-		a := &Auditor{Config: Config{Settle: c.settle}}
-		err := a.settled(time.Now().Add(-c.age), cause)
+		a := &Auditor{Config: Config{MinAge: c.minAge}}
+		err := a.oldEnough(time.Now().Add(-c.age), cause)
 		if (err == nil) != (c.wait == 0) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -40,21 +40,16 @@ func TestSettled(t *testing.T) {
 			continue
 		}
 		after, _ := RetryAfter(err)
-		if !errors.Is(err, ErrUnsettled) || !IsNotYet(err) || isFinding(err) || errors.Is(err, fetcher.ErrCorrupt) {
+		if !errors.Is(err, ErrTooRecent) || !IsNotYet(err) || isAboutLog(err) || errors.Is(err, fetcher.ErrCorrupt) {
 			t.Errorf("%s: %v is taken for something else", c.name, err)
 		}
 		if after < c.wait-5*time.Second || after > c.wait {
 			t.Errorf("%s: to look again after %s, want %s", c.name, after, c.wait)
 		}
 	}
-	a := &Auditor{Config: Config{Settle: time.Minute}}
-	if err := a.settled(time.Time{}, cause); err != nil {
+	a := &Auditor{Config: Config{MinAge: time.Minute}}
+	if err := a.oldEnough(time.Time{}, cause); err != nil {
 		t.Errorf("in a store that doesn't say when: %v", err)
-	}
-	w := newWorld(t, simlog.Options{Epochs: 1})
-	w.config.Settle = 0
-	if got := w.auditor(t).Settle; got != time.Minute {
-		t.Errorf("by default it is %s", got)
 	}
 }
 
@@ -104,10 +99,10 @@ func TestHalfWrittenIsNotRejected(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simlog.Options{Epochs: 2})
-			w.config.Settle = time.Hour
+			w.config.MinAge = time.Hour
 			whole := c.half(t, w)
-			if _, err := w.auditor(t).Audit(t.Context(), 2); !errors.Is(err, ErrUnsettled) {
-				t.Fatalf("error is %v, want ErrUnsettled", err)
+			if _, err := w.auditor(t).Audit(t.Context(), 2); !errors.Is(err, ErrTooRecent) {
+				t.Fatalf("error is %v, want ErrTooRecent", err)
 			}
 			if _, err := w.config.Store.Verdict(t.Context(), jobstest.Namespace, 2); !errors.Is(err, auditstore.ErrNotFound) {
 				t.Fatalf("a verdict was written, %v", err)
@@ -120,7 +115,7 @@ func TestHalfWrittenIsNotRejected(t *testing.T) {
 		t.Run(c.name+", for long", func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simlog.Options{Epochs: 2})
-			w.config.Settle = 50 * time.Millisecond
+			w.config.MinAge = 50 * time.Millisecond
 			c.half(t, w)
 			a := w.auditor(t)
 			jobstest.Eventually(t, "a verdict", func() bool {
@@ -135,7 +130,7 @@ func TestHalfWrittenIsNotRejected(t *testing.T) {
 func TestSettledAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
-	w.config.Settle = time.Hour
+	w.config.MinAge = time.Hour
 	resign(3, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })(t, w)
 	resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 })(t, w)
 	a := w.auditor(t)

@@ -9,22 +9,28 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// result says, for the metrics, how an attempt at an epoch ended.
-func (j *judgement) result(ctx context.Context, verdict verdict.Verdict, err error) observe.Result {
-	_, contradicted := errors.AsType[*ContradictionError](err)
+// attempt measures one attempt at an epoch.
+type attempt struct {
+	observe.Attempt
+	reaching observe.Failure // whose fault it is if the attempt ends here
+}
+
+// result is how the attempt ended; created says that the verdict on record is its own.
+func (t *attempt) result(ctx context.Context, v verdict.Verdict, created bool, err error) observe.Result {
+	contradiction, contradicted := errors.AsType[*ContradictionError](err)
 	switch {
 	case contradicted:
-		return observe.Result{Outcome: observe.Contradiction, Reason: string(j.verdict.Reason)}
-	case err == nil && !j.created:
+		return observe.Result{Outcome: observe.Contradiction, Reason: string(contradiction.Found.Reason)}
+	case err == nil && !created:
 		return observe.Result{Outcome: observe.Duplicate}
 	case err == nil:
-		return observe.Result{Outcome: verdict.Outcome, Reason: string(verdict.Reason)}
+		return observe.Result{Outcome: v.Outcome, Reason: string(v.Reason)}
 	}
-	result := observe.Result{Failure: j.reaching}
+	result := observe.Result{Failure: t.reaching}
 	switch {
 	case errors.Is(err, fetcher.ErrNotPublished):
 		result.Failure = observe.NotPublished
-	case errors.Is(err, ErrUnsettled):
+	case errors.Is(err, ErrTooRecent):
 		result.Failure = observe.Unsettled
 	case errors.Is(err, ErrNoSignature):
 		result.Failure = observe.NotSigned

@@ -53,8 +53,6 @@ func TestEpochsAreMeasured(t *testing.T) {
 
 func TestFailuresAreMeasured(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 1})
-	a := w.auditor(t)
 	expired, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	fault := errors.New("connection reset")
@@ -66,7 +64,7 @@ func TestFailuresAreMeasured(t *testing.T) {
 		want observe.Failure
 	}{
 		{"not published", t.Context(), observe.LogDirectory, fetcher.ErrNotPublished, observe.NotPublished},
-		{"just written", t.Context(), observe.LogDirectory, &unsettledError{cause: fault}, observe.Unsettled},
+		{"just written", t.Context(), observe.LogDirectory, &tooRecentError{cause: fault}, observe.Unsettled},
 		{"not signed", t.Context(), observe.Signatures, ErrNoSignature, observe.NotSigned},
 		{"handed back", t.Context(), observe.AuditStore, context.Canceled, observe.HandedBack},
 		{"too long", expired, observe.LogDirectory, context.DeadlineExceeded, observe.Timeout},
@@ -77,8 +75,8 @@ func TestFailuresAreMeasured(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			j := &judgement{auditor: a, reaching: c.at}
-			if got := j.result(c.ctx, verdict.Verdict{}, c.err); got.Failure != c.want || got.Outcome != "" {
+			attempt := &attempt{observe.Nothing{}, c.at}
+			if got := attempt.result(c.ctx, verdict.Verdict{}, false, c.err); got.Failure != c.want || got.Outcome != "" {
 				t.Errorf("%+v, want %s", got, c.want)
 			}
 		})

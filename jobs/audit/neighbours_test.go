@@ -70,8 +70,8 @@ func TestForkedLogIsNotVerified(t *testing.T) {
 		{"the last batch is replaced after it was judged", func(t *testing.T, w *world) {
 			w.auditAll(t, 1, 10)
 			key := w.KeyOf(t, 10)
-			name, _ := ParseBatchKey(key)
-			next, _ := ParseBatchKey(w.KeyOf(t, 11))
+			name, _, _ := fetcher.ParseKey(key)
+			next, _, _ := fetcher.ParseKey(w.KeyOf(t, 11))
 			name.Digest = next.PreviousDigest
 			jobstest.MoveObject(t, w.Log, key, name.String())
 			w.auditAll(t, 11, 20)
@@ -185,10 +185,10 @@ func TestForkBetweenRacers(t *testing.T) {
 		audits.Go(audit(10))
 		<-first
 		audits.Go(audit(11))
-		jobstest.Eventually(t, "two claims", func() bool {
-			a.claims.mu.Lock()
-			defer a.claims.mu.Unlock()
-			return len(a.claims.open) == 2
+		jobstest.Eventually(t, "two pending verdicts", func() bool {
+			a.pending.mu.Lock()
+			defer a.pending.mu.Unlock()
+			return len(a.pending.open) == 2
 		})
 		close(other)
 		audits.Wait()
@@ -196,8 +196,8 @@ func TestForkBetweenRacers(t *testing.T) {
 		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != verdict.Equivocation {
 			t.Errorf("status is %+v, %v", s, err)
 		}
-		if len(a.claims.open) != 0 {
-			t.Errorf("%d claims are left", len(a.claims.open))
+		if len(a.pending.open) != 0 {
+			t.Errorf("%d pending verdicts are left", len(a.pending.open))
 		}
 	})
 }
@@ -228,14 +228,14 @@ func TestBatchIsListedAgain(t *testing.T) {
 		err    error          // instead of a verdict
 	}{
 		{name: "another appears", change: func(t *testing.T, w *world, key string) {
-			name, _ := ParseBatchKey(key)
+			name, _, _ := fetcher.ParseKey(key)
 			name.Digest[0] ^= 1
 			if err := w.Log.WriteAll(t.Context(), name.String(), nil, nil); err != nil {
 				t.Error(err)
 			}
 		}, reason: "equivocation"},
 		{name: "another takes its place", change: func(t *testing.T, w *world, key string) {
-			name, _ := ParseBatchKey(key)
+			name, _, _ := fetcher.ParseKey(key)
 			name.Digest[0] ^= 1
 			jobstest.MoveObject(t, w.Log, key, name.String())
 		}, reason: "equivocation"},
@@ -254,7 +254,7 @@ func TestBatchIsListedAgain(t *testing.T) {
 			}
 		}, err: fetcher.ErrChanged},
 		{name: "rejected, another appears", tamper: simlog.Malformed, change: func(t *testing.T, w *world, key string) {
-			name, _ := ParseBatchKey(key)
+			name, _, _ := fetcher.ParseKey(key)
 			name.Digest[0] ^= 1
 			if err := w.Log.WriteAll(t.Context(), name.String(), nil, nil); err != nil {
 				t.Error(err)

@@ -1,0 +1,215 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+const (
+	// The validator needs at most twice the proof's bytes, and so much for each goroutine that hashes; the fetcher's
+	// buffers and a decompressor take the rest.
+	memoryPerByte   = 2
+	memoryPerWorker = 3 << 20
+	memoryForFetch  = 2 << 20
+	// smallBatch is a batch that is verified with next to no memory besides its own.
+	smallBatch      = 256 << 10
+	memoryWhenSmall = 1 << 20
+	// plainWindow is the window that a decoder has room for in what is set aside for every batch, usualWindow the largest that
+	// compressors make use of unless they are told to.
+	plainWindow = 256 << 10
+	usualWindow = 8 << 20
+	// compressionGuess is how many times its stored size a compressed batch is taken to have. Proofs are hashes, which
+	// hardly shrink.
+	compressionGuess = 3
+	// guessStep is by how much the guess is raised when it was wrong.
+	guessStep = 8
+)
+
+// errOverGuess: a batch turned out larger than the memory that was set aside for it.
+var errOverGuess = errors.New("batch is larger than expected")
+
+// fetched is what came of fetching a batch and verifying it while it is read.
+type fetched struct {
+	result   validator.Result
+	info     fetcher.Info
+	took     time.Duration // to download and verify it, without the wait for memory
+	stale    error         // the batch is not what was listed
+	evidence []incident.Evidence
+	draft    *draft // of the stored bytes, if asked for
+}
+
+// isAboutLog reports whether an error of the fetcher's shows something about the log and not about the
+// way to it.
+func isAboutLog(err error) bool { return err != nil && !fetcher.Transient(err) }
+
+// fetch reads and verifies a batch once, with memory set aside for the size it is expected to have, and
+// for the window if it is compressed. Where that was too little it starts over with more, which keeps
+// batches that unpack to many times their size, or ask for a window of many times that, from all doing
+// so at once; likewise where the batch is not in the order that lets the validator do with little.
+//
+// The caller commits or drops the draft; with an error there is none.
+func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (fetched, error) {
+	guess, window := max(object.Size, smallBatch), int64(plainWindow)
+	if object.Extension != "" {
+		guess, window = guess*compressionGuess, usualWindow
+	}
+	ordered := true
+	for {
+		found, err := a.fetchWithin(ctx, t, object, draft, guess, window, ordered)
+		if err != nil {
+			found.draft.drop()
+			found.draft = nil
+		}
+		switch {
+		case errors.Is(err, fetcher.ErrWindow) && window < usualWindow:
+			window = usualWindow
+		case errors.Is(err, fetcher.ErrWindow):
+			window = a.Fetcher.MaxWindow()
+		case errors.Is(err, errOverGuess):
+			guess *= guessStep
+		case errors.Is(err, validator.ErrUnordered):
+			ordered = false
+		default:
+			return found, err
+		}
+	}
+}
+
+func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, draft bool, guess, window int64, ordered bool) (f fetched, err error) {
+	waiting := time.Now()
+	release, err := a.Budget.acquire(ctx, memoryFor(guess, window))
+	if err != nil {
+		return f, err
+	}
+	defer release()
+	t.Stage(observe.Memory, waiting)
+
+	var stored io.Writer // the interface must be nil, not hold a nil pointer
+	if draft {
+		if f.draft, err = a.newDraft(ctx, object); err != nil {
+			return f, err
+		}
+		stored = f.draft
+	}
+	began := time.Now()
+	batch, err := a.Fetcher.WithWindow(window).Open(ctx, object, stored)
+	if errors.Is(err, fetcher.ErrTooLarge) {
+		return tooLarge(f, object, err)
+	}
+	if err != nil {
+		return f, err
+	}
+	defer batch.Close()
+
+	limits := a.Limits
+	workers, done := a.Budget.share()
+	defer done()
+	limits.Workers, limits.Ordered = workers, ordered
+	proof := &boundedReader{r: batch, left: guess}
+	f.result, err = validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
+	verified := time.Now()
+	switch {
+	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
+		return f, err
+	case errors.Is(err, fetcher.ErrTooLarge):
+		f.result = rejection(verdict.BatchTooLarge, err)
+	case errors.Is(err, fetcher.ErrCorrupt):
+		f.result = rejection(verdict.MalformedProof, err)
+	case err != nil:
+		return f, err
+	}
+	if err := batch.Finish(); err != nil {
+		return f, err
+	}
+	finished := time.Now()
+	t.Overlapped(observe.Download, began, finished, proof.waited+finished.Sub(verified))
+	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-proof.waited)
+	f.info, err = batch.Info()
+	t.Read(f.info.StoredBytes, f.info.Bytes)
+	f.took, f.stale = finished.Sub(began), batch.Stale()
+	return f, err
+}
+
+// tooLarge rejects a batch of which nothing was read.
+func tooLarge(f fetched, object fetcher.Object, cause error) (fetched, error) {
+	f.draft.drop()
+	evidence, err := evidenceOf("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size})
+	return fetched{
+		result: rejection(verdict.BatchTooLarge, cause), info: fetcher.Info{StoredBytes: object.Size},
+		evidence: []incident.Evidence{evidence},
+	}, err
+}
+
+// memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a window.
+func memoryFor(size, window int64) int64 {
+	if window <= plainWindow {
+		window = 0
+	}
+	if size <= smallBatch {
+		return memoryWhenSmall + window
+	}
+	workers := min(int64(runtime.GOMAXPROCS(0)), 1+size/(1<<20))
+	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch + window
+}
+
+func rejection(reason verdict.Reason, err error) validator.Result {
+	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
+}
+
+// boundedReader passes on so many bytes, and fails if there are more. It adds up how long it waits for them.
+type boundedReader struct {
+	r      io.Reader
+	left   int64
+	waited time.Duration
+}
+
+func (g *boundedReader) Read(p []byte) (int, error) {
+	began := time.Now()
+	n, err := g.r.Read(p[:min(int64(len(p)), g.left+1)])
+	g.waited += time.Since(began)
+	if int64(n) > g.left {
+		return 0, errOverGuess
+	}
+	g.left -= int64(n)
+	return n, err
+}
+
+// draft is a batch on its way into the archive. A nil draft is none.
+type draft struct {
+	*auditstore.ArchiveWriter
+	release context.CancelFunc
+}
+
+// newDraft begins to keep the stored bytes of a batch.
+func (a *Auditor) newDraft(ctx context.Context, object fetcher.Object) (*draft, error) {
+	extension := object.Extension
+	if extension == ".sz" { // the other name of s2's framing
+		extension = ".s2"
+	}
+	ctx, release := wait.Outlive(ctx, saveTimeout)
+	w, err := a.Store.ArchiveWriter(ctx, a.Namespace, object.Name.Epoch, extension)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &draft{w, release}, nil
+}
+
+// drop ends a draft. One that was committed stays in the archive.
+func (d *draft) drop() {
+	if d != nil {
+		d.Abort()
+		d.release()
+	}
+}

@@ -1,0 +1,126 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// judge comes to a judgement of an epoch: it locates the batch, checks what was signed, fetches and
+// verifies the batch, and does so once more if it would reject it. An error says why there is no
+// judgement.
+//
+// It writes nothing. With archive the stored bytes of the batch are drafted for the archive while they
+// are read, those of a rejected one in any case; the caller commits the judgement's draft or drops it.
+func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive bool) (j judgement, err error) {
+	started := time.Now()
+	j = a.newJudgement(epoch, started)
+	defer func() {
+		if err != nil {
+			j.draft.drop()
+		}
+	}()
+	t.reaching = observe.LogDirectory
+	object, err := a.locate(ctx, epoch)
+	j.locateTook = time.Since(started)
+	t.Stage(observe.Locate, started)
+	if err != nil {
+		return j.rejectedForNames(err)
+	}
+	j = j.ofBatch(object)
+
+	checking := time.Now()
+	t.reaching = observe.Signatures
+	signed, err := a.checkSignatures(ctx, object.Name)
+	j.signatureTook = time.Since(checking)
+	t.Stage(observe.Signature, checking)
+	if err != nil {
+		return j, err
+	}
+	j.verdict.Signature = signed.record
+	if a.Signatures != nil {
+		j.signed = signed.verified
+	}
+
+	t.reaching = observe.LogDirectory
+	found, err := a.fetch(ctx, t, object, archive)
+	j.draft = found.draft
+	if err != nil {
+		return j.rejectedForNames(err)
+	}
+	j = j.with(found.evidence...).with(signed.evidence...)
+	if reason, detail := grounds(object.Name, found, signed); reason != "" {
+		j = j.rejected(reason, detail)
+		if object, found, err = a.fetchAgain(ctx, t, object, found, !archive); found.draft != nil {
+			j.draft = found.draft
+		}
+		if err != nil {
+			return j.rejectedForNames(err)
+		}
+		j.object = object
+	}
+	return j.withFetched(found), nil
+}
+
+// grounds returns why an epoch is to be rejected, nothing if it is not. What the batch itself shows goes
+// before what was said about it: the first that holds is the reason.
+func grounds(name validator.Name, found fetched, signed signatureCheck) (verdict.Reason, string) {
+	switch {
+	case name.Digest == name.PreviousDigest:
+		return verdict.DigestReused,
+			fmt.Sprintf("epoch %d has the digest of epoch %d, %s", name.Epoch, name.Epoch-1, name.Digest)
+	case found.result.Outcome == validator.Rejected:
+		return found.result.Reason, found.result.Detail
+	}
+	return signed.reason, signed.detail
+}
+
+// locate finds the epoch's batch. A stray object alone is located twice, for someone may have been
+// tidying up, and for longer while it may be a batch on its way.
+func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, error) {
+	object, err := a.Fetcher.Locate(ctx, epoch)
+	if _, stray := errors.AsType[*fetcher.NameError](err); stray {
+		object, err = a.Fetcher.Locate(ctx, epoch)
+	}
+	if stray, ok := errors.AsType[*fetcher.NameError](err); ok {
+		if tooRecent := a.oldEnough(stray.ModTime, err); tooRecent != nil {
+			err = tooRecent
+		}
+	}
+	return object, err
+}
+
+// fetchAgain locates, fetches and verifies a batch that would be rejected once more: a rejection is for
+// ever, so no fault of a disk, a cache or a line may cause one.
+func (a *Auditor) fetchAgain(ctx context.Context, t *attempt, object fetcher.Object, first fetched, draft bool) (fetcher.Object, fetched, error) {
+	again, err := a.locate(ctx, object.Name.Epoch)
+	if err != nil {
+		return object, fetched{}, err
+	}
+	if again.Name != object.Name {
+		return object, fetched{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
+	}
+	if first.result.Outcome == validator.Rejected {
+		cause := fmt.Errorf("batch %s: %s: %s", again.Key, first.result.Reason, first.result.Detail)
+		if err := a.oldEnough(again.ModTime, cause); err != nil {
+			return again, fetched{}, err
+		}
+	}
+	second, err := a.fetch(ctx, t, again, draft)
+	switch {
+	case err != nil:
+	case second.result.Outcome == validator.Rejected && second.stale != nil:
+		err = second.stale
+	case second.info != first.info || second.result.Outcome != first.result.Outcome || second.result.Reason != first.result.Reason:
+		err = fmt.Errorf("batch %s: the source served two different bodies: first %s %s (sha256 %s), then %s %s (sha256 %s)",
+			object.Key, first.result.Outcome, first.result.Reason, first.info.SHA256,
+			second.result.Outcome, second.result.Reason, second.info.SHA256)
+	}
+	return again, second, err
+}

@@ -1,0 +1,60 @@
+package audit
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// pendingVerdicts are the verified verdicts that an auditor is about to write. They keep those of one
+// process from missing each other's, as confirm says. The zero value has none.
+type pendingVerdicts struct {
+	mu   sync.Mutex
+	open map[*pendingVerdict]bool
+}
+
+// pendingVerdict is one of them. It is over when the verdict is on record, or will not be.
+type pendingVerdict struct {
+	epoch            uint64
+	previous, digest string
+	over             chan struct{}
+}
+
+// breaks reports whether next is on the epoch after p's and does not start where p ends.
+func (p *pendingVerdict) breaks(next *pendingVerdict) bool {
+	return p.epoch+1 == next.epoch && verdict.LinkDigests(p.digest, next.previous) == verdict.Broken
+}
+
+// enter enters a verdict, and waits until every one entered before it that it contradicts is over. Nobody
+// waits for a later one, so nobody waits for ever. The caller must call leave, also after an error.
+func (p *pendingVerdicts) enter(ctx context.Context, v verdict.Verdict) (leave func(), err error) {
+	mine := &pendingVerdict{v.Epoch, v.PreviousDigest, v.Digest, make(chan struct{})}
+	var before []*pendingVerdict
+	p.mu.Lock()
+	for other := range p.open {
+		if other.breaks(mine) || mine.breaks(other) {
+			before = append(before, other)
+		}
+	}
+	if p.open == nil {
+		p.open = map[*pendingVerdict]bool{}
+	}
+	p.open[mine] = true
+	p.mu.Unlock()
+
+	leave = func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.open, mine)
+		close(mine.over)
+	}
+	for _, other := range before {
+		select {
+		case <-other.over:
+		case <-ctx.Done():
+			return leave, ctx.Err()
+		}
+	}
+	return leave, nil
+}

@@ -1,0 +1,53 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// ErrNeedsKeys says that an epoch was judged by its signed digest, and that the auditor that is to look at it again trusts no
+// key: it would see less than was seen before.
+var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is trusted now")
+
+// Reaudit judges an epoch that has a verdict once more and returns what it found. It writes nothing,
+// unless that contradicts the verdict on record: then it is kept as evidence, with the batch that shows
+// it, and raised as an alert, and the error is a *ContradictionError. The verdict on record stays.
+//
+// Any other error means that the epoch was not judged: it has no verdict (auditstore.ErrNotFound),
+// ErrNeedsKeys, or the way to the log is at fault. What the log no longer has is not held against it.
+func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = a.panicked(epoch, p)
+		}
+	}()
+	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
+	if err != nil {
+		return verdict.Verdict{}, err
+	}
+	if recorded.Signature.Status != verdict.SignatureNotRequired && a.Keys.Len() == 0 {
+		return verdict.Verdict{}, fmt.Errorf("epoch %d %w", epoch, ErrNeedsKeys)
+	}
+	t := &attempt{Attempt: observe.Nothing{}} // an epoch counts once
+	j, err := a.judge(ctx, t, epoch, false)
+	if err != nil {
+		return verdict.Verdict{}, err
+	}
+	defer j.draft.drop()
+	if j, err = a.confirm(ctx, t, j); err != nil {
+		return verdict.Verdict{}, err
+	}
+	j.verdict.FinishedAt = time.Now().UTC()
+	if !recorded.Contradicts(j.verdict) {
+		return j.verdict, nil
+	}
+	ctx, cancel := wait.Outlive(ctx, saveTimeout)
+	defer cancel()
+	return j.verdict, a.recordContradiction(ctx, recorded, j.with(a.saveLate(ctx, t, j)...))
+}
