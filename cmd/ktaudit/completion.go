@@ -9,11 +9,11 @@ import (
 )
 
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"Shell: bash, zsh or fish."`
 }
 
 func (completionCmd) Help() string {
-	return `The script asks ktaudit itself for completions, so it stays right when ktaudit is updated.
+	return `The script asks ktaudit itself for completions, so it stays correct after an update of ktaudit.
 
 Examples:
   source <(ktaudit completion bash)

@@ -31,7 +31,7 @@ func TestHashPaths(t *testing.T) {
 		}
 	}
 	got, status := verify("sse9")
-	if status != exitNotJudged || !strings.Contains(got, `KTAUDIT_HASH: unknown hash path "sse9"`) {
+	if status != exitFailed || !strings.Contains(got, `KTAUDIT_HASH: unknown hash path "sse9"`) {
 		t.Errorf("an unknown path: exit status %d and %s", status, got)
 	}
 }

@@ -75,7 +75,7 @@ func testImageTLS(t *testing.T, image image) {
 	t.Cleanup(server.Close)
 
 	args := []string{"verify", "--epoch", "7", "s3://log?region=us-east-1&use_path_style=true&anonymous=true&endpoint=" + server.URL}
-	out := image.run(t, exitNotJudged, args...)
+	out := image.run(t, exitFailed, args...)
 	if !strings.Contains(out, "x509") || requests.Load() != 0 {
 		t.Fatalf("a server with an unknown certificate: %d requests, output %q, want none and an x509 error", requests.Load(), out)
 	}

@@ -17,7 +17,7 @@ import (
 
 // listenFlag is where a command that works for a while tells how it is doing.
 type listenFlag struct {
-	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default none."`
+	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default they are not served."`
 }
 
 // observed is what a command that goes on for a while works with.
@@ -89,10 +89,10 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	}
 	stop := func() {
 		if err := server.Close(); err != nil {
-			a.log.Warn().Err(err).Msg("closing the metrics")
+			a.log.Warn().Err(err).Msg("the metrics server did not close cleanly")
 		}
 		if err := tracer.Close(); err != nil {
-			a.log.Warn().Err(err).Msg("the last traces were not sent")
+			a.log.Warn().Err(err).Msg("the last traces were not sent and are lost")
 		}
 	}
 	if err != nil {

@@ -46,15 +46,15 @@ func (f storeFlag) open(ctx context.Context) (*auditstore.Store, error) {
 	return store, nil
 }
 
-// checkWritable refuses an audit store that can only be read, into which nothing that a command finds would ever get, and no alert
-// that says so. Any other trouble may pass.
+// checkWritable returns an error for an audit store that can only be read: no verdict, and no alert
+// about that, would ever be stored. Any other fault may be temporary, and is logged.
 func (a *app) checkWritable(ctx context.Context, store *auditstore.Store) error {
 	err := store.CheckWritable(ctx)
 	if errors.Is(err, auditstore.ErrReadOnly) {
 		return fmt.Errorf("--audit-store: %w", err)
 	}
 	if err != nil && ctx.Err() == nil {
-		a.log.Warn().Err(err).Msg("the audit store takes no writes for now")
+		a.log.Warn().Err(err).Msg("the audit store cannot be written to at the moment: ktaudit goes on and tries again")
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ func (d *decoder) blankNamespace(n ast.Node, path string) Namespace {
 			}
 		}
 	}
-	return defaultNamespace()
+	return DefaultNamespace()
 }
 
 func fieldNamed(fields []field, name string) (field, bool) {
@@ -216,7 +216,7 @@ func setScalar(v reflect.Value, f field, text string) error {
 		n, err := parseDuration(text)
 		return setNumber(p, n, err, text, f)
 	case *Bytes:
-		n, err := parseBytes(text)
+		n, err := ParseBytes(text)
 		return setNumber(p, n, err, text, f)
 	case *int:
 		n, err := wholeNumber(text, strconv.IntSize-1)

@@ -41,7 +41,7 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.epochs(n, path)
 	v.times(n, path)
 	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more, and mind that m is a minute",
-		durationText(n.Retention), durationText(minRetention))
+		DurationText(n.Retention), DurationText(minRetention))
 	v.must(path+"retention", n.Retention == 0 || n.Archive, "nothing is archived: say archive: true, or leave retention out")
 	v.must(path+"limits.max_bytes", n.Limits.MaxBytes >= 0, "is less than nothing")
 	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is less than nothing")
@@ -94,14 +94,14 @@ func (v checker) epochs(n *Namespace, path string) {
 }
 
 func (v checker) times(n *Namespace, path string) {
-	v.must(path+"poll", n.Poll >= minPoll, "%s is too often: want %s or more", n.Poll, durationText(minPoll))
+	v.must(path+"poll", n.Poll >= minPoll, "%s is too often: want %s or more", n.Poll, DurationText(minPoll))
 	v.must(path+"settle", n.Settle >= 0, "is less than nothing")
 	for _, t := range []struct {
 		name string
 		d    time.Duration
 	}{{"silent_after", n.SilentAfter}, {"transient_after", n.TransientAfter}, {"backlog_age", n.BacklogAge}} {
 		v.must(path+t.name, t.d == 0 || t.d >= n.Poll, "%s is shorter than poll, which is %s: nothing would have been looked at in between",
-			durationText(t.d), durationText(n.Poll))
+			DurationText(t.d), DurationText(n.Poll))
 	}
 	v.must(path+"silent_after", n.Last == 0 || n.SilentAfter == 0, "the log is closed after epoch %d (last), so it is silent: leave this out", n.Last)
 }

@@ -43,7 +43,7 @@ func Parse(name string, text []byte) (*Config, error) {
 	if err := problems.err(); err != nil {
 		return nil, err
 	}
-	c := defaultConfig()
+	c := Default()
 	c.file, c.positions = name, map[string]position{}
 	d := decoder{problems, c.positions}
 	d.root(body, &c)

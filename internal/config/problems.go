@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ktaudit/ktaudit/internal/text"
 )
 
 // maxProblems is how many problems are kept. More are counted: a file that is not meant for ktaudit at all has one a line.
@@ -48,12 +50,12 @@ func (p Problems) Error() string {
 	if len(p) == 1 {
 		return p[0].String()
 	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "the configuration has %d problems:", len(p))
+	var list strings.Builder
+	fmt.Fprintf(&list, "the configuration has %d problems:", len(p))
 	for _, problem := range p {
-		text.WriteString("\n" + problem.String())
+		list.WriteString("\n" + problem.String())
 	}
-	return text.String()
+	return list.String()
 }
 
 // position is a place in the file, from 1.
@@ -72,10 +74,7 @@ func (c *collector) add(at position, path, format string, args ...any) {
 		c.skipped++
 		return
 	}
-	message := fmt.Sprintf(format, args...)
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
-	}
+	message := text.Cut(fmt.Sprintf(format, args...), maxMessage)
 	c.list = append(c.list, Problem{c.file, at.line, at.column, path, message})
 }
 

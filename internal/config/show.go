@@ -56,7 +56,7 @@ var plain = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9_./+@=?%-]*(:[A-Za-z0-9_./+
 func scalar(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return durationText(x)
+		return DurationText(x)
 	case string:
 		switch strings.ToLower(x) {
 		case "true", "false", "yes", "no", "on", "off", "y", "n", "null", ".", ".nan", ".inf", "---", "...":
