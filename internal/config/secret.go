@@ -48,7 +48,7 @@ func ReadSecretFile(path string) (string, error) {
 		return "", err
 	}
 	if len(data) > maxSecretBytes {
-		return "", fmt.Errorf("%s is larger than a secret", path)
+		return "", fmt.Errorf("%s is too large for a secret", path)
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" {

@@ -78,7 +78,7 @@ func quantity(text, examples string, units []unit) (n int64, rest string, err er
 	case err != nil || strings.ContainsAny(name, ".,-+"):
 		return 0, "", fmt.Errorf("%.60q is not a whole number with a unit, such as %s", text, examples)
 	case name == "":
-		return 0, "", fmt.Errorf("%.60s has no unit: write it like %s", text, examples)
+		return 0, "", fmt.Errorf("%.60s has no unit: write for example %s", text, examples)
 	}
 	for _, u := range units {
 		if u.name != name {
@@ -89,7 +89,7 @@ func quantity(text, examples string, units []unit) (n int64, rest string, err er
 		}
 		return n * u.size, rest, nil
 	}
-	return 0, "", fmt.Errorf("%.60q has the unknown unit %.20q: want %s", text, name, unitNames(units))
+	return 0, "", fmt.Errorf("%.60q has the unknown unit %.20q: use %s", text, name, unitNames(units))
 }
 
 func unitNames(units []unit) string {
