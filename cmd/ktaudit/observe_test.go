@@ -87,7 +87,7 @@ func startListening(t *testing.T, cmd *exec.Cmd) (address string) {
 	for address == "" && lines.Scan() {
 		var line struct{ Message, Address string }
 		_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is another's line
-		if line.Message == "metrics are served" {
+		if line.Message == "serving metrics" {
 			address = line.Address
 		}
 	}
