@@ -76,7 +76,8 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	return errors.Join(sent, ended, endSent, a.printReached(namespace, targets.all, reached))
 }
 
-// printReached prints which targets have the test alert, whether or not they know that it is resolved.
+// printReached prints which targets have the test alert, whether or not they know that it is
+// resolved.
 func (a *app) printReached(namespace string, targets []alert.Target, reached map[string]bool) error {
 	for _, t := range targets {
 		if a.json {

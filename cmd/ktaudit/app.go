@@ -64,8 +64,8 @@ func (a *app) serve() {
 	}
 }
 
-// redisLogger takes the lines that the Redis client would print to standard error by itself. They are
-// single failed attempts; the jobs report the errors that matter.
+// redisLogger takes the lines that the Redis client would print to standard error by itself. They
+// are single failed attempts; the jobs report the errors that matter.
 type redisLogger struct{ log zerolog.Logger }
 
 func (l redisLogger) Printf(_ context.Context, format string, args ...any) {
@@ -77,8 +77,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// output writes results and remembers the first error, so that a command whose redirected output hits a
-// full disk does not exit with 0.
+// output writes results and remembers the first error, so that a command whose redirected output
+// hits a full disk does not exit with 0.
 type output struct {
 	w   io.Writer
 	err error

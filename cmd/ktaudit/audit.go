@@ -18,7 +18,7 @@ import (
 	"gocloud.dev/blob"
 )
 
-// auditFlags are what it takes to audit an epoch; run and worker have them.
+// auditFlags are the settings of an audit; run, worker and reverify have them.
 type auditFlags struct {
 	namespaceFlag
 	logDirectoryFlag
@@ -35,7 +35,7 @@ type auditFlags struct {
 	amongOthers bool // one log of several
 }
 
-// limitFlags bound what one batch may be.
+// limitFlags bound one batch.
 type limitFlags struct {
 	MaxBytes       byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch after decompression. By default ${default_max_bytes}."`
 	MaxStoredBytes byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch as stored. By default ${default_max_stored_bytes}."`
@@ -54,14 +54,14 @@ func (f auditFlags) worker() worker.Config {
 	return worker.Config{Concurrency: f.Concurrency, ShutdownTimeout: f.ShutdownTimeout}
 }
 
-// audit is an auditor with what it has open.
+// auditing is an auditor with what it has open.
 type auditing struct {
 	auditor *audit.Auditor
 	closers
 }
 
-// open opens the log directory, the audit store and the signed digests, within a budget that other audits may share. The
-// caller closes what it returns.
+// open opens the log directory, the audit store and the signed digests, within a budget that other
+// audits may share. The caller closes what it returns.
 func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audit.Budget) (opened *auditing, err error) {
 	o := &auditing{}
 	defer func() {
@@ -107,7 +107,8 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 	return o, err
 }
 
-// openAll opens an auditor for each log, within one budget. The caller closes what is added to open, also after an error.
+// openAll opens an auditor for each log, within one budget. The caller closes what is added to
+// open, also after an error.
 func (f auditFlags) openAll(ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
 	budget := audit.NewBudget(int64(f.Memory))
@@ -137,9 +138,9 @@ func (f auditFlags) openAll(ctx context.Context, a *app, command string, setting
 	return auditors, nil
 }
 
-// openOfLog opens a bucket with something of a log's. Where there are several logs, one whose server is down is not to keep the
-// others from being audited, nor alerts from being sent: whoever looks there tries again until it is back. A mistake in the
-// configuration is one in any case.
+// openOfLog opens a bucket of a log. Among several logs, one whose server is down must not keep the
+// others from being audited, nor alerts from being sent: its bucket is opened all the same, and
+// reads are retried until the server is back. A wrong configuration is an error in any case.
 func (a *app) openOfLog(ctx context.Context, namespace, url string, amongOthers bool) (*blob.Bucket, error) {
 	bucket, err := blobstore.OpenBucket(ctx, url)
 	if amongOthers && ctx.Err() == nil && errors.Is(err, blobstore.ErrNoAnswer) {
@@ -173,7 +174,7 @@ func (f queueFlags) connectShared(ctx context.Context, a *app) (*queue.Redis, er
 	return f.connect(ctx, a)
 }
 
-// closers are what has to be closed, the last opened first.
+// closers close what was opened, the last opened first.
 type closers []func() error
 
 func (c *closers) add(f func() error) { *c = append(*c, f) }

@@ -10,8 +10,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 )
 
-// Settings are resolved once, flags over the configuration file over the defaults, before anything is
-// opened: load returns complete settings, and the fill methods complete the flags from them.
+// Settings are resolved once, flags over the configuration file over the defaults, before anything
+// is opened: load returns complete settings, and the fill methods complete the flags from them.
 
 // configFlags name the source of the settings that no flag gives.
 type configFlags struct {
@@ -19,8 +19,8 @@ type configFlags struct {
 	Preset string `group:"log" placeholder:"NAME" help:"Built-in settings of a public log: ${presets}. Flags override them."`
 }
 
-// load returns the settings of the configuration file, or those of the preset or the defaults with one
-// namespace. They are complete, but for what only flags can give.
+// load returns the settings of the configuration file, or those of the preset or the defaults with
+// one namespace. They are complete, but for what only flags can give.
 func (f configFlags) load() (*config.Config, error) {
 	switch {
 	case f.Config != "" && f.Preset != "":
@@ -157,7 +157,8 @@ func flagsGiven(flags map[string]bool) []string {
 	return given
 }
 
-// missing returns an error that names the settings without a value. Settings are pairs of flag and value.
+// missing returns an error that names the settings without a value. Settings are pairs of flag and
+// value.
 func missing(command string, settings ...string) error {
 	var flags []string
 	for i := 0; i < len(settings); i += 2 {

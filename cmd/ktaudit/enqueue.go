@@ -9,7 +9,8 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/report"
 )
 
-// maxEnqueued is several times what any log has published, and takes some 3 GB of Redis. Whoever asks for more has mistyped.
+// maxEnqueued is several times what any log has published, and takes some 3 GB of Redis. A larger
+// number is most likely a typing mistake.
 const maxEnqueued = 10_000_000
 
 type enqueueCmd struct {

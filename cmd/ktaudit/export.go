@@ -74,7 +74,8 @@ func (c exportCmd) check(json bool) error {
 	return c.checkBounds()
 }
 
-// verdictColumns are the first line of an export as CSV. Programs rely on their order: new ones go to the end.
+// verdictColumns are the first line of an export as CSV. Programs rely on their order: new ones go
+// to the end.
 var verdictColumns = []string{
 	"epoch", "outcome", "reason", "detail", "previous_digest", "digest", "inserted", "unchanged",
 	"key", "bytes", "stored_bytes", "compression", "sha256", "signature", "key_id", "signed_at_ms",

@@ -13,8 +13,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Flags that several commands share, in groups that a command embeds. A flag's value is checked before
-// the command does any work, so that a typing mistake gives one clear line.
+// Flags that several commands share, in groups that a command embeds. A flag's value is checked
+// before the command does any work, so that a typing mistake gives one clear line.
 
 // configurationFlag is how the log's tree is hashed.
 type configurationFlag struct {
@@ -93,8 +93,8 @@ type queueFlags struct {
 
 const redisPasswordVariable = "KTAUDIT_REDIS_PASSWORD"
 
-// url returns the URL with the password in it. It splits the URL by hand, since net/url does not accept
-// the forms with several hosts, and its errors would repeat the password.
+// url returns the URL with the password in it. It splits the URL by hand, since net/url does not
+// accept the forms with several hosts, and its errors would repeat the password.
 func (f queueFlags) url() (string, error) {
 	password, err := f.password()
 	if err != nil {
@@ -123,8 +123,8 @@ func (f queueFlags) url() (string, error) {
 	return scheme + "://" + user + url.UserPassword("", password).String() + "@" + hosts + path, nil
 }
 
-// password returns the password of Redis: that of the flag, else that of the environment, else that of
-// the configuration file. It is empty if none is given.
+// password returns the password of Redis: that of the flag, else that of the environment, else that
+// of the configuration file. It is empty if none is given.
 func (f queueFlags) password() (string, error) {
 	if f.RedisPasswordFile != "" {
 		password, err := config.ReadSecretFile(f.RedisPasswordFile)

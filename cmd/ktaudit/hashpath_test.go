@@ -10,8 +10,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/lanes"
 )
 
-// TestHashPaths: every path that this machine has gives the vectors' verdicts, and one that it hasn't is said, not
-// passed over.
+// TestHashPaths: every path that this machine has gives the vectors' verdicts, and one that it
+// hasn't is said, not passed over.
 func TestHashPaths(t *testing.T) {
 	t.Parallel()
 	verify := func(path string) (string, int) {

@@ -9,8 +9,9 @@ import (
 // task computes one result.
 type task[T any] func(context.Context) (T, error)
 
-// inOrder runs up to n tasks at the same time, and passes their results to emit one by one in the order of
-// the tasks. After the first error, of a task, emit or ctx, it waits for running tasks and returns it.
+// inOrder runs up to n tasks at the same time, and passes their results to emit one by one in the
+// order of the tasks. After the first error, of a task, emit or ctx, it waits for running tasks and
+// returns it.
 func inOrder[T any](ctx context.Context, n int, tasks iter.Seq[task[T]], emit func(T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup

@@ -185,13 +185,15 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	return batch{decoded, file}, nil
 }
 
-// foundLog is a log directory on the local disk, with the epochs that it has a folder for, ascending.
+// foundLog is a log directory on the local disk, with the epochs that it has a folder for,
+// ascending.
 type foundLog struct {
 	dir    string
 	epochs []uint64
 }
 
-// findLogs finds the log directories in and under dir. A log directory is one with a folder that is named by an epoch.
+// findLogs finds the log directories in and under dir. A log directory is one with a folder that is
+// named by an epoch.
 func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
 	at := map[string]int{} // where in logs a directory is

@@ -153,7 +153,8 @@ func (p *roff) option(term, meaning string, variables []string) {
 	}
 }
 
-// escape keeps what is special in roff from being so, and writes what is not ASCII in a way that needs no setting.
+// escape escapes characters that are special in roff, and writes others that are not ASCII by their
+// code, which needs no encoding.
 func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {

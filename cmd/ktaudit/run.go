@@ -93,7 +93,8 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, scheduler) })
 }
 
-// putInto puts the flags into the logs, and sees whether there is a range to audit: then To is not 0, and there is one log.
+// putInto lays the flags over the settings of the logs. If a range is to be audited, To is not 0
+// afterwards and there is one log.
 func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config) error {
 	first := &namespaces[0]
 	if len(namespaces) == 1 {

@@ -70,7 +70,8 @@ func (a audited) waitForVerdicts(n int) {
 	}
 }
 
-// TestRunGoesOnAfterBeingKilled kills run with SIGKILL again and again and starts the same command anew.
+// TestRunGoesOnAfterBeingKilled kills run with SIGKILL again and again and starts the same command
+// anew.
 func TestRunGoesOnAfterBeingKilled(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "300")

@@ -109,7 +109,8 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 	return settings, namespaces, err
 }
 
-// newScheduler opens each log and makes a scheduler for them. The caller closes what is added to open, also after an error.
+// newScheduler opens each log and makes a scheduler for them. The caller closes what is added to
+// open, also after an error.
 func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*schedule.Scheduler, error) {
 	var schedules []schedule.Config
 	for _, n := range o.namespaces {

@@ -101,8 +101,8 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer seal.Sealer) error {
 	return err
 }
 
-// check compares the seals of one log with its verdicts. It returns errFound if something differs, and
-// also if there are no verdicts: a mistyped namespace must not look as if all were well.
+// check compares the seals of one log with its verdicts. It returns errFound if something differs,
+// and also if there are no verdicts: a mistyped namespace must not look as if all were well.
 func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 	defer a.bars.finish()
 	sealer.Progress = func(done, total uint64) { a.bars.follow("checking", "shards", done, total) }

@@ -121,7 +121,8 @@ func tamperKinds() string {
 	return strings.Join(names, ", ")
 }
 
-// signingKey returns the user's key, or one made from the seed, which is no secret and for tests only.
+// signingKey returns the user's key, or one made from the seed, which is no secret and for tests
+// only.
 func (c simulateCmd) signingKey() (ed25519.PrivateKey, error) {
 	text, from := os.Getenv("KTAUDIT_SIGNING_KEY"), "KTAUDIT_SIGNING_KEY"
 	if c.SigningKeyFile != "" {
@@ -150,8 +151,8 @@ func verifyingKey(key ed25519.PrivateKey) string {
 	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
 }
 
-// openForWriting opens a bucket, or a directory that it creates, and refuses one that is not empty: two
-// logs in one place look like one that lies.
+// openForWriting opens a bucket, or a directory that it creates, and refuses one that is not empty:
+// two logs in one place look like one that lies.
 func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
 	if !strings.Contains(at, "://") {
 		if err := os.MkdirAll(at, 0o755); err != nil {

@@ -153,9 +153,10 @@ func gap(in input, first, last uint64) task[result] {
 	return func(context.Context) (result, error) { return r, nil }
 }
 
-// verify judges one batch. It expects the elements in the order that logs write them in, which takes
-// little memory; if they come in another order, it reads the batch again. It also reads a batch that
-// cannot be decoded again before it rejects it, since a store or a network may have garbled it.
+// verify judges one batch. It expects the elements in the order that logs write them in, which
+// takes little memory; if they come in another order, it reads the batch again. It also reads a
+// batch that cannot be decoded again before it rejects it, since a store or a network may have
+// garbled it.
 func (v verifier) verify(ctx context.Context, in input, epoch uint64) (result, error) {
 	options := v.limits.validator()
 	options.Ordered = !in.once
@@ -201,7 +202,8 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 	return r, nil
 }
 
-// judgeFetch turns fetcher errors that show the batch to be wrong into an outcome, and returns others.
+// judgeFetch turns fetcher errors that show the batch to be wrong into an outcome, and returns
+// others.
 func (r *result) judgeFetch(in input, err error) error {
 	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
 	_, name := errors.AsType[*fetcher.NameError](err)
@@ -226,8 +228,9 @@ type verifySummary struct {
 	last                               result
 }
 
-// print prints one result. Neighbouring epochs must share a digest: if an epoch does not start where the
-// one before it ended, the log has shown two trees for one epoch, however valid each batch is by itself.
+// print prints one result. Neighbouring epochs must share a digest: if an epoch does not start
+// where the one before it ended, the log has shown two trees for one epoch, however valid each
+// batch is by itself.
 func (s *verifySummary) print(a *app, r result) error {
 	verified := string(validator.Verified)
 	neighbours := r.Input == s.last.Input && r.Epoch == s.last.Epoch+1 && r.Outcome == verified && s.last.Outcome == verified

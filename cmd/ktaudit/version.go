@@ -5,7 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker in builds without version control (-ldflags "-X main.version=v1.2.3").
+// version is set by the linker in builds without version control (-ldflags "-X
+// main.version=v1.2.3").
 var version string
 
 type versionCmd struct{}

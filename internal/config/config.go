@@ -2,21 +2,23 @@ package config
 
 import "time"
 
-// The tag yaml is the field's key in the file; zero is the word that the file uses for the zero value. A
-// field tagged single takes one mapping as well as a list of them. Durations and sizes have a unit;
-// numbers start at 1.
+// The tag yaml is the field's key in the file; zero is the word that the file uses for the zero
+// value. A field tagged single takes one mapping as well as a list of them. Durations and sizes
+// have a unit; numbers start at 1.
 
-// Config is a configuration file with defaults and presets filled in. A zero field was left out and has
-// no default.
+// Config is a configuration file with defaults and presets filled in. A zero field was left out and
+// has no default.
 type Config struct {
 	// Redis is the URL of the Redis that holds the queue, or "embedded". It contains no password.
 	Redis string `yaml:"redis"`
-	// RedisPasswordFile and RedisPasswordEnv name the file or the environment variable with the password; at most one.
+	// RedisPasswordFile and RedisPasswordEnv name the file or the environment variable with the
+	// password; at most one.
 	RedisPasswordFile string `yaml:"redis_password_file"`
 	RedisPasswordEnv  string `yaml:"redis_password_env"`
 	// AuditStore is the bucket URL or folder of the audit store, which all namespaces share.
 	AuditStore string `yaml:"audit_store"`
-	// Listen is the address, host:port, to serve /metrics, /healthz and /readyz on. Empty means not to.
+	// Listen is the address, host:port, to serve /metrics, /healthz and /readyz on. Empty means not
+	// to.
 	Listen string `yaml:"listen" zero:"none"`
 	// Budget bounds the memory of all batches in flight in one process. 0 means half the
 	// memory of the machine or container.
@@ -38,15 +40,18 @@ type Config struct {
 type Namespace struct {
 	// Namespace is the log's name, as used in signed digests and in the audit store.
 	Namespace string `yaml:"namespace"`
-	// Preset names the built-in preset that supplies the fields that the file leaves out. See PresetNames.
+	// Preset names the built-in preset that supplies the fields that the file leaves out. See
+	// PresetNames.
 	Preset string `yaml:"preset"`
 	// LogDirectory is the bucket URL or folder where the log publishes its batches.
 	LogDirectory string `yaml:"log_directory"`
 	// Configuration is how the log's tree is hashed; validator.ParseConfiguration reads it.
 	Configuration string `yaml:"configuration"`
-	// VerifyingKeys are the trusted keys, for signature.ParseKeys. Without any, signed digests are not checked.
+	// VerifyingKeys are the trusted keys, for signature.ParseKeys. Without any, signed digests are
+	// not checked.
 	VerifyingKeys []string `yaml:"verifying_keys"`
-	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the audit store.
+	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the
+	// audit store.
 	Signatures string `yaml:"signatures"`
 	// First is the first epoch to audit. Earlier ones are ignored.
 	First uint64 `yaml:"first"`
@@ -54,14 +59,17 @@ type Namespace struct {
 	Last uint64 `yaml:"last" zero:"none"`
 	// Poll is the interval between checks for new epochs.
 	Poll time.Duration `yaml:"poll"`
-	// Settle is how old a batch or signed digest must be before an error in it is held against the log.
-	// 0 means no minimum, for a log that is completely written.
+	// Settle is how old a batch or signed digest must be before an error in it is held against the
+	// log. 0 means no minimum, for a log that is completely written.
 	Settle time.Duration `yaml:"settle" zero:"none"`
-	// SilentAfter is how long a log may publish nothing before that is an alert; 0 means for ever, as for a closed log.
+	// SilentAfter is how long a log may publish nothing before that is an alert; 0 means for ever,
+	// as for a closed log.
 	SilentAfter time.Duration `yaml:"silent_after" zero:"never"`
-	// TransientAfter is how long an epoch may fail for transient reasons before that is an alert; 0 means for ever.
+	// TransientAfter is how long an epoch may fail for transient reasons before that is an alert; 0
+	// means for ever.
 	TransientAfter time.Duration `yaml:"transient_after" zero:"never"`
-	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means for ever.
+	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means
+	// for ever.
 	BacklogAge time.Duration `yaml:"backlog_age" zero:"never"`
 	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
 	Archive   bool          `yaml:"archive"`
@@ -81,7 +89,8 @@ type Limits struct {
 
 // Backfill is a range of history that is audited beside the new epochs.
 type Backfill struct {
-	// From and To are the first and the last epoch. To is 0 for the newest one of a log that is not closed.
+	// From and To are the first and the last epoch. To is 0 for the newest one of a log that is not
+	// closed.
 	From uint64 `yaml:"from"`
 	To   uint64 `yaml:"to" zero:"newest"`
 	// Cron is when to begin or continue, in UTC, for cron.ParseStandard. Empty means at once.

@@ -156,8 +156,8 @@ func fieldNamed(fields []field, name string) (field, bool) {
 	return field{}, false
 }
 
-// unknownKey returns the message for a key that a struct does not have, and the key that was probably
-// meant, if any.
+// unknownKey returns the message for a key that a struct does not have, and the key that was
+// probably meant, if any.
 func unknownKey(t reflect.Type, name string) (message, meant string) {
 	known := fieldNames(t)
 	for _, secret := range known {
@@ -184,7 +184,8 @@ func keyText(key ast.MapKeyNode) (string, bool) {
 	return "", false
 }
 
-// scalarText returns the text of a value as written in the file: 007 is 7 only where a number is wanted.
+// scalarText returns the text of a value as written in the file: 007 is 7 only where a number is
+// wanted.
 func scalarText(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -229,8 +230,8 @@ func setScalar(v reflect.Value, f field, text string) error {
 	panic(fmt.Sprintf("no configuration field has the type %s", v.Type()))
 }
 
-// setNumber sets *p unless the number could not be read or is zero: where zero has a meaning, the file
-// has a word for it.
+// setNumber sets *p unless the number could not be read or is zero: where zero has a meaning, the
+// file has a word for it.
 func setNumber[T time.Duration | Bytes | int | uint64](p *T, n T, err error, text string, f field) error {
 	switch {
 	case err != nil && f.zero != "":

@@ -52,8 +52,8 @@ func DefaultNamespace() Namespace {
 	}
 }
 
-// defaultBackfill returns the settings of a backfill that sets nothing. Its window takes about 3 MB of
-// Redis.
+// defaultBackfill returns the settings of a backfill that sets nothing. Its window takes about 3 MB
+// of Redis.
 func defaultBackfill() Backfill { return Backfill{Window: 10_000} }
 
 // complete fills in the defaults that depend on other fields.
@@ -93,7 +93,8 @@ var presets = map[string]func(*Namespace){
 // PresetNames returns the names that Preset knows, sorted.
 func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
 
-// Preset returns a built-in namespace, with defaults: whatsapp-v1 and whatsapp-v2 are WhatsApp's public logs.
+// Preset returns a built-in namespace, with defaults: whatsapp-v1 and whatsapp-v2 are WhatsApp's
+// public logs.
 func Preset(name string) (Namespace, error) {
 	set, ok := presets[name]
 	if !ok {

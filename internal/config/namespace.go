@@ -51,7 +51,8 @@ func (v checker) namespace(n *Namespace, path string) {
 	}
 }
 
-// preset compares a namespace with its preset. Its batches may be read from a copy, and may be fewer.
+// preset compares a namespace with its preset. Its batches may be read from a copy, and may be
+// fewer.
 func (v checker) preset(n *Namespace, path string) {
 	if n.Preset == "" {
 		return

@@ -14,8 +14,8 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Limits of a file. A log takes some 50 tokens, so there is room for hundreds of logs. The parser's time
-// grows with the square of the tokens and with the cube of the depth.
+// Limits of a file. A log takes some 50 tokens, so there is room for hundreds of logs. The parser's
+// time grows with the square of the tokens and with the cube of the depth.
 const (
 	MaxFileBytes = 1 << 20
 	maxTokens    = 20_000

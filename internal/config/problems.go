@@ -9,8 +9,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/text"
 )
 
-// maxProblems is how many problems are kept; more are only counted. A file that is not a configuration
-// at all has one per line.
+// maxProblems is how many problems are kept; more are only counted. A file that is not a
+// configuration at all has one per line.
 const maxProblems = 50
 
 // maxMessage bounds a message, which may repeat a value.
@@ -18,8 +18,8 @@ const maxMessage = 500
 
 // Problem is one thing that is wrong with a configuration, or odd about it.
 type Problem struct {
-	// File, Line and Column are its place; lines and columns start at 1. They are empty if the Config
-	// was not read from a file.
+	// File, Line and Column are its place; lines and columns start at 1. They are empty if the
+	// Config was not read from a file.
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
@@ -44,8 +44,8 @@ func (p Problem) String() string {
 	return where.String() + p.Message
 }
 
-// Problems are all problems of a configuration, in the order of its lines. Parse and Validate return
-// it as their error.
+// Problems are all problems of a configuration, in the order of its lines. Parse and Validate
+// return it as their error.
 type Problems []Problem
 
 // Error returns one line for each problem, below a headline if there are several.
@@ -81,7 +81,8 @@ func (c *collector) add(at position, path, format string, args ...any) {
 	c.list = append(c.list, Problem{c.file, at.line, at.column, path, message})
 }
 
-// blame suppresses further problems with the field and with everything in it, which may be consequences.
+// blame suppresses further problems with the field and with everything in it, which may be
+// consequences.
 func (c *collector) blame(path string) {
 	if c.blamed == nil {
 		c.blamed = map[string]bool{}

@@ -12,15 +12,16 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Validate checks every field by itself and together with the others. It returns all Problems, or nil. It
-// opens nothing.
+// Validate checks every field by itself and together with the others. It returns all Problems, or
+// nil. It opens nothing.
 func (c *Config) Validate() error {
 	problems := &collector{file: c.file}
 	c.validate(problems)
 	return problems.err()
 }
 
-// validate adds the problems of c to those found by decoding. It skips fields that were not decoded.
+// validate adds the problems of c to those found by decoding. It skips fields that were not
+// decoded.
 func (c *Config) validate(problems *collector) {
 	v := checker{c, problems}
 	v.queue()
@@ -131,7 +132,8 @@ func checkHTTP(text string) error {
 	return nil
 }
 
-// checkCron checks the schedule of a backfill. The cron package panics on a time zone without times.
+// checkCron checks the schedule of a backfill. The cron package panics on a time zone without
+// times.
 func checkCron(text string) error {
 	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
 		return fmt.Errorf("time zones are not supported: give the time in UTC")

@@ -17,9 +17,9 @@ const (
 
 var errNoAnswer = errors.New("no answer in time")
 
-// cached shares the result of a call that may be slow, or never return, among all callers of get. At most
-// one call runs at a time, and no caller waits longer than the timeout, even if the call ignores its
-// context, as a read from a dead network file system does.
+// cached shares the result of a call that may be slow, or never return, among all callers of get.
+// At most one call runs at a time, and no caller waits longer than the timeout, even if the call
+// ignores its context, as a read from a dead network file system does.
 type cached[T any] struct {
 	ask            func(context.Context) (T, error)
 	fresh, timeout time.Duration
@@ -65,7 +65,8 @@ func (c *cached[T]) get(ctx context.Context) (T, error) {
 	}
 }
 
-// put makes the call. It does not use the context of the first caller, since others wait for it, too.
+// put makes the call. It does not use the context of the first caller, since others wait for it,
+// too.
 func (c *cached[T]) put(open chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()

@@ -87,8 +87,9 @@ type queueCollector struct {
 	state *cached[Queues]
 }
 
-// WatchQueues shows the state of the queues. It calls read when metrics are collected, but at most every
-// few seconds. It may be called once. While read fails it shows nothing; the dependency redis shows why.
+// WatchQueues shows the state of the queues. It calls read when metrics are collected, but at most
+// every few seconds. It may be called once. While read fails it shows nothing; the dependency redis
+// shows why.
 func (m *Metrics) WatchQueues(read func(context.Context) (Queues, error)) {
 	if m != nil {
 		m.registry.MustRegister(&queueCollector{m.names, newCached(read)})
@@ -129,8 +130,8 @@ type dependency struct {
 	state *cached[struct{}]
 }
 
-// WatchDependency shows whether a service answers, and makes readiness depend on it. The name is a plain
-// word (redis, audit_store); each may be watched once.
+// WatchDependency shows whether a service answers, and makes readiness depend on it. The name is a
+// plain word (redis, audit_store); each may be watched once.
 func (m *Metrics) WatchDependency(name string, check func(context.Context) error) {
 	if m == nil {
 		return

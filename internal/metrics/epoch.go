@@ -8,7 +8,8 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/observe"
 )
 
-// Epoch measures one attempt at an epoch. It belongs to one goroutine. A nil *Epoch measures nothing.
+// Epoch measures one attempt at an epoch. It belongs to one goroutine. A nil *Epoch measures
+// nothing.
 type Epoch struct {
 	metrics   *Metrics
 	namespace string
@@ -39,7 +40,8 @@ func (e *Epoch) Stage(s observe.Stage, began time.Time) {
 	}
 }
 
-// Overlapped is called after a stage that ran beside another; the epoch waited for it during busy only.
+// Overlapped is called after a stage that ran beside another; the epoch waited for it during busy
+// only.
 func (e *Epoch) Overlapped(s observe.Stage, began, ended time.Time, busy time.Duration) {
 	if e == nil {
 		return

@@ -1,9 +1,10 @@
-// Package metrics measures an auditor: for Prometheus, for health checks, and as one trace per epoch.
+// Package metrics measures an auditor: for Prometheus, for health checks, and as one trace per
+// epoch.
 //
-// All metrics are fields of one struct with its own registry. Names contain units. Every label takes its
-// values from a fixed set, and other values count as "other", so that no log and no fault can make the
-// page grow. Series that alerts use exist from the start, because a counter that appears with its first
-// event shows no increase.
+// All metrics are fields of one struct with its own registry. Names contain units. Every label
+// takes its values from a fixed set, and other values count as "other", so that no log and no fault
+// can make the page grow. Series that alerts use exist from the start, because a counter that
+// appears with its first event shows no increase.
 //
 // A nil *Metrics measures nothing and costs nothing. Which metrics raise alerts is left to
 // deploy/prometheus.
@@ -21,7 +22,8 @@ import (
 
 // Options describe the process that is measured.
 type Options struct {
-	// Namespaces are the logs of this process. The label namespace takes no other value but "other".
+	// Namespaces are the logs of this process. The label namespace takes no other value but
+	// "other".
 	Namespaces []string
 	// Version, Commit and GoVersion are those of the program, HashPath is how it computes BLAKE3.
 	Version, Commit, GoVersion, HashPath string
@@ -29,7 +31,8 @@ type Options struct {
 	Tracer *tracing.Tracer
 }
 
-// Metrics are the metrics of a process. The methods may be called from any goroutine, and on a nil *Metrics.
+// Metrics are the metrics of a process. The methods may be called from any goroutine, and on a nil
+// *Metrics.
 type Metrics struct {
 	registry *prometheus.Registry
 	tracer   *tracing.Tracer
@@ -135,7 +138,8 @@ func (m *Metrics) info(name, help string, labels prometheus.Labels) {
 	m.registry.MustRegister(g)
 }
 
-// WatchMemory shows the memory budget for batches, and how much of it is reserved. It may be called once.
+// WatchMemory shows the memory budget for batches, and how much of it is reserved. It may be called
+// once.
 func (m *Metrics) WatchMemory(budget int64, reserved func() int64) {
 	if m == nil {
 		return
@@ -188,8 +192,8 @@ func (m *Metrics) ArchiveRemoved(namespace string, batches int) {
 	}
 }
 
-// AlertSent counts an attempt to send an alert to a target of a kind (alertmanager, webhook, slack). It
-// failed if err is not nil.
+// AlertSent counts an attempt to send an alert to a target of a kind (alertmanager, webhook,
+// slack). It failed if err is not nil.
 func (m *Metrics) AlertSent(target string, err error) {
 	switch {
 	case m == nil:

@@ -39,9 +39,9 @@ type Server struct {
 	down map[string]bool // dependencies that did not answer when last asked
 }
 
-// Serve listens on address (host:port, or ":9090" for any host; port 0 is any free port) and serves there
-// until Close. Once ctx ends, /readyz reports that the process is stopping, while the metrics of its last
-// epochs can still be scraped.
+// Serve listens on address (host:port, or ":9090" for any host; port 0 is any free port) and serves
+// there until Close. Once ctx ends, /readyz reports that the process is stopping, while the metrics
+// of its last epochs can still be scraped.
 func (m *Metrics) Serve(ctx context.Context, address string, log zerolog.Logger) (*Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -105,8 +105,8 @@ func (s *Server) handler(stopping context.Context) http.Handler {
 	return mux
 }
 
-// ready names the dependencies that do not answer. Their errors go to the log only: whoever can reach the
-// port need not learn their addresses.
+// ready names the dependencies that do not answer. Their errors go to the log only: whoever can
+// reach the port need not learn their addresses.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answers := s.metrics.dependencyErrors(r.Context())
 	if r.Context().Err() != nil {
