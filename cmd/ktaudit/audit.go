@@ -109,7 +109,9 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 
 // openAll opens an auditor for each log, within one budget. The caller closes what is added to
 // open, also after an error.
-func (f auditFlags) openAll(ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers) ([]*audit.Auditor, error) {
+func (f auditFlags) openAll(
+	ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers,
+) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
 	budget := audit.NewBudget(int64(f.Memory))
 	var auditors []*audit.Auditor
