@@ -26,8 +26,8 @@ func (reverifyCmd) Help() string {
 on record. The verdict itself never changes. If the two contradict each other, the command stores the result and the batch
 as evidence, raises an alert and exits with 1; otherwise it writes nothing. Use the keys and limits of the original audit.
 
-The exit status is also 1 if an epoch has no verdict. It is 2 if an epoch could not be audited again, for example because the
-log no longer has it. Alerts go to the targets of the configuration file; without one they wait in the audit store for a
+The exit status is also 1 if an epoch has no verdict. Otherwise it is 2 if an epoch could not be audited again, for example
+because the log no longer has it. Alerts go to the targets of the configuration file; without one they wait in the audit store for a
 scheduler that has targets.
 
 Examples:
