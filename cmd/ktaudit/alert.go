@@ -11,7 +11,7 @@ import (
 )
 
 type alertCmd struct {
-	Test alertTestCmd `cmd:"" help:"Send a test alert to every target in a configuration file."`
+	Test alertTestCmd `cmd:"" help:"Send a test alert to every target of a configuration file."`
 }
 
 type alertTestCmd struct {
@@ -19,18 +19,18 @@ type alertTestCmd struct {
 }
 
 func (alertTestCmd) Help() string {
-	return `Sends a test alert as a real one is sent: through the outbox in the audit store to every target, followed by its end.
-Other open alerts are sent, too. Exits with 0 if every target accepted it, with 2 if one did not.
+	return `Sends a test alert in the same way as a real one, through the outbox in the audit store to every target, and then resolves
+it. Other pending alerts are sent as well. Exits with 0 if every target accepted the alert, with 2 if one did not.
 
 Examples:
   ktaudit alert test --config ktaudit.yaml
   ktaudit alert test --config ktaudit.yaml --namespace whatsapp.key-transparency.v2`
 }
 
-// Run sends a test alert and its end.
+// Run sends a test alert and resolves it.
 func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if c.Config == "" {
-		return errors.New("--config is missing: name the file with the alert targets")
+		return errors.New("--config is missing: give the configuration file with the alert targets")
 	}
 	settings, namespaces, err := c.logs("alert test")
 	if err != nil {
@@ -41,7 +41,7 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	if len(targets.all) == 0 {
-		return fmt.Errorf("%s has no alert targets: add some below \"alerts\", as in docs/ktaudit.example.yaml", c.Config)
+		return fmt.Errorf("%s has no alert targets: add at least one under \"alerts\", as in docs/ktaudit.example.yaml", c.Config)
 	}
 	store, err := c.open(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	sent := dispatcher.Flush(ctx)
-	// The test alert is ended in any case, so that no target goes on showing it.
+	// The test alert is resolved in any case, so that no target keeps showing it.
 	ended := box.Resolve(ctx, namespace, test.Incident, time.Now())
 	endSent := dispatcher.Flush(ctx)
 	if sent != nil {
@@ -76,7 +76,8 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	return errors.Join(sent, ended, endSent, a.printReached(namespace, targets.all, reached))
 }
 
-// printReached says which targets have the test alert, whether or not they also have its end.
+// printReached prints which targets have the test alert, whether or not they know that it is
+// resolved.
 func (a *app) printReached(namespace string, targets []alert.Target, reached map[string]bool) error {
 	for _, t := range targets {
 		if a.json {

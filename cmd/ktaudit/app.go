@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 )
 
-// app is what every command writes to.
+// app is where every command writes its results, log lines and progress.
 type app struct {
 	out  *output
 	log  zerolog.Logger
@@ -34,7 +34,7 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	if level == "auto" {
 		level = "warn" // see serve
 		if parsed.Command() == "demo" {
-			level = "disabled" // its report says it all
+			level = "disabled" // its report contains everything
 		}
 	}
 	parsedLevel, err := zerolog.ParseLevel(level)
@@ -57,15 +57,15 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	}
 }
 
-// serve has the log tell what goes on, as is usual of what runs until told to stop.
+// serve raises the log level to info, for commands that run until they are stopped.
 func (a *app) serve() {
 	if !a.levelGiven {
 		a.log = a.log.Level(zerolog.InfoLevel)
 	}
 }
 
-// redisLogger takes in what the Redis client would write to standard error by itself. The jobs report the errors that
-// matter; these lines are each attempt that failed on the way.
+// redisLogger takes the lines that the Redis client would print to standard error by itself. They
+// are single failed attempts; the jobs report the errors that matter.
 type redisLogger struct{ log zerolog.Logger }
 
 func (l redisLogger) Printf(_ context.Context, format string, args ...any) {
@@ -77,8 +77,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// output writes results and remembers the first error, so that a full disk under a redirected standard output is not
-// taken for a good ending.
+// output writes results and remembers the first error, so that a command whose redirected output
+// hits a full disk does not exit with 0.
 type output struct {
 	w   io.Writer
 	err error
@@ -112,7 +112,7 @@ func (a *app) object(v any) error {
 	return err
 }
 
-// bars shows one progress bar at a time on a terminal and keeps log lines from being written into the middle of it.
+// bars shows one progress bar at a time on a terminal and keeps log lines from breaking it.
 type bars struct {
 	mu      sync.Mutex
 	w       io.Writer
@@ -127,7 +127,7 @@ func (b *bars) start(title string, total uint64) {
 	b.begin(title, "epochs", total)
 }
 
-// follow is start and set in one, for work whose size shows only when it has begun.
+// follow is start and set in one, for work whose size is known only after it has begun.
 func (b *bars) follow(title, unit string, done, total uint64) {
 	b.mu.Lock()
 	if b.bar == nil {
@@ -163,7 +163,7 @@ func (b *bars) set(done uint64) {
 	}
 }
 
-// finish takes the bar away.
+// finish removes the bar.
 func (b *bars) finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

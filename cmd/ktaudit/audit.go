@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,28 +18,28 @@ import (
 	"gocloud.dev/blob"
 )
 
-// auditFlags are what it takes to audit an epoch; run and worker have them.
+// auditFlags are the settings of an audit; run, worker and reverify have them.
 type auditFlags struct {
 	namespaceFlag
 	logDirectoryFlag
 	configurationFlag
 	storeFlag
-	Archive *bool `group:"store" help:"Keep every batch in the audit store, not only those of rejected epochs."`
+	Archive *bool `group:"store" help:"Keep every batch in the audit store, not only batches of rejected epochs."`
 	signatureFlags
 	limitFlags
-	Concurrency     int            `group:"limits" placeholder:"N" help:"Epochs to work on at the same time. By default four for each core."`
-	Memory          byteSize       `group:"limits" placeholder:"SIZE" help:"Memory for the batches in flight, such as 4GiB. By default half of this machine's or container's."`
-	ShutdownTimeout time.Duration  `group:"limits" placeholder:"DURATION" help:"How long epochs in flight may go on after the command was told to stop. By default 30s."`
-	Settle          *time.Duration `group:"log" placeholder:"DURATION" help:"How old a batch or signed digest must be before what is wrong with it is held against the log, for it may still be being written. By default 1m; 0s for a log that is known to be written."`
+	Concurrency     int            `group:"limits" placeholder:"N" help:"Number of epochs to audit at the same time. By default four per core."`
+	Memory          byteSize       `group:"limits" placeholder:"SIZE" help:"Memory for all batches in flight, such as 4GiB. By default half the memory of the machine or container."`
+	ShutdownTimeout time.Duration  `group:"limits" placeholder:"DURATION" help:"Time that epochs in flight may take after the command was told to stop. By default ${default_shutdown_timeout}."`
+	Settle          *time.Duration `group:"log" placeholder:"DURATION" help:"Minimum age of a batch or signed digest before an error in it is held against the log; a younger one may still be being written. By default ${default_settle}. Use 0s for a log that is completely written."`
 
 	amongOthers bool // one log of several
 }
 
-// limitFlags bound what one batch may be.
+// limitFlags bound one batch.
 type limitFlags struct {
-	MaxBytes       byteSize `group:"limits" placeholder:"SIZE" help:"Largest batch, decompressed. By default 2GiB."`
-	MaxStoredBytes byteSize `group:"limits" placeholder:"SIZE" help:"Largest batch as it is stored. By default 2GiB."`
-	MaxElements    int      `group:"limits" placeholder:"N" help:"Most elements in a batch. By default 33554432."`
+	MaxBytes       byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch after decompression. By default ${default_max_bytes}."`
+	MaxStoredBytes byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch as stored. By default ${default_max_stored_bytes}."`
+	MaxElements    int      `group:"limits" placeholder:"N" help:"Maximum number of elements in a batch. By default ${default_max_elements}."`
 }
 
 func (f limitFlags) fetcher() fetcher.Options {
@@ -53,14 +54,14 @@ func (f auditFlags) worker() worker.Config {
 	return worker.Config{Concurrency: f.Concurrency, ShutdownTimeout: f.ShutdownTimeout}
 }
 
-// audit is an auditor with what it has open.
+// auditing is an auditor with what it has open.
 type auditing struct {
 	auditor *audit.Auditor
 	closers
 }
 
-// open opens the log directory, the audit store and the signed digests, within a budget that other audits may share. The
-// caller closes what it returns.
+// open opens the log directory, the audit store and the signed digests, within a budget that other
+// audits may share. The caller closes what it returns.
 func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audit.Budget) (opened *auditing, err error) {
 	o := &auditing{}
 	defer func() {
@@ -82,7 +83,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 		return nil, fmt.Errorf("--verifying-key: %w", err)
 	}
 	if f.Signatures != "" && c.Keys.Len() == 0 {
-		return nil, errors.New("--signatures needs the key to check them with: give --verifying-key")
+		return nil, errors.New("--signatures needs a key to check them with: give --verifying-key")
 	}
 	log, err := a.openOfLog(ctx, f.Namespace, f.LogDirectory, f.amongOthers)
 	if err != nil {
@@ -106,8 +107,11 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 	return o, err
 }
 
-// openAll opens an auditor for each log, within one budget. The caller closes what is added to open, also after an error.
-func (f auditFlags) openAll(ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers) ([]*audit.Auditor, error) {
+// openAll opens an auditor for each log, within one budget. The caller closes what is added to
+// open, also after an error.
+func (f auditFlags) openAll(
+	ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers,
+) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
 	budget := audit.NewBudget(int64(f.Memory))
 	var auditors []*audit.Auditor
@@ -118,7 +122,7 @@ func (f auditFlags) openAll(ctx context.Context, a *app, command string, setting
 		if err := one.complete(command); err != nil {
 			return nil, err
 		}
-		opened, err := one.open(ctx, a, n.First, budget)
+		opened, err := one.open(ctx, a, cmp.Or(n.First, config.DefaultNamespace().First), budget)
 		if err != nil {
 			if len(namespaces) > 1 {
 				err = fmt.Errorf("%s: %w", n.Namespace, err)
@@ -136,13 +140,13 @@ func (f auditFlags) openAll(ctx context.Context, a *app, command string, setting
 	return auditors, nil
 }
 
-// openOfLog opens a bucket with something of a log's. Where there are several logs, one whose server is down is not to keep the
-// others from being audited, nor alerts from being sent: whoever looks there tries again until it is back. A mistake in the
-// configuration is one in any case.
+// openOfLog opens a bucket of a log. Among several logs, one whose server is down must not keep the
+// others from being audited, nor alerts from being sent: its bucket is opened all the same, and
+// reads are retried until the server is back. A wrong configuration is an error in any case.
 func (a *app) openOfLog(ctx context.Context, namespace, url string, amongOthers bool) (*blob.Bucket, error) {
 	bucket, err := blobstore.OpenBucket(ctx, url)
 	if amongOthers && ctx.Err() == nil && errors.Is(err, blobstore.ErrNoAnswer) {
-		a.log.Warn().Str("namespace", namespace).Err(err).Msg("log out of reach: the others are audited meanwhile")
+		a.log.Warn().Str("namespace", namespace).Err(err).Msg("log is out of reach: ktaudit keeps trying, and audits the other logs meanwhile")
 		return blobstore.OpenUnasked(ctx, url)
 	}
 	return bucket, err
@@ -165,14 +169,14 @@ func (f queueFlags) connect(ctx context.Context, a *app) (*queue.Redis, error) {
 func (f queueFlags) connectShared(ctx context.Context, a *app) (*queue.Redis, error) {
 	switch f.Redis {
 	case "":
-		return nil, errors.New("--redis is missing: where is the queue? (redis://localhost:6379/0, say)")
+		return nil, errors.New("--redis is missing: give the URL of the Redis that holds the queue, such as redis://localhost:6379/0")
 	case queue.Embedded:
-		return nil, errors.New("--redis embedded ends with this command, and the queue with it: use ktaudit run, or name a Redis")
+		return nil, errors.New("--redis embedded does not work here, since its queue is lost when the command ends: use ktaudit run, or give the URL of a Redis")
 	}
 	return f.connect(ctx, a)
 }
 
-// closers are what has to be closed, the last opened first.
+// closers close what was opened, the last opened first.
 type closers []func() error
 
 func (c *closers) add(f func() error) { *c = append(*c, f) }

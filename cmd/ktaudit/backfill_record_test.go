@@ -14,7 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// backfillRecord measures a backfill: what each tenth of it cost, and the most that Redis and the processes held.
+// backfillRecord measures a backfill: what each tenth of it cost, and the most that Redis and the
+// processes held.
 type backfillRecord struct {
 	t       *testing.T
 	redis   *redis.Client
@@ -38,7 +39,8 @@ type backfillMark struct {
 	cpu      map[string]time.Duration
 }
 
-// backfillKill is a moment at which everything was killed, and when the first verdict came after it.
+// backfillKill is a moment at which everything was killed, and when the first verdict came after
+// it.
 type backfillKill struct {
 	verdicts      uint64
 	at, recovered time.Duration
@@ -154,13 +156,14 @@ func (r *backfillRecord) askRedis() {
 	r.queued = max(r.queued, queued)
 }
 
-// most is what the queues may hold: a scheduler that puts a window on the queue does not see what another one is adding.
+// most is what the queues may hold: a scheduler that puts a window on the queue does not see what
+// another one is adding.
 func (r *backfillRecord) most() int64 {
 	return int64(backfillReplicas**backfillWindow + min(backfillRecent, *backfillEpochs))
 }
 
-// check wants the queue and Redis's memory to be bounded by the window, and a long backfill to be as cheap at its end as it was at
-// its beginning.
+// check wants the queue and Redis's memory to be bounded by the window, and a long backfill to be
+// as cheap at its end as it was at its beginning.
 func (r *backfillRecord) check() {
 	r.t.Helper()
 	const perTask, connections = 1 << 10, 8 << 20 // bytes
@@ -222,7 +225,8 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 func megabytes(n int64) float64 { return float64(n) / 1e6 }
 
-// processUse returns a process's CPU time so far and its resident memory, as Linux shows them; zero elsewhere.
+// processUse returns a process's CPU time so far and its resident memory, as Linux shows them; zero
+// elsewhere.
 func processUse(pid int) (cpu time.Duration, resident int64) {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture that Go knows
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

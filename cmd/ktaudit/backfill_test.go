@@ -24,16 +24,18 @@ var (
 )
 
 const (
-	// backfillRecent is how many of the newest epochs are no history, and go on a queue of their own.
+	// backfillRecent is how many of the newest epochs are no history, and go on a queue of their
+	// own.
 	backfillRecent = 1000
 	backfillKills  = 3
 	// backfillReplicas is how many schedulers run, and how many workers.
 	backfillReplicas = 2
 )
 
-// TestBackfill audits a log's history with real schedulers, workers and a real Redis, all of which are killed at once, at three
-// random moments, and started again. Every epoch must have its verdict in the end and none may change; the queue must stay
-// within its window. It prints what an epoch cost, tenth by tenth. For figures that mean something give it more:
+// TestBackfill audits a log's history with real schedulers, workers and a real Redis, all of which
+// are killed at once, at three random moments, and started again. Every epoch must have its verdict
+// in the end and none may change; the queue must stay within its window. It prints what an epoch
+// cost, tenth by tenth. For figures that mean something give it more:
 //
 //	go test ./cmd/ktaudit -run TestBackfill -v -parallel 1 -timeout 1h -backfill-epochs 100000 -backfill-window 10000
 func TestBackfill(t *testing.T) {
@@ -44,7 +46,8 @@ func TestBackfill(t *testing.T) {
 	}{
 		// The queue is empty after each kill, and all of it must come from the audit store.
 		{"a Redis that forgets", nil},
-		// The queue is as it was, with epochs that dead workers hold. They are free again when the leases have run out.
+		// The queue is as it was, with epochs that dead workers hold. They are free again when the
+		// leases have run out.
 		{"a Redis that remembers", []string{"--appendonly", "yes"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -91,8 +94,8 @@ namespaces:
 	return b
 }
 
-// run audits everything. It kills at random moments of the second, fourth and sixth tenth, so that each finds something done and
-// leaves something to do.
+// run audits everything. It kills at random moments of the second, fourth and sixth tenth, so that
+// each finds something done and leaves something to do.
 func (b *backfill) run() {
 	b.t.Helper()
 	tenth := *backfillEpochs / 10
@@ -104,7 +107,8 @@ func (b *backfill) run() {
 	b.startAll()
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
-	// The leases of killed workers run for half a minute. The machine may be busy with other things.
+	// The leases of killed workers run for half a minute. The machine may be busy with other
+	// things.
 	deadline := time.After(5*time.Minute + time.Duration(*backfillEpochs)*50*time.Millisecond)
 	for {
 		select {
@@ -217,7 +221,8 @@ func (b *backfill) check() {
 	}
 }
 
-// checkSaid wants every line that was said to be whole, and no two processes to have written a verdict on the same epoch.
+// checkSaid wants every line that was said to be whole, and no two processes to have written a
+// verdict on the same epoch.
 func (b *backfill) checkSaid() {
 	b.t.Helper()
 	b.checkLogs()

@@ -13,7 +13,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// verdictWatch sees verdicts appear in the folder of an audit store. It reads each once, when it is new, and all again at the end.
+// verdictWatch sees verdicts appear in the folder of an audit store. It reads each once, when it is
+// new, and all again at the end.
 type verdictWatch struct {
 	t      *testing.T
 	folder string
@@ -66,7 +67,8 @@ func (w *verdictWatch) check(last uint64) {
 	}
 }
 
-// verdicts reads everything again and returns it by epoch. Each verdict must be the one that was first seen.
+// verdicts reads everything again and returns it by epoch. Each verdict must be the one that was
+// first seen.
 func (w *verdictWatch) verdicts() map[uint64]verdict.Verdict {
 	w.t.Helper()
 	w.look()

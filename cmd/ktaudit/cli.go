@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -16,60 +17,60 @@ import (
 
 // Exit statuses, the same for every command.
 const (
-	exitGood      = 0 // everything asked about was verified
-	exitFound     = 1 // something was rejected or is missing
-	exitNotJudged = 2 // usage, I/O, configuration, an interrupt or a defect: nothing follows about the log
+	exitGood   = 0 // everything asked about was verified
+	exitFound  = 1 // something was rejected or is missing
+	exitFailed = 2 // usage, I/O, configuration, an interrupt or a bug: says nothing about the log
 )
 
-// errFound ends a command that has printed what it found: a rejection or a gap.
+// errFound ends a command that has printed what it found, a rejection or a gap.
 var errFound = errors.New("something was rejected or is missing")
 
 // cli is the grammar. kong reads it, and completion walks it.
 type cli struct {
 	globals
 
-	Demo       demoCmd       `cmd:"" help:"Simulate a log, audit it and show the result. Needs nothing else."`
+	Demo       demoCmd       `cmd:"" help:"Simulate a log, audit it and show the result. Needs no setup."`
 	Verify     verifyCmd     `cmd:"" help:"Verify batches in files, directories or buckets, without a queue."`
-	Run        runCmd        `cmd:"" help:"Follow logs and audit them, or audit a range of epochs, in one process."`
-	Enqueue    enqueueCmd    `cmd:"" help:"Put the epochs that have no verdict yet on the queue."`
-	Scheduler  schedulerCmd  `cmd:"" help:"Keep on the queue what is to be audited, and send alerts, until told to stop."`
-	Worker     workerCmd     `cmd:"" help:"Take epochs from the queue and write their verdicts, until told to stop."`
-	Retry      retryCmd      `cmd:"" help:"Try epochs again now that wait for it or were given up."`
-	Pause      pauseCmd      `cmd:"" help:"Keep workers from taking epochs from the queue."`
-	Resume     resumeCmd     `cmd:"" help:"Let workers take epochs from a paused queue again."`
-	Status     statusCmd     `cmd:"" help:"Show what is verified, rejected and missing in an audit store."`
-	Head       headCmd       `cmd:"" help:"Show up to which epoch everything is verified, and the digest there."`
-	Seal       sealCmd       `cmd:"" help:"Put seals on full shards of an audit store, or check those that are there."`
-	Reverify   reverifyCmd   `cmd:"" help:"Look again at epochs that have a verdict, and raise an alert where it does not hold."`
-	Export     exportCmd     `cmd:"" help:"Write the verdicts of an audit store to standard output, as JSON lines or CSV."`
-	Alert      alertCmd      `cmd:"" help:"Try out where alerts go."`
+	Run        runCmd        `cmd:"" help:"Follow and audit logs, or audit a range of epochs, in one process."`
+	Enqueue    enqueueCmd    `cmd:"" help:"Add epochs without a verdict to the queue."`
+	Scheduler  schedulerCmd  `cmd:"" help:"Follow logs, add their epochs to the queue and send alerts, until stopped."`
+	Worker     workerCmd     `cmd:"" help:"Audit epochs from the queue and record their verdicts, until stopped."`
+	Retry      retryCmd      `cmd:"" help:"Retry failed epochs now instead of waiting."`
+	Pause      pauseCmd      `cmd:"" help:"Pause a queue: workers take no more epochs from it."`
+	Resume     resumeCmd     `cmd:"" help:"Resume a paused queue."`
+	Status     statusCmd     `cmd:"" help:"Show which epochs are verified, rejected or missing."`
+	Head       headCmd       `cmd:"" help:"Show the last epoch up to which all are verified, and its digest."`
+	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
+	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
+	Export     exportCmd     `cmd:"" help:"Export verdicts to standard output, as JSON lines or CSV."`
+	Alert      alertCmd      `cmd:"" help:"Test the alert targets."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file."`
-	Simulate   simulateCmd   `cmd:"" help:"Write a log like a real one, honest or tampered with."`
+	Simulate   simulateCmd   `cmd:"" help:"Write a simulated log, honest or tampered with."`
 	Version    versionCmd    `cmd:"" help:"Show the version of this program."`
 	Completion completionCmd `cmd:"" help:"Print the completion script for a shell."`
 	Man        manCmd        `cmd:"" help:"Print the man page."`
-	Complete   completeCmd   `cmd:"" hidden:"" name:"__complete" passthrough:"" help:"List completions of a command line."`
+	Complete   completeCmd   `cmd:"" hidden:"" name:"__complete" passthrough:"" help:"List the completions of a command line."`
 }
 
 // globals are the flags that every command has.
 type globals struct {
-	JSON       bool   `name:"json" group:"output" help:"Print results as JSON, one object a line."`
-	LogLevel   string `group:"output" enum:"auto,debug,info,warn,error" default:"auto" help:"Least important log line to write: debug, info, warn or error. By default info for what runs until told to stop, warn otherwise."`
-	LogFormat  string `group:"output" enum:"auto,console,json" default:"auto" help:"How log lines look: console or json. By default console on a terminal, json otherwise."`
-	NoProgress bool   `group:"output" help:"Show no progress bar, even on a terminal."`
+	JSON       bool   `name:"json" group:"output" help:"Print results as JSON, one object per line."`
+	LogLevel   string `group:"output" enum:"auto,debug,info,warn,error" default:"auto" help:"Lowest level of log lines to write: debug, info, warn or error. By default info for commands that run until stopped, warn for others."`
+	LogFormat  string `group:"output" enum:"auto,console,json" default:"auto" help:"Format of log lines: console or json. By default console on a terminal, json elsewhere."`
+	NoProgress bool   `group:"output" help:"Hide the progress bar."`
 }
 
-const description = `Audits Key Transparency logs: shows for every epoch that the log's tree only grew.
+const description = `Audits Key Transparency logs: verifies for every epoch that the log's tree only grew.
 
-Exit status: 0 all good; 1 something was rejected or is missing; 2 could not judge.
-Every flag can be given by the environment variable that stands beside it.`
+Exit status: 0 all good; 1 something was rejected or is missing; 2 the command failed.
+Each flag can also be set by the environment variable shown beside it.`
 
 // execute parses args, runs the command and turns its error into an exit status.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(stderr, "ktaudit: internal error: %v\nPlease report this, with the lines below.\n%s", p, debug.Stack())
-			status = exitNotJudged
+			fmt.Fprintf(stderr, "ktaudit: internal error: %v\nThis is a bug. Please report it with the lines below.\n%s", p, debug.Stack())
+			status = exitFailed
 		}
 	}()
 	var c cli
@@ -80,10 +81,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	switch {
 	case len(args) == 0:
 		args = []string{"--help"}
-		status = exitNotJudged
-	case args[0] == "help": // as with programs that have it for a command
+		status = exitFailed
+	case args[0] == "help": // as in programs where it is a command
 		args = append(slices.Clone(args[1:]), "--help")
-	case args[0] == "--version": // and with those that have it for a flag
+	case args[0] == "--version": // as in programs where it is a flag
 		args = append([]string{"version"}, args[1:]...)
 	}
 	parsed, err := parse(parser, args)
@@ -100,7 +101,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(a)
 	switch {
-	case a.out.err != nil: // nobody has read what was found
+	case a.out.err != nil: // the result was not written
 		return fail(stderr, a.out.err)
 	case err == nil:
 		return exitGood
@@ -109,20 +110,20 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		interrupted := errors.New("interrupted")
 		if u, ok := errors.AsType[*unfinishedError](err); ok {
-			interrupted = &unfinishedError{interrupted, u.far}
+			interrupted = &unfinishedError{interrupted, u.progress}
 		}
 		return fail(stderr, interrupted)
 	}
 	return fail(stderr, err)
 }
 
-// unfinishedError is an error with how far a command had come.
+// unfinishedError is an error that says how far a command got.
 type unfinishedError struct {
-	err error
-	far string
+	err      error
+	progress string
 }
 
-func (e *unfinishedError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.far) }
+func (e *unfinishedError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.progress) }
 func (e *unfinishedError) Unwrap() error { return e.err }
 
 // newParser builds kong's parser for c.
@@ -133,7 +134,7 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("KTAUDIT"),
-		kong.Vars{"tamper_kinds": tamperKinds(), "presets": strings.Join(config.PresetNames(), " or ")},
+		helpVars(),
 		kong.Exit(func(int) { panic(errHelpShown) }),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "log", Title: "The log:"},
@@ -147,7 +148,20 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 	)
 }
 
-// errHelpShown leaves kong after --help: kong would go on and complain about what else is missing.
+// helpVars are the values that help texts show.
+func helpVars() kong.Vars {
+	c, n := config.Default(), config.DefaultNamespace()
+	return kong.Vars{
+		"tamper_kinds": tamperKinds(), "presets": strings.Join(config.PresetNames(), " or "),
+		"default_configuration": n.Configuration, "default_first": strconv.FormatUint(n.First, 10),
+		"default_poll": config.DurationText(n.Poll), "default_settle": config.DurationText(n.Settle),
+		"default_shutdown_timeout": config.DurationText(c.ShutdownTimeout),
+		"default_max_bytes":        n.Limits.MaxBytes.String(), "default_max_stored_bytes": n.Limits.MaxStoredBytes.String(),
+		"default_max_elements": strconv.Itoa(n.Limits.MaxElements),
+	}
+}
+
+// errHelpShown leaves kong after --help. Without it kong would go on and report missing flags.
 var errHelpShown = errors.New("help was shown")
 
 func parse(parser *kong.Kong, args []string) (parsed *kong.Context, err error) {
@@ -161,7 +175,7 @@ func parse(parser *kong.Kong, args []string) (parsed *kong.Context, err error) {
 	return parser.Parse(args)
 }
 
-// usageError adds to a parsing error where help is found.
+// usageError adds to a parsing error which command shows help.
 func usageError(err error) error {
 	command := "ktaudit"
 	var p *kong.ParseError
@@ -178,5 +192,5 @@ func usageError(err error) error {
 // fail prints one line for err.
 func fail(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "ktaudit: %s\n", strings.TrimSpace(err.Error()))
-	return exitNotJudged
+	return exitFailed
 }

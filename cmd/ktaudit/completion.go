@@ -9,11 +9,11 @@ import (
 )
 
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"Shell: bash, zsh or fish."`
 }
 
 func (completionCmd) Help() string {
-	return `The script asks ktaudit itself for completions, so it stays right when ktaudit is updated.
+	return `The script asks ktaudit itself for completions, so it stays correct after an update of ktaudit.
 
 Examples:
   source <(ktaudit completion bash)
@@ -21,7 +21,8 @@ Examples:
   ktaudit completion fish > ~/.config/fish/completions/ktaudit.fish`
 }
 
-// Each script hands the words up to the cursor to "ktaudit __complete" and falls back to file names.
+// Each script hands the words up to the cursor to "ktaudit __complete" and falls back to file
+// names.
 var completionScripts = map[string]string{
 	"bash": `_ktaudit() {
   local IFS=$'\n'
@@ -64,8 +65,8 @@ func (c completeCmd) Run(a *app, k *kong.Kong) error {
 	return nil
 }
 
-// complete returns the candidates for the last of words: commands, flags, or the values that a flag or an argument may
-// have. It returns none where a file or a free value is wanted.
+// complete returns the candidates for the last of words: commands, flags, or the values that a flag
+// or an argument may have. It returns none where a file or a free value is wanted.
 func complete(root *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -126,7 +127,8 @@ func complete(root *kong.Node, words []string) []string {
 	return fitting
 }
 
-// flagNamed returns the flag that word names if its value is still to come: not for --flag=value, not for a switch.
+// flagNamed returns the flag that word names if its value is still to come: not for --flag=value,
+// not for a switch.
 func flagNamed(node *kong.Node, word string) *kong.Flag {
 	for _, group := range node.AllFlags(false) {
 		for _, flag := range group {
@@ -148,7 +150,7 @@ func flagNames(node *kong.Node) []string {
 	return names
 }
 
-// valuesOf returns the values that a flag or an argument may have, if they can be counted.
+// valuesOf returns the values that a flag or an argument may have, if they are a fixed set.
 func valuesOf(value *kong.Value) []string {
 	switch {
 	case value.Name == "preset":

@@ -52,7 +52,8 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestBashCompletion plays what bash does when Tab is pressed after "ktaudit simulate --compression z", and after "--compression=z".
+// TestBashCompletion plays what bash does when Tab is pressed after "ktaudit simulate --compression
+// z", and after "--compression=z".
 func TestBashCompletion(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", `

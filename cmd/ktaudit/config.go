@@ -10,17 +10,17 @@ import (
 )
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Say everything that is wrong with a configuration file."`
+	Check configCheckCmd `cmd:"" help:"Check a configuration file and list every problem."`
 }
 
 type configCheckCmd struct {
-	File string `arg:"" help:"The configuration file."`
-	Show bool   `group:"output" help:"Show the configuration with all defaults and presets filled in, without secrets."`
+	File string `arg:"" help:"Configuration file."`
+	Show bool   `group:"output" help:"Print the configuration with all defaults and presets filled in, without secrets."`
 }
 
 func (configCheckCmd) Help() string {
-	return `Exits with 0 if the file is valid, with 2 if it isn't. Opens nothing that the file names. An annotated example is
-docs/ktaudit.example.yaml.
+	return `Exits with 0 if the file is valid and with 2 if it is not. Connects to nothing and opens no other file. For an annotated
+example see docs/ktaudit.example.yaml.
 
 Examples:
   ktaudit config check ktaudit.yaml

@@ -4,24 +4,27 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/internal/config"
 )
 
-// configFlags say where the settings come from that flags leave open.
+// Settings are resolved once, flags over the configuration file over the defaults, before anything
+// is opened: load returns complete settings, and the fill methods complete the flags from them.
+
+// configFlags name the source of the settings that no flag gives.
 type configFlags struct {
-	Config string `group:"log" placeholder:"FILE" help:"Configuration file, for what the flags leave open. See ktaudit config check."`
-	Preset string `group:"log" placeholder:"NAME" help:"Built-in settings of a public log, for what the flags leave open: ${presets}."`
+	Config string `group:"log" placeholder:"FILE" help:"Configuration file. Flags override it. See ktaudit config check."`
+	Preset string `group:"log" placeholder:"NAME" help:"Built-in settings of a public log: ${presets}. Flags override them."`
 }
 
-// load returns the configuration file, or one with the preset's namespace; an empty one if the flags name neither.
+// load returns the settings of the configuration file, or those of the preset or the defaults with
+// one namespace. They are complete, but for what only flags can give.
 func (f configFlags) load() (*config.Config, error) {
 	switch {
 	case f.Config != "" && f.Preset != "":
-		return nil, errors.New("--preset goes into the configuration file if there is one: leave out --preset or --config")
+		return nil, errors.New("--preset and --config cannot be used together: set the preset in the configuration file, or leave out --config")
 	case f.Config != "":
 		return config.Load(f.Config)
 	case f.Preset != "":
@@ -29,25 +32,25 @@ func (f configFlags) load() (*config.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--preset: %w", err)
 		}
-		return &config.Config{Namespaces: []config.Namespace{n}}, nil
+		return config.WithoutFile(n), nil
 	}
-	return &config.Config{}, nil
+	return config.WithoutFile(config.Unconfigured("")), nil
 }
 
-// choose returns the namespaces that a command is about: the one that --namespace names, or else all of the
+// choose returns the namespaces of a command: the one given by --namespace, or else all of the
 // configuration. Without a configuration it is one of which only the name is known.
 func (f configFlags) choose(c *config.Config, name string) ([]config.Namespace, error) {
 	switch {
 	case f.Config == "" && f.Preset == "":
-		return []config.Namespace{{Namespace: name}}, nil
+		return []config.Namespace{config.Unconfigured(name)}, nil
 	case name == "":
 		return c.Namespaces, nil
 	case f.Preset != "" && name != c.Namespaces[0].Namespace:
-		return nil, fmt.Errorf("--namespace %s is another log than --preset %s, which is %s", name, f.Preset, c.Namespaces[0].Namespace)
+		return nil, fmt.Errorf("--namespace %s does not match --preset %s, whose namespace is %s", name, f.Preset, c.Namespaces[0].Namespace)
 	}
 	n, ok := c.Find(name)
 	if !ok {
-		return nil, fmt.Errorf("--namespace %s: not in %s, which has %s", name, f.Config, strings.Join(namesOf(c.Namespaces), ", "))
+		return nil, fmt.Errorf("--namespace %s is not in %s: choose one of %s", name, f.Config, strings.Join(namesOf(c.Namespaces), ", "))
 	}
 	return []config.Namespace{n}, nil
 }
@@ -72,34 +75,29 @@ func (f configFlags) loadOne(name string) (*config.Config, config.Namespace, err
 	return c, n, err
 }
 
-// chooseOne is choose for a command that is about one log.
+// chooseOne is choose for commands that take one log only.
 func (f configFlags) chooseOne(c *config.Config, name string) (config.Namespace, error) {
 	chosen, err := f.choose(c, name)
 	if err != nil {
 		return config.Namespace{}, err
 	}
 	if len(chosen) > 1 {
-		return config.Namespace{}, fmt.Errorf("%s has several logs: choose one of them with --namespace: %s", f.Config, strings.Join(namesOf(c.Namespaces), ", "))
+		return config.Namespace{}, fmt.Errorf("%s has several logs: choose one with --namespace: %s", f.Config, strings.Join(namesOf(c.Namespaces), ", "))
 	}
 	return chosen[0], nil
 }
 
-// forOneLog refuses flags that can only be meant for one log where there are several.
+// forOneLog refuses flags that apply to one log if there are several.
 func (f configFlags) forOneLog(c *config.Config, chosen []config.Namespace, given []string) error {
 	if len(chosen) < 2 || len(given) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: for one log, but %s has several: choose one of them with --namespace: %s",
+	return fmt.Errorf("%s can be given for one log only, but %s has several: choose one with --namespace: %s",
 		strings.Join(given, ", "), f.Config, strings.Join(namesOf(c.Namespaces), ", "))
 }
 
-// fill takes from the configuration what the flags leave open.
-func (f *queueFlags) fill(c *config.Config) {
-	f.Redis = cmp.Or(f.Redis, c.Redis)
-	if f.RedisPasswordFile == "" && os.Getenv(redisPasswordVariable) == "" {
-		f.RedisPasswordFile, f.passwordVariable = c.RedisPasswordFile, c.RedisPasswordEnv
-	}
-}
+// fill completes the flags from the configuration.
+func (f *queueFlags) fill(c *config.Config) { f.Redis, f.settings = cmp.Or(f.Redis, c.Redis), c }
 
 func (f *storeFlag) fill(c *config.Config) { f.AuditStore = cmp.Or(f.AuditStore, c.AuditStore) }
 
@@ -107,10 +105,10 @@ func (f *rangeFlags) fill(n config.Namespace) {
 	f.From, f.To = cmp.Or(f.From, n.First), cmp.Or(f.To, n.Last)
 }
 
-// fillCommon is fill for what is not of one log.
+// fillCommon is fill for the settings that all logs share.
 func (f *auditFlags) fillCommon(c *config.Config) {
 	f.storeFlag.fill(c)
-	f.Concurrency = cmp.Or(f.Concurrency, c.Concurrency)
+	f.Concurrency = cmp.Or(f.Concurrency, c.Concurrency, config.DefaultConcurrency())
 	f.Memory = cmp.Or(f.Memory, byteSize(c.Budget))
 	f.ShutdownTimeout = cmp.Or(f.ShutdownTimeout, c.ShutdownTimeout)
 }
@@ -123,19 +121,23 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 	if f.Archive == nil { // --archive=false is given, too
 		f.Archive = &n.Archive
 	}
-	f.MaxBytes = cmp.Or(f.MaxBytes, byteSize(n.Limits.MaxBytes))
-	f.MaxStoredBytes = cmp.Or(f.MaxStoredBytes, byteSize(n.Limits.MaxStoredBytes))
-	f.MaxElements = cmp.Or(f.MaxElements, n.Limits.MaxElements)
+	f.limitFlags.fill(n.Limits)
 	if len(f.VerifyingKey) == 0 {
 		f.VerifyingKey = n.VerifyingKeys
 	}
 	f.Signatures = cmp.Or(f.Signatures, n.Signatures)
-	if f.Settle == nil && len(c.Namespaces) > 0 { // else n is not of a configuration, and what is usual holds
+	if f.Settle == nil { // --settle=0s is given, too
 		f.Settle = &n.Settle
 	}
 }
 
-// ofOneLog returns the flags given that can only be meant for one log.
+func (f *limitFlags) fill(l config.Limits) {
+	f.MaxBytes = cmp.Or(f.MaxBytes, byteSize(l.MaxBytes))
+	f.MaxStoredBytes = cmp.Or(f.MaxStoredBytes, byteSize(l.MaxStoredBytes))
+	f.MaxElements = cmp.Or(f.MaxElements, l.MaxElements)
+}
+
+// ofOneLog returns the given flags that apply to one log only.
 func (f auditFlags) ofOneLog() []string {
 	return flagsGiven(map[string]bool{
 		"--log-directory": f.LogDirectory != "", "--configuration": f.Configuration != "",
@@ -143,7 +145,7 @@ func (f auditFlags) ofOneLog() []string {
 	})
 }
 
-// flagsGiven returns the flags that are.
+// flagsGiven returns the names of the flags that are set, sorted.
 func flagsGiven(flags map[string]bool) []string {
 	var given []string
 	for flag, is := range flags {
@@ -155,7 +157,8 @@ func flagsGiven(flags map[string]bool) []string {
 	return given
 }
 
-// missing says which settings neither the flags nor the configuration give: pairs of a flag and its value.
+// missing returns an error that names the settings without a value. Settings are pairs of flag and
+// value.
 func missing(command string, settings ...string) error {
 	var flags []string
 	for i := 0; i < len(settings); i += 2 {
@@ -170,7 +173,7 @@ func missing(command string, settings ...string) error {
 	return fmt.Errorf("missing flags: %s (try ktaudit %s --help)", strings.Join(flags, ", "), command)
 }
 
-// complete checks that an audit has all it needs.
+// complete checks that no setting of an audit is missing.
 func (f auditFlags) complete(command string) error {
 	return missing(command, "--namespace=NAME", f.Namespace, "--log-directory=URL", f.LogDirectory, "--audit-store=URL", f.AuditStore)
 }

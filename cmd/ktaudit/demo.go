@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
 
 type demoCmd struct {
-	Dir    string   `group:"simulation" placeholder:"DIR" help:"Where to put the log and the verdicts. By default a new temporary directory. It is kept either way."`
-	Epochs uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs. By default ${default}."`
-	Tamper []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Make an epoch wrong; repeatable. ${tamper_kinds}."`
+	Dir    string   `group:"simulation" placeholder:"DIR" help:"Directory for the log and the verdicts. By default a new temporary directory. It is kept in both cases."`
+	Epochs uint64   `group:"simulation" default:"50" placeholder:"N" help:"Number of epochs. By default ${default}."`
+	Tamper []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Tamper with an epoch; repeatable. Kinds: ${tamper_kinds}."`
 }
 
 func (demoCmd) Help() string {
@@ -55,10 +55,12 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := os.MkdirAll(storeDir, 0o755); err != nil {
 		return err
 	}
+	n := config.Unconfigured(demoNamespace)
+	n.LogDirectory, n.Signatures, n.VerifyingKeys = logDir, signatureDir, []string{verifyingKey(key)}
+	n.Settle = 0 // the log is completely written
 	var f auditFlags
-	f.Namespace, f.LogDirectory, f.Configuration, f.AuditStore = demoNamespace, logDir, "whatsapp_v1", storeDir
-	f.Signatures, f.VerifyingKey = signatureDir, []string{verifyingKey(key)}
-	f.Settle = new(time.Duration) // all of it is written
+	f.AuditStore = storeDir
+	f.fill(config.WithoutFile(n), n)
 	opened, err := f.open(ctx, a, 1, nil)
 	if err != nil {
 		return err
@@ -69,7 +71,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer redis.Close()
-	status, err := runRange(ctx, a, redis, opened.auditor, worker.RunConfig{From: 1, To: c.Epochs})
+	status, err := runRange(ctx, a, redis, opened.auditor, worker.RunConfig{From: 1, To: c.Epochs, Worker: f.worker()})
 	if err != nil {
 		return err
 	}

@@ -9,21 +9,22 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/report"
 )
 
-// maxEnqueued is several times what any log has published, and takes some 3 GB of Redis. Whoever asks for more has mistyped.
+// maxEnqueued is several times what any log has published, and takes some 3 GB of Redis. A larger
+// number is most likely a typing mistake.
 const maxEnqueued = 10_000_000
 
 type enqueueCmd struct {
 	queuedFlags
 	rangeFlags
-	Window uint64 `group:"queue" placeholder:"EPOCHS" help:"How many epochs of the range may be on the queue at once; the next run goes on from there. By default all of them."`
-	Fresh  bool   `group:"queue" help:"Put the epochs ahead of those enqueued without this flag."`
+	Window uint64 `group:"queue" placeholder:"EPOCHS" help:"Maximum number of epochs of the range on the queue at the same time; the next run continues from there. By default the whole range."`
+	Fresh  bool   `group:"queue" help:"Put the epochs ahead of epochs enqueued without this flag."`
 }
 
 func (enqueueCmd) Help() string {
-	return `Puts one task for each epoch of the range on the queue, except for epochs that are on it or have a verdict. It may be
-run again at any time, and should be when Redis has lost its data. With --window it adds no more than the workers have done since
-it last ran, so that cron brings millions of epochs to an end with a small Redis. An epoch that the log never published keeps its
-place in the window; a scheduler would pass it over.
+	return `Adds one task to the queue for each epoch of the range that has no verdict and no task yet. You can run it again at any
+time; do so after Redis has lost its data. With --window each run only refills what the workers have finished since the last
+one, so that a cron job can audit millions of epochs with a small Redis. An epoch that the log never published keeps its
+place in the window; a scheduler would skip it.
 
 Examples:
   ktaudit enqueue --config ktaudit.yaml --namespace example --from 1 --to 1000000
@@ -47,7 +48,7 @@ func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
 		epochs = min(epochs, c.Window)
 	}
 	if epochs > maxEnqueued {
-		return fmt.Errorf("--from %d --to %d: %d epochs at once, and Redis takes some 300 bytes for each: enqueue at most %d, or give a --window",
+		return fmt.Errorf("--from %d --to %d: %d epochs at once are too many, since Redis needs some 300 bytes for each: enqueue at most %d, or give a --window",
 			c.From, c.To, epochs, maxEnqueued)
 	}
 	var open closers
@@ -69,19 +70,19 @@ func (c enqueueCmd) Run(ctx context.Context, a *app) (err error) {
 	counts, err := enqueuer.Enqueue(ctx, c.From, c.To, func(s queue.EnqueueCounts) { a.bars.set(s.Total()) })
 	a.bars.finish()
 	if err != nil {
-		return &unfinishedError{err, fmt.Sprintf("after %d of %d epochs; the same command goes on", counts.Total(), c.To-c.From+1)}
+		return &unfinishedError{err, fmt.Sprintf("after %d of %d epochs; run the same command again to continue", counts.Total(), c.To-c.From+1)}
 	}
 	if a.json {
 		return a.object(counts)
 	}
 	a.printf("%-16s %d\n", "enqueued", counts.Enqueued)
 	a.printf("%-16s %d\n", "already queued", counts.AlreadyQueued)
-	a.printf("%-16s %d\n", "already judged", counts.AlreadyJudged)
+	a.printf("%-16s %d\n", "have a verdict", counts.AlreadyJudged)
 	if counts.Revived > 0 {
 		a.printf("%-16s %d\n", "revived", counts.Revived)
 	}
 	if counts.Next > 0 {
-		a.printf("%-16s %d to %d, when there is room in the window\n", "later", counts.Next, c.To)
+		a.printf("%-16s %d to %d: run enqueue again when workers have made room in the window\n", "not yet", counts.Next, c.To)
 	}
 	return nil
 }

@@ -14,16 +14,16 @@ import (
 type exportCmd struct {
 	storedFlags
 	rangeFlags
-	Format  string `group:"output" enum:"jsonl,csv" default:"jsonl" help:"jsonl, the verdicts as they are on record, one a line; or csv."`
-	Outcome string `group:"output" enum:"verified,rejected,all" default:"all" help:"Which verdicts: verified, rejected or all."`
+	Format  string `group:"output" enum:"jsonl,csv" default:"jsonl" help:"Format: jsonl for the verdicts as stored, one per line, or csv."`
+	Outcome string `group:"output" enum:"verified,rejected,all" default:"all" help:"Which verdicts to export: verified, rejected or all."`
 }
 
 func (exportCmd) Help() string {
-	return `Writes the verdicts of a log to standard output in the order of the epochs, as many as there are: it needs no more memory
-for millions. Without a range it writes all. It stops with exit status 2 at a verdict that cannot be read, and names it;
-what was written up to then is right, but the rest is missing.
+	return `Writes the verdicts of a log to standard output in the order of the epochs. Without a range it writes all of them; memory
+use does not grow with their number. If a verdict cannot be read, export names it and stops with exit status 2: the output so
+far is correct but incomplete.
 
-The first line of CSV names the columns, which stay as they are; new ones come last:
+The first line of CSV names the columns. Columns never change; new ones are added at the end:
   epoch,outcome,reason,detail,previous_digest,digest,inserted,unchanged,
   key,bytes,stored_bytes,compression,sha256,signature,key_id,signed_at_ms,
   started_at,finished_at,verify_seconds,software,namespace,schema
@@ -62,19 +62,20 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 		return write(v)
 	})
 	if err == nil && none {
-		a.log.Warn().Str("namespace", namespace.Namespace).Msg("nothing to export: no epoch in question has a verdict")
+		a.log.Warn().Str("namespace", namespace.Namespace).Msg("nothing to export: no epoch of the range has a verdict")
 	}
 	return errors.Join(err, flush())
 }
 
 func (c exportCmd) check(json bool) error {
 	if json && c.Format == "csv" {
-		return errors.New("--json and --format csv: choose one of them")
+		return errors.New("--json and --format csv exclude each other: choose one")
 	}
 	return c.checkBounds()
 }
 
-// verdictColumns are the first line of an export as CSV. Programs rely on their order: new ones go to the end.
+// verdictColumns are the first line of an export as CSV. Programs rely on their order: new ones go
+// to the end.
 var verdictColumns = []string{
 	"epoch", "outcome", "reason", "detail", "previous_digest", "digest", "inserted", "unchanged",
 	"key", "bytes", "stored_bytes", "compression", "sha256", "signature", "key_id", "signed_at_ms",

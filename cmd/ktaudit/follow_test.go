@@ -73,9 +73,9 @@ func (a audited) configured(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestRunFollows has one process do everything, with no Redis but the one inside it: it finds what the log publishes, is killed
-// half-way and begins anew with an empty queue, sends one alert for one rejection, shows the metrics of scheduler and worker,
-// and ends well when it is told to.
+// TestRunFollows has one process do everything, with no Redis but the one inside it: it finds what
+// the log publishes, is killed half-way and begins anew with an empty queue, sends one alert for
+// one rejection, shows the metrics of scheduler and worker, and ends well when it is told to.
 func TestRunFollows(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "60", "--tamper", "50=rewrite")
@@ -149,8 +149,8 @@ func TestRunFollows(t *testing.T) {
 	}
 }
 
-// TestLogOutOfReach: of several logs, one whose server is down when the process starts does not keep the others from being audited.
-// Of a single one it is said at once.
+// TestLogOutOfReach: of several logs, one whose server is down when the process starts does not
+// keep the others from being audited. Of a single one it is said at once.
 func TestLogOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "5")
@@ -162,7 +162,7 @@ func TestLogOutOfReach(t *testing.T) {
 	}
 	alone := a.configured("run", "--namespace", "down")
 	out, _ := alone.CombinedOutput() // the status is looked at
-	if code := alone.ProcessState.ExitCode(); code != exitNotJudged || !strings.Contains(string(out), "--log-directory: ") {
+	if code := alone.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(string(out), "--log-directory: ") {
 		t.Errorf("one log alone: exit status %d\n%s", code, out)
 	}
 	cmd := a.configured("run")
@@ -176,12 +176,13 @@ func TestLogOutOfReach(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil || !strings.Contains(stderr.String(), "log out of reach") {
+	if err := cmd.Wait(); err != nil || !strings.Contains(stderr.String(), "log is out of reach") {
 		t.Errorf("told to stop, it ends with %v\n%s", err, stderr.String())
 	}
 }
 
-// TestRunSendsAlerts: a range has no scheduler, so run sends what it found itself, and what an earlier one could not send.
+// TestRunSendsAlerts: a range has no scheduler, so run sends what it found itself, and what an
+// earlier one could not send.
 func TestRunSendsAlerts(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "12", "--tamper", "7=rewrite", "--tamper", "11=rewrite")

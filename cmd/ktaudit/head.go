@@ -9,12 +9,12 @@ import (
 
 type headCmd struct {
 	storedFlags
-	From uint64 `group:"log" placeholder:"EPOCH" help:"Epoch to begin with. By default the first with a verdict, or that of the configuration."`
+	From uint64 `group:"log" placeholder:"EPOCH" help:"Epoch to start at. By default the first epoch of the configuration, or the first that has a verdict."`
 }
 
 func (headCmd) Help() string {
-	return `Prints the epoch up to which everything is verified, and the digest after it: whoever trusts this audit trusts that tree. Exits
-with 1 if there is none.
+	return `Prints the head, which is the last epoch up to which every epoch is verified, and the digest of the tree at that epoch. To
+trust this audit is to trust that tree. Exits with 1 if there is no head.
 
 Examples:
   ktaudit head --namespace example --audit-store ./audit

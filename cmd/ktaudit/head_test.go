@@ -13,7 +13,8 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-// The head comes with a digest that people trust. A verdict that somebody put in the place of a sealed one gives none.
+// The head comes with a digest that people trust. A verdict that somebody put in the place of a
+// sealed one gives none.
 func TestHeadIsAsSealed(t *testing.T) {
 	t.Parallel()
 	const key = "example/verdicts/000000000/000000000999.json"

@@ -6,11 +6,12 @@ import (
 	"sync"
 )
 
-// task is one piece of work.
+// task computes one result.
 type task[T any] func(context.Context) (T, error)
 
-// inOrder runs tasks, up to n at the same time, and hands their results to emit one by one in the order of the tasks.
-// The first error, of a task, of emit or of ctx, ends it, once the tasks that are running have ended.
+// inOrder runs up to n tasks at the same time, and passes their results to emit one by one in the
+// order of the tasks. After the first error, of a task, emit or ctx, it waits for running tasks and
+// returns it.
 func inOrder[T any](ctx context.Context, n int, tasks iter.Seq[task[T]], emit func(T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -24,7 +25,7 @@ func inOrder[T any](ctx context.Context, n int, tasks iter.Seq[task[T]], emit fu
 	defer stop()
 	var pending []chan outcome
 	for {
-		if err := ctx.Err(); err != nil { // not every task looks at it
+		if err := ctx.Err(); err != nil { // not every task checks it
 			return err
 		}
 		for len(pending) < n {

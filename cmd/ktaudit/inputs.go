@@ -31,7 +31,7 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 	if strings.Contains(arg, "://") {
 		epochs := c.wanted()
 		if epochs == nil {
-			return nil, fmt.Errorf("%s: which epochs? Give --epoch, or --from and --to", arg)
+			return nil, fmt.Errorf("%s: no epochs given: give --epoch, or --from and --to", arg)
 		}
 		in, err := c.logInput(ctx, arg, epochs, open)
 		return []input{in}, err
@@ -45,14 +45,14 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 		return []input{in}, err
 	}
 	if c.named() {
-		return nil, fmt.Errorf("%s is a directory: --name, --previous and --digest are for a file", arg)
+		return nil, fmt.Errorf("%s is a directory: --name, --previous and --digest apply to a file only", arg)
 	}
 	logs, err := findLogs(ctx, arg)
 	if err != nil {
 		return nil, err
 	}
 	if len(logs) == 0 {
-		return nil, fmt.Errorf("%s: no log is in there: a log has a folder for each epoch, named by its number", arg)
+		return nil, fmt.Errorf("%s contains no log: a log has one folder per epoch, named by its number", arg)
 	}
 	var inputs []input
 	for _, log := range logs {
@@ -140,12 +140,12 @@ func (c verifyCmd) fileName(path string) (validator.Name, error) {
 			return validator.Name{}, err
 		}
 		parts := strings.Split(filepath.ToSlash(absolute), "/")
-		text, from = strings.Join(parts[max(0, len(parts)-3):], "/"), "its path (--name gives another)"
+		text, from = strings.Join(parts[max(0, len(parts)-3):], "/"), "its path (override it with --name)"
 		text = strings.TrimSuffix(text, filepath.Ext(text))
 	}
 	name, err := validator.ParseName(text)
 	if err != nil {
-		return name, fmt.Errorf("%s: by %s: %w", path, from, err)
+		return name, fmt.Errorf("%s: name taken from %s: %w", path, from, err)
 	}
 	return name, nil
 }
@@ -185,13 +185,15 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	return batch{decoded, file}, nil
 }
 
-// foundLog is a log directory on the local disk, with the epochs that it has a folder for, ascending.
+// foundLog is a log directory on the local disk, with the epochs that it has a folder for,
+// ascending.
 type foundLog struct {
 	dir    string
 	epochs []uint64
 }
 
-// findLogs finds the log directories in and under dir. A log directory is one with a folder that is named by an epoch.
+// findLogs finds the log directories in and under dir. A log directory is one with a folder that is
+// named by an epoch.
 func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
 	at := map[string]int{} // where in logs a directory is

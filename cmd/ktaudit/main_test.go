@@ -10,8 +10,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata with what the commands print now")
 
-// binDir holds a link named ktaudit to the test program, which is the command when it is called by that name. So the
-// tests run the code under test in processes of its own, with real exit statuses and signals, and under -race.
+// binDir holds a link named ktaudit to the test program, which is the command when it is called by
+// that name. So the tests run the code under test in processes of its own, with real exit statuses
+// and signals, and under -race.
 var binDir string
 
 // clockVariable names a file that says by how much the command's clock is wrong; see setClock.

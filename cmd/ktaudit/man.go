@@ -11,7 +11,7 @@ import (
 type manCmd struct{}
 
 func (manCmd) Help() string {
-	return `The page is made from what --help says, so it is right for this version.
+	return `The page is generated from the help texts, so it always matches this version.
 
 Examples:
   ktaudit man | man -l -
@@ -55,19 +55,19 @@ func manPage(root *kong.Node) string {
 	p.macro("SH", "FLAGS OF EVERY COMMAND")
 	p.flags(root.Flags)
 	p.macro("SH", "ENVIRONMENT")
-	p.prose("Every flag can be given by the variable that stands beside it; repeatable flags take a list with commas. These have no flag:")
+	p.prose("Each flag can also be set by the variable shown with it; separate the values of repeatable flags by commas. These variables have no flag:")
 	p.option(redisPasswordVariable, "The password of Redis.", nil)
 	p.option("KTAUDIT_SIGNING_KEY", "The signing key of a simulated log.", nil)
-	p.option(lanes.Environment, "The way hashes are computed, instead of the quickest that this machine can run.", nil)
-	p.option("OTEL_EXPORTER_OTLP_ENDPOINT", "The collector that traces are sent to, with OTLP over HTTP. By default there are none.", nil)
-	p.option("NO_COLOR", "If it is not empty, log lines have no colours.", nil)
+	p.option(lanes.Environment, "The hash implementation to use instead of the fastest one that this machine supports.", nil)
+	p.option("OTEL_EXPORTER_OTLP_ENDPOINT", "The collector that receives traces, with OTLP over HTTP. By default no traces are sent.", nil)
+	p.option("NO_COLOR", "Set it to turn off colours in log lines.", nil)
 	p.macro("SH", "EXIT STATUS")
 	p.option(fmt.Sprint(exitGood), "All good.", nil)
 	p.option(fmt.Sprint(exitFound), "Something was rejected or is missing.", nil)
-	p.option(fmt.Sprint(exitNotJudged), "Could not judge: usage, I/O, configuration, an interrupt or a defect. Nothing follows about the log.", nil)
+	p.option(fmt.Sprint(exitFailed), "The command failed: usage, I/O, configuration, an interrupt or a bug. This says nothing about the log.", nil)
 	p.macro("SH", "EXAMPLES")
-	p.prose("Simulate a log that rewrites a key, audit it and see it caught. It needs nothing else:\n\n  ktaudit demo --tamper 17=rewrite")
-	p.prose("Audit a range of a log in one process. Each command above has examples of its own:\n\n" +
+	p.prose("Simulate a log that rewrites a key, audit it and see the epoch rejected. This needs no setup:\n\n  ktaudit demo --tamper 17=rewrite")
+	p.prose("Audit a range of a log in one process. More examples are shown with each command:\n\n" +
 		"  ktaudit run --namespace example --log-directory ./log --audit-store ./audit --from 1 --to 50")
 	return p.String()
 }
@@ -153,7 +153,8 @@ func (p *roff) option(term, meaning string, variables []string) {
 	}
 }
 
-// escape keeps what is special in roff from being so, and writes what is not ASCII in a way that needs no setting.
+// escape escapes characters that are special in roff, and writes others that are not ASCII by their
+// code, which needs no encoding.
 func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -55,7 +55,8 @@ func TestManPage(t *testing.T) {
 	}
 }
 
-// TestManPageIsRead has the page read by the programs that read man pages, where they are installed, with all their warnings.
+// TestManPageIsRead has the page read by the programs that read man pages, where they are
+// installed, with all their warnings.
 func TestManPageIsRead(t *testing.T) {
 	t.Parallel()
 	page := newManPage(t)

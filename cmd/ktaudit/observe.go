@@ -15,12 +15,12 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
-// listenFlag is where a command that works for a while tells how it is doing.
+// listenFlag is where a command that runs for a while serves its metrics and health.
 type listenFlag struct {
-	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default none."`
+	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default they are not served."`
 }
 
-// observed is what a command that goes on for a while works with.
+// observed is what a command that runs for a while works with.
 type observed struct {
 	namespaces []config.Namespace
 	redis      *queue.Redis
@@ -28,14 +28,15 @@ type observed struct {
 	auditors   []*audit.Auditor // if it audits
 }
 
-// observers see what a command does. Each is nil if nobody asks for it.
+// observers measure what a command does. Each is nil unless asked for.
 type observers struct {
 	metrics *metrics.Metrics
 	tracer  *tracing.Tracer
 	stop    func() // before what is observed is closed
 }
 
-// jobMetrics is what the rooms of jobs are given: nil, and not a nil pointer, if nothing is measured.
+// jobMetrics returns the metrics for the rooms of jobs: a nil interface, not a nil pointer, if
+// nothing is measured.
 func (o observers) jobMetrics() observe.Metrics {
 	if o.metrics == nil {
 		return nil
@@ -51,8 +52,8 @@ func (o observers) jobTracer() observe.Tracer {
 	return o.tracer
 }
 
-// observe measures what the command does from now on, where the flag or the configuration asks for it, and traces it where the
-// environment does. Neither metrics nor traces that cannot be had any more are a reason for a command to fail.
+// observe starts metrics if the flag or the configuration asks for them, and traces if the
+// environment does. Once started, failing metrics or traces do not make a command fail.
 func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config, o observed) (observers, error) {
 	b := buildInfo()
 	tracer, err := tracing.Start(ctx, b.Version, a.log)
@@ -89,10 +90,10 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	}
 	stop := func() {
 		if err := server.Close(); err != nil {
-			a.log.Warn().Err(err).Msg("closing the metrics")
+			a.log.Warn().Err(err).Msg("the metrics server did not close cleanly")
 		}
 		if err := tracer.Close(); err != nil {
-			a.log.Warn().Err(err).Msg("the last traces were not sent")
+			a.log.Warn().Err(err).Msg("the last traces were not sent and are lost")
 		}
 	}
 	if err != nil {
@@ -102,7 +103,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	return observers{m, tracer, stop}, nil
 }
 
-// readQueues reads what the metrics show of the queues.
+// readQueues reads the state of the queues for the metrics.
 func readQueues(r *queue.Redis, namespaces []string) (metrics.Queues, error) {
 	counts, err := r.ReadCounts(namespaces...)
 	if err != nil {

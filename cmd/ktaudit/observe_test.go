@@ -73,7 +73,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// startListening starts a command with --listen and --log-level info, or one that serves, and returns where it listens.
+// startListening starts a command with --listen and --log-level info, or one that serves, and
+// returns where it listens.
 func startListening(t *testing.T, cmd *exec.Cmd) (address string) {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -87,7 +88,7 @@ func startListening(t *testing.T, cmd *exec.Cmd) (address string) {
 	for address == "" && lines.Scan() {
 		var line struct{ Message, Address string }
 		_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is another's line
-		if line.Message == "metrics are served" {
+		if line.Message == "serving metrics" {
 			address = line.Address
 		}
 	}
@@ -108,7 +109,8 @@ func TestListenRefused(t *testing.T) {
 	}
 }
 
-// TestTraces has a collector beside a run, which sends a trace of each epoch, and one that is away, which changes nothing.
+// TestTraces has a collector beside a run, which sends a trace of each epoch, and one that is away,
+// which changes nothing.
 func TestTraces(t *testing.T) {
 	t.Parallel()
 	var epochs atomic.Int64

@@ -11,15 +11,15 @@ type pauseFlags struct {
 	configFlags
 	namespaceFlag
 	queueFlags
-	Class string `group:"queue" enum:"fresh,backfill,all" default:"all" help:"Which queues: fresh, backfill or all."`
+	Class string `group:"queue" enum:"fresh,backfill,all" default:"all" help:"Which queue: fresh, backfill or all."`
 }
 
 type pauseCmd struct{ pauseFlags }
 
 func (pauseCmd) Help() string {
-	return `Workers finish the epochs they are at and take no more. Epochs may be enqueued as before; status shows which queues are
-paused. It holds until resume, also when workers are restarted, but not when Redis loses its data. With a configuration
-file it pauses all logs in it, or one of them.
+	return `Workers finish the epochs in flight and take no more from a paused queue. Epochs can still be enqueued. status shows which
+queues are paused. A queue stays paused until resume, even if workers are restarted, but not if Redis loses its data. With a
+configuration file the command applies to all logs in it, or to the one given by --namespace.
 
 Examples:
   ktaudit pause --config ktaudit.yaml
@@ -32,7 +32,7 @@ func (c pauseCmd) Run(ctx context.Context, a *app) error { return c.set(ctx, a, 
 type resumeCmd struct{ pauseFlags }
 
 func (resumeCmd) Help() string {
-	return `Takes pause back. What was on the queue is still there.
+	return `Ends a pause. Workers continue with the epochs that are on the queue.
 
 Examples:
   ktaudit resume --config ktaudit.yaml
@@ -86,7 +86,7 @@ func (a *app) pausedQueue(namespace string, q queue.PausedQueue) error {
 		state = "paused"
 	}
 	if !q.Changed {
-		state += ", as before"
+		state += " (no change)"
 	}
 	a.printf("%s  %-8s  %s\n", namespace, q.Class, state)
 	return nil

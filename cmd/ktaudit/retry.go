@@ -12,14 +12,14 @@ import (
 
 type retryCmd struct {
 	queuedFlags
-	Epochs []uint64 `arg:"" optional:"" name:"epoch" help:"Epochs to try again."`
-	All    bool     `group:"queue" help:"Try all epochs again that wait for it."`
+	Epochs []uint64 `arg:"" optional:"" name:"epoch" help:"Epochs to retry."`
+	All    bool     `group:"queue" help:"Retry every epoch that waits for its next attempt or was given up."`
 }
 
 func (retryCmd) Help() string {
-	return `After a fault, an epoch waits for its next attempt up to ten minutes. When the fault is mended, this puts it in line now,
-like the epochs that were given up. What has a verdict is left alone: rejections are never tried again. It may be run at
-any time. Exits with 1 if an epoch has no verdict and is not on the queue; enqueue puts it there.
+	return `After a fault, an epoch waits up to ten minutes for its next attempt. Once the fault is fixed, this command retries such
+epochs now, and also those that were given up. Epochs with a verdict are left alone: rejections are final. You can run it at
+any time. Exits with 1 if an epoch has no verdict and is not on the queue; use enqueue for it.
 
 Examples:
   ktaudit retry --config ktaudit.yaml --namespace example --all
@@ -52,7 +52,7 @@ func (c retryCmd) Run(ctx context.Context, a *app) (err error) {
 
 func (c retryCmd) check() error {
 	if c.All == (len(c.Epochs) > 0) {
-		return errors.New("which epochs? Give their numbers, or --all")
+		return errors.New("no epochs given: give their numbers, or --all")
 	}
 	return checkEpochs(c.Epochs)
 }
@@ -61,7 +61,7 @@ func (c retryCmd) check() error {
 func checkEpochs(epochs []uint64) error {
 	for _, epoch := range epochs {
 		if epoch == 0 || epoch > verdict.MaxEpoch {
-			return fmt.Errorf("epoch %d: epochs go from 1 to %d", epoch, uint64(verdict.MaxEpoch))
+			return fmt.Errorf("epoch %d is out of range: epochs go from 1 to %d", epoch, uint64(verdict.MaxEpoch))
 		}
 	}
 	return nil
@@ -73,11 +73,11 @@ func (a *app) retried(counts queue.RetryCounts) error {
 			return err
 		}
 	} else {
-		a.printf("%-16s %d\n", "in line now", counts.Retried)
+		a.printf("%-16s %d\n", "retrying now", counts.Retried)
 		a.printf("%-16s %d\n", "already queued", counts.AlreadyQueued)
-		a.printf("%-16s %d\n", "already judged", counts.AlreadyJudged)
+		a.printf("%-16s %d\n", "have a verdict", counts.AlreadyJudged)
 		if counts.NotQueued > 0 {
-			a.printf("%-16s %d, which enqueue puts there\n", "not on the queue", counts.NotQueued)
+			a.printf("%-16s %d: add them with enqueue\n", "not on the queue", counts.NotQueued)
 		}
 	}
 	if counts.NotQueued > 0 {

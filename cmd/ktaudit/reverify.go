@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -16,18 +16,19 @@ type reverifyCmd struct {
 	configFlags
 	auditFlags
 	rangeFlags
-	Epochs []uint64 `arg:"" optional:"" name:"epoch" help:"Epochs to look at again."`
-	Sample int      `group:"log" placeholder:"N" help:"Look at so many epochs, chosen by chance, from --from to --to or of all."`
-	First  uint64   `group:"log" placeholder:"EPOCH" help:"Epoch the audit started at: the signed digest of the one before it is not waited for. By default 1."`
+	Epochs []uint64 `arg:"" optional:"" name:"epoch" help:"Epochs to audit again."`
+	Sample int      `group:"log" placeholder:"N" help:"Audit this many random epochs, from the range --from to --to or from all."`
+	First  uint64   `group:"log" placeholder:"EPOCH" help:"First epoch of the audit. The signed digest of the epoch before it is not required. By default ${default_first}."`
 }
 
 func (reverifyCmd) Help() string {
-	return `Audits epochs that have a verdict once more, from the log directory, and holds what it finds against the verdict on record,
-which stays as it is. Nothing is written, unless the two cannot both be right: then what was found is kept, with the batch
-that shows it, an alert is raised, and the exit status is 1. It is 1, too, for epochs without a
-verdict, and 2 if there were none of these, but epochs that could not be looked at, such as those that the log no longer
-has. Give the keys and limits that the epochs were audited with. The alert goes to the targets of the configuration file, or
-without one waits for a scheduler that has one.
+	return `Audits epochs that have a verdict once more, reading them from the log directory, and compares the result with the verdict
+on record. The verdict itself never changes. If the two contradict each other, the command stores the result and the batch
+as evidence, raises an alert and exits with 1; otherwise it writes nothing. Use the keys and limits of the original audit.
+
+The exit status is also 1 if an epoch has no verdict. Otherwise it is 2 if an epoch could not be audited again, for example
+because the log no longer has it. Alerts go to the targets of the configuration file; without one they wait in the audit store for a
+scheduler that has targets.
 
 Examples:
   ktaudit reverify --config ktaudit.yaml --namespace example --sample 1000
@@ -35,7 +36,7 @@ Examples:
   ktaudit reverify --namespace example --log-directory ./log --audit-store ./audit --from 1 --to 1000 --json`
 }
 
-// Run looks again.
+// Run audits the epochs again.
 func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	settings, namespace, err := c.loadOne(c.Namespace)
 	if err != nil {
@@ -52,7 +53,7 @@ func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First), audit.NewBudget(int64(c.Memory)))
+	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First, config.DefaultNamespace().First), audit.NewBudget(int64(c.Memory)))
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	return targets.sendAlerts(ctx, opened.auditor.Store, []string{c.Namespace}, nil, a.log, func() error {
 		err := opened.auditor.Reverify(ctx, audit.Reverification{
 			Epochs: c.Epochs, From: c.From, To: c.To, Sample: c.Sample,
-			Concurrency: cmp.Or(c.Concurrency, 4*runtime.GOMAXPROCS(0)),
+			Concurrency: c.Concurrency,
 		}, r.visit)
 		if err != nil {
 			return err
@@ -75,9 +76,9 @@ func (c reverifyCmd) check() error {
 	case c.Sample < 0:
 		return errors.New("--sample must be at least 1")
 	case len(c.Epochs) > 0 && (c.given() || c.Sample > 0):
-		return errors.New("which epochs? Give their numbers, or --from, --to and --sample")
+		return errors.New("epoch numbers exclude --from, --to and --sample: give one or the other")
 	case len(c.Epochs) == 0 && !c.given() && c.Sample == 0:
-		return errors.New("which epochs? Give their numbers, --from and --to, or --sample")
+		return errors.New("no epochs given: give their numbers, --from and --to, or --sample")
 	}
 	if err := checkEpochs(c.Epochs); err != nil {
 		return err
@@ -85,13 +86,13 @@ func (c reverifyCmd) check() error {
 	return c.checkBounds()
 }
 
-// reverified counts and prints what new looks came to.
+// reverified counts and prints the results.
 type reverified struct {
 	*app
 	asBefore, contradicted, withoutVerdict, failed int
 }
 
-// What a new look may come to.
+// The results of an epoch. They are values of "result" in JSON.
 const (
 	asBefore       = "as before"
 	contradicted   = "contradicted"
@@ -99,7 +100,7 @@ const (
 	failed         = "not looked at"
 )
 
-// visit takes in one epoch. Whoever reads JSON wants to know of every one.
+// visit records one epoch. JSON lists every epoch, text only those that need attention.
 func (r *reverified) visit(epoch uint64, found verdict.Verdict, err error) {
 	result := r.count(err)
 	switch {
@@ -139,7 +140,7 @@ func (r *reverified) count(err error) (result string) {
 	return failed
 }
 
-// finish prints the counts and returns what the command ends with.
+// finish prints the counts and returns the command's error.
 func (r *reverified) finish() error {
 	if !r.json {
 		r.printf("%-14s %d\n", asBefore, r.asBefore)
@@ -155,9 +156,9 @@ func (r *reverified) finish() error {
 	case r.contradicted+r.withoutVerdict > 0:
 		return errFound
 	case r.failed > 0:
-		return fmt.Errorf("%d of %d epochs could not be looked at again", r.failed, r.failed+r.asBefore)
+		return fmt.Errorf("%d of %d epochs could not be audited again: see the lines above", r.failed, r.failed+r.asBefore)
 	case r.asBefore == 0: // nothing was shown
-		r.log.Warn().Msg("nothing to look at again: no epoch in question has a verdict")
+		r.log.Warn().Msg("nothing to audit again: no epoch of the range has a verdict")
 		return errFound
 	}
 	return nil

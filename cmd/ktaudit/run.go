@@ -22,17 +22,17 @@ type runCmd struct {
 	rangeFlags
 	queueFlags
 	listenFlag
-	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs of a range that are not published or not signed yet. By default not at all."`
+	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs of a range that are not published or not signed yet. By default it does not wait."`
 }
 
 func (runCmd) Help() string {
-	return `Does what scheduler and worker do, in one process, which needs no Redis of its own: follows the logs of the configuration, or
-one of them, audits what they publish, and their history from --from on beside it, and sends alerts. Runs until SIGTERM or
-Ctrl-C, and then exits with 0.
+	return `Combines scheduler and worker in one process that needs no Redis. It follows all logs of the configuration, or one of them,
+audits new epochs as they are published and history from --from on, and sends alerts. It runs until SIGTERM or Ctrl-C and
+then exits with 0.
 
-With --to, or for one log that is closed, it audits that range and ends when every epoch has a verdict.
+With --to, or for a log that is closed, it audits that range and ends when every epoch has a verdict.
 
-Killed at any moment, the same command goes on where it was.
+If it is killed, run the same command again: it continues where it stopped.
 
 Examples:
   ktaudit run --config ktaudit.yaml
@@ -58,7 +58,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	c.fillCommon(settings)
 	c.queueFlags.fill(settings)
-	c.Redis = cmp.Or(c.Redis, queue.Embedded)
+	c.Redis = cmp.Or(c.Redis, config.Default().Redis)
 	if c.To == 0 {
 		a.serve()
 	}
@@ -93,7 +93,8 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, scheduler) })
 }
 
-// putInto puts the flags into the logs, and sees whether there is a range to audit: then To is not 0, and there is one log.
+// putInto lays the flags over the settings of the logs. If a range is to be audited, To is not 0
+// afterwards and there is one log.
 func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config) error {
 	first := &namespaces[0]
 	if len(namespaces) == 1 {
@@ -115,9 +116,9 @@ func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config)
 		return err
 	}
 	if c.Wait != 0 {
-		return errors.New("--wait is for a range: without --to, what is not there yet is waited for in any case")
+		return errors.New("--wait needs a range: without --to, run waits for new epochs anyway")
 	}
-	first.First = cmp.Or(c.From, first.First) // of one log, or there is no From
+	first.First = cmp.Or(c.From, first.First, config.DefaultNamespace().First) // with several logs there is no --from
 	return nil
 }
 
@@ -155,7 +156,7 @@ func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Au
 	}
 	a.bars.finish()
 	if summary.Failed > 0 {
-		return report.Status{}, fmt.Errorf("%d of %d epochs could not be judged because of faults, which --log-level warn shows; the same command tries them again",
+		return report.Status{}, fmt.Errorf("%d of %d epochs have no verdict because of faults: see the log (--log-level warn), then run the same command again",
 			summary.Failed, summary.Total)
 	}
 	return report.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To)

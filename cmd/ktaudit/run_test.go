@@ -70,7 +70,8 @@ func (a audited) waitForVerdicts(n int) {
 	}
 }
 
-// TestRunGoesOnAfterBeingKilled kills run with SIGKILL again and again and starts the same command anew.
+// TestRunGoesOnAfterBeingKilled kills run with SIGKILL again and again and starts the same command
+// anew.
 func TestRunGoesOnAfterBeingKilled(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "300")
@@ -118,8 +119,8 @@ func TestInterrupt(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait() // the status is looked at below
-			if got := cmd.ProcessState.ExitCode(); got != exitNotJudged {
-				t.Errorf("run exits with %d, want %d", got, exitNotJudged)
+			if got := cmd.ProcessState.ExitCode(); got != exitFailed {
+				t.Errorf("run exits with %d, want %d", got, exitFailed)
 			}
 			if got := strings.TrimSpace(stderr.String()); got != "ktaudit: interrupted" || stdout.Len() != 0 {
 				t.Errorf("run says %q and %q, want that it was interrupted", stdout.String(), got)

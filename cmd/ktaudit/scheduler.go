@@ -21,16 +21,17 @@ type schedulerCmd struct {
 	storeFlag
 	queueFlags
 	listenFlag
-	First       uint64        `group:"log" placeholder:"EPOCH" help:"First epoch to audit. By default 1."`
-	Last        uint64        `group:"log" placeholder:"EPOCH" help:"Last epoch of a log that is closed."`
-	Poll        time.Duration `group:"log" placeholder:"DURATION" help:"How often to look for new epochs. By default 30s."`
-	SilentAfter time.Duration `group:"log" placeholder:"DURATION" help:"How long the log may publish nothing before that is an alert. By default for ever without a configuration."`
+	First       uint64        `group:"log" placeholder:"EPOCH" help:"First epoch to audit. By default ${default_first}."`
+	Last        uint64        `group:"log" placeholder:"EPOCH" help:"Last epoch of a closed log."`
+	Poll        time.Duration `group:"log" placeholder:"DURATION" help:"Interval between checks for new epochs. By default ${default_poll}."`
+	SilentAfter time.Duration `group:"log" placeholder:"DURATION" help:"Raise an alert if the log publishes nothing for this long. Without a configuration file, by default never."`
 }
 
 func (schedulerCmd) Help() string {
-	return `Runs until SIGTERM or Ctrl-C: finds the epochs that a log publishes, puts what has no verdict on the queue, new epochs ahead
-of history, and sends alerts. Start as many as you like, on any number of machines; none of them is the leader. Workers do
-the audits. With a configuration file it is for all logs in it, or one of them, and for the backfills and alert targets there.
+	return `Runs until SIGTERM or Ctrl-C. It looks for new epochs, adds those without a verdict to the queue, new epochs ahead of
+history, and sends alerts. Workers do the audits. You can start any number of schedulers on any number of machines; there
+is no leader. With a configuration file it serves all logs in it, or the one given by --namespace, with the backfills and
+alert targets of the file.
 
 Examples:
   ktaudit scheduler --config ktaudit.yaml
@@ -102,13 +103,14 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 	for i := range namespaces {
 		n := &namespaces[i]
 		n.LogDirectory = cmp.Or(c.LogDirectory, n.LogDirectory)
-		n.First, n.Last = cmp.Or(c.First, n.First), cmp.Or(c.Last, n.Last)
+		n.First, n.Last = cmp.Or(c.First, n.First, config.DefaultNamespace().First), cmp.Or(c.Last, n.Last)
 		n.Poll, n.SilentAfter = cmp.Or(c.Poll, n.Poll), cmp.Or(c.SilentAfter, n.SilentAfter)
 	}
 	return settings, namespaces, err
 }
 
-// newScheduler opens each log and makes a scheduler for them. The caller closes what is added to open, also after an error.
+// newScheduler opens each log and makes a scheduler for them. The caller closes what is added to
+// open, also after an error.
 func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*schedule.Scheduler, error) {
 	var schedules []schedule.Config
 	for _, n := range o.namespaces {

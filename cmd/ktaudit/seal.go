@@ -14,18 +14,18 @@ import (
 type sealCmd struct {
 	storedFlags
 	rangeFlags
-	Check bool `group:"store" help:"Hold what is sealed against the verdicts instead. Reads all of them."`
+	Check bool `group:"store" help:"Check existing seals against the verdicts instead. Reads every verdict."`
 }
 
 func (sealCmd) Help() string {
-	return `A shard is a thousand epochs. Once all of them have a verdict, a seal can stand for them: it holds the hash of each verdict and
-sums them up, so that status reads millions of epochs at once. Schedulers and run seal by themselves; this is for audits that
-have neither. To seal again what is sealed changes nothing.
+	return `A shard is a thousand epochs. Once all of them have a verdict, the shard can be sealed: the seal holds the hash of each
+verdict and a summary, so that status can read millions of epochs at once. scheduler and run seal shards by themselves; use
+this command for audits without them. Sealing a sealed shard again changes nothing.
 
-With --check it reads the verdicts that are sealed. Where one is gone or is another one, that raises an alert, and the exit
-status is 1. Bring the object back from a backup. If there is none, remove what is wrong, {namespace}/seals/ of the shard and
-{namespace}/history/, and audit the range again; the alert stays on record. The exit status is 1, too, for a log without any
-verdict.
+With --check the command reads every sealed verdict. If one is missing or differs from its seal, it raises an alert and exits
+with 1. Restore the object from a backup. Without a backup, remove the wrong object, the shard's seal in {namespace}/seals/
+and {namespace}/history/, and audit the range again; the alert stays on record. The exit status is also 1 if the log has no
+verdicts.
 
 Examples:
   ktaudit seal --config ktaudit.yaml
@@ -86,7 +86,7 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer seal.Sealer) error {
 		return err
 	}
 	if errors.Is(err, seal.ErrMismatch) {
-		a.log.Error().Err(err).Msg("sealed history is not what it was")
+		a.log.Error().Err(err).Msg("sealed verdicts have changed: run `ktaudit seal --check` to see which")
 		err = errFound
 	}
 	if a.json {
@@ -96,13 +96,13 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer seal.Sealer) error {
 		}{sealer.Namespace, counts}))
 	}
 	a.printf("%-16s %s\n", "namespace", sealer.Namespace)
-	a.printf("%-16s %d, %d of them now\n", "shards sealed", counts.AlreadySealed+counts.Sealed, counts.Sealed)
+	a.printf("%-16s %d, %d of them just now\n", "shards sealed", counts.AlreadySealed+counts.Sealed, counts.Sealed)
 	a.printf("%-16s %d\n", "shards open", counts.Open)
 	return err
 }
 
-// check holds what is sealed of one log against its verdicts. It returns errFound if something differs, or if there are no verdicts:
-// whoever mistypes a namespace is not to be told that all is well.
+// check compares the seals of one log with its verdicts. It returns errFound if something differs,
+// and also if there are no verdicts: a mistyped namespace must not look as if all were well.
 func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 	defer a.bars.finish()
 	sealer.Progress = func(done, total uint64) { a.bars.follow("checking", "shards", done, total) }
@@ -119,7 +119,7 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 	} else {
 		a.printf("%-16s %s\n", "namespace", sealer.Namespace)
 		a.printf("%-16s %d\n", "shards checked", result.Checked)
-		a.printf("%-16s %d\n", "not as sealed", len(result.Mismatches))
+		a.printf("%-16s %d\n", "mismatches", len(result.Mismatches))
 		for _, m := range result.Mismatches {
 			a.printf("shard %d, epochs %d to %d: %s\n", m.Shard, m.From, m.To, m.Detail)
 		}
@@ -132,7 +132,7 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 	}
 	shards, err := sealer.Store.Shards(ctx, sealer.Namespace, 0, verdict.MaxEpoch)
 	if err == nil && len(shards) == 0 {
-		a.log.Warn().Str("namespace", sealer.Namespace).Msg("nothing to check: no epoch has a verdict")
+		a.log.Warn().Str("namespace", sealer.Namespace).Msg("nothing to check: no epoch has a verdict; is the namespace right?")
 		err = errFound
 	}
 	return err

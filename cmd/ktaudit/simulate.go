@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"gocloud.dev/blob"
@@ -19,19 +20,19 @@ import (
 
 type simulateCmd struct {
 	LogDirectory string `group:"log" required:"" placeholder:"URL" help:"Bucket or directory to write the log to. A directory is created."`
-	Namespace    string `group:"log" default:"simulated.key-transparency.v1" placeholder:"NAME" help:"The log's name, which is in its signed digests. By default ${default}."`
+	Namespace    string `group:"log" default:"simulated.key-transparency.v1" placeholder:"NAME" help:"Name of the log, as it appears in signed digests. By default ${default}."`
 	configurationFlag
-	Epochs         uint64   `group:"simulation" default:"50" placeholder:"N" help:"How many epochs. By default ${default}."`
-	First          uint64   `group:"simulation" default:"1" placeholder:"EPOCH" help:"The first of them. By default ${default}."`
-	FirstLoad      int      `group:"simulation" placeholder:"N" help:"Leaves that the first epoch inserts. By default 50."`
-	Insertions     int      `group:"simulation" default:"20" placeholder:"N" help:"Leaves that every later epoch inserts. By default ${default}."`
-	Rotations      float64  `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations: each rotation inserts a stale and a fresh leaf. By default ${default}."`
-	DirectorySize  uint64   `group:"simulation" placeholder:"N" help:"Size of a directory too large to hold, such as 4294967296: what an epoch leaves untouched is then made up."`
-	Compression    string   `group:"simulation" enum:"none,zstd,gzip,s2,mixed" default:"none" help:"none, zstd, gzip, s2, or mixed: each epoch another."`
-	Seed           uint64   `group:"simulation" default:"1" placeholder:"N" help:"Equal seeds make equal logs. By default ${default}."`
-	Tamper         []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Make an epoch wrong; repeatable. ${tamper_kinds}."`
-	Signatures     string   `group:"signatures" placeholder:"URL" help:"Bucket or directory to write signed digests to. A directory is created. By default there are none."`
-	SigningKeyFile string   `group:"signatures" type:"existingfile" placeholder:"FILE" help:"File with the signing key, an ed25519 seed of 64 hexadecimal digits, which may also stand in KTAUDIT_SIGNING_KEY. By default --seed makes one."`
+	Epochs         uint64   `group:"simulation" default:"50" placeholder:"N" help:"Number of epochs. By default ${default}."`
+	First          uint64   `group:"simulation" default:"1" placeholder:"EPOCH" help:"First epoch. By default ${default}."`
+	FirstLoad      int      `group:"simulation" placeholder:"N" help:"Number of leaves that the first epoch inserts. By default 50."`
+	Insertions     int      `group:"simulation" default:"20" placeholder:"N" help:"Number of leaves that every later epoch inserts. By default ${default}."`
+	Rotations      float64  `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations; each rotation inserts a stale and a fresh leaf. By default ${default}."`
+	DirectorySize  uint64   `group:"simulation" placeholder:"N" help:"Simulate a directory of this size, too large to hold in memory, such as 4294967296. The hashes of unchanged parts are then invented."`
+	Compression    string   `group:"simulation" enum:"none,zstd,gzip,s2,mixed" default:"none" help:"Compression of batches: none, zstd, gzip, s2, or mixed to vary it by epoch."`
+	Seed           uint64   `group:"simulation" default:"1" placeholder:"N" help:"Seed of the simulation; equal seeds give equal logs. By default ${default}."`
+	Tamper         []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Tamper with an epoch; repeatable. Kinds: ${tamper_kinds}."`
+	Signatures     string   `group:"signatures" placeholder:"URL" help:"Bucket or directory to write signed digests to. A directory is created. By default no digests are signed."`
+	SigningKeyFile string   `group:"signatures" type:"existingfile" placeholder:"FILE" help:"File that holds the signing key, an ed25519 seed of 64 hexadecimal digits. KTAUDIT_SIGNING_KEY may hold it instead. By default the key is made from --seed."`
 }
 
 func (simulateCmd) Help() string {
@@ -91,7 +92,7 @@ func (c simulateCmd) options() (simlog.Options, error) {
 	if c.Signatures != "" {
 		o.SigningKey, err = c.signingKey()
 	} else if c.SigningKeyFile != "" {
-		err = errors.New("--signing-key-file: where do the signed digests go? Give --signatures")
+		err = errors.New("--signing-key-file needs a place for the signed digests: give --signatures")
 	}
 	return o, err
 }
@@ -104,7 +105,7 @@ func parseTamper(texts []string) (map[uint64]simlog.Kind, error) {
 			return nil, fmt.Errorf("--tamper: %w", err)
 		}
 		if other, ok := tamper[epoch]; ok {
-			return nil, fmt.Errorf("--tamper: epoch %d cannot be wrong by %s and by %s", epoch, other, kind)
+			return nil, fmt.Errorf("--tamper: epoch %d is given twice, as %s and as %s", epoch, other, kind)
 		}
 		tamper[epoch] = kind
 	}
@@ -120,12 +121,13 @@ func tamperKinds() string {
 	return strings.Join(names, ", ")
 }
 
-// signingKey is the user's key, or one that the seed makes. Such a key is no secret: it is for trying things out.
+// signingKey returns the user's key, or one made from the seed, which is no secret and for tests
+// only.
 func (c simulateCmd) signingKey() (ed25519.PrivateKey, error) {
 	text, from := os.Getenv("KTAUDIT_SIGNING_KEY"), "KTAUDIT_SIGNING_KEY"
 	if c.SigningKeyFile != "" {
 		var err error
-		if text, err = readSecret(c.SigningKeyFile); err != nil {
+		if text, err = config.ReadSecretFile(c.SigningKeyFile); err != nil {
 			return nil, fmt.Errorf("--signing-key-file: %w", err)
 		}
 		from = c.SigningKeyFile
@@ -135,7 +137,7 @@ func (c simulateCmd) signingKey() (ed25519.PrivateKey, error) {
 	}
 	seed, err := hex.DecodeString(text)
 	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("%s does not hold a signing key of %d hexadecimal digits", from, 2*ed25519.SeedSize)
+		return nil, fmt.Errorf("%s does not contain a signing key of %d hexadecimal digits", from, 2*ed25519.SeedSize)
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
 }
@@ -149,8 +151,8 @@ func verifyingKey(key ed25519.PrivateKey) string {
 	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
 }
 
-// openForWriting opens a bucket, or a directory that it creates, and refuses one that holds something: two logs mixed
-// are one that lies.
+// openForWriting opens a bucket, or a directory that it creates, and refuses one that is not empty:
+// two logs in one place look like one that lies.
 func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
 	if !strings.Contains(at, "://") {
 		if err := os.MkdirAll(at, 0o755); err != nil {
@@ -167,7 +169,7 @@ func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket
 		return nil, err
 	}
 	if len(page) > 0 {
-		return nil, fmt.Errorf("%s is not empty: it holds %s, and two logs must not be mixed", at, page[0].Key)
+		return nil, fmt.Errorf("%s is not empty, it contains %s: choose an empty one, since two logs must not be mixed", at, page[0].Key)
 	}
 	return bucket, nil
 }
@@ -179,7 +181,7 @@ func simulateLog(ctx context.Context, a *app, log, signatures *blob.Bucket, o si
 	return simlog.Write(ctx, log, signatures, o, func(done, _ uint64) { a.bars.set(done) })
 }
 
-// print says what was written and what can be done with it.
+// print prints what was written, and a command that audits it.
 func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
 	key := ""
 	if o.SigningKey != nil {
@@ -212,7 +214,8 @@ func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
 	a.line("size", "%d bytes, %d stored in %d batches", s.Bytes, s.StoredBytes, s.Objects)
 	a.line("digest", "%s", s.Digest)
 	next := ""
-	if cmp.Or(c.Configuration, defaultConfiguration) != defaultConfiguration {
+	usual := config.DefaultNamespace().Configuration
+	if cmp.Or(c.Configuration, usual) != usual {
 		next = fmt.Sprintf(" --configuration '%s'", c.Configuration)
 	}
 	if key != "" {

@@ -21,9 +21,9 @@ type statusCmd struct {
 }
 
 func (statusCmd) Help() string {
-	return `Exits with 1 if an epoch was rejected, has no verdict or does not continue the one before. Without a range it looks at all
-epochs from the first to the last with a verdict, or to those that a configuration file or preset names. The head is the last
-epoch up to which everything is verified.
+	return `Shows which epochs are verified, rejected or missing, and the head, which is the last epoch up to which every epoch is
+verified. Without a range it covers the epochs from the first to the last that has a verdict; a configuration file or preset
+may set other bounds. Exits with 1 if an epoch was rejected, has no verdict or does not continue the epoch before it.
 
 Examples:
   ktaudit status --config ktaudit.yaml
@@ -46,7 +46,7 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	var redis *queue.Redis
 	var note string
 	if c.Redis != "" && c.Redis != queue.Embedded {
-		// The queue is only a work list: that it cannot be reached changes nothing about what is verified.
+		// The queue is only a work list: without it the status is still complete.
 		if redis, err = c.connect(ctx, a); err != nil {
 			note = err.Error()
 		} else {
@@ -91,7 +91,7 @@ type queueState struct {
 	QueueNote string         `json:"queue_note,omitempty"` // why Queues is empty
 }
 
-// read reads the counts. A Redis that does not answer makes a note and no error.
+// read reads the counts. If Redis does not answer, it sets a note and returns no error.
 func (q *queueState) read(r *queue.Redis, namespace string) {
 	var err error
 	if q.Queues, err = r.ReadCounts(namespace); err != nil {
@@ -102,7 +102,7 @@ func (q *queueState) read(r *queue.Redis, namespace string) {
 // maxListed is how many ranges and rejections are printed for a human; --json has all.
 const maxListed = 20
 
-// nextSteps is what the advice at the end of a report refers to.
+// nextSteps are the places that the advice at the end of a report names.
 type nextSteps struct {
 	logDirectory string // empty if the command does not know it
 	store        string
@@ -135,7 +135,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 		a.line("log", "%s", next.logDirectory)
 	}
 	if s.To == 0 {
-		a.line("epochs", "none has a verdict")
+		a.line("epochs", "no epoch has a verdict")
 		a.printQueues(queues)
 		return
 	}
@@ -161,7 +161,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	for i, r := range s.Rejected {
 		if i == maxListed {
-			a.printf("and %d more rejected; --json lists them\n", s.RejectedCount-maxListed)
+			a.printf("and %d more rejected: use --json to list them all\n", s.RejectedCount-maxListed)
 			break
 		}
 		a.printf("epoch %d rejected: %s\n", r.Epoch, r.Reason)
@@ -171,34 +171,34 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	for i, b := range s.Breaks {
 		if i == maxListed {
-			a.printf("and %d more breaks; --json lists them\n", len(s.Breaks)-maxListed)
+			a.printf("and %d more breaks: use --json to list them all\n", len(s.Breaks)-maxListed)
 			break
 		}
-		a.printf("epoch %d does not continue epoch %d, though both are verified: the log has two histories\n", b.Epoch, b.Epoch-1)
+		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories\n", b.Epoch, b.Epoch-1)
 		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
 	}
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
 	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)
 	if s.RejectedCount > 0 {
-		a.printf("Rejections are final. What shows them is under %s/evidence/ and %s/archive/.\n", s.Namespace, s.Namespace)
+		a.printf("Rejections are final. Their evidence is under %s/evidence/ and %s/archive/.\n", s.Namespace, s.Namespace)
 	}
 	if len(s.Gaps) > 0 {
 		a.printMissing(s, queues, next)
 	}
 }
 
-// printMissing says what to do about epochs without a verdict.
+// printMissing prints what to do about epochs without a verdict.
 func (a *app) printMissing(s report.Status, queues queueState, next nextSteps) {
 	onQueue := 0
 	for _, q := range queues.Queues {
 		onQueue += q.Pending + q.Active + q.Retry
 	}
 	if onQueue > 0 {
-		a.printf("Epochs without a verdict: workers will see to those on the queue. To be sure that all are, ")
+		a.printf("Some epochs have no verdict. Workers will audit those on the queue. To queue the rest, ")
 	} else {
-		a.printf("Epochs without a verdict: see whether %s has them. If so, ", cmp.Or(next.logDirectory, "the log directory"))
+		a.printf("Some epochs have no verdict. Check whether %s has them. If so, ", cmp.Or(next.logDirectory, "the log directory"))
 	}
-	a.printf("run or enqueue --from %d --to %d.\n", s.Gaps[0].From, s.Gaps[len(s.Gaps)-1].To)
+	a.printf("use run or enqueue with --from %d --to %d.\n", s.Gaps[0].From, s.Gaps[len(s.Gaps)-1].To)
 }
 
 func (a *app) printQueues(queues queueState) {

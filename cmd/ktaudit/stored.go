@@ -10,14 +10,14 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
-// storedFlags are those of commands about what is in the audit store.
+// storedFlags are the flags of commands that read the audit store.
 type storedFlags struct {
 	configFlags
 	namespaceFlag
 	storeFlag
 }
 
-// logs returns the settings and the logs that the command is about, and fills in where the audit store is.
+// logs returns the settings and the logs of the command, and completes the audit store's flag.
 func (f *storedFlags) logs(command string) (*config.Config, []config.Namespace, error) {
 	settings, namespaces, err := f.loadAll(f.Namespace)
 	if err != nil {
@@ -27,7 +27,7 @@ func (f *storedFlags) logs(command string) (*config.Config, []config.Namespace, 
 	return settings, namespaces, missing(command, "--namespace=NAME", namespaces[0].Namespace, "--audit-store=URL", f.AuditStore)
 }
 
-// log is logs for a command that is about one log.
+// log is logs for a command that takes one log.
 func (f *storedFlags) log(command string) (*config.Config, config.Namespace, error) {
 	settings, namespace, err := f.loadOne(f.Namespace)
 	if err != nil {
@@ -46,26 +46,26 @@ func (f storeFlag) open(ctx context.Context) (*auditstore.Store, error) {
 	return store, nil
 }
 
-// checkWritable refuses an audit store that can only be read, into which nothing that a command finds would ever get, and no alert
-// that says so. Any other trouble may pass.
+// checkWritable returns an error for an audit store that can only be read: no verdict, and no alert
+// about that, would ever be stored. Any other fault may be temporary, and is logged.
 func (a *app) checkWritable(ctx context.Context, store *auditstore.Store) error {
 	err := store.CheckWritable(ctx)
 	if errors.Is(err, auditstore.ErrReadOnly) {
 		return fmt.Errorf("--audit-store: %w", err)
 	}
 	if err != nil && ctx.Err() == nil {
-		a.log.Warn().Err(err).Msg("the audit store takes no writes for now")
+		a.log.Warn().Err(err).Msg("the audit store cannot be written to at the moment: ktaudit goes on and tries again")
 	}
 	return nil
 }
 
-// queuedFlags are those of commands about the queue of one log, with what is in the audit store beside it.
+// queuedFlags are the flags of commands that need both the queue and the audit store of one log.
 type queuedFlags struct {
 	storedFlags
 	queueFlags
 }
 
-// log is storedFlags.log, and fills in where the queue is.
+// log is storedFlags.log, and completes the queue's flags.
 func (f *queuedFlags) log(command string) (config.Namespace, error) {
 	settings, namespace, err := f.storedFlags.log(command)
 	if err == nil {
@@ -74,7 +74,8 @@ func (f *queuedFlags) log(command string) (config.Namespace, error) {
 	return namespace, err
 }
 
-// open opens the audit store and the queue. The caller closes what is added to open, also after an error.
+// open opens the audit store and the queue. The caller closes what is added to open, also after an
+// error.
 func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*auditstore.Store, *queue.Redis, error) {
 	store, err := f.storeFlag.open(ctx)
 	if err != nil {

@@ -16,12 +16,14 @@ import (
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
-// TestTranscripts plays the transcripts in testdata/*.txt and compares every line that the commands print.
+// TestTranscripts plays the transcripts in testdata/*.txt and compares every line that the commands
+// print.
 //
-// A transcript is a shell session. A line that begins with "$ " is a command, run by sh in a directory that is new for
-// each transcript and holds "vectors", a link to the test vectors. Its standard output follows with "> " before each
-// line, then its standard error with "! ", then "[exit N]" if it did not exit with 0. Other lines explain. A transcript
-// that mentions KTAUDIT_REDIS has a Redis there. What differs between two runs is scrubbed; see scrubs.
+// A transcript is a shell session. A line that begins with "$ " is a command, run by sh in a
+// directory that is new for each transcript and holds "vectors", a link to the test vectors. Its
+// standard output follows with "> " before each line, then its standard error with "! ", then
+// "[exit N]" if it did not exit with 0. Other lines explain. A transcript that mentions
+// KTAUDIT_REDIS has a Redis there. What differs between two runs is scrubbed; see scrubs.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -36,7 +38,8 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// compareTranscript plays the transcript in a file and compares it with what the commands print now, once clean has gone over that.
+// compareTranscript plays the transcript in a file and compares it with what the commands print
+// now, once clean has gone over that.
 func compareTranscript(t *testing.T, file string, clean func(string) string) {
 	t.Helper()
 	want, err := os.ReadFile(file)
@@ -99,7 +102,8 @@ func newWorkDir(t *testing.T) string {
 	return dir
 }
 
-// environment is what a command under test sees: nothing of the caller's that could change its output.
+// environment is what a command under test sees: nothing of the caller's that could change its
+// output.
 func environment(dir string) []string {
 	return []string{
 		"PATH=" + binDir + string(os.PathListSeparator) + os.Getenv("PATH"),

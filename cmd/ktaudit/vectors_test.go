@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestVectors verifies all test vectors with the command, and wants the manifest's verdicts. The transcript vectors.txt
-// pins their reasons.
+// TestVectors verifies all test vectors with the command, and wants the manifest's verdicts. The
+// transcript vectors.txt pins their reasons.
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	type expectation struct{ Expected string }

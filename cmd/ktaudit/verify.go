@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -16,19 +17,19 @@ import (
 type verifyCmd struct {
 	configurationFlag
 	rangeFlags
-	Epoch    uint64 `group:"log" placeholder:"EPOCH" help:"The one epoch to verify in a directory or bucket, or the epoch of a file."`
-	Name     string `group:"log" placeholder:"NAME" help:"A file's name as the log published it, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
-	Previous string `group:"log" placeholder:"HEX" help:"Instead of --name, with --epoch and --digest: the digest before the file's epoch."`
-	Digest   string `group:"log" placeholder:"HEX" help:"Instead of --name, with --epoch and --previous: the digest after the file's epoch."`
+	Epoch    uint64 `group:"log" placeholder:"EPOCH" help:"Single epoch to verify in a directory or bucket, or the epoch of a file."`
+	Name     string `group:"log" placeholder:"NAME" help:"Name of a file as published by the log, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
+	Previous string `group:"log" placeholder:"HEX" help:"Digest before the epoch of a file; use with --epoch and --digest instead of --name."`
+	Digest   string `group:"log" placeholder:"HEX" help:"Digest after the epoch of a file; use with --epoch and --previous instead of --name."`
 	limitFlags
-	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Batches to work on at the same time. By default ${default}."`
+	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Number of batches to verify at the same time. By default ${default}."`
 	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, or bucket URLs."`
 }
 
 func (verifyCmd) Help() string {
-	return `Says of each batch whether it proves what its name claims. Compressed batches (zstd, gzip, s2) are recognised by their
-content. In a directory every log is verified, at any depth, and gaps between a log's epochs are reported; a bucket
-needs --epoch or --from and --to.
+	return `Checks for each batch whether it proves what its name claims. Compressed batches (zstd, gzip, s2) are recognised by their
+content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
+--epoch, or --from and --to.
 
 Examples:
   ktaudit verify log/1001/d0bb…/e100…
@@ -37,7 +38,7 @@ Examples:
   ktaudit verify --from 1000 --to 1100 "s3://log?region=us-east-1"`
 }
 
-// result is what verify says of one batch.
+// result is the result for one batch.
 type result struct {
 	Input          string  `json:"input"` // the file, or the log directory
 	Epoch          uint64  `json:"epoch"`
@@ -71,6 +72,7 @@ func (c verifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
+	c.limitFlags.fill(config.DefaultNamespace().Limits)
 	v := verifier{configuration: configuration, limits: c.limitFlags}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
@@ -102,20 +104,20 @@ func (c verifyCmd) checkFlags() error {
 	case c.given() && c.Epoch != 0:
 		return errors.New("--epoch and --from/--to exclude each other")
 	case c.Jobs < 1:
-		return errors.New("--jobs: at least 1 is needed")
+		return errors.New("--jobs must be at least 1")
 	case c.Name != "" && (c.Previous != "" || c.Digest != ""):
-		return errors.New("--name says what --previous and --digest say: give one or the other")
+		return errors.New("--name excludes --previous and --digest: give one or the other")
 	case (c.Previous != "" || c.Digest != "") && (c.Previous == "" || c.Digest == "" || c.Epoch == 0):
-		return errors.New("--epoch, --previous and --digest belong together")
+		return errors.New("--epoch, --previous and --digest must be given together")
 	case c.named() && len(c.Inputs) != 1:
-		return errors.New("a name fits one file only")
+		return errors.New("--name, or --previous and --digest, apply to one file, but several inputs are given")
 	case c.given():
 		return c.check()
 	}
 	return nil
 }
 
-// named tells whether flags name a file.
+// named reports whether flags name a file.
 func (c verifyCmd) named() bool { return c.Name != "" || c.Previous != "" }
 
 // verifier judges batches.
@@ -124,7 +126,7 @@ type verifier struct {
 	limits        limitFlags
 }
 
-// tasks are the judgements to be made, in the order in which their results are printed.
+// tasks yields one task for each batch or gap, in the order in which results are printed.
 func (v verifier) tasks(inputs []input) iter.Seq[task[result]] {
 	return func(yield func(task[result]) bool) {
 		for _, in := range inputs {
@@ -151,9 +153,10 @@ func gap(in input, first, last uint64) task[result] {
 	return func(context.Context) (result, error) { return r, nil }
 }
 
-// verify judges one batch. It expects the elements in the order that logs write them in, which takes little memory; if
-// they come in another, the batch is read again. So is one that cannot be decoded before it is rejected, since a store
-// or a network may have garbled it.
+// verify judges one batch. It expects the elements in the order that logs write them in, which
+// takes little memory; if they come in another order, it reads the batch again. It also reads a
+// batch that cannot be decoded again before it rejects it, since a store or a network may have
+// garbled it.
 func (v verifier) verify(ctx context.Context, in input, epoch uint64) (result, error) {
 	options := v.limits.validator()
 	options.Ordered = !in.once
@@ -199,7 +202,8 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 	return r, nil
 }
 
-// judgeFetch turns the findings among the fetcher's errors into an outcome and returns the others.
+// judgeFetch turns fetcher errors that show the batch to be wrong into an outcome, and returns
+// others.
 func (r *result) judgeFetch(in input, err error) error {
 	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
 	_, name := errors.AsType[*fetcher.NameError](err)
@@ -224,8 +228,9 @@ type verifySummary struct {
 	last                               result
 }
 
-// print prints one result. Two neighbouring epochs must share a digest: a log whose epoch does not start where the one
-// before it ended has shown two trees for one epoch, however valid each batch is by itself.
+// print prints one result. Neighbouring epochs must share a digest: if an epoch does not start
+// where the one before it ended, the log has shown two trees for one epoch, however valid each
+// batch is by itself.
 func (s *verifySummary) print(a *app, r result) error {
 	verified := string(validator.Verified)
 	neighbours := r.Input == s.last.Input && r.Epoch == s.last.Epoch+1 && r.Outcome == verified && s.last.Outcome == verified

@@ -5,7 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker where the build has no version control at hand (-ldflags "-X main.version=v1.2.3").
+// version is set by the linker in builds without version control (-ldflags "-X
+// main.version=v1.2.3").
 var version string
 
 type versionCmd struct{}
@@ -16,7 +17,7 @@ func (versionCmd) Help() string {
   ktaudit version --json`
 }
 
-// build says which program this is.
+// build describes this program.
 type build struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit,omitempty"`
@@ -62,7 +63,7 @@ func (versionCmd) Run(a *app) error {
 	if b.Commit != "" {
 		modified := ""
 		if b.Modified {
-			modified = ", with changes"
+			modified = ", modified"
 		}
 		a.printf("commit  %s (%s%s)\n", b.Commit, b.Time, modified)
 	}

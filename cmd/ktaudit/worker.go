@@ -13,12 +13,13 @@ type workerCmd struct {
 	auditFlags
 	queueFlags
 	listenFlag
-	First uint64 `group:"log" placeholder:"EPOCH" help:"Epoch the audit starts at: the signed digest of the one before it is not waited for. By default 1."`
+	First uint64 `group:"log" placeholder:"EPOCH" help:"First epoch of the audit. The signed digest of the epoch before it is not required. By default ${default_first}."`
 }
 
 func (workerCmd) Help() string {
-	return `Runs until SIGTERM or Ctrl-C; then it finishes the epochs it is at, or hands them back, and exits with 0. Start as many
-workers as you like, on any number of machines. With a configuration file it audits all logs in it, or one of them.
+	return `Runs until SIGTERM or Ctrl-C. It then finishes the epochs in flight or returns them to the queue, and exits with 0. You can
+start any number of workers on any number of machines. With a configuration file a worker audits all logs in it, or the
+one given by --namespace.
 
 Examples:
   ktaudit worker --config ktaudit.yaml

@@ -2,63 +2,74 @@ package config
 
 import "time"
 
-// The tags say how a field is called in the file, and, after zero, the word that stands there for its zero value. A field
-// tagged single takes one mapping as well as a list of them. Durations and sizes have a unit; numbers start at 1.
+// The tag yaml is the field's key in the file; zero is the word that the file uses for the zero
+// value. A field tagged single takes one mapping as well as a list of them. Durations and sizes
+// have a unit; numbers start at 1.
 
-// Config is a configuration file with defaults and presets filled in. What is zero was left out and has no default.
+// Config is a configuration file with defaults and presets filled in. A zero field was left out and
+// has no default.
 type Config struct {
-	// Redis is the URL of the Redis that holds the queue, or "embedded". It has no password in it.
+	// Redis is the URL of the Redis that holds the queue, or "embedded". It contains no password.
 	Redis string `yaml:"redis"`
-	// RedisPasswordFile and RedisPasswordEnv name the file or the environment variable with the password; at most one.
+	// RedisPasswordFile and RedisPasswordEnv name the file or the environment variable with the
+	// password; at most one.
 	RedisPasswordFile string `yaml:"redis_password_file"`
 	RedisPasswordEnv  string `yaml:"redis_password_env"`
 	// AuditStore is the bucket URL or folder of the audit store, which all namespaces share.
 	AuditStore string `yaml:"audit_store"`
-	// Listen is the address, host:port, that serves /metrics, /healthz and /readyz. Empty means that nothing does.
+	// Listen is the address, host:port, to serve /metrics, /healthz and /readyz on. Empty means not
+	// to.
 	Listen string `yaml:"listen" zero:"none"`
-	// Budget bounds the memory of all batches in flight in one process. 0 leaves it to jobs.NewBudget.
+	// Budget bounds the memory of all batches in flight in one process. 0 means half the
+	// memory of the machine or container.
 	Budget Bytes `yaml:"memory" zero:"auto"`
-	// Concurrency is how many epochs a worker works on at the same time. 0 leaves it to jobs.WorkerConfig.
+	// Concurrency is how many epochs a worker audits at the same time. 0 means DefaultConcurrency.
 	Concurrency int `yaml:"concurrency" zero:"auto"`
-	// ShutdownTimeout is how long epochs in flight may go on after a worker was told to stop.
+	// ShutdownTimeout is how long epochs in flight may take after a worker was told to stop.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 	Alerts          Alerts        `yaml:"alerts"`
 	// Namespaces are the logs. There is at least one, and no two have the same name.
 	Namespaces []Namespace `yaml:"namespaces"`
 
-	// Where the fields stand in the file, by path; empty for a Config that was made otherwise.
+	// The positions of the fields in the file, by path; empty for a Config not read from a file.
 	file      string
 	positions map[string]position
 }
 
 // Namespace is one log and how it is audited.
 type Namespace struct {
-	// Namespace is the log's name, as it stands in signed digests and in the audit store.
+	// Namespace is the log's name, as used in signed digests and in the audit store.
 	Namespace string `yaml:"namespace"`
-	// Preset is the name of the built-in preset that the fields were taken from where the file is silent. See PresetNames.
+	// Preset names the built-in preset that supplies the fields that the file leaves out. See
+	// PresetNames.
 	Preset string `yaml:"preset"`
 	// LogDirectory is the bucket URL or folder where the log publishes its batches.
 	LogDirectory string `yaml:"log_directory"`
 	// Configuration is how the log's tree is hashed; validator.ParseConfiguration reads it.
 	Configuration string `yaml:"configuration"`
-	// VerifyingKeys are the trusted keys, for signature.ParseKeys. Without any, signed digests are not looked at.
+	// VerifyingKeys are the trusted keys, for signature.ParseKeys. Without any, signed digests are
+	// not checked.
 	VerifyingKeys []string `yaml:"verifying_keys"`
-	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the audit store.
+	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the
+	// audit store.
 	Signatures string `yaml:"signatures"`
-	// First is the first epoch to audit. Earlier ones are nobody's business.
+	// First is the first epoch to audit. Earlier ones are ignored.
 	First uint64 `yaml:"first"`
 	// Last is the last epoch of a log that is closed. 0 means that it is still being published.
 	Last uint64 `yaml:"last" zero:"none"`
-	// Poll is how often to look for new epochs.
+	// Poll is the interval between checks for new epochs.
 	Poll time.Duration `yaml:"poll"`
-	// Settle is how old a batch or signed digest must be before what is wrong with it is held against the log; 0 means that
-	// nothing is waited for, as for a log that is known to be written.
+	// Settle is how old a batch or signed digest must be before an error in it is held against the
+	// log. 0 means no minimum, for a log that is completely written.
 	Settle time.Duration `yaml:"settle" zero:"none"`
-	// SilentAfter is how long a log may publish nothing before that is an alert; 0 means for ever, as for a closed log.
+	// SilentAfter is how long a log may publish nothing before that is an alert; 0 means for ever,
+	// as for a closed log.
 	SilentAfter time.Duration `yaml:"silent_after" zero:"never"`
-	// TransientAfter is how long an epoch may fail for transient reasons before that is an alert; 0 means for ever.
+	// TransientAfter is how long an epoch may fail for transient reasons before that is an alert; 0
+	// means for ever.
 	TransientAfter time.Duration `yaml:"transient_after" zero:"never"`
-	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means for ever.
+	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means
+	// for ever.
 	BacklogAge time.Duration `yaml:"backlog_age" zero:"never"`
 	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
 	Archive   bool          `yaml:"archive"`
@@ -67,7 +78,7 @@ type Namespace struct {
 	Backfills []Backfill    `yaml:"backfill,single"`
 }
 
-// Limits bound what one batch may be. What exceeds them is rejected.
+// Limits bound one batch. A batch that exceeds them is rejected.
 type Limits struct {
 	// MaxBytes bounds a batch after decompression, MaxStoredBytes as it is stored.
 	MaxBytes       Bytes `yaml:"max_bytes"`
@@ -76,12 +87,13 @@ type Limits struct {
 	MaxElements int `yaml:"max_elements"`
 }
 
-// Backfill is a piece of history that is audited beside the new epochs.
+// Backfill is a range of history that is audited beside the new epochs.
 type Backfill struct {
-	// From and To are the first and the last epoch. To is 0 for the newest one of a log that is not closed.
+	// From and To are the first and the last epoch. To is 0 for the newest one of a log that is not
+	// closed.
 	From uint64 `yaml:"from"`
 	To   uint64 `yaml:"to" zero:"newest"`
-	// Cron says when to begin or go on, for cron.ParseStandard, in UTC. Empty means at once.
+	// Cron is when to begin or continue, in UTC, for cron.ParseStandard. Empty means at once.
 	Cron string `yaml:"cron"`
 	// Window is how many of its epochs may be on the queue at the same time.
 	Window int `yaml:"window"`

@@ -13,7 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/spelling"
 )
 
-// decoder fills the structs of config.go from YAML nodes and notes where everything stands.
+// decoder fills the structs of config.go from YAML nodes and records the position of everything.
 type decoder struct {
 	*collector
 	positions map[string]position
@@ -22,13 +22,13 @@ type decoder struct {
 func (d *decoder) root(body ast.Node, c *Config) {
 	d.positions[""] = position{1, 1}
 	if body == nil || body.Type() == ast.NullType {
-		d.refuse("", "the file says nothing")
+		d.refuse("", "the file is empty: see docs/ktaudit.example.yaml")
 		return
 	}
 	d.value(body, reflect.ValueOf(c).Elem(), field{}, "")
 }
 
-// refuse adds a problem with the field and keeps it from being validated.
+// refuse adds a problem with the field and excludes it from validation.
 func (d *decoder) refuse(path, format string, args ...any) {
 	d.add(d.positions[path], path, format, args...)
 	d.blame(path)
@@ -38,7 +38,7 @@ func (d *decoder) refuse(path, format string, args ...any) {
 func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
 	switch n := n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
-		d.refuse(path, "anchors, aliases and tags are not known here: write the value itself")
+		d.refuse(path, "anchors, aliases and tags are not supported: write the value itself")
 		return
 	case *ast.NullNode:
 		d.refuse(path, "is empty: give it a value or leave the key out")
@@ -66,7 +66,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
 	case !ok || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice:
 		d.refuse(path, "want %s", wanted(v.Type(), f))
 	case strings.Contains(text, "${"):
-		d.refuse(path, "variables are not put in: write the value itself")
+		d.refuse(path, "variables are not expanded: write the value itself")
 	default:
 		if err := setScalar(v, f, text); err != nil {
 			d.refuse(path, "%v", err)
@@ -82,7 +82,7 @@ func (d *decoder) mapping(m ast.MapNode, v reflect.Value, path string) {
 		at := tokenPosition(entries.Key().GetToken())
 		name, ok := keyText(entries.Key())
 		if !ok {
-			d.add(at, path, "a key is a plain word here, and keys are not merged in from elsewhere")
+			d.add(at, path, "this key is not a plain word; merge keys are not supported")
 			continue
 		}
 		f, ok := fieldNamed(fields, name)
@@ -96,7 +96,7 @@ func (d *decoder) mapping(m ast.MapNode, v reflect.Value, path string) {
 		}
 		below := strings.TrimPrefix(path+"."+name, ".")
 		if before, ok := seen[name]; ok {
-			d.add(at, below, "stands there already, in line %d", before.line)
+			d.add(at, below, "is given twice, first in line %d: remove one", before.line)
 			continue
 		}
 		seen[name] = at
@@ -112,7 +112,7 @@ func (d *decoder) mapping(m ast.MapNode, v reflect.Value, path string) {
 	}
 }
 
-// elements fills a list. The fields that an element does not give keep their defaults.
+// elements fills a list. Fields that an element leaves out keep their defaults.
 func (d *decoder) elements(nodes []ast.Node, v reflect.Value, path string) {
 	list := reflect.MakeSlice(v.Type(), len(nodes), len(nodes))
 	for i, n := range nodes {
@@ -130,7 +130,7 @@ func (d *decoder) elements(nodes []ast.Node, v reflect.Value, path string) {
 	v.Set(list)
 }
 
-// blankNamespace is what the fields of a namespace are before the file is heard: defaults or a preset.
+// blankNamespace returns a namespace before its fields are read: the defaults, or its preset.
 func (d *decoder) blankNamespace(n ast.Node, path string) Namespace {
 	if m, ok := n.(ast.MapNode); ok {
 		for entries := m.MapRange(); entries.Next(); {
@@ -144,7 +144,7 @@ func (d *decoder) blankNamespace(n ast.Node, path string) Namespace {
 			}
 		}
 	}
-	return defaultNamespace()
+	return DefaultNamespace()
 }
 
 func fieldNamed(fields []field, name string) (field, bool) {
@@ -156,12 +156,13 @@ func fieldNamed(fields []field, name string) (field, bool) {
 	return field{}, false
 }
 
-// unknownKey says what is wrong with a key that a struct does not have, and which one was perhaps meant.
+// unknownKey returns the message for a key that a struct does not have, and the key that was
+// probably meant, if any.
 func unknownKey(t reflect.Type, name string) (message, meant string) {
 	known := fieldNames(t)
 	for _, secret := range known {
 		if kind, ok := strings.CutSuffix(secret, "_file"); ok && (name == kind || strings.HasSuffix(kind, "_"+name)) {
-			return fmt.Sprintf("%s is a secret, and secrets do not stand in this file: name the file or the environment variable "+
+			return fmt.Sprintf("%s is a secret, and this file must not contain secrets: give the file or the environment variable "+
 				"that holds it with %s or %s_env", name, secret, kind), secret
 		}
 	}
@@ -169,12 +170,12 @@ func unknownKey(t reflect.Type, name string) (message, meant string) {
 		return fmt.Sprintf("unknown key %.60q (did you mean %q?)", name, meant), meant
 	}
 	if place := elsewhere(name); place != "" {
-		return fmt.Sprintf("unknown key %.60q: it belongs to %s", name, place), ""
+		return fmt.Sprintf("unknown key %.60q here: it belongs %s", name, place), ""
 	}
 	return fmt.Sprintf("unknown key %.60q: want %s", name, strings.Join(known, ", ")), ""
 }
 
-// keyText is a key's text. Merge keys and composed keys have none.
+// keyText returns the text of a key. Merge keys and composed keys have none.
 func keyText(key ast.MapKeyNode) (string, bool) {
 	switch key.(type) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
@@ -183,7 +184,8 @@ func keyText(key ast.MapKeyNode) (string, bool) {
 	return "", false
 }
 
-// scalarText is the text of a value as it stands in the file: 007 is not 7 before it is known that a number is wanted.
+// scalarText returns the text of a value as written in the file: 007 is 7 only where a number is
+// wanted.
 func scalarText(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -197,7 +199,7 @@ func scalarText(n ast.Node) (string, bool) {
 	return "", false
 }
 
-// setScalar reads text as what v is.
+// setScalar parses text into v.
 func setScalar(v reflect.Value, f field, text string) error {
 	if f.zero != "" && text == f.zero {
 		v.SetZero()
@@ -216,7 +218,7 @@ func setScalar(v reflect.Value, f field, text string) error {
 		n, err := parseDuration(text)
 		return setNumber(p, n, err, text, f)
 	case *Bytes:
-		n, err := parseBytes(text)
+		n, err := ParseBytes(text)
 		return setNumber(p, n, err, text, f)
 	case *int:
 		n, err := wholeNumber(text, strconv.IntSize-1)
@@ -228,7 +230,8 @@ func setScalar(v reflect.Value, f field, text string) error {
 	panic(fmt.Sprintf("no configuration field has the type %s", v.Type()))
 }
 
-// setNumber sets *p unless the number could not be read or is zero: where that has a meaning, there is a word for it.
+// setNumber sets *p unless the number could not be read or is zero: where zero has a meaning, the
+// file has a word for it.
 func setNumber[T time.Duration | Bytes | int | uint64](p *T, n T, err error, text string, f field) error {
 	switch {
 	case err != nil && f.zero != "":
@@ -236,7 +239,7 @@ func setNumber[T time.Duration | Bytes | int | uint64](p *T, n T, err error, tex
 	case err != nil:
 		return err
 	case n == 0:
-		return fmt.Errorf("%.60s is too little: want %s", text, wanted(reflect.TypeFor[T](), f))
+		return fmt.Errorf("%.60s is too small: want %s", text, wanted(reflect.TypeFor[T](), f))
 	}
 	*p = n
 	return nil
@@ -245,15 +248,15 @@ func setNumber[T time.Duration | Bytes | int | uint64](p *T, n T, err error, tex
 func setString(p *string, text string) error {
 	switch {
 	case strings.TrimSpace(text) != text || text == "":
-		return fmt.Errorf("%.60q is empty or has space around it", text)
+		return fmt.Errorf("%.60q is empty or has spaces around it", text)
 	case strings.ContainsFunc(text, unicode.IsControl):
-		return fmt.Errorf("%.60q has line breaks or control characters in it", text)
+		return fmt.Errorf("%.60q contains line breaks or control characters", text)
 	}
 	*p = text
 	return nil
 }
 
-// wholeNumber reads decimal digits only: no sign, no separators, no other base.
+// wholeNumber parses decimal digits only: no sign, no separators, no other base.
 func wholeNumber(text string, bits int) (uint64, error) {
 	n, err := strconv.ParseUint(text, 10, bits)
 	if err != nil {
@@ -262,20 +265,20 @@ func wholeNumber(text string, bits int) (uint64, error) {
 	return n, nil
 }
 
-// wanted says what may stand in a field.
+// wanted describes the values that a field takes.
 func wanted(t reflect.Type, f field) string {
 	what := map[reflect.Type]string{
-		reflect.TypeFor[string](): "a text", reflect.TypeFor[bool](): "true or false",
+		reflect.TypeFor[string](): "a string", reflect.TypeFor[bool](): "true or false",
 		reflect.TypeFor[time.Duration](): "a duration such as 30s, 15m or 30d", reflect.TypeFor[Bytes](): "a size such as 512MiB or 2GiB",
-		reflect.TypeFor[int](): "a whole number from 1 on", reflect.TypeFor[uint64](): "a whole number from 1 on",
+		reflect.TypeFor[int](): "a whole number of at least 1", reflect.TypeFor[uint64](): "a whole number of at least 1",
 	}[t]
 	switch {
 	case t.Kind() == reflect.Struct:
 		what = "a mapping with the keys " + strings.Join(fieldNames(t), ", ")
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
-		what = "a list, in which each item begins with \"- \""
+		what = "a list whose items begin with \"- \""
 	case t.Kind() == reflect.Slice:
-		what = "a list of texts, each beginning with \"- \""
+		what = "a list of strings, each beginning with \"- \""
 	}
 	if f.zero != "" {
 		what += ", or " + f.zero

@@ -3,21 +3,43 @@ package config
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
 
-// defaultConfig is what a file says that says nothing.
-func defaultConfig() Config {
+// Default returns the settings of a file that sets nothing, without a namespace.
+func Default() Config {
 	return Config{
 		Redis:           "embedded",
 		ShutdownTimeout: 30 * time.Second,
 	}
 }
 
-// defaultNamespace is a namespace of which nothing is said. The logs known today publish every minute or two.
-func defaultNamespace() Namespace {
+// DefaultConcurrency returns how many epochs a worker audits at the same time if Concurrency is 0.
+func DefaultConcurrency() int { return 4 * runtime.GOMAXPROCS(0) }
+
+// WithoutFile returns the settings of a command that is given no configuration file, with one
+// namespace. Redis is empty: a command without a file must be told where its queue is.
+func WithoutFile(n Namespace) *Config {
+	c := Default()
+	c.Redis, c.Namespaces = "", []Namespace{n}
+	return &c
+}
+
+// Unconfigured returns the settings of a log of which at most the name is known. First is 0, since
+// the range to audit is not known, and without targets there are no alerts about delays.
+func Unconfigured(namespace string) Namespace {
+	n := DefaultNamespace()
+	n.Namespace = namespace
+	n.First, n.SilentAfter, n.TransientAfter, n.BacklogAge = 0, 0, 0, 0
+	return n
+}
+
+// DefaultNamespace returns the settings of a namespace that sets nothing. Logs known today publish
+// every minute or two.
+func DefaultNamespace() Namespace {
 	return Namespace{
 		Configuration:  "whatsapp_v1",
 		First:          1,
@@ -45,7 +67,7 @@ func (c *Config) complete() {
 	for i := range c.Namespaces {
 		n := &c.Namespaces[i]
 		if n.Last != 0 && !c.given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
-			n.SilentAfter = 0 // a closed log is silent
+			n.SilentAfter = 0 // a closed log publishes nothing
 		}
 		for j := range n.Backfills {
 			b := &n.Backfills[j]
@@ -77,13 +99,14 @@ var presets = map[string]func(*Namespace){
 // PresetNames returns the names that Preset knows, sorted.
 func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
 
-// Preset returns a built-in namespace, with defaults: whatsapp-v1 and whatsapp-v2 are WhatsApp's public logs.
+// Preset returns a built-in namespace, with defaults: whatsapp-v1 and whatsapp-v2 are WhatsApp's
+// public logs.
 func Preset(name string) (Namespace, error) {
 	set, ok := presets[name]
 	if !ok {
-		return Namespace{}, fmt.Errorf("unknown preset %.60q: want %s", name, strings.Join(PresetNames(), " or "))
+		return Namespace{}, fmt.Errorf("unknown preset %.60q: use %s", name, strings.Join(PresetNames(), " or "))
 	}
-	n := defaultNamespace()
+	n := DefaultNamespace()
 	n.Preset = name
 	set(&n)
 	return n, nil

@@ -36,17 +36,17 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// elsewhere says in which other place of the file a key belongs; empty if in none.
+// elsewhere returns the other places of the file where a key belongs, or an empty string.
 func elsewhere(key string) string {
 	var places []string
-	var look func(t reflect.Type, place string)
-	look = func(t reflect.Type, place string) {
+	var search func(t reflect.Type, place string)
+	search = func(t reflect.Type, place string) {
 		for _, f := range fieldsOf(t) {
 			if f.name == key {
 				if place == "" {
-					places = append(places, "the top level")
+					places = append(places, "at the top level")
 				} else {
-					places = append(places, place)
+					places = append(places, "in "+place)
 				}
 			}
 			ft, below := t.Field(f.index).Type, strings.TrimPrefix(place+"."+f.name, ".")
@@ -54,10 +54,10 @@ func elsewhere(key string) string {
 				ft, below = ft.Elem(), below+"[]"
 			}
 			if ft.Kind() == reflect.Struct {
-				look(ft, below)
+				search(ft, below)
 			}
 		}
 	}
-	look(reflect.TypeFor[Config](), "")
+	search(reflect.TypeFor[Config](), "")
 	return strings.Join(slices.Compact(places), " or ")
 }

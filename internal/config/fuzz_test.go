@@ -10,7 +10,8 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 )
 
-// FuzzParse holds any file to being refused with bounded Problems, or to being read and shown without loss.
+// FuzzParse holds any file to being refused with bounded Problems, or to being read and shown
+// without loss.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/invalid/*.yaml")
 	if err != nil {

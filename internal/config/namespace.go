@@ -11,13 +11,13 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// minPoll keeps a slip of the pen from becoming an attack on a log.
+// minPoll keeps a typing mistake from becoming an attack on a log.
 const minPoll = time.Second
 
-// minRetention keeps a slip of the pen, such as 6m for half a year, from removing what cannot be brought back.
+// minRetention keeps a typing mistake, such as 6m for half a year, from removing batches for good.
 const minRetention = 24 * time.Hour
 
-// maxWindow is where the tasks of one backfill would take 260 MB of Redis.
+// maxWindow bounds the tasks of one backfill to 260 MB of Redis.
 const maxWindow = 1_000_000
 
 func (v checker) namespace(n *Namespace, path string) {
@@ -29,9 +29,9 @@ func (v checker) namespace(n *Namespace, path string) {
 	}
 	switch {
 	case n.LogDirectory == "":
-		v.must(path+"log_directory", false, "is missing: where does the log publish its batches?")
+		v.must(path+"log_directory", false, "is missing: give the bucket or folder where the log publishes its batches")
 	case strings.HasPrefix(n.LogDirectory, "mem:"):
-		v.must(path+"log_directory", false, "a bucket in memory is empty each time it is opened: name a folder, a bucket or a public log")
+		v.must(path+"log_directory", false, "a bucket in memory is always empty when opened: give a folder, a bucket or a public log")
 	default:
 		v.check(path+"log_directory", blobstore.CheckURL(n.LogDirectory))
 	}
@@ -40,18 +40,19 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.signatures(n, path)
 	v.epochs(n, path)
 	v.times(n, path)
-	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more, and mind that m is a minute",
-		durationText(n.Retention), durationText(minRetention))
-	v.must(path+"retention", n.Retention == 0 || n.Archive, "nothing is archived: say archive: true, or leave retention out")
-	v.must(path+"limits.max_bytes", n.Limits.MaxBytes >= 0, "is less than nothing")
-	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is less than nothing")
-	v.must(path+"limits.max_elements", n.Limits.MaxElements >= 0, "is less than nothing")
+	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more; note that m stands for minutes",
+		DurationText(n.Retention), DurationText(minRetention))
+	v.must(path+"retention", n.Retention == 0 || n.Archive, "has no effect without an archive: set archive: true, or leave retention out")
+	v.must(path+"limits.max_bytes", n.Limits.MaxBytes >= 0, "is negative")
+	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is negative")
+	v.must(path+"limits.max_elements", n.Limits.MaxElements >= 0, "is negative")
 	for i, b := range n.Backfills {
 		v.backfill(n, b, fmt.Sprintf("%sbackfill[%d].", path, i))
 	}
 }
 
-// preset holds a namespace against the one that it claims to be. Its batches may be read from a copy, and fewer of them.
+// preset compares a namespace with its preset. Its batches may be read from a copy, and may be
+// fewer.
 func (v checker) preset(n *Namespace, path string) {
 	if n.Preset == "" {
 		return
@@ -63,11 +64,11 @@ func (v checker) preset(n *Namespace, path string) {
 		v.problems.blame(path + "log_directory")
 		return
 	}
-	const other = "preset %s is the log with %s: for another log leave out the preset"
+	const other = "does not match preset %s, which has %s: leave out the preset to audit another log"
 	v.must(path+"namespace", n.Namespace == p.Namespace, other, n.Preset, "the namespace "+p.Namespace)
 	v.must(path+"configuration", n.Configuration == p.Configuration, other, n.Preset, "the configuration "+p.Configuration)
-	v.must(path+"first", n.First >= p.First, "preset %s begins with epoch %d", n.Preset, p.First)
-	v.must(path+"last", p.Last == 0 || n.Last != 0 && n.Last <= p.Last, "preset %s ends with epoch %d", n.Preset, p.Last)
+	v.must(path+"first", n.First >= p.First, "is before the first epoch of preset %s, which is %d", n.Preset, p.First)
+	v.must(path+"last", p.Last == 0 || n.Last != 0 && n.Last <= p.Last, "is after the last epoch of preset %s, which is %d", n.Preset, p.Last)
 }
 
 func (v checker) signatures(n *Namespace, path string) {
@@ -77,33 +78,33 @@ func (v checker) signatures(n *Namespace, path string) {
 		_, err := signature.ParseKeys([]string{key})
 		v.check(at, err)
 		first, twice := keys[key]
-		v.must(at, !twice, "is the same key as verifying_keys[%d]", first)
+		v.must(at, !twice, "repeats verifying_keys[%d]: remove one", first)
 		keys[key] = i
 	}
 	if n.Signatures == "" {
 		return
 	}
 	v.check(path+"signatures", blobstore.CheckURL(n.Signatures))
-	v.must(path+"signatures", len(n.VerifyingKeys) > 0, "needs the keys to check them with: give verifying_keys")
+	v.must(path+"signatures", len(n.VerifyingKeys) > 0, "needs keys to check the signatures with: give verifying_keys")
 }
 
 func (v checker) epochs(n *Namespace, path string) {
-	v.must(path+"first", n.First <= verdict.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
-	v.must(path+"last", n.Last <= verdict.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
+	v.must(path+"first", n.First <= verdict.MaxEpoch, "is too large: the last possible epoch is %d", uint64(verdict.MaxEpoch))
+	v.must(path+"last", n.Last <= verdict.MaxEpoch, "is too large: the last possible epoch is %d", uint64(verdict.MaxEpoch))
 	v.must(path+"last", n.Last == 0 || n.First <= n.Last, "%d is before first, which is %d", n.Last, n.First)
 }
 
 func (v checker) times(n *Namespace, path string) {
-	v.must(path+"poll", n.Poll >= minPoll, "%s is too often: want %s or more", n.Poll, durationText(minPoll))
-	v.must(path+"settle", n.Settle >= 0, "is less than nothing")
+	v.must(path+"poll", n.Poll >= minPoll, "%s is too short: want %s or more", n.Poll, DurationText(minPoll))
+	v.must(path+"settle", n.Settle >= 0, "is negative")
 	for _, t := range []struct {
 		name string
 		d    time.Duration
 	}{{"silent_after", n.SilentAfter}, {"transient_after", n.TransientAfter}, {"backlog_age", n.BacklogAge}} {
-		v.must(path+t.name, t.d == 0 || t.d >= n.Poll, "%s is shorter than poll, which is %s: nothing would have been looked at in between",
-			durationText(t.d), durationText(n.Poll))
+		v.must(path+t.name, t.d == 0 || t.d >= n.Poll, "%s is shorter than poll, which is %s: want at least that",
+			DurationText(t.d), DurationText(n.Poll))
 	}
-	v.must(path+"silent_after", n.Last == 0 || n.SilentAfter == 0, "the log is closed after epoch %d (last), so it is silent: leave this out", n.Last)
+	v.must(path+"silent_after", n.Last == 0 || n.SilentAfter == 0, "cannot be used with last: a log that ended with epoch %d publishes nothing more; leave silent_after out", n.Last)
 }
 
 func (v checker) backfill(n *Namespace, b Backfill, path string) {
@@ -111,13 +112,13 @@ func (v checker) backfill(n *Namespace, b Backfill, path string) {
 		v.problems.blame(path + "from")
 		v.problems.blame(path + "to")
 	}
-	v.must(path+"from", b.From >= n.First, "%d is before the namespace's first, which is %d", b.From, n.First)
-	v.must(path+"to", n.Last == 0 || b.To != 0 && b.To <= n.Last, "%d is after the namespace's last, which is %d", b.To, n.Last)
-	v.must(path+"to", b.To <= verdict.MaxEpoch, "the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
+	v.must(path+"from", b.From >= n.First, "%d is before first of the namespace, which is %d", b.From, n.First)
+	v.must(path+"to", n.Last == 0 || b.To != 0 && b.To <= n.Last, "%d is after last of the namespace, which is %d", b.To, n.Last)
+	v.must(path+"to", b.To <= verdict.MaxEpoch, "is too large: the last possible epoch is %d", uint64(verdict.MaxEpoch))
 	v.must(path+"to", b.To == 0 || b.From <= b.To, "%d is before from, which is %d", b.To, b.From)
 	if b.Cron != "" {
 		v.check(path+"cron", checkCron(b.Cron))
 	}
-	v.must(path+"window", b.Window >= 1, "%d is too little: want 1 or more", b.Window)
-	v.must(path+"window", b.Window <= maxWindow, "%d is too much: want %d or less, which is 260 MB of redis", b.Window, maxWindow)
+	v.must(path+"window", b.Window >= 1, "%d is too small: want 1 or more", b.Window)
+	v.must(path+"window", b.Window <= maxWindow, "%d is too large: want %d or less, which takes 260 MB of redis", b.Window, maxWindow)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// What a file may be. A log takes some 50 tokens, so there is room for hundreds. The parser's time grows with the square of
-// the tokens and with the cube of the depth.
+// Limits of a file. A log takes some 50 tokens, so there is room for hundreds of logs. The parser's
+// time grows with the square of the tokens and with the cube of the depth.
 const (
 	MaxFileBytes = 1 << 20
 	maxTokens    = 20_000
@@ -43,7 +43,7 @@ func Parse(name string, text []byte) (*Config, error) {
 	if err := problems.err(); err != nil {
 		return nil, err
 	}
-	c := defaultConfig()
+	c := Default()
 	c.file, c.positions = name, map[string]position{}
 	d := decoder{problems, c.positions}
 	d.root(body, &c)
@@ -67,10 +67,10 @@ func document(text string, problems *collector) (body ast.Node) {
 		return nil
 	}
 	defer func() {
-		// Not ours to repair, but a file must not bring down what reads it.
+		// A bug of the parser must not bring down the process.
 		if p := recover(); p != nil {
 			body = nil
-			problems.add(start, "", "the file is not YAML that can be read (%.100s)", fmt.Sprint(p))
+			problems.add(start, "", "the file cannot be parsed as YAML (%.100s)", fmt.Sprint(p))
 		}
 	}()
 	tokens := lexer.Tokenize(strings.TrimPrefix(text, "\ufeff"))
@@ -87,7 +87,7 @@ func document(text string, problems *collector) (body ast.Node) {
 				at = tokenPosition(t)
 			}
 		}
-		problems.add(at, "", "not YAML: %s", message)
+		problems.add(at, "", "the file is not valid YAML: %s", message)
 		return nil
 	}
 	for _, doc := range file.Docs {
@@ -95,7 +95,7 @@ func document(text string, problems *collector) (body ast.Node) {
 			continue
 		}
 		if body != nil {
-			problems.add(nodePosition(doc.Body), "", "a second document begins: want one")
+			problems.add(nodePosition(doc.Body), "", "a second YAML document begins here: remove it")
 			return nil
 		}
 		body = doc.Body
@@ -103,7 +103,7 @@ func document(text string, problems *collector) (body ast.Node) {
 	return body
 }
 
-// excess returns the token at which there are too many or they are nested too deeply.
+// excess returns the first token that is one too many or nested too deeply, and what is wrong.
 func excess(tokens token.Tokens) (at *token.Token, what string) {
 	count, depth := 0, 0
 	for _, t := range tokens {
@@ -118,9 +118,9 @@ func excess(tokens token.Tokens) (at *token.Token, what string) {
 		count++
 		switch {
 		case depth > maxDepth:
-			return t, fmt.Sprintf("brackets more than %d deep", maxDepth)
+			return t, fmt.Sprintf("brackets nested more than %d deep", maxDepth)
 		case count > maxTokens:
-			return t, fmt.Sprintf("more than %d keys, values and marks", maxTokens)
+			return t, fmt.Sprintf("more than %d YAML tokens", maxTokens)
 		}
 	}
 	return nil, ""

@@ -55,7 +55,7 @@ func TestPresets(t *testing.T) {
 		v2.First != 722_606 || v2.Last != 0 || v2.SilentAfter == 0 || v2.Configuration != "whatsapp_v1" || len(v2.VerifyingKeys) != 0 {
 		t.Errorf("whatsapp-v2 is %+v", v2)
 	}
-	if _, err := Preset("whatsapp-v3"); err == nil || err.Error() != `unknown preset "whatsapp-v3": want whatsapp-v1 or whatsapp-v2` {
+	if _, err := Preset("whatsapp-v3"); err == nil || err.Error() != `unknown preset "whatsapp-v3": use whatsapp-v1 or whatsapp-v2` {
 		t.Errorf("whatsapp-v3: %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestLoad(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ text, want string }{
 		"large": {withNamespace() + strings.Repeat("#", MaxFileBytes), "the file is larger than 1MiB"},
-		"many":  {withNamespace() + "x: [" + strings.Repeat("1,", maxTokens) + "1]", "the file has more than 20000 keys, values and marks"},
+		"many":  {withNamespace() + "x: [" + strings.Repeat("1,", maxTokens) + "1]", "the file has more than 20000 YAML tokens"},
 		"bytes": {"\xff" + withNamespace(), "the file is not UTF-8 text"},
 		"nul":   {"\x00" + withNamespace(), "the file is not UTF-8 text"},
 	} {
@@ -185,7 +185,7 @@ func TestValidateWithoutFile(t *testing.T) {
 	}
 	n.First = 1
 	c := Config{Redis: "embedded", AuditStore: "./audit", Budget: -1, Namespaces: []Namespace{n}}
-	want := "the configuration has 2 problems:\nmemory: is less than nothing\nnamespaces[0].first: preset whatsapp-v2 begins with epoch 722606"
+	want := "the configuration has 2 problems:\nmemory: is negative\nnamespaces[0].first: is before the first epoch of preset whatsapp-v2, which is 722606"
 	if err := c.Validate(); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -203,9 +203,9 @@ alerts:
 		got = append(got, w.String())
 	}
 	want := []string{
-		"test.yaml:8:88: alerts.alertmanager[2].url: whoever is on the way can suppress or forge alerts: use https",
-		"test.yaml:9:18: alerts.webhook[0].url: whoever is on the way can read and suppress alerts: use https",
-		"test.yaml:1:1: alerts: nobody is told when an epoch is rejected: name a target",
+		"test.yaml:8:88: alerts.alertmanager[2].url: without TLS, an attacker on the network can suppress or forge alerts: use https",
+		"test.yaml:9:18: alerts.webhook[0].url: without TLS, an attacker on the network can read and suppress alerts: use https",
+		"test.yaml:1:1: alerts: no alert target is set, so nobody is alerted when an epoch is rejected: add one",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))

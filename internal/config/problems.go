@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ktaudit/ktaudit/internal/text"
 )
 
-// maxProblems is how many problems are kept. More are counted: a file that is not meant for ktaudit at all has one a line.
+// maxProblems is how many problems are kept; more are only counted. A file that is not a
+// configuration at all has one per line.
 const maxProblems = 50
 
 // maxMessage bounds a message, which may repeat a value.
@@ -15,7 +18,8 @@ const maxMessage = 500
 
 // Problem is one thing that is wrong with a configuration, or odd about it.
 type Problem struct {
-	// File, Line and Column say where it stands, from 1. A Config that was not read from a file has none of them.
+	// File, Line and Column are its place; lines and columns start at 1. They are empty if the
+	// Config was not read from a file.
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
@@ -40,7 +44,8 @@ func (p Problem) String() string {
 	return where.String() + p.Message
 }
 
-// Problems are all that is wrong with a configuration, in the order of its lines. It is the error of Parse and Validate.
+// Problems are all problems of a configuration, in the order of its lines. Parse and Validate
+// return it as their error.
 type Problems []Problem
 
 // Error returns one line for each problem, below a headline if there are several.
@@ -48,12 +53,12 @@ func (p Problems) Error() string {
 	if len(p) == 1 {
 		return p[0].String()
 	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "the configuration has %d problems:", len(p))
+	var list strings.Builder
+	fmt.Fprintf(&list, "the configuration has %d problems:", len(p))
 	for _, problem := range p {
-		text.WriteString("\n" + problem.String())
+		list.WriteString("\n" + problem.String())
 	}
-	return text.String()
+	return list.String()
 }
 
 // position is a place in the file, from 1.
@@ -72,14 +77,12 @@ func (c *collector) add(at position, path, format string, args ...any) {
 		c.skipped++
 		return
 	}
-	message := fmt.Sprintf(format, args...)
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
-	}
+	message := text.Cut(fmt.Sprintf(format, args...), maxMessage)
 	c.list = append(c.list, Problem{c.file, at.line, at.column, path, message})
 }
 
-// blame keeps what a problem leads to from being reported too: all about the field and what is in it.
+// blame suppresses further problems with the field and with everything in it, which may be
+// consequences.
 func (c *collector) blame(path string) {
 	if c.blamed == nil {
 		c.blamed = map[string]bool{}
@@ -87,7 +90,7 @@ func (c *collector) blame(path string) {
 	c.blamed[path] = true
 }
 
-// isBlamed tells whether the field or what it is part of is blamed.
+// isBlamed reports whether the field, or anything that it is part of, is blamed.
 func (c *collector) isBlamed(path string) bool {
 	for !c.blamed[path] {
 		if path == "" {
@@ -98,7 +101,7 @@ func (c *collector) isBlamed(path string) bool {
 	return true
 }
 
-// parent is the path of what a field is part of; empty for the whole file.
+// parent returns the path of what a field is part of; empty for the whole file.
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
 
 // err returns the problems as an error, or nil if there are none.
@@ -116,7 +119,7 @@ func (c *collector) err() error {
 	return sorted
 }
 
-// position is where a field stands, or what it is part of if the field itself was left out.
+// position returns where a field stands, or where what it is part of stands if it was left out.
 func (c *Config) position(path string) position {
 	for {
 		if at, ok := c.positions[path]; ok {
@@ -129,7 +132,7 @@ func (c *Config) position(path string) position {
 	}
 }
 
-// given tells whether the file itself gives the field, rather than a default or a preset.
+// given reports whether the file itself sets the field, rather than a default or a preset.
 func (c *Config) given(path string) bool {
 	_, ok := c.positions[path]
 	return ok

@@ -15,31 +15,44 @@ func (c *Config) RedisPassword() (string, error) {
 // maxSecretBytes bounds a file that holds a secret and perhaps a line end.
 const maxSecretBytes = 64 << 10
 
-// readSecret reads a secret from where the configuration says it is. No error repeats any of it.
+// readSecret reads a secret from the file or environment variable that the configuration names. It
+// is empty if both are.
 func readSecret(what, file, env string) (string, error) {
-	var text, where string
 	switch {
 	case file != "":
-		f, err := os.Open(file)
+		secret, err := ReadSecretFile(file)
 		if err != nil {
 			return "", fmt.Errorf("%s_file: %w", what, err)
 		}
-		defer f.Close()
-		data, err := io.ReadAll(io.LimitReader(f, maxSecretBytes+1))
-		if err != nil {
-			return "", fmt.Errorf("%s_file: %w", what, err)
-		}
-		if len(data) > maxSecretBytes {
-			return "", fmt.Errorf("%s_file: %s is larger than a secret", what, file)
-		}
-		text, where = string(data), what+"_file: "+file
+		return secret, nil
 	case env != "":
-		text, where = os.Getenv(env), what+"_env: the environment variable "+env
-	default:
-		return "", nil
+		secret := strings.TrimSpace(os.Getenv(env))
+		if secret == "" {
+			return "", fmt.Errorf("%s_env: the environment variable %s is empty", what, env)
+		}
+		return secret, nil
 	}
-	if text = strings.TrimSpace(text); text == "" {
-		return "", fmt.Errorf("%s is empty", where)
+	return "", nil
+}
+
+// ReadSecretFile returns the secret that a file holds, without the white space around it. No error
+// repeats any of it.
+func ReadSecretFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
 	}
-	return text, nil
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSecretBytes+1))
+	if err != nil {
+		return "", err
+	}
+	if len(data) > maxSecretBytes {
+		return "", fmt.Errorf("%s is too large for a secret", path)
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return secret, nil
 }

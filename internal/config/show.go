@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// YAML returns the configuration as a file that gives every field that is set, by the file, by a preset or by default. It
-// holds no secrets, and Parse reads it as c again.
+// YAML returns the configuration as a file that sets every field, also those set by a preset or by
+// default. It contains no secrets, and Parse reads it as c again.
 func (c *Config) YAML() string {
 	var text strings.Builder
 	writeFields(&text, reflect.ValueOf(*c), "")
@@ -25,7 +25,7 @@ func writeFields(text *strings.Builder, v reflect.Value, indent string) {
 		case value.IsZero() && f.zero != "":
 			fmt.Fprintf(text, "%s%s: %s\n", indent, f.name, f.zero)
 		case value.IsZero() && value.Kind() != reflect.Bool, value.Kind() == reflect.Slice && value.Len() == 0:
-			// nothing to say
+			// not set
 		case value.Kind() == reflect.Struct:
 			fmt.Fprintf(text, "%s%s:\n", indent, f.name)
 			writeFields(text, value, indent+"  ")
@@ -50,13 +50,13 @@ func writeElement(text *strings.Builder, v reflect.Value, indent string) {
 	text.WriteString(indent + "- " + strings.TrimPrefix(fields.String(), indent+"  "))
 }
 
-// plain is a text that is nothing but a text without quotes around it, in every version of YAML.
+// plain matches texts that every version of YAML reads as strings without quotes.
 var plain = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9_./+@=?%-]*(:[A-Za-z0-9_./+@=?%-]+)*$`)
 
 func scalar(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return durationText(x)
+		return DurationText(x)
 	case string:
 		switch strings.ToLower(x) {
 		case "true", "false", "yes", "no", "on", "off", "y", "n", "null", ".", ".nan", ".inf", "---", "...":

@@ -104,7 +104,7 @@ func (t AlertTarget) address() (string, error) {
 	return readSecret("url", t.urlFile, t.urlEnv)
 }
 
-// withoutTLS says what somebody between ktaudit and the target can do to alerts without TLS.
+// withoutTLS returns what an attacker on the network can do to alerts sent without TLS.
 func (t AlertTarget) withoutTLS() string {
 	if t.hasSecret {
 		return "read and suppress"
@@ -131,7 +131,7 @@ func (v checker) targetName(t AlertTarget, names map[string]string) {
 	}
 	path, other := t.path+".name", names[t.name]
 	v.check(path, alert.CheckTargetName(t.name))
-	v.must(path, other == "", "%s is the name of %s already: choose another", t.name, other)
+	v.must(path, other == "", "%s is already the name of %s: choose another", t.name, other)
 	names[t.name] = t.path
 }
 
@@ -140,8 +140,8 @@ func (v checker) targetAddress(t AlertTarget, addresses map[string]string) {
 	path := t.path + "."
 	if t.url != "" {
 		v.check(path+"url", checkHTTP(t.url))
-		v.must(path+"url_file", t.urlFile == "", "url is given too: choose one")
-		v.must(path+"url_env", t.urlEnv == "", "url is given too: choose one")
+		v.must(path+"url_file", t.urlFile == "", "url is given as well: choose one")
+		v.must(path+"url_env", t.urlEnv == "", "url is given as well: choose one")
 	}
 	v.secret(path, "url", t.urlFile, t.urlEnv)
 	for _, a := range []struct{ field, value string }{{"url", t.url}, {"url_file", t.urlFile}, {"url_env", t.urlEnv}} {
@@ -150,7 +150,7 @@ func (v checker) targetAddress(t AlertTarget, addresses map[string]string) {
 		}
 		key := a.field + " " + a.value
 		other := addresses[key]
-		v.must(path+a.field, other == "", "is the same target as %s, so each alert would arrive twice: remove one", other)
+		v.must(path+a.field, other == "", "is the same target as %s, and would get each alert twice: remove one", other)
 		addresses[key] = t.path
 	}
 	if t.secretURL {
@@ -160,24 +160,24 @@ func (v checker) targetAddress(t AlertTarget, addresses map[string]string) {
 	}
 }
 
-// secret checks that the file says in at most one way where a secret is.
+// secret checks that at most one place of a secret is given.
 func (v checker) secret(path, what, file, env string) {
-	v.must(path+what+"_env", file == "" || env == "", "%s_file is given too: choose one", what)
+	v.must(path+what+"_env", file == "" || env == "", "%s_file is given as well: choose one", what)
 	v.check(path+what+"_env", checkVariable(env))
 }
 
-// secretGiven checks that the file says where a secret is.
+// secretGiven checks that the place of a secret is given.
 func (v checker) secretGiven(path, what, file, env string) {
 	v.must(path+what+"_file", file != "" || env != "" || v.problems.isBlamed(path+what+"_env"),
-		"is missing: name the file with the %s here, or its environment variable as %s_env", what, what)
+		"is missing: give the file that holds the %s, or its environment variable as %s_env", what, what)
 }
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// checkVariable does not repeat what it refuses: it may be the secret itself.
+// checkVariable does not repeat the name in its error: it may be the secret itself.
 func checkVariable(name string) error {
 	if name != "" && !variable.MatchString(name) {
-		return errors.New("is not the name of an environment variable, which has letters, digits and _")
+		return errors.New("is not the name of an environment variable: use letters, digits and _ only")
 	}
 	return nil
 }

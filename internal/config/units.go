@@ -35,8 +35,8 @@ var (
 	}
 )
 
-// parseBytes reads a size such as 512MiB.
-func parseBytes(text string) (Bytes, error) {
+// ParseBytes reads a size such as 512MiB.
+func ParseBytes(text string) (Bytes, error) {
 	n, rest, err := quantity(text, "512MiB or 2GiB", sizeUnits)
 	if err == nil && rest != "" {
 		err = fmt.Errorf("%.60q is not a size such as 512MiB or 2GiB", text)
@@ -78,7 +78,7 @@ func quantity(text, examples string, units []unit) (n int64, rest string, err er
 	case err != nil || strings.ContainsAny(name, ".,-+"):
 		return 0, "", fmt.Errorf("%.60q is not a whole number with a unit, such as %s", text, examples)
 	case name == "":
-		return 0, "", fmt.Errorf("%.60s has no unit: write it like %s", text, examples)
+		return 0, "", fmt.Errorf("%.60s has no unit: write for example %s", text, examples)
 	}
 	for _, u := range units {
 		if u.name != name {
@@ -89,7 +89,7 @@ func quantity(text, examples string, units []unit) (n int64, rest string, err er
 		}
 		return n * u.size, rest, nil
 	}
-	return 0, "", fmt.Errorf("%.60q has the unknown unit %.20q: want %s", text, name, unitNames(units))
+	return 0, "", fmt.Errorf("%.60q has the unknown unit %.20q: use %s", text, name, unitNames(units))
 }
 
 func unitNames(units []unit) string {
@@ -100,7 +100,7 @@ func unitNames(units []unit) string {
 	return strings.Join(names, ", ")
 }
 
-// String returns the size as parseBytes reads it, in the largest unit that leaves it whole.
+// String returns the size as ParseBytes reads it, in the largest unit that leaves it whole.
 func (b Bytes) String() string {
 	for _, u := range sizeUnits {
 		if int64(b)%u.size == 0 {
@@ -110,8 +110,8 @@ func (b Bytes) String() string {
 	return ""
 }
 
-// durationText returns a duration as parseDuration reads it.
-func durationText(d time.Duration) string {
+// DurationText returns a duration as parseDuration reads it.
+func DurationText(d time.Duration) string {
 	var text strings.Builder
 	for _, u := range timeUnits {
 		if n := int64(d) / u.size; n > 0 {

@@ -12,14 +12,16 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Validate checks every field by itself and with the others. It returns Problems, all there are, or nil. Nothing is opened.
+// Validate checks every field by itself and together with the others. It returns all Problems, or
+// nil. It opens nothing.
 func (c *Config) Validate() error {
 	problems := &collector{file: c.file}
 	c.validate(problems)
 	return problems.err()
 }
 
-// validate adds what is wrong with c to what decoding has found. A field that could not be decoded is not held against.
+// validate adds the problems of c to those found by decoding. It skips fields that were not
+// decoded.
 func (c *Config) validate(problems *collector) {
 	v := checker{c, problems}
 	v.queue()
@@ -27,18 +29,18 @@ func (c *Config) validate(problems *collector) {
 	if c.Listen != "" {
 		v.check("listen", checkAddress(c.Listen))
 	}
-	v.must("memory", c.Budget >= 0, "is less than nothing")
-	v.must("concurrency", c.Concurrency >= 0, "is less than nothing")
-	v.must("shutdown_timeout", c.ShutdownTimeout >= 0, "is less than nothing")
+	v.must("memory", c.Budget >= 0, "is negative")
+	v.must("concurrency", c.Concurrency >= 0, "is negative")
+	v.must("shutdown_timeout", c.ShutdownTimeout >= 0, "is negative")
 	v.alerts()
-	v.must("namespaces", len(c.Namespaces) > 0, "is missing: which logs are to be audited?")
+	v.must("namespaces", len(c.Namespaces) > 0, "is missing: add the logs to audit")
 	names := map[string]int{}
 	for i := range c.Namespaces {
 		n, path := &c.Namespaces[i], fmt.Sprintf("namespaces[%d].", i)
 		v.namespace(n, path)
 		first, twice := names[n.Namespace]
 		if twice && n.Namespace != "" {
-			v.must(path+"namespace", false, "%s is the name of namespaces[%d] already", n.Namespace, first)
+			v.must(path+"namespace", false, "%s is already the name of namespaces[%d]: choose another", n.Namespace, first)
 			continue
 		}
 		names[n.Namespace] = i
@@ -62,11 +64,11 @@ func (v checker) must(path string, ok bool, format string, args ...any) {
 // check adds err as a problem with the field.
 func (v checker) check(path string, err error) { v.must(path, err == nil, "%v", err) }
 
-// redisSchemes are those that jobs.ConnectRedis knows.
+// redisSchemes are the schemes that queue.Connect supports.
 var redisSchemes = []string{"redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"}
 
 func (v checker) queue() {
-	v.must("redis_password_env", v.RedisPasswordFile == "" || v.RedisPasswordEnv == "", "redis_password_file is given too: choose one")
+	v.must("redis_password_env", v.RedisPasswordFile == "" || v.RedisPasswordEnv == "", "redis_password_file is given as well: choose one")
 	v.check("redis_password_env", checkVariable(v.RedisPasswordEnv))
 	if v.Redis == "embedded" {
 		for _, path := range []string{"redis_password_file", "redis_password_env"} {
@@ -80,12 +82,12 @@ func (v checker) queue() {
 		known = known || s == scheme
 	}
 	if !ok || !known {
-		v.must("redis", false, "want embedded or a URL that begins with %s://", strings.Join(redisSchemes, "://, "))
+		v.must("redis", false, "use embedded, or a URL that begins with %s://", strings.Join(redisSchemes, "://, "))
 		return
 	}
 	if user, _, ok := cutLast(rest, "@"); ok {
 		v.must("redis", !strings.Contains(user, ":"),
-			"has a password in it, and secrets do not stand in this file: use redis_password_file or redis_password_env")
+			"contains a password, and this file must not contain secrets: use redis_password_file or redis_password_env")
 	}
 }
 
@@ -93,11 +95,11 @@ func (v checker) auditStore() {
 	scheme, _, _ := strings.Cut(v.AuditStore, "://")
 	switch {
 	case v.AuditStore == "":
-		v.must("audit_store", false, "is missing: where are the verdicts to be kept?")
+		v.must("audit_store", false, "is missing: give the folder or bucket for the verdicts")
 	case scheme == "mem":
-		v.must("audit_store", false, "verdicts in memory would be lost with the process: name a folder or a bucket")
+		v.must("audit_store", false, "verdicts in memory are lost when the process ends: give a folder or a bucket")
 	case strings.HasPrefix(scheme, "s3list+"):
-		v.must("audit_store", false, "%s:// can only be read: name a folder or a bucket that verdicts can be written to", scheme)
+		v.must("audit_store", false, "%s:// is read-only: give a folder or a bucket that verdicts can be written to", scheme)
 	default:
 		v.check("audit_store", blobstore.CheckURL(v.AuditStore))
 	}
@@ -114,7 +116,7 @@ func checkAddress(text string) error {
 	return nil
 }
 
-// checkHTTP does not repeat what it refuses: there may be a token in it.
+// checkHTTP does not repeat the URL in its error: it may contain a token.
 func checkHTTP(text string) error {
 	u, err := url.Parse(text)
 	switch {
@@ -123,24 +125,25 @@ func checkHTTP(text string) error {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("does not begin with https:// or http://")
 	case u.Hostname() == "":
-		return fmt.Errorf("names no host")
+		return fmt.Errorf("has no host")
 	case u.User != nil:
-		return fmt.Errorf("has a user name or password in it, and secrets do not stand in this file: use url_file or url_env")
+		return fmt.Errorf("contains a user name or password, and this file must not contain secrets: use url_file or url_env")
 	}
 	return nil
 }
 
-// checkCron checks when a backfill runs. The parser of the cron package panics on a time zone without times.
+// checkCron checks the schedule of a backfill. The cron package panics on a time zone without
+// times.
 func checkCron(text string) error {
 	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
-		return fmt.Errorf("times are in UTC, and a time zone cannot be given")
+		return fmt.Errorf("time zones are not supported: give the time in UTC")
 	}
 	schedule, err := cron.ParseStandard(text)
 	if err != nil {
-		return fmt.Errorf("%w: want five fields, minute, hour, day, month and weekday, or a word such as @daily", err)
+		return fmt.Errorf("%w: give five fields, minute, hour, day, month and weekday, or a word such as @daily", err)
 	}
 	if schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
-		return fmt.Errorf("%q never comes", text)
+		return fmt.Errorf("%q never occurs", text)
 	}
 	return nil
 }

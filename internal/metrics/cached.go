@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// freshFor is how long an answer is good, however many ask for it.
+	// freshFor is how long an answer may be reused.
 	freshFor = 5 * time.Second
-	// answerWithin is how long a question may take. Prometheus itself waits 10 s for the whole page.
+	// answerWithin bounds one call. Prometheus waits 10 s for the whole page.
 	answerWithin = 3 * time.Second
 )
 
 var errNoAnswer = errors.New("no answer in time")
 
-// cached asks something that may be slow, or may never answer, on behalf of anybody who would like to know. At most one
-// question is open at a time, and nobody waits for it for longer than the timeout: not for one that ignores its context
-// either, as a read from a dead network file system does.
+// cached shares the result of a call that may be slow, or never return, among all callers of get.
+// At most one call runs at a time, and no caller waits longer than the timeout, even if the call
+// ignores its context, as a read from a dead network file system does.
 type cached[T any] struct {
 	ask            func(context.Context) (T, error)
 	fresh, timeout time.Duration
@@ -27,16 +27,16 @@ type cached[T any] struct {
 	mu       sync.Mutex
 	value    T
 	err      error
-	answered time.Time     // when value and err came
-	asked    time.Time     // when the open question was put
-	open     chan struct{} // closed when it is answered; nil if there is none
+	answered time.Time     // when value and err were set
+	asked    time.Time     // when the running call began
+	open     chan struct{} // closed when the call returns; nil if none is running
 }
 
 func newCached[T any](ask func(context.Context) (T, error)) *cached[T] {
 	return &cached[T]{ask: ask, fresh: freshFor, timeout: answerWithin}
 }
 
-// get returns the last answer, or a new one if that is too old.
+// get returns the last result, or a new one if that is too old.
 func (c *cached[T]) get(ctx context.Context) (T, error) {
 	c.mu.Lock()
 	if !c.answered.IsZero() && time.Since(c.answered) < c.fresh {
@@ -65,7 +65,8 @@ func (c *cached[T]) get(ctx context.Context) (T, error) {
 	}
 }
 
-// put puts the question. Its context is not the one of whoever asked first, since others wait for the answer too.
+// put makes the call. It does not use the context of the first caller, since others wait for it,
+// too.
 func (c *cached[T]) put(open chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
@@ -76,7 +77,7 @@ func (c *cached[T]) put(open chan struct{}) {
 	close(open)
 }
 
-// answer makes an error of a panic, which would end the process from this goroutine.
+// answer turns a panic, which would end the process from this goroutine, into an error.
 func (c *cached[T]) answer(ctx context.Context) (value T, err error) {
 	defer func() {
 		if p := recover(); p != nil {

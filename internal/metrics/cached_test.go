@@ -38,7 +38,8 @@ func TestCachedAsksOnceForMany(t *testing.T) {
 	})
 }
 
-// A question that is never answered costs whoever waits for it no more than the timeout, and there is never a second one.
+// A question that is never answered costs whoever waits for it no more than the timeout, and there
+// is never a second one.
 func TestCachedWaitsNoLongerThanItMust(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,14 +13,14 @@ import (
 
 var (
 	headDesc        = desc("head_epoch", "Last epoch up to which every epoch is verified.", "namespace")
-	newestDesc      = desc("newest_published_epoch", "Last epoch that the log has published.", "namespace")
+	newestDesc      = desc("newest_published_epoch", "Newest epoch that the log has published.", "namespace")
 	newestSinceDesc = desc("newest_published_timestamp_seconds",
-		"When that epoch was first seen; while there is none, since when the log has been looked at in vain.", "namespace")
+		"When the newest published epoch was first seen; before any epoch was seen, when the scheduler first checked the log.", "namespace")
 	lagEpochsDesc  = desc("lag_epochs", "Published epochs without a verdict.", "namespace")
 	lagSecondsDesc = desc("lag_seconds", "Age of the oldest published epoch without a verdict; 0 if there is none.", "namespace")
 )
 
-// logCollector works the lag out when it is asked for, so that it grows while whoever sets the state hangs.
+// logCollector computes the lag when it is collected, so that it grows even if the scheduler hangs.
 type logCollector struct {
 	mu     sync.Mutex
 	states map[string]observe.LogState // by namespace
@@ -59,10 +59,10 @@ func (c *logCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Queues are the state of the queues of this process's logs.
+// Queues is the state of the queues of this process's logs.
 type Queues struct {
 	Queues  []Queue
-	Workers map[string]int // by namespace: how many live workers, in all processes, take its tasks
+	Workers map[string]int // by namespace: live workers, in all processes, that take its tasks
 }
 
 // Queue is the state of one queue.
@@ -76,10 +76,10 @@ type Queue struct {
 }
 
 var (
-	tasksDesc   = desc("queue_tasks", "Tasks on a queue, by state.", "namespace", "class", "state")
-	pausedDesc  = desc("queue_paused", "1 while a queue is paused.", "namespace", "class")
-	oldestDesc  = desc("queue_oldest_pending_seconds", "How long the oldest pending task has waited.", "namespace", "class")
-	workersDesc = desc("workers", "Live workers, in all processes, that take a log's tasks.", "namespace")
+	tasksDesc   = desc("queue_tasks", "Tasks on the queue, by state.", "namespace", "class", "state")
+	pausedDesc  = desc("queue_paused", "1 if the queue is paused, else 0.", "namespace", "class")
+	oldestDesc  = desc("queue_oldest_pending_seconds", "Waiting time of the oldest pending task.", "namespace", "class")
+	workersDesc = desc("workers", "Live workers, in all processes, that take tasks of the log.", "namespace")
 )
 
 type queueCollector struct {
@@ -87,8 +87,9 @@ type queueCollector struct {
 	state *cached[Queues]
 }
 
-// WatchQueues shows the state of the queues, as read says when the page is asked for, but no more often than every few
-// seconds. It may be called once. While read fails there is nothing to show; the dependency redis says why.
+// WatchQueues shows the state of the queues. It calls read when metrics are collected, but at most
+// every few seconds. It may be called once. While read fails it shows nothing; the dependency redis
+// shows why.
 func (m *Metrics) WatchQueues(read func(context.Context) (Queues, error)) {
 	if m != nil {
 		m.registry.MustRegister(&queueCollector{m.names, newCached(read)})
@@ -106,7 +107,7 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, q := range state.Queues {
 		if !c.names[q.Namespace] || !queueClasses[q.Class] {
-			continue // two queues that are other would be one series twice
+			continue // two queues labelled other would be the same series twice
 		}
 		for name, n := range map[string]int{"pending": q.Pending, "active": q.Active, "retry": q.Retry, "archived": q.Archived} {
 			ch <- number(tasksDesc, float64(n), q.Namespace, q.Class, name)
@@ -123,14 +124,14 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// dependency is something this process cannot do its work without.
+// dependency is a service that this process cannot work without.
 type dependency struct {
 	name  string
 	state *cached[struct{}]
 }
 
-// WatchDependency shows whether something answers, and makes readiness depend on it. The name is a plain word (redis,
-// audit_store), each of which may be watched once.
+// WatchDependency shows whether a service answers, and makes readiness depend on it. The name is a
+// plain word (redis, audit_store); each may be watched once.
 func (m *Metrics) WatchDependency(name string, check func(context.Context) error) {
 	if m == nil {
 		return
@@ -146,7 +147,7 @@ func (m *Metrics) WatchDependency(name string, check func(context.Context) error
 	m.dependencies = append(m.dependencies, d)
 }
 
-// dependencyErrors asks all dependencies at once, and returns their answers by name.
+// dependencyErrors checks all dependencies at the same time, and returns their errors by name.
 func (m *Metrics) dependencyErrors(ctx context.Context) map[string]error {
 	m.mu.Lock()
 	dependencies := m.dependencies[:len(m.dependencies):len(m.dependencies)]
@@ -164,7 +165,7 @@ func (m *Metrics) dependencyErrors(ctx context.Context) map[string]error {
 	return byName
 }
 
-var upDesc = desc("dependency_up", "1 while something that this process needs answers it, 0 while it does not.", "dependency")
+var upDesc = desc("dependency_up", "1 if a service that this process needs answers, else 0.", "dependency")
 
 type dependencyCollector Metrics
 

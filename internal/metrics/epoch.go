@@ -8,7 +8,8 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/observe"
 )
 
-// Epoch measures one attempt at an epoch. It belongs to one goroutine. A nil *Epoch measures nothing.
+// Epoch measures one attempt at an epoch. It belongs to one goroutine. A nil *Epoch measures
+// nothing.
 type Epoch struct {
 	metrics   *Metrics
 	namespace string
@@ -31,7 +32,7 @@ func (m *Metrics) Begin(ctx context.Context, namespace string, epoch uint64) obs
 	}
 }
 
-// Stage is called when a stage that had the epoch to itself has ended.
+// Stage is called when a stage that ran alone has ended.
 func (e *Epoch) Stage(s observe.Stage, began time.Time) {
 	if e != nil {
 		now := time.Now()
@@ -39,7 +40,8 @@ func (e *Epoch) Stage(s observe.Stage, began time.Time) {
 	}
 }
 
-// Overlapped is called after a stage that ran while another did, and that was what the epoch waited for during busy only.
+// Overlapped is called after a stage that ran beside another; the epoch waited for it during busy
+// only.
 func (e *Epoch) Overlapped(s observe.Stage, began, ended time.Time, busy time.Duration) {
 	if e == nil {
 		return
@@ -49,7 +51,7 @@ func (e *Epoch) Overlapped(s observe.Stage, began, ended time.Time, busy time.Du
 	e.span.Stage(stage, began, ended, busy)
 }
 
-// Read is called after each batch that was read to its end, of which there are two if it looks wrong.
+// Read is called after each complete read of a batch; a batch that looks wrong is read twice.
 func (e *Epoch) Read(stored, bytes int64) {
 	if e == nil {
 		return
@@ -97,5 +99,5 @@ func (e *Epoch) judged(r observe.Result, now time.Time) {
 	m.duration.WithLabelValues(e.namespace).Observe(now.Sub(e.started).Seconds())
 }
 
-// seconds is a point in time as Prometheus has it.
+// seconds returns a time in seconds since 1970, as Prometheus expects.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

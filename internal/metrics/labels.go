@@ -8,10 +8,10 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// other stands for everything that is not in a set.
+// other replaces every value that is not in a set.
 const other = "other"
 
-// set is the values that a label may have, besides other.
+// set holds the values that a label may have besides other.
 type set map[string]bool
 
 func newSet[T ~string](values ...T) set {

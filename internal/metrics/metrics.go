@@ -1,11 +1,13 @@
-// Package metrics says how an auditor is doing: to Prometheus, to whoever asks for its health, and as one trace an epoch.
+// Package metrics measures an auditor: for Prometheus, for health checks, and as one trace per
+// epoch.
 //
-// All metrics are fields of one struct on a registry of its own. Units are in the names, and every label takes its values
-// from a fixed set: whatever is not in it counts as "other", so that no log and no fault can make the page grow. Series that
-// alerts look at exist from the start, because a counter that appears with its first event shows no increase.
+// All metrics are fields of one struct with its own registry. Names contain units. Every label
+// takes its values from a fixed set, and other values count as "other", so that no log and no fault
+// can make the page grow. Series that alerts use exist from the start, because a counter that
+// appears with its first event shows no increase.
 //
-// A nil *Metrics measures nothing and costs nothing. Serving the numbers is Serve's business; which of them should wake
-// somebody is said in deploy/prometheus.
+// A nil *Metrics measures nothing and costs nothing. Which metrics raise alerts is left to
+// deploy/prometheus.
 package metrics
 
 import (
@@ -18,9 +20,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Options say what is being measured.
+// Options describe the process that is measured.
 type Options struct {
-	// Namespaces are those of the logs this process has to do with. Nothing else becomes a value of the label.
+	// Namespaces are the logs of this process. The label namespace takes no other value but
+	// "other".
 	Namespaces []string
 	// Version, Commit and GoVersion are those of the program, HashPath is how it computes BLAKE3.
 	Version, Commit, GoVersion, HashPath string
@@ -28,7 +31,8 @@ type Options struct {
 	Tracer *tracing.Tracer
 }
 
-// Metrics are the metrics of a process. The methods may be called from any goroutine, and on a nil *Metrics.
+// Metrics are the metrics of a process. The methods may be called from any goroutine, and on a nil
+// *Metrics.
 type Metrics struct {
 	registry *prometheus.Registry
 	tracer   *tracing.Tracer
@@ -63,34 +67,34 @@ var durationBuckets = []float64{
 	.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300,
 }
 
-// New returns the metrics of a process. There may be several, for they share nothing.
+// New returns the metrics of a process. Several may exist, since they share nothing.
 func New(o Options) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), tracer: o.Tracer, names: newSet(o.Namespaces...),
 
-		epochs: counter("epochs_total", "Epochs judged by this process, by what came of them.",
+		epochs: counter("epochs_total", "Epochs judged by this process, by outcome and reason.",
 			"namespace", "outcome", "reason"),
-		failures: counter("epoch_failures_total", "Attempts at an epoch that ended without a verdict and will be made again, by cause.",
+		failures: counter("epoch_failures_total", "Attempts at an epoch that ended without a verdict and will be retried, by cause.",
 			"namespace", "kind"),
-		lastRejected: gauge("last_rejected_timestamp_seconds", "When this process last found an epoch wrong, by reason.",
+		lastRejected: gauge("last_rejected_timestamp_seconds", "When this process last rejected or contradicted an epoch, by reason.",
 			"namespace", "reason"),
-		lastVerdict: gauge("last_verdict_timestamp_seconds", "When this process last came to a verdict.", "namespace"),
+		lastVerdict: gauge("last_verdict_timestamp_seconds", "When this process last reached a verdict.", "namespace"),
 		stages: histogram("epoch_stage_seconds",
-			"Time an epoch spent in a stage. The stage download is the wait for bytes while there was nothing to verify.",
+			"Time that an epoch spent in a stage. Stage download counts only the time that verification waited for bytes.",
 			"namespace", "stage"),
-		duration:     histogram("epoch_seconds", "Time from taking up an epoch to its verdict on record.", "namespace"),
-		downloaded:   counter("downloaded_bytes_total", "Stored bytes of the batches that were read.", "namespace"),
-		decompressed: counter("decompressed_bytes_total", "Bytes of the batches that were read, after decompression.", "namespace"),
-		active:       gauge("active_epochs", "Epochs this process is working on.", "namespace"),
+		duration:     histogram("epoch_seconds", "Time from the start of an epoch to its recorded verdict.", "namespace"),
+		downloaded:   counter("downloaded_bytes_total", "Bytes read from batches, as stored.", "namespace"),
+		decompressed: counter("decompressed_bytes_total", "Bytes read from batches, after decompression.", "namespace"),
+		active:       gauge("active_epochs", "Epochs that this process is auditing.", "namespace"),
 
-		thresholds: gauge("threshold_seconds", "How long the configuration lets a condition last before it is an alert.",
+		thresholds: gauge("threshold_seconds", "How long a condition may last before it raises an alert, as configured.",
 			"namespace", "threshold"),
-		alertsPending: gauge("alerts_pending", "Alerts in the outbox that not every target has taken yet.", "severity"),
-		alertsRaised:  counter("alerts_raised_total", "Alerts put into the outbox by this process.", "namespace", "kind"),
-		alertsSent:    counter("alerts_sent_total", "Alerts that a target has taken.", "target"),
-		alertsFailed:  counter("alerts_failed_total", "Attempts to send an alert that failed.", "target"),
+		alertsPending: gauge("alerts_pending", "Alerts that not every target has accepted yet.", "severity"),
+		alertsRaised:  counter("alerts_raised_total", "Alerts raised by this process.", "namespace", "kind"),
+		alertsSent:    counter("alerts_sent_total", "Alerts that a target has accepted.", "target"),
+		alertsFailed:  counter("alerts_failed_total", "Failed attempts to send an alert.", "target"),
 
-		archiveRemoved: counter("archive_removed_total", "Archived batches that were removed because their retention was over.",
+		archiveRemoved: counter("archive_removed_total", "Archived batches removed because their retention had ended.",
 			"namespace"),
 	}
 	m.logs.states = map[string]observe.LogState{}
@@ -101,15 +105,15 @@ func New(o Options) *Metrics {
 		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved,
 		&m.logs, (*dependencyCollector)(m),
 	)
-	m.info("build_info", "The program.", prometheus.Labels{
+	m.info("build_info", "Version of this program.", prometheus.Labels{
 		"version": o.Version, "commit": o.Commit, "go_version": o.GoVersion,
 	})
-	m.info("hash_path_info", "How this machine computes BLAKE3.", prometheus.Labels{"path": o.HashPath})
+	m.info("hash_path_info", "How this process computes BLAKE3.", prometheus.Labels{"path": o.HashPath})
 	m.start()
 	return m
 }
 
-// start brings every series to life that an alert waits for a change of.
+// start creates every series that an alert watches for changes.
 func (m *Metrics) start() {
 	for namespace := range m.names {
 		m.epochs.WithLabelValues(namespace, observe.Verified, "")
@@ -127,35 +131,35 @@ func (m *Metrics) start() {
 	}
 }
 
-// info registers a metric that is always 1 and says something in its labels.
+// info registers a metric that is always 1 and carries information in its labels.
 func (m *Metrics) info(name, help string, labels prometheus.Labels) {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: prefix, Name: name, Help: help, ConstLabels: labels})
 	g.Set(1)
 	m.registry.MustRegister(g)
 }
 
-// WatchMemory shows how large the memory budget for batches is, and how much of it is set aside, as reserved says when asked.
-// It may be called once.
+// WatchMemory shows the memory budget for batches, and how much of it is reserved. It may be called
+// once.
 func (m *Metrics) WatchMemory(budget int64, reserved func() int64) {
 	if m == nil {
 		return
 	}
 	size := prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: prefix, Name: "memory_budget_bytes", Help: "Memory that batches in flight may take together.",
+		Namespace: prefix, Name: "memory_budget_bytes", Help: "Memory budget of all batches in flight.",
 	})
 	size.Set(float64(budget))
 	m.registry.MustRegister(size, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: prefix, Name: "memory_reserved_bytes", Help: "Memory set aside for the batches in flight.",
+		Namespace: prefix, Name: "memory_reserved_bytes", Help: "Memory reserved for batches in flight.",
 	}, func() float64 { return float64(reserved()) }))
 }
 
-// Thresholds are how long a log's conditions may last before they are alerts. A zero one is not shown.
+// Thresholds are how long conditions of a log may last before they raise alerts. Zero is not shown.
 type Thresholds struct {
 	Silent  time.Duration // nothing published
 	Backlog time.Duration // age of the oldest epoch without a verdict
 }
 
-// SetThresholds shows a log's thresholds, so that the rules in deploy/prometheus need not repeat the configuration.
+// SetThresholds shows the thresholds of a log, so that the rules in deploy/prometheus can use them.
 func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 	if m == nil {
 		return
@@ -167,7 +171,7 @@ func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 	}
 }
 
-// SetLog shows how far a log and its audit are.
+// SetLog shows how far a log and its audit have come.
 func (m *Metrics) SetLog(namespace string, s observe.LogState) {
 	if m != nil {
 		m.logs.set(m.names.bound(namespace), s)
@@ -181,15 +185,15 @@ func (m *Metrics) AlertRaised(namespace, kind string) {
 	}
 }
 
-// ArchiveRemoved counts archived batches that were removed because their retention was over.
+// ArchiveRemoved counts archived batches removed because their retention had ended.
 func (m *Metrics) ArchiveRemoved(namespace string, batches int) {
 	if m != nil {
 		m.archiveRemoved.WithLabelValues(m.names.bound(namespace)).Add(float64(batches))
 	}
 }
 
-// AlertSent counts an attempt to send an alert to a target of some sort (alertmanager, webhook, slack). A non-nil err is
-// why it failed.
+// AlertSent counts an attempt to send an alert to a target of a kind (alertmanager, webhook,
+// slack). It failed if err is not nil.
 func (m *Metrics) AlertSent(target string, err error) {
 	switch {
 	case m == nil:
@@ -200,7 +204,7 @@ func (m *Metrics) AlertSent(target string, err error) {
 	}
 }
 
-// SetAlertsPending shows how many alerts wait in the outbox.
+// SetAlertsPending shows how many alerts are waiting in the outbox.
 func (m *Metrics) SetAlertsPending(critical, warning int) {
 	if m != nil {
 		m.alertsPending.WithLabelValues("critical").Set(float64(critical))

@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	// closeTimeout is how long requests may go on once the server is closed.
+	// closeTimeout is how long requests may take after the server was closed.
 	closeTimeout = 5 * time.Second
-	// scrapesAtOnce bounds how many pages are made at the same time.
+	// scrapesAtOnce bounds how many pages are served at the same time.
 	scrapesAtOnce = 4
 )
 
-// Server answers HTTP requests for a process's metrics and health. A nil *Server is one that was not asked for.
+// Server serves the metrics and health of a process over HTTP. A nil *Server serves nothing.
 //
 //	/metrics   for Prometheus
 //	/healthz   200 while the process is alive
-//	/readyz    200 while every dependency answers and the process is not about to stop, else 503; says which do not
+//	/readyz    200 while every dependency answers and the process is not stopping, else 503; names those that do not
 type Server struct {
 	metrics *Metrics
 	http    *http.Server
@@ -39,8 +39,9 @@ type Server struct {
 	down map[string]bool // dependencies that did not answer when last asked
 }
 
-// Serve listens on address (host:port, and a port alone as ":9090"; port 0 is any free one) and answers there until Close.
-// From when ctx ends, /readyz says that the process stops, while the metrics of its last epochs can still be fetched.
+// Serve listens on address (host:port, or ":9090" for any host; port 0 is any free port) and serves
+// there until Close. Once ctx ends, /readyz reports that the process is stopping, while the metrics
+// of its last epochs can still be scraped.
 func (m *Metrics) Serve(ctx context.Context, address string, log zerolog.Logger) (*Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -59,10 +60,10 @@ func (m *Metrics) Serve(ctx context.Context, address string, log zerolog.Logger)
 	go func() {
 		defer close(s.ended)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error().Err(err).Msg("metrics are no longer served")
+			log.Error().Err(err).Msg("the metrics server failed: restart ktaudit to serve metrics again")
 		}
 	}()
-	log.Info().Stringer("address", s.address).Msg("metrics are served")
+	log.Info().Stringer("address", s.address).Msg("serving metrics")
 	return s, nil
 }
 
@@ -88,7 +89,7 @@ func (s *Server) handler(stopping context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 		ErrorLog:            stdlog.New(debugWriter{s.log}, "", 0),
-		ErrorHandling:       promhttp.ContinueOnError, // a part that fails is no reason to hide the rest
+		ErrorHandling:       promhttp.ContinueOnError, // one failing collector must not hide the others
 		Registry:            s.metrics.registry,
 		MaxRequestsInFlight: scrapesAtOnce,
 		EnableOpenMetrics:   true,
@@ -104,12 +105,12 @@ func (s *Server) handler(stopping context.Context) http.Handler {
 	return mux
 }
 
-// ready names the dependencies that do not answer. What they said instead goes to the log: whoever can reach the port need
-// not learn where they are.
+// ready names the dependencies that do not answer. Their errors go to the log only: whoever can
+// reach the port need not learn their addresses.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answers := s.metrics.dependencyErrors(r.Context())
 	if r.Context().Err() != nil {
-		return // whoever asked has gone, which says nothing about the dependencies
+		return // the client has gone, which says nothing about the dependencies
 	}
 	status, text := http.StatusOK, ""
 	for _, name := range slices.Sorted(maps.Keys(answers)) {
@@ -128,15 +129,15 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, text)
 }
 
-// note logs when a dependency goes and when it comes back.
+// note logs when a dependency stops answering and when it answers again.
 func (s *Server) note(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err != nil && !s.down[name]:
-		s.log.Warn().Str("dependency", name).Err(err).Msg("not ready")
+		s.log.Warn().Str("dependency", name).Err(err).Msg("a dependency does not answer: /readyz reports not ready")
 	case err == nil && s.down[name]:
-		s.log.Info().Str("dependency", name).Msg("ready again")
+		s.log.Info().Str("dependency", name).Msg("a dependency answers again")
 	}
 	s.down[name] = err != nil
 }
@@ -146,10 +147,10 @@ func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // whoever asked may be gone
+	_, _ = w.Write([]byte(text)) // the client may be gone
 }
 
-// debugWriter passes on what net/http would print about its clients.
+// debugWriter logs what net/http would print about its clients.
 type debugWriter struct{ log zerolog.Logger }
 
 func (w debugWriter) Write(p []byte) (int, error) {

@@ -97,7 +97,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 	redis.Store(nil)
 	expect("/readyz", 200, "audit_store: ok\nredis: ok\n")
-	if got := log.String(); strings.Count(got, "10.1.2.3") != 1 || strings.Count(got, "ready again") != 1 {
+	if got := log.String(); strings.Count(got, "10.1.2.3") != 1 || strings.Count(got, "answers again") != 1 {
 		t.Errorf("one line each for going and coming back was wanted, the log is\n%s", got)
 	}
 
