@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
@@ -61,7 +62,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	var f auditFlags
 	f.AuditStore = storeDir
 	f.fill(config.WithoutFile(n), n)
-	opened, err := f.open(ctx, a, 1, nil)
+	opened, err := f.open(ctx, a, 1, audit.NewBudget(0))
 	if err != nil {
 		return err
 	}
