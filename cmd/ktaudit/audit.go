@@ -51,7 +51,11 @@ func (f limitFlags) validator() validator.Options {
 }
 
 func (f auditFlags) worker() worker.Config {
-	return worker.Config{Concurrency: f.Concurrency, ShutdownTimeout: f.ShutdownTimeout}
+	return worker.Config{
+		Concurrency:     cmp.Or(f.Concurrency, config.DefaultConcurrency()),
+		ShutdownTimeout: cmp.Or(f.ShutdownTimeout, config.Default().ShutdownTimeout),
+		NotYetDelay:     config.NotYetDelay, MaxRetryDelay: config.MaxRetryDelay, PollInterval: config.PollInterval,
+	}
 }
 
 // auditing is an auditor with what it has open.

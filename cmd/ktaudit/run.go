@@ -149,7 +149,8 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Auditor, c worker.RunConfig) (report.Status, error) {
 	a.bars.start("auditing", c.To-c.From+1)
 	defer a.bars.finish()
-	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Settled()) }
+	c.Window, c.FaultWait, c.Worker.PollInterval = config.DefaultWindow, config.FaultWait, config.RunPollInterval
+	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Done()) }
 	summary, err := worker.Run(ctx, redis, auditor, c)
 	if err != nil {
 		return report.Status{}, err

@@ -17,6 +17,18 @@ func Default() Config {
 	}
 }
 
+// What workers and runs do that no setting changes.
+const (
+	// NotYetDelay is how long an epoch that is not published or not signed yet rests.
+	NotYetDelay = 30 * time.Second
+	// MaxRetryDelay bounds the growing pause after faults.
+	MaxRetryDelay = 10 * time.Minute
+	// PollInterval is how long a worker leaves an empty queue alone, RunPollInterval how long a run does.
+	PollInterval, RunPollInterval = time.Second, 200 * time.Millisecond
+	// FaultWait is how long a run goes on trying an epoch that faults keep from a verdict.
+	FaultWait = 10 * time.Minute
+)
+
 // DefaultConcurrency returns how many epochs a worker audits at the same time if Concurrency is 0.
 func DefaultConcurrency() int { return 4 * runtime.GOMAXPROCS(0) }
 

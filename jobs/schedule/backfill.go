@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/cron"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
-	"github.com/robfig/cron/v3"
 )
 
 // backfillState is what a backfill does now.
@@ -54,7 +54,7 @@ func newBackfills(c Config) ([]*backfill, error) {
 		}
 		if f.Cron != "" {
 			var err error
-			if f.schedule, err = parseCron(f.Cron); err != nil {
+			if f.schedule, err = cron.Parse(f.Cron); err != nil {
 				return nil, fmt.Errorf("%s: backfill: cron %q: %w", c.Namespace, f.Cron, err)
 			}
 		}

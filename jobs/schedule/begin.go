@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/cron"
 )
 
 // begunNote is what is on record of a time that a backfill was begun for.
@@ -22,7 +23,7 @@ func (f *backfill) due(now time.Time) (last time.Time, isDue bool) {
 	if f.schedule == nil {
 		return time.Time{}, false
 	}
-	last = lastTime(f.schedule, now.UTC())
+	last = cron.Last(f.schedule, now.UTC())
 	return last, !last.IsZero() && !last.Equal(f.begun)
 }
 

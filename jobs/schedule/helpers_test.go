@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 // startWorker runs a worker until the test ends or the function is called.
 func startWorker(t *testing.T, r *queue.Redis, a *audit.Auditor, c worker.Config) (stop func()) {
 	t.Helper()
-	c.PollInterval = 20 * time.Millisecond
+	c = completeWorker(c)
 	w, err := worker.New(r, []*audit.Auditor{a}, c, a.Log)
 	if err != nil {
 		t.Fatal(err)
@@ -52,4 +53,12 @@ func sealAll(t testing.TB, s *seal.Sealer) seal.Counts {
 		t.Fatal(err)
 	}
 	return counts
+}
+
+// completeWorker sets the fields that a test leaves open.
+func completeWorker(c worker.Config) worker.Config {
+	c.Concurrency, c.ShutdownTimeout, c.PollInterval = 8, 30*time.Second, 20*time.Millisecond
+	c.NotYetDelay = cmp.Or(c.NotYetDelay, 30*time.Second)
+	c.MaxRetryDelay = cmp.Or(c.MaxRetryDelay, 10*time.Minute)
+	return c
 }

@@ -104,7 +104,7 @@ func (l *live) run(t *testing.T) {
 
 func (l *live) startWorker(t *testing.T, r *queue.Redis) {
 	t.Helper()
-	w, err := worker.New(r, []*audit.Auditor{l.auditor(t)}, worker.Config{NotYetDelay: 100 * time.Millisecond, PollInterval: 20 * time.Millisecond}, zerolog.Nop())
+	w, err := worker.New(r, []*audit.Auditor{l.auditor(t)}, completeWorker(worker.Config{NotYetDelay: 100 * time.Millisecond}), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

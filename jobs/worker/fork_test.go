@@ -15,7 +15,7 @@ func TestForkInARun(t *testing.T) {
 	w := worldOf(jobstest.NewSplicedWorld(t))
 	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
 	r := queuetest.Connect(t, queue.Embedded)
-	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 20, Worker: Config{Concurrency: 20}})
+	got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 20, Worker: Config{Concurrency: 20}})
 	if want := (RunSummary{Total: 20, Verified: 19, Rejected: 1}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

@@ -84,10 +84,10 @@ func (h helper) main() error {
 		return err
 	}
 	if h.Run > 0 {
-		_, err := Run(ctx, r, a, RunConfig{From: 1, To: h.Run, Worker: Config{Concurrency: 4}})
+		_, err := runRange(ctx, r, a, RunConfig{From: 1, To: h.Run, Worker: Config{Concurrency: 4}})
 		return err
 	}
-	w, err := New(r, []*audit.Auditor{a}, Config{Concurrency: 4, PollInterval: 20 * time.Millisecond}, logger)
+	w, err := New(r, []*audit.Auditor{a}, complete(Config{Concurrency: 4, PollInterval: 20 * time.Millisecond}), logger)
 	if err != nil {
 		return err
 	}

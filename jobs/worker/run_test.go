@@ -33,12 +33,12 @@ func TestRunJudgesARange(t *testing.T) {
 		a := w.auditor(t)
 		var last RunSummary
 		c := RunConfig{From: 1, To: 40, Window: 16, Progress: func(s RunSummary) {
-			if s.Settled() != last.Settled()+1 {
+			if s.Done() != last.Done()+1 {
 				t.Errorf("progress jumps from %+v to %+v", last, s)
 			}
 			last = s
 		}}
-		got, err := Run(t.Context(), r, a, c)
+		got, err := runRange(t.Context(), r, a, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestRunJudgesARange(t *testing.T) {
 		}
 		// Again, there is nothing left to do but to look for the one that is missing.
 		last = RunSummary{}
-		if again, err := Run(t.Context(), r, a, c); err != nil || again != want {
+		if again, err := runRange(t.Context(), r, a, c); err != nil || again != want {
 			t.Errorf("again %+v, %v", again, err)
 		}
 	})
@@ -70,7 +70,7 @@ func TestRunWaitsForLateEpochs(t *testing.T) {
 		}
 		jobstest.MoveObject(t, w.Log, key, "")
 		var once atomic.Bool
-		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, NotPublishedWait: time.Minute,
+		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, NotPublishedWait: time.Minute,
 			Worker: Config{NotYetDelay: time.Millisecond},
 			Progress: func(s RunSummary) {
 				if s.Verified == 2 && once.CompareAndSwap(false, true) {
@@ -91,7 +91,7 @@ func TestRunGivesUpOnFaults(t *testing.T) {
 		w := newWorld(t, simlog.Options{Epochs: 3})
 		faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), Share: 1}
 		w.config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1})
-		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, FaultWait: time.Second})
+		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, FaultWait: time.Second})
 		if want := (RunSummary{Total: 3, Failed: 3}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -104,7 +104,7 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 		w := newWorld(t, simlog.Options{Epochs: 60})
 		a := w.auditor(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := Run(ctx, r, a, RunConfig{From: 1, To: 60, Window: 20, Progress: func(s RunSummary) {
+		_, err := runRange(ctx, r, a, RunConfig{From: 1, To: 60, Window: 20, Progress: func(s RunSummary) {
 			if s.Verified == 10 {
 				cancel()
 			}
@@ -116,7 +116,7 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 		if before < 10 || before == 60 {
 			t.Fatalf("%d verdicts after it was stopped at 10", before)
 		}
-		got, err := Run(t.Context(), r, a, RunConfig{From: 1, To: 60})
+		got, err := runRange(t.Context(), r, a, RunConfig{From: 1, To: 60})
 		if err != nil || got.Verified != 60 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -132,7 +132,7 @@ func TestRunTakesUpWhatTheQueueDoesNotBring(t *testing.T) {
 		if err := r.Inspector().PauseQueue(queuetest.Backfill); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 10})
+		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 10})
 		if err != nil || got.Verified != 10 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -145,7 +145,7 @@ func TestRunCountsWhatOthersJudge(t *testing.T) {
 	connect := func() *queue.Redis { return queuetest.Connect(t, server.URL()) }
 	w := newWorld(t, simlog.Options{Epochs: 50, Tamper: map[uint64]simlog.Kind{7: simlog.Digest}})
 	startWorker(t, connect(), w.auditor(t), Config{})
-	got, err := Run(t.Context(), connect(), w.auditor(t), RunConfig{From: 1, To: 50, Worker: Config{Concurrency: 1}})
+	got, err := runRange(t.Context(), connect(), w.auditor(t), RunConfig{From: 1, To: 50, Worker: Config{Concurrency: 1}})
 	if want := (RunSummary{Total: 50, Verified: 49, Rejected: 1}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
@@ -156,7 +156,7 @@ func TestRunSurvivesTheLossOfRedis(t *testing.T) {
 	server := testservers.Redis(t)
 	r := queuetest.Connect(t, server.URL())
 	w := newWorld(t, simlog.Options{Epochs: 60})
-	got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 60, Worker: Config{Concurrency: 2},
+	got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 60, Worker: Config{Concurrency: 2},
 		Progress: func(s RunSummary) {
 			if s.Verified == 20 {
 				server.Kill()
@@ -176,7 +176,7 @@ func TestInterruptedRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 50 {
-		r := &run{config: RunConfig{From: 1, To: 1}, next: 2, open: map[uint64]*openEpoch{1: {}}}
+		r := &run{config: RunConfig{From: 1, To: 1}, next: 2, open: map[uint64]*epochState{1: {}}}
 		ended := make(chan error, 1)
 		ended <- nil
 		if err := r.loop(ctx, ctx, ended); !errors.Is(err, context.Canceled) {
@@ -223,7 +223,7 @@ func TestRunOnS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := queuetest.Connect(t, testservers.Redis(t).URL())
-	got, err := Run(t.Context(), r, a, RunConfig{From: 1, To: 30})
+	got, err := runRange(t.Context(), r, a, RunConfig{From: 1, To: 30})
 	if want := (RunSummary{Total: 30, Verified: 28, Rejected: 2}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

@@ -26,7 +26,7 @@ func TestRunLetsEpochsSettle(t *testing.T) {
 			jobstest.CopyObject(t, w.Log, w.Log, w.KeyOf(t, epoch))
 		}
 		jobstest.CopyObject(t, w.Signatures, w.Signatures, fmt.Sprintf("%d.json", 8))
-		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 12, FaultWait: time.Minute})
+		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 12, FaultWait: time.Minute})
 		if want := (RunSummary{Total: 12, Verified: 8, Rejected: 3, Missing: 1}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -54,7 +54,7 @@ func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		})
-		got, err := Run(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 2, FaultWait: time.Second})
+		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 2, FaultWait: time.Second})
 		if want := (RunSummary{Total: 2, Verified: 1, Failed: 1}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -66,15 +66,15 @@ func TestRunTakesUpWhatHasRested(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})
 	a := w.auditor(t)
-	worker, err := New(nil, []*audit.Auditor{a}, Config{}, a.Log)
+	worker, err := New(nil, []*audit.Auditor{a}, complete(Config{}), a.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{auditor: a, worker: worker, next: 4, open: map[uint64]*openEpoch{
-		1: {}, 2: {unsettledSince: time.Now(), restsUntil: time.Now().Add(time.Hour)}, 3: {unsettledSince: time.Now(), restsUntil: time.Now()},
+	r := &run{auditor: a, worker: worker, next: 4, open: map[uint64]*epochState{
+		1: {}, 2: {tooRecentSince: time.Now(), restsUntil: time.Now().Add(time.Hour)}, 3: {tooRecentSince: time.Now(), restsUntil: time.Now()},
 	}}
 	r.config.Worker.Concurrency = 4
-	r.takeUp(t.Context())
+	r.auditDirectly(t.Context())
 	r.direct.Wait()
 	if w.Judged(t, 1, 1) != 1 || w.Judged(t, 2, 2) != 0 || w.Judged(t, 3, 3) != 1 {
 		t.Error("not the epochs that have rested were taken up")
@@ -91,7 +91,7 @@ func TestRetryAfterUnsettled(t *testing.T) {
 		if !errors.Is(err, audit.ErrTooRecent) || isFailure(err) {
 			t.Fatalf("%v is taken for something else", err)
 		}
-		delay := (&Worker{config: Config{}.withDefaults()}).retryDelay(0, err, nil)
+		delay := (&Worker{config: complete(Config{})}).retryDelay(0, err, nil)
 		if delay < wait-time.Minute || delay > wait*5/4+time.Second {
 			t.Errorf("looks again after %s, want %s", delay, wait)
 		}

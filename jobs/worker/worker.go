@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,40 +16,39 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// WorkerConfig says how a worker works. The zero value has usable defaults.
+// Config says how a worker works. All fields must be set.
 type Config struct {
-	// Concurrency is how many epochs are in flight at once. 0 means four for each core: most of a small epoch's time is
-	// waiting for the network, and the Budget holds back big ones.
+	// Concurrency is how many epochs are in flight at once. Most of a small epoch's time is waiting for
+	// the network, and the auditors' Budget holds back big ones.
 	Concurrency int
-	// ShutdownTimeout is how long epochs in flight may go on after the worker was told to stop. What is not done by then
-	// is handed back to the queue. 0 means 30 s.
+	// ShutdownTimeout is how long epochs in flight may go on after the worker was told to stop. What is
+	// not done by then is handed back to the queue.
 	ShutdownTimeout time.Duration
-	// NotYetDelay is how long an epoch that is not published or not signed yet rests. 0 means 30 s.
+	// NotYetDelay is how long an epoch that is not published or not signed yet rests.
 	NotYetDelay time.Duration
-	// MaxRetryDelay bounds the growing pause after faults. 0 means 10 min.
+	// MaxRetryDelay bounds the growing pause after faults.
 	MaxRetryDelay time.Duration
-	// PollInterval is how long an empty queue is left alone. 0 means 1 s.
+	// PollInterval is how long an empty queue is left alone.
 	PollInterval time.Duration
 }
 
-func (c Config) withDefaults() Config {
-	if c.Concurrency <= 0 {
-		c.Concurrency = 4 * runtime.GOMAXPROCS(0)
-	}
-	for _, d := range []struct {
-		field *time.Duration
-		value time.Duration
+// validate returns an error that names a field which is not set.
+func (c Config) validate() error {
+	for _, field := range []struct {
+		name string
+		set  bool
 	}{
-		{&c.ShutdownTimeout, 30 * time.Second},
-		{&c.NotYetDelay, 30 * time.Second},
-		{&c.MaxRetryDelay, 10 * time.Minute},
-		{&c.PollInterval, time.Second},
+		{"Concurrency", c.Concurrency > 0},
+		{"ShutdownTimeout", c.ShutdownTimeout > 0},
+		{"NotYetDelay", c.NotYetDelay > 0},
+		{"MaxRetryDelay", c.MaxRetryDelay > 0},
+		{"PollInterval", c.PollInterval > 0},
 	} {
-		if *d.field <= 0 {
-			*d.field = d.value
+		if !field.set {
+			return fmt.Errorf("worker: %s is not set", field.name)
 		}
 	}
-	return c
+	return nil
 }
 
 // Worker takes epochs from the queues and audits them.
@@ -65,8 +63,8 @@ type Worker struct {
 
 	running   sync.WaitGroup
 	inFlight  atomic.Int64
-	faults    ration // lines about epochs
-	machinery ration // and about the queue
+	faults    logLimit // lines about epochs
+	machinery logLimit // and about the queue
 }
 
 // attempt is how one try at an epoch ended.
@@ -77,11 +75,12 @@ type attempt struct {
 	queued  bool // the queue brought it
 }
 
-// NewWorker returns a worker for the logs that auditors audit.
+// New returns a worker for the logs that auditors audit.
 func New(r *queue.Redis, auditors []*audit.Auditor, c Config, log zerolog.Logger) (*Worker, error) {
-	w := &Worker{
-		config: c.withDefaults(), redis: r, auditors: map[string]*audit.Auditor{}, log: log,
+	if err := c.validate(); err != nil {
+		return nil, err
 	}
+	w := &Worker{config: c, redis: r, auditors: map[string]*audit.Auditor{}, log: log}
 	for _, a := range auditors {
 		if w.auditors[a.Namespace] != nil {
 			return nil, fmt.Errorf("worker has two auditors for %s", a.Namespace)
@@ -210,17 +209,17 @@ func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duratio
 // asynqLogger passes asynq's own messages on. They are about the machinery, so they rank a level lower than epochs do. While Redis
 // is gone, each of its loops complains every second.
 type asynqLogger struct {
-	log    zerolog.Logger
-	ration *ration
+	log   zerolog.Logger
+	limit *logLimit
 }
 
 func (l asynqLogger) Debug(args ...any) { l.log.Trace().Msg(fmt.Sprint(args...)) }
 func (l asynqLogger) Info(args ...any)  { l.log.Debug().Msg(fmt.Sprint(args...)) }
 func (l asynqLogger) Warn(args ...any) {
-	l.ration.event(l.log, zerolog.WarnLevel).Msg(fmt.Sprint(args...))
+	l.limit.event(l.log, zerolog.WarnLevel).Msg(fmt.Sprint(args...))
 }
 func (l asynqLogger) Error(args ...any) {
-	l.ration.event(l.log, zerolog.ErrorLevel).Msg(fmt.Sprint(args...))
+	l.limit.event(l.log, zerolog.ErrorLevel).Msg(fmt.Sprint(args...))
 }
 
 // Fatal does not end the process, which may have verdicts to save.

@@ -26,6 +26,7 @@ import (
 func startWorker(t *testing.T, r *queue.Redis, a *audit.Auditor, c Config) (stop func()) {
 	t.Helper()
 	c.PollInterval = 20 * time.Millisecond
+	c = complete(c)
 	w, err := New(r, []*audit.Auditor{a}, c, a.Log)
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +240,7 @@ func TestFreshEpochsGoAhead(t *testing.T) {
 
 func TestRetryDelay(t *testing.T) {
 	t.Parallel()
-	w := &Worker{config: Config{NotYetDelay: 30 * time.Second, MaxRetryDelay: 10 * time.Minute}.withDefaults()}
+	w := &Worker{config: complete(Config{NotYetDelay: 30 * time.Second, MaxRetryDelay: 10 * time.Minute})}
 	notYet := fmt.Errorf("epoch 5: %w", fetcher.ErrNotPublished)
 	fault := errors.New("503 slow down")
 	for _, c := range []struct {
@@ -284,7 +285,7 @@ func TestNewWorkerRefuses(t *testing.T) {
 	t.Parallel()
 	a := &audit.Auditor{Config: audit.Config{Namespace: jobstest.Namespace}}
 	for name, auditors := range map[string][]*audit.Auditor{"no log": nil, "one log twice": {a, a}} {
-		if _, err := New(nil, auditors, Config{}, zerolog.Nop()); err == nil {
+		if _, err := New(nil, auditors, complete(Config{}), zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

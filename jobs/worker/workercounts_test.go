@@ -40,7 +40,7 @@ func TestReadQueues(t *testing.T) {
 		if err := r.Inspector().PauseQueue(queue.Name(jobstest.Namespace, queue.Backfill)); err != nil {
 			t.Fatal(err)
 		}
-		worker, err := New(r, []*audit.Auditor{w.auditor(t)}, Config{}, zerolog.Nop())
+		worker, err := New(r, []*audit.Auditor{w.auditor(t)}, complete(Config{}), zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
 		}

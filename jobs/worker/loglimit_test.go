@@ -14,22 +14,22 @@ import (
 
 func TestRation(t *testing.T) {
 	t.Parallel()
-	var r ration
+	var r logLimit
 	start := time.Now()
-	for i := range rationLines {
+	for i := range limitLines {
 		if let, leftOut := r.take(start.Add(time.Duration(i) * time.Second)); !let || leftOut != 0 {
 			t.Fatalf("line %d: %v, %d left out", i, let, leftOut)
 		}
 	}
 	for i := range 3 {
-		if let, _ := r.take(start.Add(rationPeriod - 1)); let {
-			t.Fatalf("line %d above the ration was let through", i)
+		if let, _ := r.take(start.Add(limitPeriod - 1)); let {
+			t.Fatalf("line %d above the logLimit was let through", i)
 		}
 	}
-	if let, leftOut := r.take(start.Add(rationPeriod)); !let || leftOut != 3 {
+	if let, leftOut := r.take(start.Add(limitPeriod)); !let || leftOut != 3 {
 		t.Errorf("in the next period: %v, %d left out, want 3", let, leftOut)
 	}
-	if let, leftOut := r.take(start.Add(rationPeriod)); !let || leftOut != 0 {
+	if let, leftOut := r.take(start.Add(limitPeriod)); !let || leftOut != 0 {
 		t.Errorf("after that: %v, %d left out, want none", let, leftOut)
 	}
 }
@@ -41,25 +41,25 @@ func TestFaultsDoNotFloodTheLog(t *testing.T) {
 	var log bytes.Buffer
 	w.config.Log = zerolog.New(&log)
 	a := w.auditor(t)
-	worker, err := New(nil, []*audit.Auditor{a}, Config{}, a.Log.Level(zerolog.InfoLevel))
+	worker, err := New(nil, []*audit.Auditor{a}, complete(Config{}), a.Log.Level(zerolog.InfoLevel))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Audit.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 5 * rationLines {
+	for range 5 * limitLines {
 		if err := worker.audit(t.Context(), a, 1); err == nil {
 			t.Fatal("an epoch was judged without a store")
 		}
 	}
 	asynqs := asynqLogger{worker.log, &worker.machinery}
-	for range 5 * rationLines {
+	for range 5 * limitLines {
 		asynqs.Error("Dequeue error: ", errors.New("connection refused"))
 	}
 	for _, message := range []string{"epoch not judged", "Dequeue error: connection refused"} {
-		if n := strings.Count(log.String(), message); n != rationLines {
-			t.Errorf("%q is in the log %d times, want %d", message, n, rationLines)
+		if n := strings.Count(log.String(), message); n != limitLines {
+			t.Errorf("%q is in the log %d times, want %d", message, n, limitLines)
 		}
 	}
 }
@@ -68,9 +68,9 @@ func TestFaultsDoNotFloodTheLog(t *testing.T) {
 func TestRationIsForWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	var r ration
+	var r logLimit
 	l := asynqLogger{zerolog.New(&log).Level(zerolog.ErrorLevel), &r}
-	for range 2 * rationLines {
+	for range 2 * limitLines {
 		l.Warn("a warning")
 	}
 	l.Error("an error")

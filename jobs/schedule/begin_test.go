@@ -175,35 +175,6 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 	wantQueued(t, r, queue.Backfill, 1, 2)
 }
 
-func TestLastTime(t *testing.T) {
-	t.Parallel()
-	day := time.Date(2026, 6, 10, 12, 0, 30, 0, time.UTC) // a Wednesday
-	for _, c := range []struct {
-		cron      string
-		now, want time.Time
-	}{
-		{"* * * * *", day, day.Truncate(time.Minute)},
-		{"0 12 * * *", day.Truncate(time.Minute), day.Truncate(time.Minute)}, // in just that moment
-		{"1 12 * * *", day, time.Date(2026, 6, 9, 12, 1, 0, 0, time.UTC)},
-		{"0 0 * * 4", day, time.Date(2026, 6, 4, 0, 0, 0, 0, time.UTC)},
-		{"* 3 1 1 *", day, time.Date(2026, 1, 1, 3, 59, 0, 0, time.UTC)},
-		{"@yearly", day, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
-		{"0 0 29 2 *", time.Date(2103, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2096, 2, 29, 0, 0, 0, 0, time.UTC)},
-		{"@every 7h", day, day.Truncate(7 * time.Hour)},
-	} {
-		schedule, err := parseCron(c.cron)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := lastTime(schedule, c.now); !got.Equal(c.want) {
-			t.Errorf("%s: last before %v was %v, want %v", c.cron, c.now, got, c.want)
-		}
-		if next := schedule.Next(c.want); !next.IsZero() && !next.After(c.now) {
-			t.Errorf("%s: after %v comes %v", c.cron, c.want, next)
-		}
-	}
-}
-
 // Begun by a scheduler that died right after: there is nothing on the queue, but a time on record.
 func TestCronBegunByTheDead(t *testing.T) {
 	t.Parallel()

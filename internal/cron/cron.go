@@ -1,0 +1,59 @@
+package cron
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	robfig "github.com/robfig/cron/v3"
+)
+
+// longestWait is more than lies between two times of any schedule: 29 February may take eight years.
+const longestWait = 10 * 366 * 24 * time.Hour
+
+// Schedule returns the first of its times after another.
+type Schedule = robfig.Schedule
+
+// Parse reads five fields or a word such as @daily. The parser below panics on a time zone without
+// times, and none is wanted.
+func Parse(text string) (Schedule, error) {
+	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
+		return nil, errors.New("time zones are not supported: give the time in UTC")
+	}
+	schedule, err := robfig.ParseStandard(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: give five fields, minute, hour, day, month and weekday, or a word such as @daily", err)
+	}
+	if schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
+		return nil, fmt.Errorf("%q never occurs", text)
+	}
+	if every, ok := schedule.(robfig.ConstantDelaySchedule); ok {
+		schedule = multiples(every.Delay)
+	}
+	return schedule, nil
+}
+
+// Last returns the last time of a schedule that has come; zero if there was none.
+// It searches from further and further back.
+func Last(s Schedule, now time.Time) time.Time {
+	for back := time.Minute; back < 2*longestWait; back *= 2 {
+		last := s.Next(now.Add(-back))
+		if last.IsZero() || last.After(now) {
+			continue
+		}
+		for next := s.Next(last); !next.IsZero() && !next.After(now); next = s.Next(last) {
+			last = next
+		}
+		return last
+	}
+	return time.Time{}
+}
+
+// multiples is the schedule of @every: the same times for everyone, whenever they started.
+type multiples time.Duration
+
+// Next returns the first time after t.
+func (m multiples) Next(t time.Time) time.Time {
+	return t.Truncate(time.Duration(m)).Add(time.Duration(m))
+}

@@ -1,0 +1,208 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// fill puts more epochs in play when half of the window is free. Those with a verdict are settled at once.
+func (r *run) fill(ctx context.Context) error {
+	for r.next <= r.config.To && len(r.open) <= r.config.Window/2 {
+		last := min(r.config.To, r.next-1+uint64(r.config.Window-len(r.open)))
+		for epoch := r.next; epoch <= last; epoch++ {
+			r.open[epoch] = &epochState{}
+		}
+		from := r.next
+		r.next = last + 1
+		err := report.Walk(ctx, r.auditor.Store, r.sealed, from, last, report.Visitor{
+			Sealed: func(span verdict.Span) error { r.finishSealed(span); return nil },
+			Open:   func(epochs []uint64) error { return r.finishJudged(ctx, epochs) },
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.enqueue(ctx, from, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enqueue puts the open epochs of a part of the range on the queue, unless they are there. That it cannot is no reason to end:
+// the epochs will be taken up without it.
+func (r *run) enqueue(ctx context.Context, from, to uint64) error {
+	_, err := r.enqueuer.EnqueueEach(ctx, func(send func(uint64) error) error {
+		for _, epoch := range r.unjudged(from, to) {
+			if err := send(epoch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		r.auditor.Log.Warn().Err(err).Msg("the queue takes no epochs")
+		return nil
+	}
+	return err
+}
+
+func (r *run) unjudged(from, to uint64) []uint64 {
+	var epochs []uint64
+	for epoch := range r.open {
+		if from <= epoch && epoch <= to {
+			epochs = append(epochs, epoch)
+		}
+	}
+	slices.Sort(epochs)
+	return epochs
+}
+
+// finishJudged settles those of the epochs that are open; all have a verdict, whoever wrote it.
+func (r *run) finishJudged(ctx context.Context, epochs []uint64) error {
+	epochs = slices.DeleteFunc(epochs, func(epoch uint64) bool { return r.open[epoch] == nil })
+	verdicts, err := report.ReadVerdicts(ctx, r.auditor.Store, r.auditor.Namespace, epochs)
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		r.finish(v.Epoch, outcomeCount(&r.summary, v))
+	}
+	return nil
+}
+
+// finishSealed settles those epochs of a sealed span that are open.
+func (r *run) finishSealed(span verdict.Span) {
+	for epoch := span.From; epoch <= span.To; epoch++ {
+		switch {
+		case r.open[epoch] == nil:
+		case report.IsRejected(span, epoch):
+			r.finish(epoch, &r.summary.Rejected)
+		default:
+			r.finish(epoch, &r.summary.Verified)
+		}
+	}
+}
+
+func outcomeCount(s *RunSummary, v verdict.Verdict) *uint64 {
+	if v.Outcome == verdict.Verified {
+		return &s.Verified
+	}
+	return &s.Rejected
+}
+
+func (r *run) finish(epoch uint64, count *uint64) {
+	delete(r.open, epoch)
+	*count++
+	r.progressed = time.Now()
+	if r.config.Progress != nil {
+		r.config.Progress(r.summary)
+	}
+}
+
+// takeIn takes in how an attempt at an epoch ended. An attempt that was broken off says nothing.
+func (r *run) takeIn(a attempt) {
+	open := r.open[a.epoch]
+	if open == nil {
+		return // not ours, or settled
+	}
+	r.progressed = time.Now()
+	r.withoutQueue = r.withoutQueue && !a.queued
+	_, contradicted := errors.AsType[*audit.ContradictionError](a.err)
+	switch {
+	case a.err == nil || contradicted:
+		r.finish(a.epoch, outcomeCount(&r.summary, a.verdict))
+	case errors.Is(a.err, context.Canceled):
+	case errors.Is(a.err, audit.ErrTooRecent):
+		if open.tooRecentSince.IsZero() {
+			open.tooRecentSince = time.Now()
+		}
+		open.restsUntil = time.Now().Add(2*r.auditor.MinAge + idleAfter)
+	case audit.IsNotYet(a.err):
+		if open.missingSince.IsZero() {
+			open.missingSince = time.Now()
+		}
+		r.giveUp(a.epoch, open)
+	default:
+		if open.failingSince.IsZero() {
+			open.failingSince = time.Now()
+		}
+	}
+}
+
+// giveUp settles an epoch that was waited for long enough.
+func (r *run) giveUp(epoch uint64, open *epochState) {
+	switch {
+	case !open.missingSince.IsZero() && time.Since(open.missingSince) >= r.config.NotPublishedWait:
+		r.finish(epoch, &r.summary.Missing)
+	case !open.failingSince.IsZero() && time.Since(open.failingSince) >= r.config.FaultWait,
+		!open.tooRecentSince.IsZero() && time.Since(open.tooRecentSince) >= r.config.FaultWait+r.auditor.MinAge:
+		r.finish(epoch, &r.summary.Failed)
+	}
+}
+
+func (r *run) tick(ctx, working context.Context) error {
+	for epoch, open := range r.open {
+		r.giveUp(epoch, open)
+	}
+	if time.Since(r.checked) >= checkEvery && !r.enqueuer.Redis.IsEmbedded() { // else there are no other workers
+		if err := r.checkStore(ctx); err != nil {
+			return err
+		}
+		r.checked = time.Now()
+	}
+	if r.worker.inFlight.Load() > 0 {
+		return nil
+	}
+	switch {
+	case r.withoutQueue: // and the queue has brought nothing since
+		r.auditDirectly(working)
+	case time.Since(r.progressed) >= idleAfter:
+		if err := r.enqueue(ctx, 0, r.next); err != nil {
+			return err
+		}
+		r.auditDirectly(working)
+	}
+	return nil
+}
+
+// checkStore finishes what other workers have judged.
+func (r *run) checkStore(ctx context.Context) error {
+	shards := map[uint64]bool{}
+	for epoch := range r.open {
+		shards[epoch/verdict.EpochsPerShard] = true
+	}
+	for shard := range shards {
+		epochs, err := r.auditor.Store.Epochs(ctx, r.auditor.Namespace, shard)
+		if err != nil {
+			return err
+		}
+		if err := r.finishJudged(ctx, epochs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditDirectly audits some epochs that the queue has not brought, without it. They may lie with a worker that died, or Redis may
+// have lost them or be gone. Should another worker be at one of them, both come to the same verdict.
+func (r *run) auditDirectly(working context.Context) {
+	r.withoutQueue, r.progressed = true, time.Now()
+	free := r.config.Worker.Concurrency
+	for _, epoch := range r.unjudged(0, r.next) {
+		open := r.open[epoch]
+		if free == 0 {
+			return
+		}
+		// Else it rests before its next try.
+		if open.missingSince.IsZero() && open.failingSince.IsZero() && time.Now().After(open.restsUntil) {
+			free--
+			r.direct.Go(func() { _ = r.worker.audit(working, r.auditor, epoch) })
+		}
+	}
+}
