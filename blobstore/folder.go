@@ -40,7 +40,8 @@ func (l *location) readOnly() bool {
 	return l.scheme == s3list.SchemeHTTP || l.scheme == s3list.SchemeHTTPS
 }
 
-// checkFolder makes sure that the folder is there and can be listed: gocloud takes one that cannot for an empty one.
+// checkFolder makes sure that the folder is there and can be listed: gocloud takes one that cannot
+// for an empty one.
 func (l *location) checkFolder() error {
 	if l.createDir {
 		if err := makeFolders(l.folder); err != nil {
@@ -65,8 +66,8 @@ func (l *location) checkFolder() error {
 	return nil
 }
 
-// makeFolders makes a folder and those above it that are missing, and sees to it that they outlast a power failure: the audit
-// store vouches for nothing above its root.
+// makeFolders makes a folder and those above it that are missing, and sees to it that they outlast
+// a power failure: the audit store vouches for nothing above its root.
 func makeFolders(folder string) error {
 	parent := filepath.Dir(folder)
 	if _, err := os.Stat(folder); err == nil || parent == folder {
@@ -89,7 +90,8 @@ func SyncFolder(folder string, sync func(*os.File) error) error {
 		return err
 	}
 	defer f.Close()
-	// EINVAL comes from file systems on which folders cannot be synced; they keep their names safe in their own way.
+	// EINVAL comes from file systems on which folders cannot be synced; they keep their names safe
+	// in their own way.
 	if err := sync(f); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return err
 	}

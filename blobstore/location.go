@@ -51,7 +51,8 @@ type location struct {
 	prefix    string   // of all keys; empty or ending in "/"
 }
 
-// parse understands a bucket URL or a plain path. Its errors don't repeat the URL when it may hold a password.
+// parse understands a bucket URL or a plain path. Its errors don't repeat the URL when it may hold
+// a password.
 func parse(raw string) (location, error) {
 	if raw == "" {
 		return location{}, errors.New("bucket URL is empty: want one of " + examples())

@@ -21,7 +21,8 @@ import (
 	"golang.org/x/oauth2/google"
 )
 
-// openTimeout bounds the search for credentials and the first request. A service that takes longer will not do for an audit.
+// openTimeout bounds the search for credentials and the first request. A service that takes longer
+// will not do for an audit.
 const openTimeout = 15 * time.Second
 
 // OpenBucket opens a bucket:
@@ -33,11 +34,13 @@ const openTimeout = 15 * time.Second
 //	mem://            memory: new and empty each time
 //	s3list+https://HOST  a public log, read-only: see package s3list
 //
-// All take prefix=FOLDER/, the others gocloud's parameters; credentials come from where each service's own programs find them.
-// It asks the service for a first listing, so that a wrong name, missing credentials or an unreachable service is said here,
-// in one error that tells what to change, and not by the first of a million jobs.
+// All take prefix=FOLDER/, the others gocloud's parameters; credentials come from where each
+// service's own programs find them. It asks the service for a first listing, so that a wrong name,
+// missing credentials or an unreachable service is said here, in one error that tells what to
+// change, and not by the first of a million jobs.
 //
-// For writing what must be there only once use a Store: on local disk the bucket's IfNotExist is not atomic.
+// For writing what must be there only once use a Store: on local disk the bucket's IfNotExist is
+// not atomic.
 func OpenBucket(ctx context.Context, url string) (*blob.Bucket, error) {
 	l, err := parse(url)
 	if err != nil {
@@ -46,7 +49,8 @@ func OpenBucket(ctx context.Context, url string) (*blob.Bucket, error) {
 	return l.open(ctx, l.list)
 }
 
-// OpenUnasked is OpenBucket without the first listing, for whoever has other things to do while a service is down.
+// OpenUnasked is OpenBucket without the first listing, for whoever has other things to do while a
+// service is down.
 func OpenUnasked(ctx context.Context, url string) (*blob.Bucket, error) {
 	l, err := parse(url)
 	if err != nil {
@@ -55,8 +59,8 @@ func OpenUnasked(ctx context.Context, url string) (*blob.Bucket, error) {
 	return l.open(ctx, func(context.Context, *blob.Bucket) error { return nil })
 }
 
-// ErrNoAnswer is in the error for a service that could not be reached or had a fault of its own, which may pass. One that does not
-// know the bucket or the credentials has answered.
+// ErrNoAnswer is in the error for a service that could not be reached or had a fault of its own,
+// which may pass. One that does not know the bucket or the credentials has answered.
 var ErrNoAnswer = errors.New("no answer")
 
 // open opens the bucket. A service is asked for something.
@@ -81,7 +85,8 @@ func (l *location) openFolder() (*blob.Bucket, error) {
 	if err := l.checkFolder(); err != nil {
 		return nil, err
 	}
-	// Temporary files elsewhere could be on another file system; metadata files beside the objects serve nobody.
+	// Temporary files elsewhere could be on another file system; metadata files beside the objects
+	// serve nobody.
 	return fileblob.OpenBucket(l.folder, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
 }
 
@@ -118,7 +123,8 @@ type noAnswerError struct{ error }
 func (e noAnswerError) Unwrap() error      { return e.error }
 func (noAnswerError) Is(target error) bool { return target == ErrNoAnswer }
 
-// mayPass says whether a listing failed of the network or of a server in trouble. The drivers agree on little: S3's has the status only.
+// mayPass says whether a listing failed of the network or of a server in trouble. The drivers agree
+// on little: S3's has the status only.
 func mayPass(err error) bool {
 	switch gcerrors.Code(err) {
 	case gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
@@ -155,11 +161,13 @@ func (l *location) why(err error) string {
 
 func openMemory(context.Context, *url.URL) (*blob.Bucket, error) { return memblob.OpenBucket(nil), nil }
 
-// openS3 fills in what S3 servers other than AWS's leave open, and looks for credentials before the first request does.
+// openS3 fills in what S3 servers other than AWS's leave open, and looks for credentials before the
+// first request does.
 func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	q := u.Query()
 	if q.Has("endpoint") && !q.Has("response_checksum_validation") {
-		// Their objects often have no checksum, about which AWS's library complains on standard error for each read.
+		// Their objects often have no checksum, about which AWS's library complains on standard
+		// error for each read.
 		q.Set("response_checksum_validation", "when_required")
 	}
 	b, options, err := dialS3(ctx, u, q)
@@ -199,7 +207,8 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values) (*blob.Bucket, s3.Opt
 	return b, client.Options(), nil
 }
 
-// openGoogle looks for credentials itself: gocloud prints a warning on standard output when there are none, and goes on.
+// openGoogle looks for credentials itself: gocloud prints a warning on standard output when there
+// are none, and goes on.
 func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	q := u.Query()
 	opener := &gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(gcp.DefaultTransport())}
@@ -232,7 +241,8 @@ func azureCredentials() bool {
 	return false
 }
 
-// openAzure says at once when nothing names the account; whether the credentials are any good the first listing shows.
+// openAzure says at once when nothing names the account; whether the credentials are any good the
+// first listing shows.
 func openAzure(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	account := azureblob.NewDefaultServiceURLOptions().AccountName
 	if account == "" && u.Query().Get("storage_account") == "" {

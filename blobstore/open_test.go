@@ -16,7 +16,8 @@ import (
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
-// TestWrongServicesAreExplained runs each case in a process of its own: credentials are the environment's.
+// TestWrongServicesAreExplained runs each case in a process of its own: credentials are the
+// environment's.
 func TestWrongServicesAreExplained(t *testing.T) {
 	t.Parallel()
 	s3 := testservers.S3(t)
@@ -70,8 +71,8 @@ func TestWrongServicesAreExplained(t *testing.T) {
 	}
 }
 
-// nobodyThere returns an address that refuses connections until the test ends: the near end of one. The port of a server that was
-// stopped might be another's a moment later.
+// nobodyThere returns an address that refuses connections until the test ends: the near end of one.
+// The port of a server that was stopped might be another's a moment later.
 func nobodyThere(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -49,7 +49,8 @@ func at(t *testing.T, d map[string]any, keys ...string) any {
 	return value
 }
 
-// TestConfigurations: the configuration files in the examples are what ktaudit takes, and listen where the examples look.
+// TestConfigurations: the configuration files in the examples are what ktaudit takes, and listen
+// where the examples look.
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]any{

@@ -102,7 +102,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestLabels holds every label value that rules and dashboard select against what a process may show.
+// TestLabels holds every label value that rules and dashboard select against what a process may
+// show.
 func TestLabels(t *testing.T) {
 	t.Parallel()
 	shown := map[string]bool{"job=ktaudit": true}
@@ -124,7 +125,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// TestEveryAlertIsTested: an alert has a severity, says what to make of it, and is raised in the rules' tests.
+// TestEveryAlertIsTested: an alert has a severity, says what to make of it, and is raised in the
+// rules' tests.
 func TestEveryAlertIsTested(t *testing.T) {
 	t.Parallel()
 	tests, err := os.ReadFile("prometheus/ktaudit.rules.test.yaml")

@@ -21,7 +21,8 @@ import (
 
 const namespace = "example.log.v1"
 
-// promtool runs Prometheus's own checker in a folder. Where it is not installed the test fails on CI and is skipped elsewhere.
+// promtool runs Prometheus's own checker in a folder. Where it is not installed the test fails on
+// CI and is skipped elsewhere.
 func promtool(t *testing.T, folder, input string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testservers.Program(t, "promtool"), args...)

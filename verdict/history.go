@@ -2,11 +2,12 @@ package verdict
 
 import "fmt"
 
-// History sums up the seals of a namespace, so that millions of epochs are read as one object. It holds nothing that the seals
-// don't, and may be made from them again.
+// History sums up the seals of a namespace, so that millions of epochs are read as one object. It
+// holds nothing that the seals don't, and may be made from them again.
 //
-// Each is written once, as the next generation, so that of two writers one learns that it was too late. The newest counts. Older
-// ones are removed where the store allows it; the names count down, so that a listing begins with the newest in any case.
+// Each is written once, as the next generation, so that of two writers one learns that it was too
+// late. The newest counts. Older ones are removed where the store allows it; the names count down,
+// so that a listing begins with the newest in any case.
 type History struct {
 	Schema     int          `json:"schema"`
 	Namespace  string       `json:"namespace"`

@@ -23,8 +23,8 @@ const (
 
 // What is around the batch.
 const (
-	// SignatureInvalid: a signed digest is malformed, not signed by a trusted key, for another epoch
-	// or out of order.
+	// SignatureInvalid: a signed digest is malformed, not signed by a trusted key, for another
+	// epoch or out of order.
 	SignatureInvalid Reason = "signature_invalid"
 	// SignatureDigestMismatch: another digest was signed than the one that was published.
 	SignatureDigestMismatch Reason = "signature_digest_mismatch"
@@ -36,11 +36,12 @@ const (
 	DigestReused Reason = "digest_reused"
 )
 
-// BrokenChain is no reason of a rejection: it is how two verified epochs contradict each other whose
-// digests do not meet.
+// BrokenChain is no reason of a rejection: it is how two verified epochs contradict each other
+// whose digests do not meet.
 const BrokenChain Reason = "broken_chain"
 
-// Reasons returns every reason of a rejection. Whatever counts, shows or simulates reasons asks here.
+// Reasons returns every reason of a rejection. Whatever counts, shows or simulates reasons asks
+// here.
 func Reasons() []Reason { return slices.Clone(reasons) }
 
 var reasons = []Reason{

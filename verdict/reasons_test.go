@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A reason that is declared and not listed would be "other" in metrics and unknown to the simulator.
+// A reason that is declared and not listed would be "other" in metrics and unknown to the
+// simulator.
 func TestReasonsAreComplete(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("reasons.go")

@@ -7,8 +7,9 @@ import (
 	"regexp"
 )
 
-// Seal stands for the verdicts of a shard all of whose epochs have one. It follows from the verdicts alone, so that whoever seals
-// a shard writes the same bytes, and so that bytes that differ show that a verdict did.
+// Seal stands for the verdicts of a shard all of whose epochs have one. It follows from the
+// verdicts alone, so that whoever seals a shard writes the same bytes, and so that bytes that
+// differ show that a verdict did.
 type Seal struct {
 	Schema    int    `json:"schema"`
 	Namespace string `json:"namespace"`
@@ -16,8 +17,8 @@ type Seal struct {
 	Span
 	// Verdicts are the SHA-256 of the verdicts' objects, hexadecimal, in the order of the epochs.
 	Verdicts []string `json:"verdicts"`
-	// Digests are the first sixteen digits of each epoch's digest, by which a digest that comes again is found; empty for an epoch
-	// that was rejected.
+	// Digests are the first sixteen digits of each epoch's digest, by which a digest that comes
+	// again is found; empty for an epoch that was rejected.
 	Digests []string `json:"digests"`
 }
 
@@ -26,8 +27,8 @@ const digestPrefix = 16
 
 var hex8 = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
-// Add appends an epoch's verdict, whose object has the given SHA-256, to a seal that was made by NewSeal. It is for the epochs of
-// the shard in their order.
+// Add appends an epoch's verdict, whose object has the given SHA-256, to a seal that was made by
+// NewSeal. It is for the epochs of the shard in their order.
 func (s *Seal) Add(v Verdict, object [sha256.Size]byte) {
 	one := Span{From: v.Epoch, To: v.Epoch}
 	digest := ""

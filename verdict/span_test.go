@@ -62,7 +62,8 @@ func continuing(epoch uint64) Verdict {
 	return v
 }
 
-// honestSeal seals a shard whose verdicts are all verified, but for those that change makes otherwise.
+// honestSeal seals a shard whose verdicts are all verified, but for those that change makes
+// otherwise.
 func honestSeal(shard uint64, change func(*Verdict)) Seal {
 	s := NewSeal("example.key-transparency.v1", shard)
 	for from, to := ShardRange(shard); from <= to; from++ {

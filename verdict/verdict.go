@@ -18,7 +18,8 @@ const (
 	Rejected = "rejected"
 )
 
-// MaxDetailBytes is the longest Detail of a valid Verdict. Details quote what a log published; whoever fills one in cuts it.
+// MaxDetailBytes is the longest Detail of a valid Verdict. Details quote what a log published;
+// whoever fills one in cuts it.
 const MaxDetailBytes = 8 << 10
 
 // MaxBytes caps a verdict object. Within the limits of Validate a verdict stays well below it.
@@ -55,15 +56,16 @@ type Batch struct {
 
 // Signature says what was known of the epoch's signed digest.
 type Signature struct {
-	// Status is verified; invalid, if the epoch's own was wrong; or not_required, if no key is trusted or the epoch was
-	// rejected before its signed digest was looked at. An epoch that lacks one gets no verdict.
+	// Status is verified; invalid, if the epoch's own was wrong; or not_required, if no key is
+	// trusted or the epoch was rejected before its signed digest was looked at. An epoch that lacks
+	// one gets no verdict.
 	Status    string `json:"status"`
 	KeyID     *uint8 `json:"key_id,omitempty"`
 	Timestamp uint64 `json:"timestamp,omitempty"` // milliseconds since 1970
 }
 
-// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version cannot
-// read it.
+// ErrNewerSchema says that a verdict was recorded by a later version of ktaudit; this version
+// cannot read it.
 var ErrNewerSchema = errors.New("verdict of a later schema")
 
 var (
@@ -71,8 +73,9 @@ var (
 	reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 )
 
-// Validate returns why v may not be recorded, or nil. A verified verdict names both digests and no reason; a rejected one names
-// its reason, and may lack the digests and the batch, because an epoch can be rejected for not having one well-formed name.
+// Validate returns why v may not be recorded, or nil. A verified verdict names both digests and no
+// reason; a rejected one names its reason, and may lack the digests and the batch, because an epoch
+// can be rejected for not having one well-formed name.
 func (v Verdict) Validate() error {
 	if v.Schema != Schema {
 		return fmt.Errorf("schema %d: this program knows schema %d", v.Schema, Schema)
@@ -107,8 +110,9 @@ func (v Verdict) Validate() error {
 	return nil
 }
 
-// Contradicts says whether v and o, two verdicts on the same epoch, cannot both be right: they differ in the outcome or in a
-// digest. Two rejections for different reasons do not contradict each other, nor do timing and software count.
+// Contradicts says whether v and o, two verdicts on the same epoch, cannot both be right: they
+// differ in the outcome or in a digest. Two rejections for different reasons do not contradict each
+// other, nor do timing and software count.
 func (v Verdict) Contradicts(o Verdict) bool {
 	return v.Outcome != o.Outcome || v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest
 }
@@ -130,11 +134,13 @@ func (v Verdict) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Decode reads what Encode wrote, or what a later program with the same schema did: unknown fields are skipped.
+// Decode reads what Encode wrote, or what a later program with the same schema did: unknown fields
+// are skipped.
 func Decode(b []byte) (Verdict, error) {
 	var v Verdict
 	if err := json.Unmarshal(b, &v); err != nil {
-		// A later schema may use a field in another way. Its number then says more than the field that did not fit.
+		// A later schema may use a field in another way. Its number then says more than the field
+		// that did not fit.
 		var header struct {
 			Schema int `json:"schema"`
 		}

@@ -11,11 +11,12 @@ import (
 	"slices"
 )
 
-// extensions are those an archived batch may have, as it had them in the log directory. They tell people how to unpack it;
-// programs look at the content.
+// extensions are those an archived batch may have, as it had them in the log directory. They tell
+// people how to unpack it; programs look at the content.
 var extensions = []string{"", ".zst", ".gz", ".s2"}
 
-// ArchiveWriter streams a batch, as its log published it, into the audit store. Nothing is there until Commit.
+// ArchiveWriter streams a batch, as its log published it, into the audit store. Nothing is there
+// until Commit.
 type ArchiveWriter struct {
 	ctx    context.Context
 	store  *Store
@@ -30,8 +31,9 @@ type ArchiveWriter struct {
 // errAborted is what Commit returns after Abort.
 var errAborted = errors.New("archive was aborted")
 
-// ArchiveWriter starts to archive an epoch's batch. The extension is "", ".zst", ".gz" or ".s2". The caller ends it with Commit or
-// Abort (which may follow Commit, so it can be deferred); the context must live until then.
+// ArchiveWriter starts to archive an epoch's batch. The extension is "", ".zst", ".gz" or ".s2".
+// The caller ends it with Commit or Abort (which may follow Commit, so it can be deferred); the
+// context must live until then.
 func (s *Store) ArchiveWriter(ctx context.Context, namespace string, epoch uint64, extension string) (*ArchiveWriter, error) {
 	key, err := archiveKey(namespace, epoch, extension)
 	if err != nil {
@@ -69,11 +71,13 @@ func (w *ArchiveWriter) Write(p []byte) (int, error) {
 	return n, w.err
 }
 
-// Commit records what was written, once. If the same bytes are on record already, that is as good; if other bytes are, they stay,
-// and the error is an ErrDiffers. Called again, it returns the same result.
+// Commit records what was written, once. If the same bytes are on record already, that is as good;
+// if other bytes are, they stay, and the error is an ErrDiffers. Called again, it returns the same
+// result.
 //
-// What is on record is looked at after any failure. A server may refuse an object that exists before it has read it, and close the
-// connection: its answer is then lost with the rest of the body, each time. And so may be the answer to a write that took effect.
+// What is on record is looked at after any failure. A server may refuse an object that exists
+// before it has read it, and close the connection: its answer is then lost with the rest of the
+// body, each time. And so may be the answer to a write that took effect.
 func (w *ArchiveWriter) Commit() error {
 	if w.ended {
 		return w.err

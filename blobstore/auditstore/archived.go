@@ -20,8 +20,8 @@ type Archived struct {
 	At        time.Time // when it was archived, by the store's clock
 }
 
-// ArchiveShards returns the shards (epoch/EpochsPerShard) that have archived batches, ascending, by one listing. On local disk there
-// may be some that have none.
+// ArchiveShards returns the shards (epoch/EpochsPerShard) that have archived batches, ascending, by
+// one listing. On local disk there may be some that have none.
 func (s *Store) ArchiveShards(ctx context.Context, namespace string) ([]uint64, error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return nil, err
@@ -33,8 +33,8 @@ func (s *Store) ArchiveShards(ctx context.Context, namespace string) ([]uint64, 
 	})
 }
 
-// Archives returns a shard's archived batches, in order, by one listing. An epoch may have several, with different extensions, if
-// its log published it anew while it was judged.
+// Archives returns a shard's archived batches, in order, by one listing. An epoch may have several,
+// with different extensions, if its log published it anew while it was judged.
 func (s *Store) Archives(ctx context.Context, namespace string, shard uint64) ([]Archived, error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return nil, err
@@ -54,7 +54,8 @@ func (s *Store) Archives(ctx context.Context, namespace string, shard uint64) ([
 	return all, nil
 }
 
-// EvidencedEpochs returns the epochs of a shard that there is evidence on, ascending, by one listing.
+// EvidencedEpochs returns the epochs of a shard that there is evidence on, ascending, by one
+// listing.
 func (s *Store) EvidencedEpochs(ctx context.Context, namespace string, shard uint64) ([]uint64, error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return nil, err
@@ -66,11 +67,12 @@ func (s *Store) EvidencedEpochs(ctx context.Context, namespace string, shard uin
 	})
 }
 
-// RemoveArchive removes an archived batch for good; one that is not there is no error. A Store has no way to remove a verdict, a
-// signed digest or evidence: whatever the arguments, the key is that of an archived batch.
+// RemoveArchive removes an archived batch for good; one that is not there is no error. A Store has
+// no way to remove a verdict, a signed digest or evidence: whatever the arguments, the key is that
+// of an archived batch.
 //
-// It leaves the shard's folder on local disk, also when it is empty. Whoever archives a batch makes its folder first and links the
-// batch into it later, and would find it gone in between.
+// It leaves the shard's folder on local disk, also when it is empty. Whoever archives a batch makes
+// its folder first and links the batch into it later, and would find it gone in between.
 func (s *Store) RemoveArchive(ctx context.Context, namespace string, epoch uint64, extension string) error {
 	key, err := archiveKey(namespace, epoch, extension)
 	if err != nil {
@@ -82,8 +84,9 @@ func (s *Store) RemoveArchive(ctx context.Context, namespace string, epoch uint6
 // leftClocks is when an object of Now counts as left behind by a process that died.
 const leftClocks = time.Hour
 
-// Now returns the time by the clock that Archived.At is by: the service's, or the file server's. It writes a small object beside the
-// namespace's archived batches, lists it and removes it again, so it needs the right to delete there and nowhere else.
+// Now returns the time by the clock that Archived.At is by: the service's, or the file server's. It
+// writes a small object beside the namespace's archived batches, lists it and removes it again, so
+// it needs the right to delete there and nowhere else.
 func (s *Store) Now(ctx context.Context, namespace string) (now time.Time, err error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return time.Time{}, err

@@ -12,18 +12,21 @@ import (
 // maxBegunBytes is the largest note on a time that was begun.
 const maxBegunBytes = 4 << 10
 
-// Begun is the part of the audit store that remembers which of the times that a repeated task was due it was begun for, so that one
-// that came while nobody was there can be caught up on. Its layout is
+// Begun is the part of the audit store that remembers which of the times that a repeated task was
+// due it was begun for, so that one that came while nobody was there can be caught up on. Its
+// layout is
 //
 //	{namespace}/schedule/{task}/{due, Unix seconds, 12 digits}.json
 //
-// A time is put there once and never changed. Whoever puts one removes those before it, so that the folder stays small for years.
+// A time is put there once and never changed. Whoever puts one removes those before it, so that the
+// folder stays small for years.
 type Begun struct {
 	store           *Store
 	namespace, task string
 }
 
-// Begun is what is remembered of a task, whose name is a plain segment like a namespace. Both are checked by each call.
+// Begun is what is remembered of a task, whose name is a plain segment like a namespace. Both are
+// checked by each call.
 func (s *Store) Begun(namespace, task string) Begun { return Begun{s, namespace, task} }
 
 // Times returns the times on record, ascending, by one listing.
@@ -44,7 +47,8 @@ func (b Begun) Times(ctx context.Context) ([]time.Time, error) {
 	return times, err
 }
 
-// Put records that a time was begun, once, and returns the note on record: the caller's, or that of whoever was first.
+// Put records that a time was begun, once, and returns the note on record: the caller's, or that of
+// whoever was first.
 func (b Begun) Put(ctx context.Context, due time.Time, note []byte) (recorded []byte, err error) {
 	key, err := b.key(due)
 	if err != nil {

@@ -40,8 +40,9 @@ type bucket struct {
 
 // put creates an object.
 //
-// The service decides between writers, in one request. A crash before the request leaves nothing; after it, the whole object,
-// and the next attempt, by this process or another, is told that the key is taken.
+// The service decides between writers, in one request. A crash before the request leaves nothing;
+// after it, the whole object, and the next attempt, by this process or another, is told that the
+// key is taken.
 func (b *bucket) put(ctx context.Context, key string, data []byte) error {
 	if err := b.prove(ctx); err != nil {
 		return err
@@ -66,7 +67,8 @@ func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
 	return err
 }
 
-// write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as bucketDraft does.
+// write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as
+// bucketDraft does.
 func (b *bucket) write(ctx context.Context, key string, data []byte, o *blob.WriterOptions) error {
 	var azure *container.Client
 	if !b.As(&azure) {
@@ -83,8 +85,9 @@ func (b *bucket) write(ctx context.Context, key string, data []byte, o *blob.Wri
 	return b.Upload(ctx, key, bytes.NewReader(data), o)
 }
 
-// lasting marks the errors that another attempt would not change. S3's 409 ConditionalRequestConflict, which asks for another
-// attempt, comes as Unknown, and so do server errors that the service's library has given up on.
+// lasting marks the errors that another attempt would not change. S3's 409
+// ConditionalRequestConflict, which asks for another attempt, comes as Unknown, and so do server
+// errors that the service's library has given up on.
 func lasting(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -98,8 +101,9 @@ func lasting(ctx context.Context, err error) error {
 	return backoff.Permanent(err)
 }
 
-// prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore the header and overwrite: on
-// those a verdict could be changed, and nothing would show it. The probe stays in the bucket, so that it costs one request.
+// prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore
+// the header and overwrite: on those a verdict could be changed, and nothing would show it. The
+// probe stays in the bucket, so that it costs one request.
 func (b *bucket) prove(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,8 +139,9 @@ func (b *bucket) create(ctx context.Context, key string) (draft, error) {
 	return d, nil
 }
 
-// bucketDraft is a large object on its way to the service, which assembles it when it is committed. It is not one of gocloud's
-// writers: that for Azure panics in Close after the service has refused an object that exists (v0.47).
+// bucketDraft is a large object on its way to the service, which assembles it when it is committed.
+// It is not one of gocloud's writers: that for Azure panics in Close after the service has refused
+// an object that exists (v0.47).
 type bucketDraft struct {
 	*io.PipeWriter
 	cancel context.CancelFunc
@@ -219,8 +224,8 @@ func (b *bucket) walk(ctx context.Context, prefix, after string) iter.Seq2[*blob
 	}
 }
 
-// startAfter has a service begin a listing after a name, where it can: what comes before is neither counted nor sent. S3 and
-// Google can; others send it for nothing.
+// startAfter has a service begin a listing after a name, where it can: what comes before is neither
+// counted nor sent. S3 and Google can; others send it for nothing.
 func startAfter(name string) func(as func(any) bool) error {
 	if name == "" {
 		return nil

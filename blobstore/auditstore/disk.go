@@ -20,15 +20,16 @@ import (
 )
 
 const (
-	// draftsFolder holds unfinished objects, one such folder for each kind of object. No key has a part with a leading dot.
+	// draftsFolder holds unfinished objects, one such folder for each kind of object. No key has a
+	// part with a leading dot.
 	draftsFolder = ".tmp"
-	// abandonedAfter is when a draft nobody writes to any more counts as left behind by a process that died. Should its writer
-	// be alive after all, its commit fails, and the job is run again.
+	// abandonedAfter is when a draft nobody writes to any more counts as left behind by a process
+	// that died. Should its writer be alive after all, its commit fails, and the job is run again.
 	abandonedAfter = time.Hour
 )
 
-// disk keeps objects in a folder of the local file system. gocloud's own driver will not do: its IfNotExist is a check followed
-// by a rename, so that two writers can both win, and it never syncs.
+// disk keeps objects in a folder of the local file system. gocloud's own driver will not do: its
+// IfNotExist is a check followed by a rename, so that two writers can both win, and it never syncs.
 type disk struct {
 	root   string // exists
 	prefix string // of all keys; empty or ending in "/"
@@ -84,12 +85,14 @@ type diskDraft struct {
 
 // commit gives the draft its final name.
 //
-// A crash or a power failure before the link leaves at most an abandoned draft, which is swept later, and the epoch is audited
-// again. The link is the commit point: it is atomic, it fails if the name is taken, and the bytes under it were synced before,
-// so no name ever has less than the whole object. After the link, until the folder is synced, a power failure may still take the
-// name away, and then the epoch is audited again; nobody was told of success before. That is also why the loser of a race syncs
-// the folder: it is about to report the winner's object as being on record. A draft that is left linked is a second name of the
-// same file and is swept with the others.
+// A crash or a power failure before the link leaves at most an abandoned draft, which is swept
+// later, and the epoch is audited again. The link is the commit point: it is atomic, it fails if
+// the name is taken, and the bytes under it were synced before, so no name ever has less than the
+// whole object. After the link, until the folder is synced, a power failure may still take the name
+// away, and then the epoch is audited again; nobody was told of success before. That is also why
+// the loser of a race syncs the folder: it is about to report the winner's object as being on
+// record. A draft that is left linked is a second name of the same file and is swept with the
+// others.
 func (w *diskDraft) commit() error {
 	if err := w.settle(); err != nil {
 		w.abort()
@@ -130,8 +133,9 @@ func (w *diskDraft) abort() {
 	_ = os.Remove(w.Name())
 }
 
-// makeFolder makes a folder below the root, with its parents, and sees to it that all of them outlast a power failure. A folder
-// that another process has made may not be on disk yet, so that finding it there is not enough.
+// makeFolder makes a folder below the root, with its parents, and sees to it that all of them
+// outlast a power failure. A folder that another process has made may not be on disk yet, so that
+// finding it there is not enough.
 func (d *disk) makeFolder(folder string) error {
 	if folder == d.root {
 		return nil
@@ -247,7 +251,8 @@ func (d *disk) readDir(prefix string) ([]os.DirEntry, error) {
 	return entries, err
 }
 
-// rootThere returns an error if the root has gone, as when a volume was unmounted: then nothing follows from what is not there.
+// rootThere returns an error if the root has gone, as when a volume was unmounted: then nothing
+// follows from what is not there.
 func (d *disk) rootThere() error {
 	_, err := os.Stat(d.root)
 	return err

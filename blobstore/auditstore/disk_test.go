@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// syncs records what is brought to the disk, and when: the draft before or after its object has a name.
+// syncs records what is brought to the disk, and when: the draft before or after its object has a
+// name.
 type syncs struct {
 	disk *disk
 	key  string

@@ -15,7 +15,8 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// fault is what goes wrong with a write. There are two kinds: the write fails, or it is carried out and its answer is lost.
+// fault is what goes wrong with a write. There are two kinds: the write fails, or it is carried out
+// and its answer is lost.
 type fault struct {
 	persisted bool
 	code      gcerrors.ErrorCode
@@ -191,7 +192,8 @@ func TestWriteFaultsAreRepairedByTheNextAttempt(t *testing.T) {
 						return nil
 					})
 					first := operation(t.Context(), s)
-					// An archive is streamed and cannot be written again, but it is noticed that it was.
+					// An archive is streamed and cannot be written again, but it is noticed that it
+					// was.
 					if first != nil && kind.code == gcerrors.Unknown && (name != "archive" || kind.persisted) {
 						t.Errorf("what may pass is not retried: %v", first)
 					}
@@ -222,7 +224,8 @@ func TestLastingFaultsAreReported(t *testing.T) {
 	}
 }
 
-// A verdict that was persisted although its write failed is the one on record for whoever comes next.
+// A verdict that was persisted although its write failed is the one on record for whoever comes
+// next.
 func TestAnothersVerdictAfterALostAnswerStays(t *testing.T) {
 	t.Parallel()
 	b, s := newFaulty(func(write int) *fault {

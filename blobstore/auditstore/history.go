@@ -18,12 +18,14 @@ const (
 	minBraceBytes = 20
 	// keptHistories is how many histories are kept before the newest.
 	keptHistories = 16
-	// sweptHistories is how many outdated histories are removed each time that a new one is written.
+	// sweptHistories is how many outdated histories are removed each time that a new one is
+	// written.
 	sweptHistories = 16
 )
 
-// History returns what is sealed of a namespace; empty, of generation 0, if nothing is. With an ErrCorrupt comes the generation of
-// the one that cannot be read, so that another can be written after it.
+// History returns what is sealed of a namespace; empty, of generation 0, if nothing is. With an
+// ErrCorrupt comes the generation of the one that cannot be read, so that another can be written
+// after it.
 func (s *Store) History(ctx context.Context, namespace string) (verdict.History, error) {
 	h := verdict.History{Schema: verdict.Schema, Namespace: namespace}
 	err := error(nil)
@@ -75,8 +77,8 @@ func (s *Store) newestHistory(ctx context.Context, namespace string) (uint64, er
 	return 0, nil
 }
 
-// PutHistory records h as the generation after h.Generation, and returns it so. ErrDiffers if another writer was first: read the
-// history again.
+// PutHistory records h as the generation after h.Generation, and returns it so. ErrDiffers if
+// another writer was first: read the history again.
 func (s *Store) PutHistory(ctx context.Context, h verdict.History) (verdict.History, error) {
 	h.Schema = verdict.Schema
 	h.Generation++
@@ -88,7 +90,8 @@ func (s *Store) PutHistory(ctx context.Context, h verdict.History) (verdict.Hist
 	if err != nil {
 		return h, err
 	}
-	// To a writer that was away for long the name may be free again, for what had it was swept. Nobody would read what it wrote there.
+	// To a writer that was away for long the name may be free again, for what had it was swept.
+	// Nobody would read what it wrote there.
 	if newest, err := s.newestHistory(ctx, h.Namespace); err != nil || newest > h.Generation {
 		return h, cmp.Or(err, fmt.Errorf("%s: %w: there is generation %d", key, ErrDiffers, newest))
 	}
@@ -99,9 +102,9 @@ func (s *Store) PutHistory(ctx context.Context, h verdict.History) (verdict.Hist
 	return h, nil
 }
 
-// sweepHistory removes histories long before h. Somebody may be about to read the last few. And who is about to write one, and has
-// made sure that it will be the newest, must not find its name free because so many others were quicker. Those that cannot be
-// removed are in nobody's way.
+// sweepHistory removes histories long before h. Somebody may be about to read the last few. And who
+// is about to write one, and has made sure that it will be the newest, must not find its name free
+// because so many others were quicker. Those that cannot be removed are in nobody's way.
 func (s *Store) sweepHistory(ctx context.Context, h verdict.History) {
 	if h.Generation <= keptHistories {
 		return

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// errExists is what creating an object returns when the key is taken. Who took it is not known: it may have been an earlier
-// attempt of the same write, whose reply was lost. The caller reads the object back.
+// errExists is what creating an object returns when the key is taken. Who took it is not known: it
+// may have been an earlier attempt of the same write, whose reply was lost. The caller reads the
+// object back.
 var errExists = errors.New("object exists")
 
-// objects is what the audit store needs of a bucket: objects that are created once, whole, and stay. There are two: a cloud or
-// memory bucket, whose service decides who created an object, and a folder on local disk.
+// objects is what the audit store needs of a bucket: objects that are created once, whole, and
+// stay. There are two: a cloud or memory bucket, whose service decides who created an object, and a
+// folder on local disk.
 type objects interface {
 	// put creates an object of a few bytes. It retries what may pass.
 	put(ctx context.Context, key string, data []byte) error
@@ -21,12 +23,14 @@ type objects interface {
 	create(ctx context.Context, key string) (draft, error)
 	// open returns an object's bytes and their number, or ErrNotFound.
 	open(ctx context.Context, key string) (io.ReadCloser, int64, error)
-	// list yields the names directly under a prefix that ends in "/", in order, those after a name that need not be one.
-	// Names of folders end in "/".
+	// list yields the names directly under a prefix that ends in "/", in order, those after a name
+	// that need not be one. Names of folders end in "/".
 	list(ctx context.Context, prefix, after string) iter.Seq2[string, error]
-	// entries yields the objects directly under a prefix that ends in "/", in order, with what a listing says of them.
+	// entries yields the objects directly under a prefix that ends in "/", in order, with what a
+	// listing says of them.
 	entries(ctx context.Context, prefix string) iter.Seq2[entry, error]
-	// remove takes an object away; one that is not there is no error. A power failure may bring it back.
+	// remove takes an object away; one that is not there is no error. A power failure may bring it
+	// back.
 	remove(ctx context.Context, key string) error
 	// tryWrite returns nil if objects can be created.
 	tryWrite(ctx context.Context) error

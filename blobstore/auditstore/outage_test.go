@@ -13,7 +13,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// TestS3OutagesPass kills the server under its writers. Whoever is refused tries again, and in the end all agree.
+// TestS3OutagesPass kills the server under its writers. Whoever is refused tries again, and in the
+// end all agree.
 func TestS3OutagesPass(t *testing.T) {
 	t.Parallel()
 	server := testservers.S3(t)

@@ -15,19 +15,22 @@ import (
 const (
 	// MaxNoticeBytes is the largest notice the outbox takes.
 	MaxNoticeBytes = 32 << 10
-	// MaxOpenNotices is how many open notices are listed at once. More than these wait until some of these are closed.
+	// MaxOpenNotices is how many open notices are listed at once. More than these wait until some
+	// of these are closed.
 	MaxOpenNotices = 10_000
 )
 
-// Outbox is the part of the audit store that holds what a namespace has to tell people until they were told. Its layout is
+// Outbox is the part of the audit store that holds what a namespace has to tell people until they
+// were told. Its layout is
 //
 //	{namespace}/alerts/open/{name}.json                 to be delivered
 //	{namespace}/alerts/delivered/{target}/{name}.json   a target has it; stays
 //	{namespace}/alerts/closed/{name}.json               nothing is left to do; stays
 //	{namespace}/alerts/claims/{target}/{until}-{random}.json
 //
-// Everything is created once and never changed. Only open notices and claims are ever removed, so that both folders, the only
-// ones that are listed, stay small for years. Whoever sends needs the right to delete there.
+// Everything is created once and never changed. Only open notices and claims are ever removed, so
+// that both folders, the only ones that are listed, stay small for years. Whoever sends needs the
+// right to delete there.
 //
 // Names are plain segments, as namespaces are. What a notice says is left to others.
 type Outbox struct {
@@ -38,13 +41,14 @@ type Outbox struct {
 // Outbox is the outbox of a namespace, which is checked by each call.
 func (s *Store) Outbox(namespace string) Outbox { return Outbox{s, namespace} }
 
-// Put opens a notice, once: if one of that name is open already, that one stays, and Put returns false. It does not look for a closed
-// one.
+// Put opens a notice, once: if one of that name is open already, that one stays, and Put returns
+// false. It does not look for a closed one.
 func (o Outbox) Put(ctx context.Context, name string, notice []byte) (created bool, err error) {
 	return o.create(ctx, notice, "open", name)
 }
 
-// Open returns the names of the open notices in the order of their keys, at most MaxOpenNotices, by one listing.
+// Open returns the names of the open notices in the order of their keys, at most MaxOpenNotices, by
+// one listing.
 func (o Outbox) Open(ctx context.Context) ([]string, error) {
 	prefix, err := o.prefix("open")
 	if err != nil {
@@ -76,10 +80,11 @@ func (o Outbox) Closed(ctx context.Context, name string) ([]byte, error) {
 	return o.read(ctx, "closed", name)
 }
 
-// Close keeps a record of a notice for good and takes it out of the open ones. If it was closed before, that record stays.
+// Close keeps a record of a notice for good and takes it out of the open ones. If it was closed
+// before, that record stays.
 //
-// A crash between the two steps leaves the notice open and closed: so does whoever opens it a moment after it was closed. The
-// record counts. Whoever finds both closes the notice again.
+// A crash between the two steps leaves the notice open and closed: so does whoever opens it a
+// moment after it was closed. The record counts. Whoever finds both closes the notice again.
 func (o Outbox) Close(ctx context.Context, name string, record []byte) error {
 	if _, err := o.create(ctx, record, "closed", name); err != nil {
 		return err
@@ -106,16 +111,19 @@ func (o Outbox) Delivered(ctx context.Context, target, name string) (bool, error
 	return err == nil, err
 }
 
-// ErrClaimed says that another process sends to the target just now, or died while it did. Try again later.
+// ErrClaimed says that another process sends to the target just now, or died while it did. Try
+// again later.
 var ErrClaimed = errors.New("claimed by another process")
 
-// Claim makes this process the one that sends to a target, until Release or for the time of the lease; ErrClaimed if another
-// process is.
+// Claim makes this process the one that sends to a target, until Release or for the time of the
+// lease; ErrClaimed if another process is.
 //
-// Each claimant writes a claim of its own and then looks for others; it withdraws if it sees a live one. Of two claimants at
-// least one writes before the other looks, so that never both are let in; if both withdraw, they try again at other times. A
-// claim that outlived its lease was left by a crash, and one that reaches further than two leases was written by a clock that was
-// wrong: both are removed. So a crash delays others by a lease at most, and clocks that differ by more than that may let two in.
+// Each claimant writes a claim of its own and then looks for others; it withdraws if it sees a live
+// one. Of two claimants at least one writes before the other looks, so that never both are let in;
+// if both withdraw, they try again at other times. A claim that outlived its lease was left by a
+// crash, and one that reaches further than two leases was written by a clock that was wrong: both
+// are removed. So a crash delays others by a lease at most, and clocks that differ by more than
+// that may let two in.
 func (o Outbox) Claim(ctx context.Context, target string, lease time.Duration) (*Claim, error) {
 	prefix, err := o.prefix("claims", target)
 	if err != nil {
@@ -168,7 +176,8 @@ type Claim struct {
 // Release gives the right back. If that fails it ends with the lease.
 func (c *Claim) Release(ctx context.Context) error { return c.store.objects.remove(ctx, c.key) }
 
-// withdraw removes a claim that is of no use, even when the caller has been told to stop: it would hold up others for a lease.
+// withdraw removes a claim that is of no use, even when the caller has been told to stop: it would
+// hold up others for a lease.
 func (c *Claim) withdraw(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

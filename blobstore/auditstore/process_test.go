@@ -51,7 +51,8 @@ func process(t *testing.T, what, url, name string) *exec.Cmd {
 
 const raceEpochs = 40
 
-// raceProcess waits until all processes are there, writes a verdict for each epoch, and prints what it was told.
+// raceProcess waits until all processes are there, writes a verdict for each epoch, and prints what
+// it was told.
 func raceProcess(ctx context.Context) error {
 	s, err := Open(ctx, os.Getenv(withURL))
 	if err != nil {
@@ -139,7 +140,8 @@ func contend(t *testing.T, url string) {
 	}
 }
 
-// endlessProcess writes verdicts and archives until it is killed, and prints each epoch it was told is on record.
+// endlessProcess writes verdicts and archives until it is killed, and prints each epoch it was told
+// is on record.
 func endlessProcess(ctx context.Context) error {
 	s, err := Open(ctx, os.Getenv(withURL))
 	if err != nil {
@@ -199,7 +201,8 @@ func TestKilledWriterLeavesWholeObjects(t *testing.T) {
 	}
 }
 
-// wantWhole checks that everything acknowledged is on record, and that whatever is on record is whole.
+// wantWhole checks that everything acknowledged is on record, and that whatever is on record is
+// whole.
 func wantWhole(t *testing.T, folder string, acknowledged int) {
 	t.Helper()
 	s := at(folder)(t)

@@ -11,11 +11,13 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// maxSealBytes caps a seal. One whose every epoch was rejected for a reason with a long name stays below a third of it.
+// maxSealBytes caps a seal. One whose every epoch was rejected for a reason with a long name stays
+// below a third of it.
 const maxSealBytes = 512 << 10
 
-// PutSeal records a shard's seal, once, and returns the SHA-256 of its object, hexadecimal. ErrDiffers if another one is on record:
-// then verdicts are not what they were when that one was made.
+// PutSeal records a shard's seal, once, and returns the SHA-256 of its object, hexadecimal.
+// ErrDiffers if another one is on record: then verdicts are not what they were when that one was
+// made.
 func (s *Store) PutSeal(ctx context.Context, seal verdict.Seal) (hash string, err error) {
 	key, err := sealKey(seal.Namespace, seal.Shard)
 	if err != nil {
@@ -31,7 +33,8 @@ func (s *Store) PutSeal(ctx context.Context, seal verdict.Seal) (hash string, er
 	return hashText(data), s.putSame(ctx, key, data, maxSealBytes)
 }
 
-// Seal returns a shard's seal and the SHA-256 of its object, hexadecimal; ErrNotFound if the shard was not sealed.
+// Seal returns a shard's seal and the SHA-256 of its object, hexadecimal; ErrNotFound if the shard
+// was not sealed.
 func (s *Store) Seal(ctx context.Context, namespace string, shard uint64) (verdict.Seal, string, error) {
 	key, err := sealKey(namespace, shard)
 	if err != nil {

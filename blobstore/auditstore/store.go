@@ -19,32 +19,36 @@ import (
 const (
 	// MaxSignatureBytes is the largest signed digest the audit store takes.
 	MaxSignatureBytes = 64 << 10
-	// MaxEvidenceBytes is the largest piece of evidence the audit store takes. Whole batches go to the archive.
+	// MaxEvidenceBytes is the largest piece of evidence the audit store takes. Whole batches go to
+	// the archive.
 	MaxEvidenceBytes = 16 << 20
 )
 
 var (
-	// ErrNotFound says that the audit store has no such object. It is certain: on a store that answers "not found" for "not
-	// allowed" too, OpenStore has made sure that listing is allowed.
+	// ErrNotFound says that the audit store has no such object. It is certain: on a store that
+	// answers "not found" for "not allowed" too, OpenStore has made sure that listing is allowed.
 	ErrNotFound = errors.New("not in the audit store")
 
-	// ErrDiffers says that the audit store holds other bytes under the key. They stay; the caller's were not written. To retry
-	// is of no use.
+	// ErrDiffers says that the audit store holds other bytes under the key. They stay; the caller's
+	// were not written. To retry is of no use.
 	ErrDiffers = errors.New("the audit store holds something else")
 
-	// ErrCorrupt says that an object on record is not what its key promises: truncated, edited or in the wrong place. The error
-	// names the key. To retry is of no use; someone must look at the object and remove it, upon which the epoch is audited again. In a
-	// shard that is sealed the object must be brought back; or else its seal and all histories are removed, too.
+	// ErrCorrupt says that an object on record is not what its key promises: truncated, edited or
+	// in the wrong place. The error names the key. To retry is of no use; someone must look at the
+	// object and remove it, upon which the epoch is audited again. In a shard that is sealed the
+	// object must be brought back; or else its seal and all histories are removed, too.
 	ErrCorrupt = errors.New("corrupt object in the audit store")
 )
 
-// Store is an audit store. It may be used by several goroutines, and the bucket behind it by several processes.
+// Store is an audit store. It may be used by several goroutines, and the bucket behind it by
+// several processes.
 type Store struct {
 	objects objects
 }
 
-// OpenStore opens the audit store in a bucket, given as for OpenBucket. On local disk the folder must exist; for a file URL with
-// create_dir=true it is made. A store at mem:// is new, empty and gone when it is closed.
+// OpenStore opens the audit store in a bucket, given as for OpenBucket. On local disk the folder
+// must exist; for a file URL with create_dir=true it is made. A store at mem:// is new, empty and
+// gone when it is closed.
 func Open(ctx context.Context, url string) (*Store, error) {
 	folder, err := blobstore.LocalFolder(url)
 	if err != nil {
@@ -64,16 +68,17 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return New(b), nil
 }
 
-// NewStore is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must be atomic: that of gocloud's
-// driver for local disk is not, so a folder needs OpenStore.
+// NewStore is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must
+// be atomic: that of gocloud's driver for local disk is not, so a folder needs OpenStore.
 func New(b *blob.Bucket) *Store { return &Store{&bucket{Bucket: b}} }
 
 // Close releases the bucket.
 func (s *Store) Close() error { return s.objects.close() }
 
-// PutVerdict records what was concluded about an epoch, once. It returns the verdict on record: v, with created true, or else the
-// one that was there before, which stays. To repeat a PutVerdict whose answer was lost, with the same v, gives created true again.
-// An invalid verdict is refused (Validate); an unreadable one on record is an ErrCorrupt and is left alone.
+// PutVerdict records what was concluded about an epoch, once. It returns the verdict on record: v,
+// with created true, or else the one that was there before, which stays. To repeat a PutVerdict
+// whose answer was lost, with the same v, gives created true again. An invalid verdict is refused
+// (Validate); an unreadable one on record is an ErrCorrupt and is left alone.
 func (s *Store) PutVerdict(ctx context.Context, v verdict.Verdict) (recorded verdict.Verdict, created bool, err error) {
 	data, err := v.Encode()
 	if err != nil {
@@ -97,7 +102,8 @@ func (s *Store) Verdict(ctx context.Context, namespace string, epoch uint64) (ve
 	return v, err
 }
 
-// VerdictObject returns what was concluded about an epoch, and the SHA-256 of the object that says so.
+// VerdictObject returns what was concluded about an epoch, and the SHA-256 of the object that says
+// so.
 func (s *Store) VerdictObject(ctx context.Context, namespace string, epoch uint64) (verdict.Verdict, [sha256.Size]byte, error) {
 	key, err := jsonKey(namespace, verdicts, epoch)
 	if err != nil {
@@ -111,7 +117,8 @@ func (s *Store) VerdictObject(ctx context.Context, namespace string, epoch uint6
 	return v, sha256.Sum256(data), err
 }
 
-// verdictAt decodes the verdict found at a key. One that belongs elsewhere says nothing about this epoch.
+// verdictAt decodes the verdict found at a key. One that belongs elsewhere says nothing about this
+// epoch.
 func verdictAt(key string, data []byte, namespace string, epoch uint64) (verdict.Verdict, error) {
 	v, err := verdict.Decode(data)
 	switch {
@@ -125,7 +132,8 @@ func verdictAt(key string, data []byte, namespace string, epoch uint64) (verdict
 	return v, nil
 }
 
-// Epochs returns the epochs of a shard (epoch/EpochsPerShard) that have a verdict, ascending. It lists once and reads no verdict.
+// Epochs returns the epochs of a shard (epoch/EpochsPerShard) that have a verdict, ascending. It
+// lists once and reads no verdict.
 func (s *Store) Epochs(ctx context.Context, namespace string, shard uint64) ([]uint64, error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return nil, err
@@ -137,7 +145,8 @@ func (s *Store) Epochs(ctx context.Context, namespace string, shard uint64) ([]u
 	})
 }
 
-// Shards returns the shards from from to to that have verdicts, ascending. On local disk a crash may have left one that has none.
+// Shards returns the shards from from to to that have verdicts, ascending. On local disk a crash
+// may have left one that has none.
 func (s *Store) Shards(ctx context.Context, namespace string, from, to uint64) ([]uint64, error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return nil, err
@@ -149,7 +158,8 @@ func (s *Store) Shards(ctx context.Context, namespace string, from, to uint64) (
 	})
 }
 
-// numbers lists what a prefix holds after a name; anything that is not what the layout has there is passed over.
+// numbers lists what a prefix holds after a name; anything that is not what the layout has there is
+// passed over.
 func (s *Store) numbers(ctx context.Context, prefix, after string, number func(name string) (uint64, bool)) ([]uint64, error) {
 	return s.numbersTo(ctx, prefix, after, math.MaxUint64, number)
 }
@@ -191,8 +201,9 @@ func (s *Store) Signature(ctx context.Context, namespace string, epoch uint64) (
 	return s.get(ctx, key, MaxSignatureBytes)
 }
 
-// PutEvidence records, once, what shows that an epoch was rightly rejected. The name is a plain file name; an epoch may have
-// several. ErrDiffers if the name is taken by other bytes. At most MaxEvidenceBytes.
+// PutEvidence records, once, what shows that an epoch was rightly rejected. The name is a plain
+// file name; an epoch may have several. ErrDiffers if the name is taken by other bytes. At most
+// MaxEvidenceBytes.
 func (s *Store) PutEvidence(ctx context.Context, namespace string, epoch uint64, name string, data []byte) error {
 	key, err := evidenceKey(namespace, epoch, name)
 	if err != nil {
@@ -210,7 +221,8 @@ func (s *Store) Evidence(ctx context.Context, namespace string, epoch uint64, na
 	return s.get(ctx, key, MaxEvidenceBytes)
 }
 
-// put creates an object and returns the bytes on record: the caller's, or those that were there before.
+// put creates an object and returns the bytes on record: the caller's, or those that were there
+// before.
 func (s *Store) put(ctx context.Context, key string, data []byte, limit int64) ([]byte, error) {
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), limit)
@@ -230,7 +242,8 @@ func (s *Store) putSame(ctx context.Context, key string, data []byte, limit int6
 	return err
 }
 
-// get reads an object of at most limit bytes. The audit store wrote it within that limit, so a larger one is corrupt.
+// get reads an object of at most limit bytes. The audit store wrote it within that limit, so a
+// larger one is corrupt.
 func (s *Store) get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	r, size, err := s.objects.open(ctx, key)
 	if err != nil {

@@ -40,7 +40,8 @@ func TestCheckWritable(t *testing.T) {
 	}
 }
 
-// gocloud lists a folder that cannot be read as an empty one. A symbolic link to itself cannot be read by anybody, root included.
+// gocloud lists a folder that cannot be read as an empty one. A symbolic link to itself cannot be
+// read by anybody, root included.
 func TestFolderThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

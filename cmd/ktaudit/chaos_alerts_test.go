@@ -136,7 +136,8 @@ func (s *storm) check(quiet time.Time) {
 	s.checkDeliveries(quiet)
 }
 
-// checkVerdicts wants one verdict on each epoch: the right one, and the one that was there from the first. Batches are kept whole.
+// checkVerdicts wants one verdict on each epoch: the right one, and the one that was there from the
+// first. Batches are kept whole.
 func (s *storm) checkVerdicts() {
 	s.t.Helper()
 	expected, verdicts := s.expected(), s.verdicts.verdicts()
@@ -212,7 +213,8 @@ func (s *storm) notices(folder string) []alert.Alert {
 	return all
 }
 
-// allOver wants nothing to be left to tell: no alert that is not sent, and no condition that has not ended.
+// allOver wants nothing to be left to tell: no alert that is not sent, and no condition that has
+// not ended.
 func (s *storm) allOver() error {
 	if open := s.notices("open"); len(open) > 0 {
 		return fmt.Errorf("%d notices are open, the first: %+v", len(open), open[0])
@@ -220,8 +222,8 @@ func (s *storm) allOver() error {
 	return nil
 }
 
-// checkOutbox wants one notice for each epoch that was tampered with and no other critical one, ever: notices stay. Warnings there
-// may be; much was slow, and clocks were wrong.
+// checkOutbox wants one notice for each epoch that was tampered with and no other critical one,
+// ever: notices stay. Warnings there may be; much was slow, and clocks were wrong.
 func (s *storm) checkOutbox() {
 	s.t.Helper()
 	found := map[string]bool{}
@@ -252,9 +254,10 @@ func (s *storm) compare(who string, found map[string]bool) {
 	}
 }
 
-// checkDeliveries wants the webhook to have been told of each incident once. Twice is allowed where a sender may have died, or the
-// audit store failed, between sending the alert and marking it sent, or where clocks that differ let two send at once: something
-// went wrong within the time that sending and marking may take. What was published when all was quiet must have come once.
+// checkDeliveries wants the webhook to have been told of each incident once. Twice is allowed where
+// a sender may have died, or the audit store failed, between sending the alert and marking it sent,
+// or where clocks that differ let two send at once: something went wrong within the time that
+// sending and marking may take. What was published when all was quiet must have come once.
 func (s *storm) checkDeliveries(quiet time.Time) {
 	s.t.Helper()
 	const sending = 30 * time.Second

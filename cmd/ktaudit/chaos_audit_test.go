@@ -18,7 +18,8 @@ import (
 
 const chaosNamespace = "chaos.key-transparency.v1"
 
-// chaos is one audit that is interfered with: commands that all see the same settings, and a look at what they write.
+// chaos is one audit that is interfered with: commands that all see the same settings, and a look
+// at what they write.
 type chaos struct {
 	t    *testing.T
 	dir  string   // where commands run
@@ -28,8 +29,8 @@ type chaos struct {
 	verdicts *verdictWatch
 }
 
-// newChaos takes the settings as name=value, and the folder where the audit store's objects are, below the working directory if it
-// is not a path from the root.
+// newChaos takes the settings as name=value, and the folder where the audit store's objects are,
+// below the working directory if it is not a path from the root.
 func newChaos(t *testing.T, store string, settings ...string) *chaos {
 	t.Helper()
 	c := &chaos{t: t, dir: t.TempDir(), logs: t.ArtifactDir()}
@@ -47,7 +48,8 @@ func (c *chaos) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ktaudit runs a command that must exit with 0, unless another status is given, and reads its JSON into result.
+// ktaudit runs a command that must exit with 0, unless another status is given, and reads its JSON
+// into result.
 func (c *chaos) ktaudit(result any, args ...string) { c.t.Helper(); c.ktauditExits(0, result, args...) }
 
 func (c *chaos) ktauditExits(status int, result any, args ...string) {
@@ -126,7 +128,8 @@ func (p *process) start() {
 // role is the command that the process runs.
 func (p *process) role() string { return p.args[0] }
 
-// startWatch waits for what a worker or a scheduler says once it has started. That is among its first lines.
+// startWatch waits for what a worker or a scheduler says once it has started. That is among its
+// first lines.
 type startWatch struct {
 	seen []byte
 	said chan struct{} // closed then; nil afterwards
@@ -160,8 +163,9 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// stop ends processes as an operator would. They must exit with 0. One that was started a moment ago may not have come so far as to
-// take signals, and then ends as any program does; so it is told only when it has started.
+// stop ends processes as an operator would. They must exit with 0. One that was started a moment
+// ago may not have come so far as to take signals, and then ends as any program does; so it is told
+// only when it has started.
 func (c *chaos) stop(processes ...*process) {
 	c.t.Helper()
 	for _, p := range processes {

@@ -19,13 +19,14 @@ import (
 // clocksJump says whether setClock works here.
 const clocksJump = true
 
-// setClock puts this process's wall clock off by as many seconds as the first eight bytes of a file say, from now on and as they
-// change. Time that only goes forward, by which timers and durations are measured, stays right, as it does when somebody sets a
-// machine's clock.
+// setClock puts this process's wall clock off by as many seconds as the first eight bytes of a file
+// say, from now on and as they change. Time that only goes forward, by which timers and durations
+// are measured, stays right, as it does when somebody sets a machine's clock.
 //
-// Setting the machine's clock takes rights that a test should not have, and would be felt by everybody. Go asks the kernel's code
-// page (vDSO) for the time, without a system call that could be intercepted and without libc; but it does so through a pointer
-// that the runtime keeps. So that is what is changed: to a few instructions that call what was there and add the offset.
+// Setting the machine's clock takes rights that a test should not have, and would be felt by
+// everybody. Go asks the kernel's code page (vDSO) for the time, without a system call that could
+// be intercepted and without libc; but it does so through a pointer that the runtime keeps. So that
+// is what is changed: to a few instructions that call what was there and add the offset.
 func setClock(path string) error {
 	original, err := vdsoAddress("__vdso_clock_gettime")
 	if err != nil {
@@ -56,7 +57,8 @@ func setClock(path string) error {
 	return nil
 }
 
-// TestSetClock wants a command to go by a clock that is off, and durations to be right all the same.
+// TestSetClock wants a command to go by a clock that is off, and durations to be right all the
+// same.
 func TestSetClock(t *testing.T) {
 	t.Parallel()
 	for _, by := range []time.Duration{5 * time.Hour, -5 * time.Hour} {
@@ -78,8 +80,8 @@ func TestSetClock(t *testing.T) {
 	}
 }
 
-// shiftedClock is clock_gettime(clock, result) in machine code, which adds whole seconds to the result if the clock is
-// CLOCK_REALTIME, which is 0.
+// shiftedClock is clock_gettime(clock, result) in machine code, which adds whole seconds to the
+// result if the clock is CLOCK_REALTIME, which is 0.
 func shiftedClock(original, offset uintptr) []byte {
 	var code []byte
 	code = append(code, 0x57, 0x56)             // push rdi; push rsi
@@ -124,8 +126,8 @@ func vdsoAddress(name string) (uintptr, error) {
 	return 0, fmt.Errorf("the kernel offers no %s", name)
 }
 
-// findWord finds the only variable of this program that holds a value. Variables that the program's file gives a value are mapped
-// from there, the others follow them.
+// findWord finds the only variable of this program that holds a value. Variables that the program's
+// file gives a value are mapped from there, the others follow them.
 //
 //go:nocheckptr
 func findWord(value uintptr) (*uintptr, error) {
@@ -180,5 +182,6 @@ func mappings() ([]mapping, error) {
 	return all, nil
 }
 
-// pointer is for addresses that the garbage collector has nothing to do with. The detour keeps vet from taking it for arithmetic.
+// pointer is for addresses that the garbage collector has nothing to do with. The detour keeps vet
+// from taking it for arithmetic.
 func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }

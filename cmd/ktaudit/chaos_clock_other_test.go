@@ -4,7 +4,8 @@ package main
 
 import "errors"
 
-// clocksJump says whether setClock works here: it does on Linux with amd64, where CI runs. Elsewhere the chaos goes without.
+// clocksJump says whether setClock works here: it does on Linux with amd64, where CI runs.
+// Elsewhere the chaos goes without.
 const clocksJump = false
 
 func setClock(string) error { return errors.New("this system's clock cannot be put off") }

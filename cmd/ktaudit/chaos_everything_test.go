@@ -24,21 +24,25 @@ var (
 // calmLasts is in what time all must be done that is published when the storm has passed.
 const calmLasts = time.Minute
 
-// aftermath is in what time all must have come right once a storm has passed. A lease ends, and an epoch that has failed all the time
-// is tried again, after a pause that is not much longer than it has been failing, and no longer than a quarter of an hour.
+// aftermath is in what time all must have come right once a storm has passed. A lease ends, and an
+// epoch that has failed all the time is tried again, after a pause that is not much longer than it
+// has been failing, and no longer than a quarter of an hour.
 func aftermath(storm time.Duration) time.Duration {
 	return 3*time.Minute + min(storm*3/2, 13*time.Minute)
 }
 
-// TestChaos is everything at once: workers, schedulers and Redis are killed, Redis loses its data, the S3 server stops, requests to
-// the log and to the audit store fail before and after they took effect, bodies end early or trickle, the disk is full, clocks jump
-// by hours, and whoever is told of alerts does not answer. Meanwhile the log goes on, and lies now and then.
+// TestChaos is everything at once: workers, schedulers and Redis are killed, Redis loses its data,
+// the S3 server stops, requests to the log and to the audit store fail before and after they took
+// effect, bodies end early or trickle, the disk is full, clocks jump by hours, and whoever is told
+// of alerts does not answer. Meanwhile the log goes on, and lies now and then.
 //
-// When it has passed, everything must come right by itself: each epoch has its verdict, what was tampered with is rejected for its
-// reason and alerted once, what is honest is verified, and no verdict has ever changed. The oracles are status, a second look at
-// every epoch by reverify, the outbox and the receiver of the alerts.
+// When it has passed, everything must come right by itself: each epoch has its verdict, what was
+// tampered with is rejected for its reason and alerted once, what is honest is verified, and no
+// verdict has ever changed. The oracles are status, a second look at every epoch by reverify, the
+// outbox and the receiver of the alerts.
 //
-// The seed decides what happens and when; how it meets the processes is chance, so that a seed that failed may not fail again.
+// The seed decides what happens and when; how it meets the processes is chance, so that a seed that
+// failed may not fail again.
 //
 //	go test ./cmd/ktaudit -run TestChaos -count 1 -v -artifacts -chaos-seed N                  see *.log
 //	go test ./cmd/ktaudit -run TestChaos -timeout 2h -v -chaos-for 1h -chaos-backlog 1500     a long one
@@ -68,7 +72,8 @@ func TestChaos(t *testing.T) {
 		seed, s.published, time.Since(s.began).Seconds(), len(s.expected()), s.done, s.toLog.Counts(), s.toStore.Counts(), s.restarts)
 }
 
-// rage does all that can be done, in an order and at times that the seed says. It goes on until each thing was done.
+// rage does all that can be done, in an order and at times that the seed says. It goes on until
+// each thing was done.
 func (s *storm) rage(length time.Duration) {
 	s.t.Helper()
 	end := time.Now().Add(length)
@@ -140,7 +145,8 @@ func (s *storm) goOn() {
 	s.note("published up to epoch %d", s.published)
 }
 
-// one chooses the process that something was done to least often, so that each has its turn, or one of these.
+// one chooses the process that something was done to least often, so that each has its turn, or one
+// of these.
 func (s *storm) one(what string) *process {
 	processes := slices.Clone(s.processes)
 	s.random.Shuffle(len(processes), func(i, j int) { processes[i], processes[j] = processes[j], processes[i] })
@@ -204,8 +210,9 @@ func (s *storm) fillDisk() {
 	s.during("full disk", time.Second, 4*time.Second, func() { s.toStore.Set(1, testservers.DiskFull) }, func() { s.toStore.Set(0) })
 }
 
-// jump puts a clock off by up to six hours, and right again after a while. What is put off by a clock that is fast by less than a
-// quarter of an hour looks like a pause that is meant, and takes that long to pass, which the test does not wait for.
+// jump puts a clock off by up to six hours, and right again after a while. What is put off by a
+// clock that is fast by less than a quarter of an hour looks like a pause that is meant, and takes
+// that long to pass, which the test does not wait for.
 func (s *storm) jump() {
 	p := s.one("clock of ")
 	const least = 30 * time.Minute

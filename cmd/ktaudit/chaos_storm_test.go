@@ -17,8 +17,8 @@ import (
 	"gocloud.dev/blob"
 )
 
-// storm is an audit of a log that lies now and then, with three workers and two schedulers, during which everything goes wrong
-// that can.
+// storm is an audit of a log that lies now and then, with three workers and two schedulers, during
+// which everything goes wrong that can.
 //
 //	log ──→ S3 server ←── faults ←── workers, schedulers ──→ Redis, webhook
 type storm struct {
@@ -52,8 +52,9 @@ type delayed struct {
 	undo func()
 }
 
-// tampered says what is wrong with an epoch of the storm's log: something with every seventh. A second batch for an epoch is
-// published before the storm only, since an epoch is not listed again once it has its verdict.
+// tampered says what is wrong with an epoch of the storm's log: something with every seventh. A
+// second batch for an epoch is published before the storm only, since an epoch is not listed again
+// once it has its verdict.
 func tampered(epoch uint64) (simlog.Kind, bool) {
 	live := []simlog.Kind{simlog.Rewrite, simlog.Digest, simlog.Overlap, simlog.Malformed, simlog.Signature, simlog.Delete,
 		simlog.SignedDigest, simlog.Noncanonical, simlog.Previous, simlog.Reuse}
@@ -163,8 +164,8 @@ func (s *storm) publish(epochs uint64) {
 	}
 }
 
-// release puts an object, at one stroke as all are put into S3, where the server keeps its objects. So the log can publish while the
-// server is down.
+// release puts an object, at one stroke as all are put into S3, where the server keeps its objects.
+// So the log can publish while the server is down.
 func (s *storm) release(bucket, key string) {
 	s.t.Helper()
 	to := filepath.Join(s.s3.BucketDir(bucket), key)
@@ -221,7 +222,8 @@ func (s *storm) note(format string, args ...any) {
 	}
 }
 
-// tend undoes what is due, starts processes again that could not start for all the faults, and looks at the verdicts.
+// tend undoes what is due, starts processes again that could not start for all the faults, and
+// looks at the verdicts.
 func (s *storm) tend() {
 	s.t.Helper()
 	now := time.Now()

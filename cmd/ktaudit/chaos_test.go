@@ -15,8 +15,9 @@ var (
 	chaosKill   = flag.Duration("chaos-kill-every", 300*time.Millisecond, "least pause between two SIGKILLs of a worker")
 )
 
-// TestKilledWorkers audits a log with a real Redis, a real S3 server and two worker processes, one of which is killed
-// with SIGKILL again and again and started anew. Every epoch must get its verdict, and no verdict may ever change.
+// TestKilledWorkers audits a log with a real Redis, a real S3 server and two worker processes, one
+// of which is killed with SIGKILL again and again and started anew. Every epoch must get its
+// verdict, and no verdict may ever change.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
 	c := startKilling(t, "killed")
@@ -26,7 +27,8 @@ func TestKilledWorkers(t *testing.T) {
 	c.enqueue(0, *chaosEpochs)
 }
 
-// TestLostRedis is TestKilledWorkers with a Redis that loses everything half-way and is filled again by enqueue.
+// TestLostRedis is TestKilledWorkers with a Redis that loses everything half-way and is filled
+// again by enqueue.
 func TestLostRedis(t *testing.T) {
 	t.Parallel()
 	c := startKilling(t, "lost")
@@ -66,9 +68,10 @@ func startKilling(t *testing.T, name string) *killing {
 	return c
 }
 
-// work runs two workers until every epoch has a verdict, kills one of them again and again, and calls during, if it is
-// not nil, with the number of verdicts so far. Between two kills there are more new verdicts than a kill costs epochs: those come
-// back after a minute or two, and on a slow machine most of them would be killed again, and again.
+// work runs two workers until every epoch has a verdict, kills one of them again and again, and
+// calls during, if it is not nil, with the number of verdicts so far. Between two kills there are
+// more new verdicts than a kill costs epochs: those come back after a minute or two, and on a slow
+// machine most of them would be killed again, and again.
 func (c *killing) work(during func(verdicts uint64)) {
 	c.t.Helper()
 	const between = 4 // verdicts; a kill costs two epochs at most

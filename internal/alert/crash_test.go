@@ -134,7 +134,8 @@ func (b *mortal) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.
 const crashLease = 300 * time.Millisecond
 
 // TestACrashAtAnyChangeLosesNoAlert runs a worker and a dispatcher over a store that dies at each
-// of their changes in turn, and then what comes after a crash: a dispatcher first, and then the whole again.
+// of their changes in turn, and then what comes after a crash: a dispatcher first, and then the
+// whole again.
 func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 	t.Parallel()
 	v := rejection(12)

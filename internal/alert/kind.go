@@ -14,7 +14,8 @@ const (
 	Rejected Kind = "rejected"
 	// Equivocation: a log published several batches for one epoch.
 	Equivocation Kind = "equivocation"
-	// Contradiction: a second audit disagrees with the verdict on record, or an epoch with the next.
+	// Contradiction: a second audit disagrees with the verdict on record, or an epoch with the
+	// next.
 	Contradiction Kind = "contradiction"
 	// SealedMismatch: a seal no longer matches its verdicts, or the history no longer its seals.
 	SealedMismatch Kind = "sealed_mismatch"

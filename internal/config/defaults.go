@@ -23,7 +23,8 @@ const (
 	NotYetDelay = 30 * time.Second
 	// MaxRetryDelay bounds the growing pause after faults.
 	MaxRetryDelay = 10 * time.Minute
-	// PollInterval is how long a worker leaves an empty queue alone, RunPollInterval how long a run does.
+	// PollInterval is how long a worker leaves an empty queue alone, RunPollInterval how long a run
+	// does.
 	PollInterval, RunPollInterval = time.Second, 200 * time.Millisecond
 	// FaultWait is how long a run goes on trying an epoch that faults keep from a verdict.
 	FaultWait = 10 * time.Minute
@@ -64,11 +65,12 @@ func DefaultNamespace() Namespace {
 	}
 }
 
-// DefaultSettle is how old a batch must be before it is held against its log. It is longer than any copy
-// to a local disk stands still.
+// DefaultSettle is how old a batch must be before it is held against its log. It is longer than any
+// copy to a local disk stands still.
 const DefaultSettle = time.Minute
 
-// DefaultWindow is how many epochs of a backfill are on the queue at most. They take about 3 MB of Redis.
+// DefaultWindow is how many epochs of a backfill are on the queue at most. They take about 3 MB of
+// Redis.
 const DefaultWindow = 10_000
 
 // defaultBackfill is a backfill of which nothing is said.

@@ -9,7 +9,8 @@ import (
 	robfig "github.com/robfig/cron/v3"
 )
 
-// longestWait is more than lies between two times of any schedule: 29 February may take eight years.
+// longestWait is more than lies between two times of any schedule: 29 February may take eight
+// years.
 const longestWait = 10 * 366 * 24 * time.Hour
 
 // Schedule returns the first of its times after another.

@@ -119,7 +119,8 @@ func digest(n uint64) string {
 	return hex.EncodeToString(d[:])
 }
 
-// verdict is a verified one whose every field is fixed, from the digest of the epoch before to its own.
+// verdict is a verified one whose every field is fixed, from the digest of the epoch before to its
+// own.
 func verdictOn(epoch uint64) verdict.Verdict {
 	return verdict.Verdict{
 		Schema: verdict.Schema, Namespace: namespace, Epoch: epoch, Outcome: verdict.Verified,

@@ -203,7 +203,8 @@ func (g gate) Pass() {
 	<-g.Open
 }
 
-// newSplicedBase has epochs 1 to 10 of one log and 11 to 20 of another, each epoch valid by itself and signed.
+// newSplicedBase has epochs 1 to 10 of one log and 11 to 20 of another, each epoch valid by itself
+// and signed.
 func NewSplicedWorld(t *testing.T) *World {
 	t.Helper()
 	w, other := NewWorld(t, simlog.Options{Epochs: 10, Seed: 1}), NewWorld(t, simlog.Options{Epochs: 20, Seed: 2})

@@ -78,7 +78,8 @@ type watchedShelf struct {
 	b             *blob.Bucket
 	Requests      atomic.Int64
 	Removals      atomic.Int64
-	// fault returns an error for a request that fails. One that is carried out fails only in that its answer is lost.
+	// fault returns an error for a request that fails. One that is carried out fails only in that
+	// its answer is lost.
 	Fault faulting
 }
 

@@ -166,7 +166,8 @@ func RejectedVerdict(epoch uint64) verdict.Verdict {
 
 func BatchOf(epoch uint64) string { return fmt.Sprint("the batch of epoch ", epoch) }
 
-// keys returns the keys of all that is in a bucket, in order. Others may be removing things meanwhile.
+// keys returns the keys of all that is in a bucket, in order. Others may be removing things
+// meanwhile.
 func keys(t testing.TB, b *blob.Bucket) []string {
 	t.Helper()
 	var all []string
@@ -204,7 +205,8 @@ func DigestOf(log string, epoch uint64) string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %d", log, epoch)))
 }
 
-// record writes the verdicts of a made-up log. change makes some of them otherwise; if it returns false, the epoch gets none.
+// record writes the verdicts of a made-up log. change makes some of them otherwise; if it returns
+// false, the epoch gets none.
 func Record(t testing.TB, store *auditstore.Store, from, to uint64, change func(v *verdict.Verdict) bool) {
 	t.Helper()
 	for epoch := from; epoch <= to; epoch++ {

@@ -10,8 +10,9 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// A rejection is in the outbox before it is on record: after a crash between the two the epoch is judged again. The other way
-// round nobody would look at the epoch any more, and nobody would be told.
+// A rejection is in the outbox before it is on record: after a crash between the two the epoch is
+// judged again. The other way round nobody would look at the epoch any more, and nobody would be
+// told.
 func TestAlertComesBeforeItsVerdict(t *testing.T) {
 	t.Parallel()
 	const epoch = 2

@@ -83,7 +83,8 @@ func TestFailuresAreMeasured(t *testing.T) {
 	}
 }
 
-// An audit store that is down is counted as such, though its first answer is needed before any work begins.
+// An audit store that is down is counted as such, though its first answer is needed before any work
+// begins.
 func TestAuditStoreDownIsMeasured(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 1})

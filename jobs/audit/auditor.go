@@ -18,13 +18,14 @@ import (
 	"gocloud.dev/blob"
 )
 
-// IsNotYet says whether err means that the log has not published all of an epoch yet, or only just: no fault, and no verdict.
+// IsNotYet says whether err means that the log has not published all of an epoch yet, or only just:
+// no fault, and no verdict.
 func IsNotYet(err error) bool {
 	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrTooRecent)
 }
 
-// ContradictionError says that an epoch was judged again and found otherwise than the verdict on record, which stays. The
-// new one is under evidence/ in the audit store.
+// ContradictionError says that an epoch was judged again and found otherwise than the verdict on
+// record, which stays. The new one is under evidence/ in the audit store.
 type ContradictionError struct {
 	Recorded, Found verdict.Verdict
 }
@@ -40,26 +41,30 @@ func (e *ContradictionError) Error() string {
 type Config struct {
 	Namespace     string
 	Configuration validator.Configuration
-	// Limits are those on a proof. Their Workers and Ordered are not used: every epoch gets a share of the cores, and is taken
-	// for ordered until it proves not to be.
+	// Limits are those on a proof. Their Workers and Ordered are not used: every epoch gets a share
+	// of the cores, and is taken for ordered until it proves not to be.
 	Limits  validator.Options
 	Fetcher *fetcher.Fetcher
 	Store   *auditstore.Store
 
-	// Keys are the trusted keys. Without any, signed digests are not looked at and verdicts say not_required.
+	// Keys are the trusted keys. Without any, signed digests are not looked at and verdicts say
+	// not_required.
 	Keys signature.Keys
-	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the audit store already.
+	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the
+	// audit store already.
 	Signatures *blob.Bucket
-	// First is the epoch that the audit starts at. 0 means 1. The epoch before it is nobody's to judge, so its signed
-	// digest is held against epoch First if it is there, and not waited for if it isn't.
+	// First is the epoch that the audit starts at. 0 means 1. The epoch before it is nobody's to
+	// judge, so its signed digest is held against epoch First if it is there, and not waited for if
+	// it isn't.
 	First uint64
 
-	// MinAge is how old a batch or a signed digest must be before what is wrong with its bytes or its
-	// name is held against the log: a younger one may still be being written. 0 means that nothing is
-	// waited for, as for a log that is known to be written.
+	// MinAge is how old a batch or a signed digest must be before what is wrong with its bytes or
+	// its name is held against the log: a younger one may still be being written. 0 means that
+	// nothing is waited for, as for a log that is known to be written.
 	MinAge time.Duration
 
-	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are kept.
+	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are
+	// kept.
 	Archive  bool
 	Budget   *Budget         // shared by all auditors of a process; nil means one of its own, NewBudget(0)
 	Software string          // of the verdict, such as "ktaudit 0.1.0"
@@ -67,8 +72,8 @@ type Config struct {
 	Log      zerolog.Logger
 }
 
-// Auditor takes single epochs of one log all the way from the log directory to a verdict in the audit store. It knows no
-// queue, and may be used by any number of goroutines.
+// Auditor takes single epochs of one log all the way from the log directory to a verdict in the
+// audit store. It knows no queue, and may be used by any number of goroutines.
 type Auditor struct {
 	Config
 	pending pendingVerdicts
@@ -107,10 +112,10 @@ func (a *Auditor) incidents() incident.Recorder {
 // Audit returns the epoch's verdict, which is on record in the audit store when Audit returns. A
 // rejection is a verdict and no error.
 //
-// An error means that there is no verdict: the epoch or its signed digest is not published yet, or too
-// recently (IsNotYet), or something went wrong on the way that a retry may find gone. The exception is
-// *ContradictionError, which comes with the verdict on record and which a retry would not meet again.
-// Panics come back as errors.
+// An error means that there is no verdict: the epoch or its signed digest is not published yet, or
+// too recently (IsNotYet), or something went wrong on the way that a retry may find gone. The
+// exception is *ContradictionError, which comes with the verdict on record and which a retry would
+// not meet again. Panics come back as errors.
 func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, err error) {
 	t := &attempt{observe.MetricsOr(a.Metrics).Begin(ctx, a.Namespace, epoch), observe.AuditStore}
 	created := false

@@ -249,7 +249,8 @@ func TestBatchThatUnpacksToMoreThanExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An unknown field of 3 MiB zeros, which every decoder skips and which nearly vanishes in compression.
+	// An unknown field of 3 MiB zeros, which every decoder skips and which nearly vanishes in
+	// compression.
 	proof = append(proof, 15<<3|2, 0x80, 0x80, 0xc0, 0x01)
 	proof = append(proof, make([]byte, 3<<20)...)
 	encoder, _ := zstd.NewWriter(nil)

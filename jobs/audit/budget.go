@@ -16,8 +16,9 @@ import (
 // defaultBudget is used where the machine does not say how much memory it has.
 const defaultBudget = 2 << 30
 
-// Budget bounds the memory of all epochs in flight in a process, and shares out its cores. An epoch waits until its estimate
-// fits, in the order of arrival, so that big ones are not starved. One that is bigger than the whole budget runs alone.
+// Budget bounds the memory of all epochs in flight in a process, and shares out its cores. An epoch
+// waits until its estimate fits, in the order of arrival, so that big ones are not starved. One
+// that is bigger than the whole budget runs alone.
 type Budget struct {
 	size     int64
 	free     *semaphore.Weighted
@@ -25,7 +26,8 @@ type Budget struct {
 	sharing  atomic.Int64 // epochs that are being verified
 }
 
-// NewBudget returns a budget of so many bytes. 0 means half of the memory of this container or machine.
+// NewBudget returns a budget of so many bytes. 0 means half of the memory of this container or
+// machine.
 func NewBudget(size int64) *Budget {
 	if size <= 0 {
 		size = memoryLimit("/sys/fs/cgroup/memory.max", "/proc/meminfo") / 2
@@ -39,7 +41,8 @@ func (b *Budget) Size() int64 { return b.size }
 // Reserved is how many bytes are set aside now.
 func (b *Budget) Reserved() int64 { return b.reserved.Load() }
 
-// acquire waits until n bytes are free, or all if n is more than there are. The caller must call release.
+// acquire waits until n bytes are free, or all if n is more than there are. The caller must call
+// release.
 func (b *Budget) acquire(ctx context.Context, n int64) (release func(), err error) {
 	n = min(max(n, 0), b.size)
 	if err := b.free.Acquire(ctx, n); err != nil {
@@ -52,15 +55,15 @@ func (b *Budget) acquire(ctx context.Context, n int64) (release func(), err erro
 	}, nil
 }
 
-// share returns how many goroutines one more epoch may hash with, so that a lone one has every core and many don't get in
-// each other's way. The caller must call done.
+// share returns how many goroutines one more epoch may hash with, so that a lone one has every core
+// and many don't get in each other's way. The caller must call done.
 func (b *Budget) share() (workers int, done func()) {
 	n := int(b.sharing.Add(1))
 	return max(1, runtime.GOMAXPROCS(0)/n), func() { b.sharing.Add(-1) }
 }
 
-// memoryLimit reads how much memory this process may use from a cgroup's limit and from the kernel's MemTotal, whichever
-// is less.
+// memoryLimit reads how much memory this process may use from a cgroup's limit and from the
+// kernel's MemTotal, whichever is less.
 func memoryLimit(cgroup, meminfo string) int64 {
 	limit := int64(0)
 	consider := func(text string, unit int64) {

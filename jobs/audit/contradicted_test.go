@@ -14,8 +14,9 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// A new look that contradicts the verdict keeps the batch that it saw: in the archive, or among the evidence if another batch is
-// there, or its size and hash if it is too large for that. What the archive has stays.
+// A new look that contradicts the verdict keeps the batch that it saw: in the archive, or among the
+// evidence if another batch is there, or its size and hash if it is too large for that. What the
+// archive has stays.
 func TestContradictingBatchIsKept(t *testing.T) {
 	t.Parallel()
 	const epoch = 3

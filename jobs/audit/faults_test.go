@@ -12,7 +12,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Faults of every kind, in every request, never become a verdict; and as they are transient, every epoch gets one in the end.
+// Faults of every kind, in every request, never become a verdict; and as they are transient, every
+// epoch gets one in the end.
 func TestFaultsNeverBecomeVerdicts(t *testing.T) {
 	t.Parallel()
 	const epochs = 12

@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// The validator needs at most twice the proof's bytes, and so much for each goroutine that hashes; the fetcher's
-	// buffers and a decompressor take the rest.
+	// The validator needs at most twice the proof's bytes, and so much for each goroutine that
+	// hashes; the fetcher's buffers and a decompressor take the rest.
 	memoryPerByte   = 2
 	memoryPerWorker = 3 << 20
 	memoryForFetch  = 2 << 20
 	// smallBatch is a batch that is verified with next to no memory besides its own.
 	smallBatch      = 256 << 10
 	memoryWhenSmall = 1 << 20
-	// plainWindow is the window that a decoder has room for in what is set aside for every batch, usualWindow the largest that
-	// compressors make use of unless they are told to.
+	// plainWindow is the window that a decoder has room for in what is set aside for every batch,
+	// usualWindow the largest that compressors make use of unless they are told to.
 	plainWindow = 256 << 10
 	usualWindow = 8 << 20
-	// compressionGuess is how many times its stored size a compressed batch is taken to have. Proofs are hashes, which
-	// hardly shrink.
+	// compressionGuess is how many times its stored size a compressed batch is taken to have.
+	// Proofs are hashes, which hardly shrink.
 	compressionGuess = 3
 	// guessStep is by how much the guess is raised when it was wrong.
 	guessStep = 8
@@ -49,14 +49,15 @@ type fetched struct {
 	draft    *draft // of the stored bytes, if asked for
 }
 
-// isAboutLog reports whether an error of the fetcher's shows something about the log and not about the
-// way to it.
+// isAboutLog reports whether an error of the fetcher's shows something about the log and not about
+// the way to it.
 func isAboutLog(err error) bool { return err != nil && !fetcher.Transient(err) }
 
-// fetch reads and verifies a batch once, with memory set aside for the size it is expected to have, and
-// for the window if it is compressed. Where that was too little it starts over with more, which keeps
-// batches that unpack to many times their size, or ask for a window of many times that, from all doing
-// so at once; likewise where the batch is not in the order that lets the validator do with little.
+// fetch reads and verifies a batch once, with memory set aside for the size it is expected to have,
+// and for the window if it is compressed. Where that was too little it starts over with more, which
+// keeps batches that unpack to many times their size, or ask for a window of many times that, from
+// all doing so at once; likewise where the batch is not in the order that lets the validator do
+// with little.
 //
 // The caller commits or drops the draft; with an error there is none.
 func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (fetched, error) {
@@ -151,7 +152,8 @@ func tooLarge(f fetched, object fetcher.Object, cause error) (fetched, error) {
 	}, err
 }
 
-// memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a window.
+// memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a
+// window.
 func memoryFor(size, window int64) int64 {
 	if window <= plainWindow {
 		window = 0
@@ -167,7 +169,8 @@ func rejection(reason verdict.Reason, err error) validator.Result {
 	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
 }
 
-// boundedReader passes on so many bytes, and fails if there are more. It adds up how long it waits for them.
+// boundedReader passes on so many bytes, and fails if there are more. It adds up how long it waits
+// for them.
 type boundedReader struct {
 	r      io.Reader
 	left   int64

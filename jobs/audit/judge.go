@@ -16,8 +16,9 @@ import (
 // verifies the batch, and does so once more if it would reject it. An error says why there is no
 // judgement.
 //
-// It writes nothing. With archive the stored bytes of the batch are drafted for the archive while they
-// are read, those of a rejected one in any case; the caller commits the judgement's draft or drops it.
+// It writes nothing. With archive the stored bytes of the batch are drafted for the archive while
+// they are read, those of a rejected one in any case; the caller commits the judgement's draft or
+// drops it.
 func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive bool) (j judgement, err error) {
 	started := time.Now()
 	j = a.newJudgement(epoch, started)
@@ -68,8 +69,8 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 	return j.withFetched(found), nil
 }
 
-// grounds returns why an epoch is to be rejected, nothing if it is not. What the batch itself shows goes
-// before what was said about it: the first that holds is the reason.
+// grounds returns why an epoch is to be rejected, nothing if it is not. What the batch itself shows
+// goes before what was said about it: the first that holds is the reason.
 func grounds(name validator.Name, found fetched, signed signatureCheck) (verdict.Reason, string) {
 	switch {
 	case name.Digest == name.PreviousDigest:
@@ -96,8 +97,8 @@ func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, err
 	return object, err
 }
 
-// fetchAgain locates, fetches and verifies a batch that would be rejected once more: a rejection is for
-// ever, so no fault of a disk, a cache or a line may cause one.
+// fetchAgain locates, fetches and verifies a batch that would be rejected once more: a rejection is
+// for ever, so no fault of a disk, a cache or a line may cause one.
 func (a *Auditor) fetchAgain(ctx context.Context, t *attempt, object fetcher.Object, first fetched, draft bool) (fetcher.Object, fetched, error) {
 	again, err := a.locate(ctx, object.Name.Epoch)
 	if err != nil {

@@ -16,12 +16,13 @@ import (
 const (
 	// maxDetail bounds a verdict's detail, part of which the log made up.
 	maxDetail = 2 << 10
-	// maxDetailKeys bounds how many names of an equivocation its detail holds. The evidence has more.
+	// maxDetailKeys bounds how many names of an equivocation its detail holds. The evidence has
+	// more.
 	maxDetailKeys = 4
 )
 
-// judgement is what was concluded about an epoch, and what it rests on. It is a value: each step returns
-// a new one.
+// judgement is what was concluded about an epoch, and what it rests on. It is a value: each step
+// returns a new one.
 type judgement struct {
 	verdict  verdict.Verdict
 	evidence []incident.Evidence
@@ -32,9 +33,9 @@ type judgement struct {
 	locateTook, signatureTook time.Duration
 }
 
-// equivocation is the evidence of one: the keys of the batches that the log published for an epoch, and
-// how many there were besides these; or the keys of neighbouring epochs' batches that do not belong to
-// one history.
+// equivocation is the evidence of one: the keys of the batches that the log published for an epoch,
+// and how many there were besides these; or the keys of neighbouring epochs' batches that do not
+// belong to one history.
 type equivocation struct {
 	Epoch uint64   `json:"epoch"`
 	Keys  []string `json:"keys"`
@@ -95,8 +96,8 @@ func evidenceOf(kind string, value any) (incident.Evidence, error) {
 	return incident.Evidence{Kind: kind, Data: data, Extension: ".json"}, err
 }
 
-// rejectedForNames is the judgement with a rejection for what is wrong with the epoch's names alone. Any
-// other error is returned.
+// rejectedForNames is the judgement with a rejection for what is wrong with the epoch's names
+// alone. Any other error is returned.
 func (j judgement) rejectedForNames(err error) (judgement, error) {
 	if e, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
 		if name, _, err := fetcher.ParseKey(e.Keys[0]); err == nil && j.object.Key == "" {

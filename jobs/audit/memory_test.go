@@ -96,7 +96,8 @@ func TestMemoryForWindows(t *testing.T) {
 	}
 }
 
-// The order of a proof's elements means nothing: a batch that is in none takes more memory, and is verified.
+// The order of a proof's elements means nothing: a batch that is in none takes more memory, and is
+// verified.
 func TestBatchInNoOrder(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("../../testdata/vectors/whatsapp-v1/medium/3/*/*")

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// ErrTooRecent: what was found would reject the epoch, but was written so short a time ago that it may still be being written.
-// Retry later.
+// ErrTooRecent: what was found would reject the epoch, but was written so short a time ago that it
+// may still be being written. Retry later.
 var ErrTooRecent = errors.New("written too recently to be held against the log")
 
-// tooRecentError is an ErrTooRecent that knows when to look again. It hides its cause from errors.Is, lest that be taken for a
-// finding.
+// tooRecentError is an ErrTooRecent that knows when to look again. It hides its cause from
+// errors.Is, lest that be taken for a finding.
 type tooRecentError struct {
 	cause error
 	after time.Duration
@@ -32,15 +32,17 @@ func RetryAfter(err error) (after time.Duration, ok bool) {
 	return tooRecent.after, true
 }
 
-// oldEnough returns nil if cause, a finding about an object that was last written at that time, may be held against the log, and an
-// ErrTooRecent otherwise.
+// oldEnough returns nil if cause, a finding about an object that was last written at that time, may
+// be held against the log, and an ErrTooRecent otherwise.
 //
-// On a local disk a file can be read while cp or rsync is still writing it, under its own name or a temporary one; its first half
-// looks like a malformed or a wrong batch, and does so however often it is read in a short time. A store that does not say
-// when an object was written never shows half of one.
+// On a local disk a file can be read while cp or rsync is still writing it, under its own name or a
+// temporary one; its first half looks like a malformed or a wrong batch, and does so however often
+// it is read in a short time. A store that does not say when an object was written never shows half
+// of one.
 //
-// A log that keeps touching an object puts off the rejection, but gains nothing that it would not have by publishing nothing:
-// the epoch is missing. A time that lies in the future by more than the clocks of two machines differ does not put off anything.
+// A log that keeps touching an object puts off the rejection, but gains nothing that it would not
+// have by publishing nothing: the epoch is missing. A time that lies in the future by more than the
+// clocks of two machines differ does not put off anything.
 func (a *Auditor) oldEnough(written time.Time, cause error) error {
 	if written.IsZero() {
 		return nil

@@ -53,8 +53,8 @@ func TestSettled(t *testing.T) {
 	}
 }
 
-// While a log is copied into place its files are there by halves. None of that is held against it while it is young; when it is
-// old, all is.
+// While a log is copied into place its files are there by halves. None of that is held against it
+// while it is young; when it is old, all is.
 func TestHalfWrittenIsNotRejected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

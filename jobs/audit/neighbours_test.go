@@ -32,8 +32,8 @@ func (w *world) auditAll(t *testing.T, from, to uint64) {
 	}
 }
 
-// A log that goes on from another digest than it had come to is found out in whatever order its epochs are judged, signed or not,
-// and whatever becomes of the signed digests.
+// A log that goes on from another digest than it had come to is found out in whatever order its
+// epochs are judged, signed or not, and whatever becomes of the signed digests.
 func TestForkedLogIsNotVerified(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -121,8 +121,8 @@ func (w *world) verdict(t *testing.T, epoch uint64) verdict.Verdict {
 	return v
 }
 
-// Two that are at neighbouring epochs at the same time don't see each other's verdict. Within a process they wait for it; between
-// processes the status finds it.
+// Two that are at neighbouring epochs at the same time don't see each other's verdict. Within a
+// process they wait for it; between processes the status finds it.
 func TestForkBetweenRacers(t *testing.T) {
 	t.Parallel()
 	t.Run("processes", func(t *testing.T) {
@@ -202,7 +202,8 @@ func TestForkBetweenRacers(t *testing.T) {
 	})
 }
 
-// Somebody must look at a verdict that cannot be read, but nobody has to before the epochs beside it are judged.
+// Somebody must look at a verdict that cannot be read, but nobody has to before the epochs beside
+// it are judged.
 func TestUnreadableNeighbour(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})

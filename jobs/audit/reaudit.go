@@ -11,16 +11,18 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// ErrNeedsKeys says that an epoch was judged by its signed digest, and that the auditor that is to look at it again trusts no
-// key: it would see less than was seen before.
+// ErrNeedsKeys says that an epoch was judged by its signed digest, and that the auditor that is to
+// look at it again trusts no key: it would see less than was seen before.
 var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is trusted now")
 
-// Reaudit judges an epoch that has a verdict once more and returns what it found. It writes nothing,
-// unless that contradicts the verdict on record: then it is kept as evidence, with the batch that shows
-// it, and raised as an alert, and the error is a *ContradictionError. The verdict on record stays.
+// Reaudit judges an epoch that has a verdict once more and returns what it found. It writes
+// nothing, unless that contradicts the verdict on record: then it is kept as evidence, with the
+// batch that shows it, and raised as an alert, and the error is a *ContradictionError. The verdict
+// on record stays.
 //
 // Any other error means that the epoch was not judged: it has no verdict (auditstore.ErrNotFound),
-// ErrNeedsKeys, or the way to the log is at fault. What the log no longer has is not held against it.
+// ErrNeedsKeys, or the way to the log is at fault. What the log no longer has is not held against
+// it.
 func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {

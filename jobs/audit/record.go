@@ -20,13 +20,13 @@ import (
 // saveTimeout is how long a finished verdict may take to be written once its job was told to end.
 const saveTimeout = 30 * time.Second
 
-// record writes a judgement, confirmed at the last moment, and returns the verdict on record and whether
-// it is this one.
+// record writes a judgement, confirmed at the last moment, and returns the verdict on record and
+// whether it is this one.
 //
-// The verdict comes last and is the commit: after a crash before it, the epoch is judged again and the
-// same objects are written again, which changes nothing; after it, nothing is left to do. A worker that is
-// told to stop still writes, on a context that outlives the job's: a verdict may have cost minutes. Nobody
-// hurries a worker that is not told to stop.
+// The verdict comes last and is the commit: after a crash before it, the epoch is judged again and
+// the same objects are written again, which changes nothing; after it, nothing is left to do. A
+// worker that is told to stop still writes, on a context that outlives the job's: a verdict may
+// have cost minutes. Nobody hurries a worker that is not told to stop.
 func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded verdict.Verdict, created bool, err error) {
 	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
@@ -56,8 +56,8 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 	if err := a.putEvidence(ctx, j); err != nil {
 		return verdict.Verdict{}, false, err
 	}
-	// Before the verdict, so that there is none without its alert; raised again after a crash, it is one
-	// alert still.
+	// Before the verdict, so that there is none without its alert; raised again after a crash, it
+	// is one alert still.
 	if j.verdict.Outcome == verdict.Rejected {
 		if err := a.incidents().Raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
 			return verdict.Verdict{}, false, err
@@ -80,8 +80,8 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 	return recorded, created, nil
 }
 
-// save writes the epoch's batch and signed digest, if they are to be kept, and returns evidence of what
-// was on record in their places.
+// save writes the epoch's batch and signed digest, if they are to be kept, and returns evidence of
+// what was on record in their places.
 func (a *Auditor) save(ctx context.Context, j judgement) (evidence []incident.Evidence, err error) {
 	epoch := j.verdict.Epoch
 	if j.draft != nil {
@@ -94,7 +94,8 @@ func (a *Auditor) save(ctx context.Context, j judgement) (evidence []incident.Ev
 	}
 	err = a.Store.PutSignature(ctx, a.Namespace, epoch, j.signed)
 	if errors.Is(err, auditstore.ErrDiffers) {
-		// Signed again, which is allowed, or for another digest, which the verdict then on record contradicts.
+		// Signed again, which is allowed, or for another digest, which the verdict then on record
+		// contradicts.
 		a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
 		return append(evidence, incident.Evidence{Kind: "signature", Data: j.signed, Extension: ".json"}), nil
 	}
@@ -102,9 +103,9 @@ func (a *Auditor) save(ctx context.Context, j judgement) (evidence []incident.Ev
 }
 
 // saveBatch archives the batch. Where the archive has another one, that stays: the source served it
-// before, to an attempt that got no further, or to the verdict that this one contradicts. Both are worth
-// keeping, so this one goes among the evidence, or what is known of it if it is too large for that or has
-// gone meanwhile. Retention leaves the archive alone where there is evidence.
+// before, to an attempt that got no further, or to the verdict that this one contradicts. Both are
+// worth keeping, so this one goes among the evidence, or what is known of it if it is too large for
+// that or has gone meanwhile. Retention leaves the archive alone where there is evidence.
 func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Evidence, error) {
 	err := j.draft.Commit()
 	if !errors.Is(err, auditstore.ErrDiffers) {
@@ -147,8 +148,8 @@ func (a *Auditor) download(ctx context.Context, j judgement) ([]byte, error) {
 	return stored.Bytes(), err
 }
 
-// saveLate saves the batch of an epoch that looked good until now, fetching it once more if it has no
-// draft. The log may have taken it away; what was found stands all the same.
+// saveLate saves the batch of an epoch that looked good until now, fetching it once more if it has
+// no draft. The log may have taken it away; what was found stands all the same.
 func (a *Auditor) saveLate(ctx context.Context, t *attempt, j judgement) []incident.Evidence {
 	if j.object.Key == "" {
 		return nil
@@ -181,10 +182,10 @@ func (a *Auditor) putEvidence(ctx context.Context, j judgement) error {
 	return a.incidents().PutEvidence(ctx, a.Namespace, j.verdict.Epoch, j.evidence...)
 }
 
-// recordContradiction writes a verdict that contradicts the one on record among the evidence, with what it
-// rests on, and returns a *ContradictionError. Where it cannot be written, the error is one to try again
-// after; but the next attempt will find a verdict and go no further, so the program's log gets all of it in
-// any case.
+// recordContradiction writes a verdict that contradicts the one on record among the evidence, with
+// what it rests on, and returns a *ContradictionError. Where it cannot be written, the error is one
+// to try again after; but the next attempt will find a verdict and go no further, so the program's
+// log gets all of it in any case.
 func (a *Auditor) recordContradiction(ctx context.Context, recorded verdict.Verdict, j judgement) error {
 	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
 	a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).

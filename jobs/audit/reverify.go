@@ -20,7 +20,8 @@ type Reverification struct {
 	Concurrency int      // at the same time; 0: one
 }
 
-// Reverify calls Reaudit for epochs and visit, one call at a time and in no order, with what came of it.
+// Reverify calls Reaudit for epochs and visit, one call at a time and in no order, with what came
+// of it.
 func (a *Auditor) Reverify(ctx context.Context, r Reverification, visit func(epoch uint64, found verdict.Verdict, err error)) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(r.Concurrency, 1))

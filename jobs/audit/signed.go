@@ -18,7 +18,8 @@ import (
 // ErrNoSignature: keys are configured, and an epoch has no signed digest yet. Retry later.
 var ErrNoSignature = errors.New("not signed yet")
 
-// previousOverdue is how long after an epoch was signed the signed digest of the epoch before it may still come.
+// previousOverdue is how long after an epoch was signed the signed digest of the epoch before it
+// may still come.
 const previousOverdue = 24 * time.Hour
 
 // signatureCheck is what an epoch's signed digests show.
@@ -30,14 +31,17 @@ type signatureCheck struct {
 	evidence []incident.Evidence // what a rejection rests on
 }
 
-// checkSignatures holds the signed digests of an epoch and of the one before it against the name of its batch.
+// checkSignatures holds the signed digests of an epoch and of the one before it against the name of
+// its batch.
 //
-// The epoch's own must be there: until it is, the answer is ErrNoSignature. If it is wrong, the epoch is rejected.
+// The epoch's own must be there: until it is, the answer is ErrNoSignature. If it is wrong, the
+// epoch is rejected.
 //
-// The one before it must be there too, but for three exceptions: its epoch has a verdict that rests on one, the epoch is the first
-// of the audit, or was itself signed so long ago that nobody will sign the one before any more. Then the epoch is judged by
-// its own signed digest. Nothing is verified for it that is not signed: an epoch before it without a verdict is a gap that
-// status shows and that its head does not pass. If the one before is wrong, see checkPrevious.
+// The one before it must be there too, but for three exceptions: its epoch has a verdict that rests
+// on one, the epoch is the first of the audit, or was itself signed so long ago that nobody will
+// sign the one before any more. Then the epoch is judged by its own signed digest. Nothing is
+// verified for it that is not signed: an epoch before it without a verdict is a gap that status
+// shows and that its head does not pass. If the one before is wrong, see checkPrevious.
 func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureCheck, error) {
 	if a.Keys.Len() == 0 {
 		return signatureCheck{record: verdict.Signature{Status: verdict.SignatureNotRequired}}, nil
@@ -64,12 +68,13 @@ func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (sig
 
 // checkPrevious judges an epoch by the signed digest of the epoch before it, which it returns.
 //
-// One that is wrong by itself (not signed by a trusted key, say) is that epoch's fault and its rejection, not this one's.
-// One that is for another digest than this epoch begins with is the fault of whichever disagrees with the batch that was published
-// before: the signed digest, or this epoch. Nobody judges the epoch before the first, so the first answers for both.
+// One that is wrong by itself (not signed by a trusted key, say) is that epoch's fault and its
+// rejection, not this one's. One that is for another digest than this epoch begins with is the
+// fault of whichever disagrees with the batch that was published before: the signed digest, or this
+// epoch. Nobody judges the epoch before the first, so the first answers for both.
 //
-// Where the source has none that is good, the verdict on the epoch before counts, if it rests on one that was. Whether this epoch
-// begins where that one ended is then for confirm to say.
+// Where the source has none that is good, the verdict on the epoch before counts, if it rests on
+// one that was. Whether this epoch begins where that one ended is then for confirm to say.
 func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, current signature.SignedDigest) ([]byte, error) {
 	if name.Epoch <= 1 {
 		return nil, nil
@@ -99,8 +104,9 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 	return nil, nil
 }
 
-// whoseFault returns mismatch if it is this epoch's fault that the epoch before was signed for another digest than this one begins
-// with, and nil if the batch that was published before agrees with this epoch.
+// whoseFault returns mismatch if it is this epoch's fault that the epoch before was signed for
+// another digest than this one begins with, and nil if the batch that was published before agrees
+// with this epoch.
 func (a *Auditor) whoseFault(ctx context.Context, name validator.Name, mismatch error) error {
 	published, err := a.locate(ctx, name.Epoch-1)
 	switch {
@@ -112,8 +118,9 @@ func (a *Auditor) whoseFault(ctx context.Context, name validator.Name, mismatch 
 	return err
 }
 
-// signedDigest returns an epoch's signed digest in both its forms, verified and for the digest given. One that is wrong comes as
-// bytes only; it is read twice, should it have been replaced at that moment.
+// signedDigest returns an epoch's signed digest in both its forms, verified and for the digest
+// given. One that is wrong comes as bytes only; it is read twice, should it have been replaced at
+// that moment.
 func (a *Auditor) signedDigest(ctx context.Context, epoch uint64, digest validator.Digest) (signature.SignedDigest, []byte, error) {
 	signed, data, _, err := a.readSigned(ctx, epoch, digest)
 	if rejectionFor(err) == "" {
@@ -134,8 +141,8 @@ func (a *Auditor) signedDigest(ctx context.Context, epoch uint64, digest validat
 	return signed, data, err
 }
 
-// readSigned reads an epoch's signed digest and checks it. It returns the bytes also where they are wrong, and when the source
-// says they were written.
+// readSigned reads an epoch's signed digest and checks it. It returns the bytes also where they are
+// wrong, and when the source says they were written.
 func (a *Auditor) readSigned(ctx context.Context, epoch uint64, digest validator.Digest) (signed signature.SignedDigest, data []byte, written time.Time, err error) {
 	if a.Signatures != nil {
 		data, written, err = signature.BucketSource{Bucket: a.Signatures}.Get(ctx, epoch)
@@ -162,7 +169,8 @@ func (a *Auditor) checkSigned(data []byte, epoch uint64, digest validator.Digest
 	return signed, signature.Check(signed, a.Namespace, epoch, digest)
 }
 
-// rejectionFor returns the reason to reject an epoch for what is wrong with a signed digest, or nothing for other errors.
+// rejectionFor returns the reason to reject an epoch for what is wrong with a signed digest, or
+// nothing for other errors.
 func rejectionFor(err error) verdict.Reason {
 	if errors.Is(err, signature.ErrDigestMismatch) {
 		return verdict.SignatureDigestMismatch

@@ -176,7 +176,8 @@ func TestSignedDigestBeforeIsOnRecord(t *testing.T) {
 	}
 }
 
-// A wrong signed digest is what shows that an epoch was rightly rejected, and its source may replace it.
+// A wrong signed digest is what shows that an epoch was rightly rejected, and its source may
+// replace it.
 func TestWrongSignedDigestsAreKept(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

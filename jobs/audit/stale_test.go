@@ -15,8 +15,9 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// A content network that serves a batch from its memory, of another state than is listed, makes no log guilty: the epoch waits until
-// that has passed. The same bytes are rejected when they are what is listed, and what verifies is verified whatever the network says.
+// A content network that serves a batch from its memory, of another state than is listed, makes no
+// log guilty: the epoch waits until that has passed. The same bytes are rejected when they are what
+// is listed, and what verifies is verified whatever the network says.
 func TestStaleBatchIsNotRejected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})

@@ -20,7 +20,8 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-// Nobody hurries a worker that was not told to stop: a large archive on a slow line takes what it takes.
+// Nobody hurries a worker that was not told to stop: a large archive on a slow line takes what it
+// takes.
 func TestSlowArchiveStillEndsInAVerdict(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 1})
@@ -104,7 +105,8 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// storeWith is the world's audit store with a hook that is called before each write, and may fail it.
+// storeWith is the world's audit store with a hook that is called before each write, and may fail
+// it.
 func (w *world) storeWith(t testing.TB, hook func(ctx context.Context, key string) error) *auditstore.Store {
 	t.Helper()
 	reads := jobstest.FaultyBucket{Faults: &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1))}, B: w.Audit}

@@ -1,9 +1,9 @@
-// Package observe is what the rooms of jobs say of their work while they do it: how far a log and its
-// audit are, what an attempt at an epoch took and how it ended.
+// Package observe is what the rooms of jobs say of their work while they do it: how far a log and
+// its audit are, what an attempt at an epoch took and how it ended.
 //
 // It has the words and the interfaces only. Package internal/metrics shows them to Prometheus and
-// internal/tracing sends traces; whoever embeds the rooms in another program may pass its own. A nil
-// interface observes nothing.
+// internal/tracing sends traces; whoever embeds the rooms in another program may pass its own. A
+// nil interface observes nothing.
 package observe
 
 import (
@@ -61,10 +61,12 @@ type Result struct {
 type LogState struct {
 	Head   uint64 // the last epoch up to which every one is verified
 	Newest uint64 // the last one published
-	// NewestSince is when Newest was first seen; while the log has shown no epoch, since when that is so.
+	// NewestSince is when Newest was first seen; while the log has shown no epoch, since when that
+	// is so.
 	NewestSince time.Time
-	// Open is how many published epochs have no verdict, of those that the audit is due: not of a backfill still under way.
-	// A rejection is a verdict. It holds back Head for ever, and an alert on the distance to it would never end.
+	// Open is how many published epochs have no verdict, of those that the audit is due: not of a
+	// backfill still under way. A rejection is a verdict. It holds back Head for ever, and an alert
+	// on the distance to it would never end.
 	Open uint64
 	// OldestOpenSince is when the oldest of these was published, or first seen.
 	OldestOpenSince time.Time

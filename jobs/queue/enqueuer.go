@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// enqueueWorkers share one client, which sends what they have to say in common round trips. Beside a plain client and
-	// its many connections that is four to six times as fast; more than this many gain nothing.
+	// enqueueWorkers share one client, which sends what they have to say in common round trips.
+	// Beside a plain client and its many connections that is four to six times as fast; more than
+	// this many gain nothing.
 	enqueueWorkers = 128
 	// maxGenerations bounds how many blocked IDs of one epoch are stepped over.
 	maxGenerations = 16
@@ -28,11 +29,12 @@ type Enqueuer struct {
 	Redis     *Redis
 	Namespace string
 	Class     Class // zero value: Backfill
-	// Judged, if not nil, calls visit with the runs of epochs from from to to that have a verdict, in
-	// order. They are left out.
+	// Judged, if not nil, calls visit with the runs of epochs from from to to that have a verdict,
+	// in order. They are left out.
 	Judged func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error
-	// Window is how many epochs of a range without a verdict may be on the queue at once, counted from the beginning of the range. 0
-	// means all. Who enqueues the same range again and again with a window brings it to an end, and keeps Redis small meanwhile.
+	// Window is how many epochs of a range without a verdict may be on the queue at once, counted
+	// from the beginning of the range. 0 means all. Who enqueues the same range again and again
+	// with a window brings it to an end, and keeps Redis small meanwhile.
 	Window uint64
 }
 
@@ -60,14 +62,15 @@ func (t *tally) counts() EnqueueCounts {
 	return EnqueueCounts{t.enqueued.Load(), t.alreadyQueued.Load(), t.alreadyJudged.Load(), t.revived.Load(), t.next.Load()}
 }
 
-// Enqueue puts every epoch from from to to, both included, on the queue unless it has a verdict or is there already. It
-// may be repeated, and run beside others, at any time. progress, if not nil, is called now and then with the counts so
-// far, by one goroutine at a time and not after Enqueue has returned. With an error come the counts up to it.
+// Enqueue puts every epoch from from to to, both included, on the queue unless it has a verdict or
+// is there already. It may be repeated, and run beside others, at any time. progress, if not nil,
+// is called now and then with the counts so far, by one goroutine at a time and not after Enqueue
+// has returned. With an error come the counts up to it.
 //
-// An epoch's task ID is always the same, so that Redis refuses a second task. Where the ID is held by a task that was
-// archived, or that Redis lost in part so that it will never run, the epoch is enqueued anew: the archived task is
-// deleted, a lost one stepped over with another ID (ID~1, ID~2, …), the same for every enqueuer. A task that a wrong clock has put
-// off for hours is run now.
+// An epoch's task ID is always the same, so that Redis refuses a second task. Where the ID is held
+// by a task that was archived, or that Redis lost in part so that it will never run, the epoch is
+// enqueued anew: the archived task is deleted, a lost one stepped over with another ID (ID~1, ID~2,
+// …), the same for every enqueuer. A task that a wrong clock has put off for hours is run now.
 func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(EnqueueCounts)) (EnqueueCounts, error) {
 	var t tally
 	if err := epochset.CheckRange(from, to); err != nil {
@@ -227,7 +230,8 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 			q.alreadyQueued.Add(1)
 			return nil
 		case held == taskFinished:
-			// A crash between the two leaves the epoch off the queue: whoever enqueues next finds it so.
+			// A crash between the two leaves the epoch off the queue: whoever enqueues next finds
+			// it so.
 			err := q.Redis.Inspector().DeleteTask(q.queue, id)
 			if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) {
 				return err
@@ -253,7 +257,8 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 	return fmt.Errorf("redis has lost %d tasks of this epoch in part; delete the keys asynq:{%s}:t:%s*", maxGenerations, q.queue, task.ID())
 }
 
-// reportEvery calls report at an interval and, when the returned function is called, once more and never again.
+// reportEvery calls report at an interval and, when the returned function is called, once more and
+// never again.
 func reportEvery(interval time.Duration, report func()) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {

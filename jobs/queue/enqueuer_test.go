@@ -77,7 +77,8 @@ func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 	})
 }
 
-// Run again and again, as by cron, it brings a range to an end, with no more than a window on the queue.
+// Run again and again, as by cron, it brings a range to an end, with no more than a window on the
+// queue.
 func TestEnqueueKeepsToItsWindow(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
@@ -160,7 +161,8 @@ func TestEnqueueStopsWithItsContext(t *testing.T) {
 	})
 }
 
-// What asynq leaves in the way of a task ID, and what is to become of it. Epochs 1 and 3 are good neighbours.
+// What asynq leaves in the way of a task ID, and what is to become of it. Epochs 1 and 3 are good
+// neighbours.
 func TestEnqueueRevivesWhatWillNeverRun(t *testing.T) {
 	t.Parallel()
 	key := func(what string) string { return queue.Key(queuetest.Backfill, what) }

@@ -9,8 +9,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// ErrNoQueue says that nothing of a namespace was ever on a queue of this Redis: most likely the name or the Redis is not the one
-// that was meant. Redis may also have lost its data.
+// ErrNoQueue says that nothing of a namespace was ever on a queue of this Redis: most likely the
+// name or the Redis is not the one that was meant. Redis may also have lost its data.
 var ErrNoQueue = errors.New("no epoch of it was ever on the queue")
 
 // PausedQueue says what Pause or Resume did to a queue.
@@ -21,11 +21,13 @@ type PausedQueue struct {
 	Changed bool   `json:"changed"` // false: it was so already
 }
 
-// Pause keeps workers from taking epochs from the queues of a namespace, of one class or, if that is empty, of all. Epochs at
-// which a worker is go on, and epochs may be enqueued as before. It holds until Resume, also when workers are restarted; a Redis
-// that loses its data loses this, too. To pause what is paused changes nothing.
+// Pause keeps workers from taking epochs from the queues of a namespace, of one class or, if that
+// is empty, of all. Epochs at which a worker is go on, and epochs may be enqueued as before. It
+// holds until Resume, also when workers are restarted; a Redis that loses its data loses this, too.
+// To pause what is paused changes nothing.
 //
-// ErrNoQueue if the namespace has no queue. If it has one of another class, the queue is paused before its first epoch.
+// ErrNoQueue if the namespace has no queue. If it has one of another class, the queue is paused
+// before its first epoch.
 func Pause(ctx context.Context, r *Redis, namespace string, class Class) ([]PausedQueue, error) {
 	return setPaused(ctx, r, namespace, class, true)
 }
@@ -60,8 +62,9 @@ func setPaused(ctx context.Context, r *Redis, namespace string, class Class, pau
 	return queues, nil
 }
 
-// setPaused brings one queue into a state and says whether it was in the other. asynq refuses to bring it into the state that it
-// is in, with an error that has no name, so whether it is one is looked up.
+// setPaused brings one queue into a state and says whether it was in the other. asynq refuses to
+// bring it into the state that it is in, with an error that has no name, so whether it is one is
+// looked up.
 func (r *Redis) setPaused(ctx context.Context, queue string, paused bool) (changed bool, err error) {
 	set := r.Inspector().UnpauseQueue
 	if paused {

@@ -10,28 +10,33 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// This file reads asynq's own keys where its Inspector has no answer: which task IDs are really on a queue, as opposed to blocked
-// by the remains of a task that Redis lost half of. It writes none of them.
+// This file reads asynq's own keys where its Inspector has no answer: which task IDs are really on
+// a queue, as opposed to blocked by the remains of a task that Redis lost half of. It writes none
+// of them.
 
 const (
 	// scanPage is how many IDs are read at once.
 	scanPage = 10_000
-	// leaseGrace is how long after its end a lease is still believed in. A worker renews a lease of 30 s every 5 s, so
-	// this only has to cover clocks that differ. asynq's own recoverer takes 30 s and looks once a minute.
+	// leaseGrace is how long after its end a lease is still believed in. A worker renews a lease of
+	// 30 s every 5 s, so this only has to cover clocks that differ. asynq's own recoverer takes 30
+	// s and looks once a minute.
 	LeaseGrace = 5 * time.Second
-	// scanGrace is how much older than a scan a task must be to have to be in it, for the same reason.
+	// scanGrace is how much older than a scan a task must be to have to be in it, for the same
+	// reason.
 	scanGrace = time.Minute
-	// leaseLimit and pauseLimit are further ahead than a lease and a pause can end, by clocks that differ by minutes: a lease is
-	// for 30 s, and Worker.retryDelay never gives more than its MaxRetryDelay and a quarter of it. What reaches further was written by a clock
-	// that was wrong, and would block its epoch until that time has really come.
+	// leaseLimit and pauseLimit are further ahead than a lease and a pause can end, by clocks that
+	// differ by minutes: a lease is for 30 s, and Worker.retryDelay never gives more than its
+	// MaxRetryDelay and a quarter of it. What reaches further was written by a clock that was
+	// wrong, and would block its epoch until that time has really come.
 	leaseLimit = 5 * time.Minute
 	pauseLimit = 15 * time.Minute
 )
 
 func Key(queue, what string) string { return "asynq:{" + queue + "}:" + what }
 
-// readQueued adds to set the epochs whose tasks wait, run or rest on the queue. Archived ones are not among them, and neither are
-// running ones whose worker has stopped renewing their lease, nor what a clock that was wrong has put off for too long.
+// readQueued adds to set the epochs whose tasks wait, run or rest on the queue. Archived ones are
+// not among them, and neither are running ones whose worker has stopped renewing their lease, nor
+// what a clock that was wrong has put off for too long.
 func ReadQueued(ctx context.Context, client redis.UniversalClient, namespace, queue string, set *epochset.Set) error {
 	add := func(ids []string) {
 		for _, id := range ids {
@@ -40,7 +45,8 @@ func ReadQueued(ctx context.Context, client redis.UniversalClient, namespace, qu
 			}
 		}
 	}
-	// Tasks join the list on the left and leave on the right, so reading from the left misses none that stays.
+	// Tasks join the list on the left and leave on the right, so reading from the left misses none
+	// that stays.
 	pages := []func(start int64) ([]string, error){
 		func(start int64) ([]string, error) {
 			return client.LRange(ctx, Key(queue, "pending"), start, start+scanPage-1).Result()
@@ -85,11 +91,12 @@ const (
 	taskDead     = "dead"     // claims a state, but is in no list of that state: blocked for ever, or for too long
 )
 
-// conditionScript finds a task's condition in one step, so that the task cannot change lists meanwhile. A pending task
-// that joined after ARGV[2] (Unix nanoseconds) is believed without a search through the list.
+// conditionScript finds a task's condition in one step, so that the task cannot change lists
+// meanwhile. A pending task that joined after ARGV[2] (Unix nanoseconds) is believed without a
+// search through the list.
 //
-// KEYS: task, pending, lease, scheduled, retry, archived, completed. ARGV: task ID, that time, earliest and last good
-// lease and last good end of a pause (Unix seconds)
+// KEYS: task, pending, lease, scheduled, retry, archived, completed. ARGV: task ID, that time,
+// earliest and last good lease and last good end of a pause (Unix seconds)
 var conditionScript = redis.NewScript(`
 local state, since, msg = unpack(redis.call("HMGET", KEYS[1], "state", "pending_since", "msg"))
 if not state then

@@ -12,10 +12,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Embedded is the Redis URL that stands for a Redis inside this process, which forgets everything when it ends.
+// Embedded is the Redis URL that stands for a Redis inside this process, which forgets everything
+// when it ends.
 const Embedded = "embedded"
 
-// connectTimeout bounds the first exchange with the server, so that a wrong address is an answer and not a wait.
+// connectTimeout bounds the first exchange with the server, so that a wrong address is an answer
+// and not a wait.
 const connectTimeout = 10 * time.Second
 
 // Redis is a connection to the server that holds the queues.
@@ -25,8 +27,9 @@ type Redis struct {
 	embedded *miniredis.Miniredis
 }
 
-// ConnectRedis connects to a Redis server, or starts one inside the process for Embedded, and checks that it answers. It
-// warns when the server may evict tasks. No error or log line contains the password.
+// ConnectRedis connects to a Redis server, or starts one inside the process for Embedded, and
+// checks that it answers. It warns when the server may evict tasks. No error or log line contains
+// the password.
 //
 //	redis://[user][:password@]host[:port][/db]          rediss:// is the same with TLS
 //	unix://[user][:password@]/path/to/socket[?db=N]
@@ -41,7 +44,8 @@ func Connect(ctx context.Context, url string, log zerolog.Logger) (*Redis, error
 		return nil, err
 	}
 	redis.SetLogger(redisLogger{log}) // there is one for the process
-	// The slots of a worker share the pool with its heartbeat, on which the leases of its tasks depend.
+	// The slots of a worker share the pool with its heartbeat, on which the leases of its tasks
+	// depend.
 	options.PoolSize = 32 + 10*runtime.GOMAXPROCS(0)
 	r := &Redis{Client: redis.NewUniversalClient(options), shown: shown}
 
@@ -55,7 +59,8 @@ func Connect(ctx context.Context, url string, log zerolog.Logger) (*Redis, error
 	return r, nil
 }
 
-// startEmbedded starts the in-process server. It listens on a loopback port, for asynq speaks to sockets only.
+// startEmbedded starts the in-process server. It listens on a loopback port, for asynq speaks to
+// sockets only.
 func startEmbedded() (*Redis, error) {
 	server, err := miniredis.Run()
 	if err != nil {
@@ -69,8 +74,8 @@ func startEmbedded() (*Redis, error) {
 	return &Redis{Client: redis.NewUniversalClient(options), shown: Embedded, embedded: server}, nil
 }
 
-// warnOfEviction says so when the server would throw tasks away rather than refuse new ones. Managed servers often forbid
-// CONFIG; then the operator has to look.
+// warnOfEviction says so when the server would throw tasks away rather than refuse new ones.
+// Managed servers often forbid CONFIG; then the operator has to look.
 func (r *Redis) warnOfEviction(ctx context.Context, log zerolog.Logger) {
 	reply, err := r.Client.ConfigGet(ctx, "maxmemory-policy").Result()
 	policy, known := reply["maxmemory-policy"]
@@ -99,7 +104,8 @@ func (r *Redis) Close() error {
 	return err
 }
 
-// redisLogger takes what go-redis would write to standard error. It comes back as errors of the calls it is about, too.
+// redisLogger takes what go-redis would write to standard error. It comes back as errors of the
+// calls it is about, too.
 type redisLogger struct{ log zerolog.Logger }
 
 func (l redisLogger) Printf(_ context.Context, format string, args ...any) {

@@ -21,10 +21,11 @@ var redisSchemes = map[string]bool{
 	"redis-cluster": false, "rediss-cluster": true,
 }
 
-// parseRedisURL reads the URLs that ConnectRedis documents and returns, beside the options, the URL without credentials.
+// parseRedisURL reads the URLs that ConnectRedis documents and returns, beside the options, the URL
+// without credentials.
 //
-// asynq.ParseRedisURI drops the user name and knows no cluster; net/url refuses several hosts and quotes the password in
-// its errors. No error from here holds any part of what may be a password.
+// asynq.ParseRedisURI drops the user name and knows no cluster; net/url refuses several hosts and
+// quotes the password in its errors. No error from here holds any part of what may be a password.
 func parseRedisURL(text string) (o *redis.UniversalOptions, shown string, err error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	secure, known := redisSchemes[scheme]

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// retryWorkers is how many epochs are put in line at once. Each takes a look into the audit store first.
+// retryWorkers is how many epochs are put in line at once. Each takes a look into the audit store
+// first.
 const retryWorkers = 32
 
 // RetryCounts says what became of epochs that were to be tried again.
@@ -23,8 +24,9 @@ type RetryCounts struct {
 	NotQueued     uint64 `json:"not_queued"`     // are not on the queue: enqueue them
 }
 
-// Retry puts epochs that wait to be tried again, or that were given up, in line now, whatever their class: those given, or all
-// when none are. Epochs of which judged says that they have a verdict stay where they are. To repeat it, or to run it beside workers, does no harm.
+// Retry puts epochs that wait to be tried again, or that were given up, in line now, whatever their
+// class: those given, or all when none are. Epochs of which judged says that they have a verdict
+// stay where they are. To repeat it, or to run it beside workers, does no harm.
 //
 // It holds the task IDs of all epochs that wait in memory, some 60 bytes each.
 func Retry(ctx context.Context, r *Redis, namespace string, epochs []uint64, judged func(ctx context.Context, epoch uint64) (bool, error)) (RetryCounts, error) {
@@ -50,7 +52,8 @@ func (q *retrying) run(ctx context.Context) error {
 	var waiting epochset.Set
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(retryWorkers)
-	// All that wait are read before any is moved: an epoch that fails again at once waits again, and would be met for ever.
+	// All that wait are read before any is moved: an epoch that fails again at once waits again,
+	// and would be met for ever.
 	ids := map[Class][]string{}
 	for _, c := range Classes {
 		var err error
@@ -114,7 +117,8 @@ func (q *retrying) retry(ctx context.Context, queue, id string, epoch uint64) er
 		q.retried.Add(1)
 		return nil
 	}
-	// asynq refuses with an error that has no name if the task is in line or running by now, so what it is in is looked up.
+	// asynq refuses with an error that has no name if the task is in line or running by now, so
+	// what it is in is looked up.
 	switch held, err := condition(ctx, q.redis.Client, queue, id, time.Now()); {
 	case err != nil:
 		return err
@@ -154,7 +158,8 @@ func (q *retrying) account(ctx context.Context, waiting *epochset.Set) error {
 	return nil
 }
 
-// countIdle counts an epoch that is not on the queue: because it has a verdict, or else it should be.
+// countIdle counts an epoch that is not on the queue: because it has a verdict, or else it should
+// be.
 func (q *retrying) countIdle(ctx context.Context, epoch uint64) error {
 	judged, err := q.judged(ctx, epoch)
 	switch {

@@ -1,9 +1,11 @@
-// Package jobs turns epochs into verdicts: one job per epoch on a Redis queue, any number of workers.
+// Package jobs turns epochs into verdicts: one job per epoch on a Redis queue, any number of
+// workers.
 //
-// The audit store is the truth and the queue is a work list that can be rebuilt from it. Every step may be repeated, on
-// two machines at once: whatever has no verdict is enqueued again, and the second verdict of an epoch changes nothing.
-// The package promises that a transient fault never becomes a verdict and that a rejection is never tried away. It
-// leaves to others how a batch is found (fetcher), judged (validator), signed (signature) and kept (blobstore).
+// The audit store is the truth and the queue is a work list that can be rebuilt from it. Every step
+// may be repeated, on two machines at once: whatever has no verdict is enqueued again, and the
+// second verdict of an epoch changes nothing. The package promises that a transient fault never
+// becomes a verdict and that a rejection is never tried away. It leaves to others how a batch is
+// found (fetcher), judged (validator), signed (signature) and kept (blobstore).
 package queue
 
 import (
@@ -20,8 +22,9 @@ const TypeAudit = "ktaudit:audit"
 // TaskTimeout is how long one attempt at an epoch may take before its slot is given away.
 const TaskTimeout = 30 * time.Minute
 
-// maxRetry makes the retry budget practically endless. asynq archives a task whose budget is used up, even when the
-// error was none of its own; an epoch must never be given up because a network was down for a week.
+// maxRetry makes the retry budget practically endless. asynq archives a task whose budget is used
+// up, even when the error was none of its own; an epoch must never be given up because a network
+// was down for a week.
 const maxRetry = 1<<31 - 1
 
 // Class of a queue. Fresh epochs go ahead of history.
@@ -35,8 +38,9 @@ const (
 // classes lists every Class, the most urgent first.
 var Classes = []Class{Fresh, Backfill}
 
-// Queue returns the asynq queue that holds a namespace's tasks of one class. Each namespace has its own queues, so
-// that a worker only sees the logs that it is configured for. In Redis Cluster a queue lives in one slot.
+// Queue returns the asynq queue that holds a namespace's tasks of one class. Each namespace has its
+// own queues, so that a worker only sees the logs that it is configured for. In Redis Cluster a
+// queue lives in one slot.
 func Name(namespace string, c Class) string { return namespace + ":" + string(c) }
 
 // Task says which epoch of which log to audit.
@@ -45,11 +49,12 @@ type Task struct {
 	Epoch     uint64 `json:"epoch"`
 }
 
-// ID names the task in Redis. It depends on nothing but the epoch, so that an epoch that is on the queue cannot be put
-// there twice.
+// ID names the task in Redis. It depends on nothing but the epoch, so that an epoch that is on the
+// queue cannot be put there twice.
 func (t Task) ID() string { return t.Namespace + "/" + strconv.FormatUint(t.Epoch, 10) }
 
-// generation returns the ID under which the task is enqueued when the IDs before it are blocked: see Enqueuer.
+// generation returns the ID under which the task is enqueued when the IDs before it are blocked:
+// see Enqueuer.
 func (t Task) generation(n int) string {
 	if n == 0 {
 		return t.ID()
@@ -68,7 +73,8 @@ func EpochOfID(namespace, id string) (uint64, bool) {
 	return epoch, err == nil
 }
 
-// parseTask reads a task's payload. The queue is shared with whoever can reach Redis, so it is not trusted.
+// parseTask reads a task's payload. The queue is shared with whoever can reach Redis, so it is not
+// trusted.
 func ParseTask(payload []byte) (Task, error) {
 	var t Task
 	if err := json.Unmarshal(payload, &t); err != nil {

@@ -14,8 +14,8 @@ import (
 // removeWorkers is how many epochs are taken off the queue at once.
 const removeWorkers = 32
 
-// LastAttempt says why an epoch's job ended without a verdict when it was last tried, and whether that was a fault or it waits for
-// something; nil if it was not tried, as far as the queue knows.
+// LastAttempt says why an epoch's job ended without a verdict when it was last tried, and whether
+// that was a fault or it waits for something; nil if it was not tried, as far as the queue knows.
 func (r *Redis) LastAttempt(namespace string, epoch uint64) (fault bool, why error) {
 	inspector := r.Inspector()
 	for _, c := range Classes {

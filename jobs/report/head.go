@@ -33,8 +33,9 @@ func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, fr
 	return h, err
 }
 
-// verifiedDigest returns the digest after an epoch that is verified, as the status says. The status may have that from a seal, so the
-// verdict must be the one that was sealed: people trust what this returns.
+// verifiedDigest returns the digest after an epoch that is verified, as the status says. The status
+// may have that from a seal, so the verdict must be the one that was sealed: people trust what this
+// returns.
 func verifiedDigest(ctx context.Context, store *auditstore.Store, namespace string, epoch uint64) (string, error) {
 	v, hash, err := store.VerdictObject(ctx, namespace, epoch)
 	if err != nil {

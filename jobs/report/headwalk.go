@@ -8,11 +8,12 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// maxHeadSteps bounds how many verdicts are read in a look to find the last epoch up to which all are verified.
+// maxHeadSteps bounds how many verdicts are read in a look to find the last epoch up to which all
+// are verified.
 const maxHeadSteps = 5000
 
-// headWalk is on its way to the last epoch up to which every epoch is verified and begins where the one before ended. Each verdict
-// that is not sealed is read once.
+// headWalk is on its way to the last epoch up to which every epoch is verified and begins where the
+// one before ended. Each verdict that is not sealed is read once.
 type HeadWalk struct {
 	first  uint64 // epoch of the audit
 	Next   uint64 // the epoch after those that are known to be so
@@ -54,7 +55,8 @@ func (w *HeadWalk) Advance(ctx context.Context, store *auditstore.Store, h verdi
 	return nil
 }
 
-// pass goes through a span, or up to the first epoch in it that is not verified or doesn't go on where the one before ended.
+// pass goes through a span, or up to the first epoch in it that is not verified or doesn't go on
+// where the one before ended.
 func (w *HeadWalk) pass(s verdict.Span) {
 	stop := s.To + 1
 	for _, r := range s.Rejected {

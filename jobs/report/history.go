@@ -19,8 +19,9 @@ type Visitor struct {
 	Open   func(epochs []uint64) error // of epochs with a verdict, of one shard that is not sealed
 }
 
-// eachStretch tells of the epochs from from to to that have a verdict. What is sealed of them is taken from the history, as it was
-// read before; beside that, only the shards that are open are listed.
+// eachStretch tells of the epochs from from to to that have a verdict. What is sealed of them is
+// taken from the history, as it was read before; beside that, only the shards that are open are
+// listed.
 func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from, to uint64, tell Visitor) error {
 	next := from
 	for _, span := range h.Spans {
@@ -43,7 +44,8 @@ func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from,
 	return EachJudged(ctx, store, h.Namespace, next, to, tell.Open)
 }
 
-// eachSealed yields the sealed shards among those with the epochs from from to to, each with the span that it is in.
+// eachSealed yields the sealed shards among those with the epochs from from to to, each with the
+// span that it is in.
 func EachSealedShard(h verdict.History, from, to uint64) iter.Seq2[uint64, *verdict.SealedSpan] {
 	return func(yield func(uint64, *verdict.SealedSpan) bool) {
 		for i := range h.Spans {
@@ -57,7 +59,8 @@ func EachSealedShard(h verdict.History, from, to uint64) iter.Seq2[uint64, *verd
 	}
 }
 
-// clip is the part of a span from from to to. The digests at an end that was cut off are not known: they are empty.
+// clip is the part of a span from from to to. The digests at an end that was cut off are not known:
+// they are empty.
 func Clip(s verdict.Span, from, to uint64) verdict.Span {
 	if from > s.From {
 		s.From, s.PreviousDigest = from, ""

@@ -11,8 +11,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
-// JudgedRuns calls visit with the runs of epochs from from to to that have a verdict, in order. What
-// is sealed costs no request, and no verdict is read.
+// JudgedRuns calls visit with the runs of epochs from from to to that have a verdict, in order.
+// What is sealed costs no request, and no verdict is read.
 func JudgedRuns(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64, visit func(from, to uint64) error) error {
 	h, err := ReadHistory(ctx, store, namespace)
 	if err != nil {
@@ -41,8 +41,8 @@ func IsJudged(ctx context.Context, store *auditstore.Store, namespace string, ep
 	return err == nil, err
 }
 
-// judgedAndOpen lists which epochs of a range have a verdict, and which have none. It costs a listing for each shard; those of one that
-// cannot be listed are in neither list.
+// judgedAndOpen lists which epochs of a range have a verdict, and which have none. It costs a
+// listing for each shard; those of one that cannot be listed are in neither list.
 func JudgedAndOpen(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (judged, open []uint64, err error) {
 	var errs []error
 	for shard := from / verdict.EpochsPerShard; shard <= to/verdict.EpochsPerShard; shard++ {

@@ -21,8 +21,8 @@ type RejectedEpoch struct {
 	Detail string         `json:"detail"`
 }
 
-// Break is where two verified epochs do not belong to one log: the one before ended with the digest Expected, and Epoch
-// begins with PreviousDigest.
+// Break is where two verified epochs do not belong to one log: the one before ended with the digest
+// Expected, and Epoch begins with PreviousDigest.
 type Break struct {
 	Epoch          uint64 `json:"epoch"`
 	PreviousDigest string `json:"previous_digest"`
@@ -34,8 +34,8 @@ type Status struct {
 	Namespace string `json:"namespace"`
 	From      uint64 `json:"from"` // as asked, or the first epoch with a verdict; 0 when there is none
 	To        uint64 `json:"to"`   // as asked, or the last epoch with a verdict; 0 when there is none
-	// Head is the last epoch up to which every epoch from From on is verified and begins where the one before ended; 0
-	// when From itself is not verified.
+	// Head is the last epoch up to which every epoch from From on is verified and begins where the
+	// one before ended; 0 when From itself is not verified.
 	Head          uint64           `json:"head"`
 	VerifiedCount uint64           `json:"verified_count"`
 	RejectedCount uint64           `json:"rejected_count"`
@@ -50,11 +50,13 @@ type Status struct {
 // Good says whether every epoch of the range is verified, and all are epochs of one log.
 func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
 
-// ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the last with a verdict).
+// ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the
+// last with a verdict).
 //
-// It reads every verdict that is not sealed, and is what says whether the log is one: each verdict is about a step from one digest
-// to the next, and only here are all steps held against each other. A rejected epoch claims nothing, so no epoch is held against
-// it. Of what is sealed it believes the seals; Sealer.Check holds them against the verdicts.
+// It reads every verdict that is not sealed, and is what says whether the log is one: each verdict
+// is about a step from one digest to the next, and only here are all steps held against each other.
+// A rejected epoch claims nothing, so no epoch is held against it. Of what is sealed it believes
+// the seals; Sealer.Check holds them against the verdicts.
 func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (Status, error) {
 	if err := epochset.CheckRange(max(from, 1), cmp.Or(to, verdict.MaxEpoch)); err != nil {
 		return Status{}, err
@@ -151,7 +153,8 @@ func (s *statusReader) addSpan(span verdict.Span) {
 	s.next, s.digest = span.To+1, span.Digest
 }
 
-// addVerified takes in verified epochs, the first of which may continue the range before. It returns the breaks after them.
+// addVerified takes in verified epochs, the first of which may continue the range before. It
+// returns the breaks after them.
 func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uint64) []uint64 {
 	for from <= to {
 		end := to
@@ -176,8 +179,8 @@ func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uin
 	return breaks
 }
 
-// explain reads the verdicts on what is listed, of which there are few, for what a seal does not say. One that is gone does not hide
-// what the seal knows.
+// explain reads the verdicts on what is listed, of which there are few, for what a seal does not
+// say. One that is gone does not hide what the seal knows.
 func (s *statusReader) explain(ctx context.Context, store *auditstore.Store) error {
 	var epochs []uint64
 	for _, i := range s.terse {

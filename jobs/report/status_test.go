@@ -97,7 +97,8 @@ func TestStatusFindsBreaks(t *testing.T) {
 	t.Parallel()
 	digest := func(log string, epoch uint64) string { return fmt.Sprintf("%s%063x", log, epoch) }
 	store := auditstore.New(jobstest.OpenMemory(t))
-	// Log a up to 3, b from 4 to 6, which is rejected, a from 7 to 8; nothing is known of 9; b from 10 on.
+	// Log a up to 3, b from 4 to 6, which is rejected, a from 7 to 8; nothing is known of 9; b from
+	// 10 on.
 	logs := map[uint64]string{1: "a", 2: "a", 3: "a", 4: "b", 5: "b", 6: "b", 7: "a", 8: "a", 10: "b", 11: "b", 12: "c"}
 	for epoch, log := range logs {
 		v := verdict.Verdict{

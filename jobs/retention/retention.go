@@ -19,17 +19,21 @@ import (
 )
 
 const (
-	// retentionPause is the time between two passes, the shorter one while there is more to do than a pass does.
+	// retentionPause is the time between two passes, the shorter one while there is more to do than
+	// a pass does.
 	retentionPause, busyRetentionPause = 10 * time.Minute, time.Minute
-	// retentionSettle is how long nothing is removed after the start, and after the clock was set. A clock that is wrong at the
-	// start of a machine has been put right by then, or somebody has noticed.
+	// retentionSettle is how long nothing is removed after the start, and after the clock was set.
+	// A clock that is wrong at the start of a machine has been put right by then, or somebody has
+	// noticed.
 	retentionSettle = time.Hour
-	// clockSlack is by how much the clock may seem to have been set between two passes because it is kept right all the time.
+	// clockSlack is by how much the clock may seem to have been set between two passes because it
+	// is kept right all the time.
 	clockSlack = time.Minute
-	// maxRetentionLooks is how many shards and old batches a pass looks at before it leaves the rest to the next one. The last
-	// shard is finished.
+	// maxRetentionLooks is how many shards and old batches a pass looks at before it leaves the
+	// rest to the next one. The last shard is finished.
 	maxRetentionLooks = 2000
-	// retentionRecheck is when a shard is looked at again that has batches which stay longer than they have to.
+	// retentionRecheck is when a shard is looked at again that has batches which stay longer than
+	// they have to.
 	retentionRecheck = 24 * time.Hour
 	// passTimeout bounds a pass; what it left undone the next one does.
 	passTimeout = 5 * time.Minute
@@ -39,25 +43,27 @@ const (
 
 // retention removes the archived batches of a log when they have been kept long enough.
 //
-// Removal is for ever, so a batch goes only if nothing at all is held against its epoch. The epoch and those before and after it
-// are verified and go together, for the batches on both sides of a break are what shows it; there is no evidence on the epoch;
-// the batch has the size that its verdict names; and both were there for the whole time. Whatever cannot be made out keeps a
-// batch. One without a verdict may be a worker's that is about to write it.
+// Removal is for ever, so a batch goes only if nothing at all is held against its epoch. The epoch
+// and those before and after it are verified and go together, for the batches on both sides of a
+// break are what shows it; there is no evidence on the epoch; the batch has the size that its
+// verdict names; and both were there for the whole time. Whatever cannot be made out keeps a batch.
+// One without a verdict may be a worker's that is about to write it.
 //
-// No clock of a worker's or a scheduler's makes a batch old. Its age is from when the store says that it was archived to what the
-// store says the time is now. On local disk that is this machine's clock all the same, and so nothing is removed for a while after
-// the clock was set.
+// No clock of a worker's or a scheduler's makes a batch old. Its age is from when the store says
+// that it was archived to what the store says the time is now. On local disk that is this machine's
+// clock all the same, and so nothing is removed for a while after the clock was set.
 //
-// A crash leaves some batches removed and others not yet, which is what there was a moment before. Several schedulers remove
-// the same ones: the second finds them gone. One who contradicts a verdict a moment after its batch went might have come a moment
-// later as well.
+// A crash leaves some batches removed and others not yet, which is what there was a moment before.
+// Several schedulers remove the same ones: the second finds them gone. One who contradicts a
+// verdict a moment after its batch went might have come a moment later as well.
 type Remover struct {
 	Config
 
 	Settle      time.Duration
 	Pause, busy time.Duration
 	clock       steadyClock
-	// due says when something in a shard may be old enough. A shard that is not in it was not looked at yet.
+	// due says when something in a shard may be old enough. A shard that is not in it was not
+	// looked at yet.
 	due map[uint64]time.Time
 }
 
@@ -96,7 +102,8 @@ func (r *Remover) Run(ctx context.Context) {
 	}
 }
 
-// pass removes what is due, or the first part of it. One that finds nothing due costs a listing of the shards.
+// pass removes what is due, or the first part of it. One that finds nothing due costs a listing of
+// the shards.
 func (r *Remover) pass(ctx context.Context) (more bool, err error) {
 	if !r.steady() {
 		return false, nil
@@ -141,7 +148,8 @@ func (r *Remover) steady() bool {
 	return now.Sub(r.clock.since) >= r.Settle
 }
 
-// dueShards returns the shards that have archived batches and are due, those first that have been so for longest.
+// dueShards returns the shards that have archived batches and are due, those first that have been
+// so for longest.
 func (r *Remover) dueShards(ctx context.Context, now time.Time) ([]uint64, error) {
 	shards, err := r.Store.ArchiveShards(ctx, r.Namespace)
 	if err != nil {
@@ -157,8 +165,8 @@ func (r *Remover) dueShards(ctx context.Context, now time.Time) ([]uint64, error
 	return shards, nil
 }
 
-// sweep removes from a shard what may go at a time of the store's. It returns how many batches are old enough, and how long no
-// other will be.
+// sweep removes from a shard what may go at a time of the store's. It returns how many batches are
+// old enough, and how long no other will be.
 func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *removed) (old int, wait time.Duration, err error) {
 	batches, err := r.Store.Archives(ctx, r.Namespace, shard)
 	if err != nil {
@@ -184,7 +192,8 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 	if err != nil {
 		return old, 0, err
 	}
-	// After the verdicts, so that as little time as can be is between the last look and the removal.
+	// After the verdicts, so that as little time as can be is between the last look and the
+	// removal.
 	evidenced, err := r.Store.EvidencedEpochs(ctx, r.Namespace, shard)
 	if err != nil {
 		return old, 0, err
@@ -207,7 +216,8 @@ func (r *Remover) mayGo(b auditstore.Archived, verdicts map[uint64]verdict.Verdi
 		(r.Last != 0 && b.Epoch >= r.Last || verdict.Between(v, verdicts[b.Epoch+1]) == verdict.Linked)
 }
 
-// remove removes batches. One that cannot be removed, such as an object that somebody has locked, does not keep the others.
+// remove removes batches. One that cannot be removed, such as an object that somebody has locked,
+// does not keep the others.
 func (r *Remover) remove(ctx context.Context, batches []auditstore.Archived, done *removed) error {
 	var mu sync.Mutex
 	var first error

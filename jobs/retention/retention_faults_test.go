@@ -18,14 +18,16 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// layHistory lays a small history over two shards, of which the returned batches may go after a month.
+// layHistory lays a small history over two shards, of which the returned batches may go after a
+// month.
 func layHistory(t testing.TB, s *jobstest.Shelf) (stay []string) {
 	s.Verified(t, jobstest.Span(995, 1004)...)
 	jobstest.Must(t, s.Store.PutEvidence(t.Context(), jobstest.Namespace, 998, "e.json", []byte("{}")))
 	return []string{"995", "998", "1004"}
 }
 
-// Whatever request goes wrong, in either way, nothing goes that should stay, and the next passes do the rest.
+// Whatever request goes wrong, in either way, nothing goes that should stay, and the next passes do
+// the rest.
 func TestRetentionSurvivesFaults(t *testing.T) {
 	t.Parallel()
 	for _, carriedOut := range []bool{false, true} {
@@ -122,7 +124,8 @@ func TestRetentionGoesOnAfterAShardThatFails(t *testing.T) {
 	})
 }
 
-// After any passes, at any times, two at once and with any faults: what was removed had every right to be, and nothing else changed.
+// After any passes, at any times, two at once and with any faults: what was removed had every right
+// to be, and nothing else changed.
 func TestRetentionOfChanceHistories(t *testing.T) {
 	t.Parallel()
 	removed := 0

@@ -10,7 +10,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// An alert is counted by the process that raises it, whoever that is, and not by those who find the same afterwards.
+// An alert is counted by the process that raises it, whoever that is, and not by those who find the
+// same afterwards.
 func TestAlertsAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{3: simlog.Malformed}})

@@ -17,8 +17,8 @@ const (
 	running                      // until every epoch that was history when it began has a verdict
 )
 
-// backfill is a part of a log's history. What it remembers saves listings: after a restart each shard
-// that is not sealed is listed once, and from then on only those that are not complete.
+// backfill is a part of a log's history. What it remembers saves listings: after a restart each
+// shard that is not sealed is listed once, and from then on only those that are not complete.
 type backfill struct {
 	BackfillPlan
 	except []epochset.Range // what other backfills of the log are for
@@ -42,7 +42,8 @@ type backfill struct {
 	noticed   map[uint64]time.Time // by first epoch of a gap: when it was first found, zero once an alert was raised
 }
 
-// newBackfills makes a log's backfills: those that were asked for, and one for what these leave out.
+// newBackfills makes a log's backfills: those that were asked for, and one for what these leave
+// out.
 func newBackfills(c Config) ([]*backfill, error) {
 	var all []*backfill
 	rest := &backfill{BackfillPlan: BackfillPlan{From: c.First, Window: c.Window}}
@@ -139,8 +140,8 @@ func (f *backfill) skip(first, last uint64) {
 	f.passComplete()
 }
 
-// finish ends a run: all that was history when it began has a verdict. One without times goes on for
-// ever, with what becomes history.
+// finish ends a run: all that was history when it began has a verdict. One without times goes on
+// for ever, with what becomes history.
 func (f *backfill) finish() {
 	if f.schedule != nil {
 		f.state = waiting

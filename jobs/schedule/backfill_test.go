@@ -147,7 +147,8 @@ func TestInTurn(t *testing.T) {
 	}
 }
 
-// New verdicts on history are looked at while their shard is open: a worker may have crashed before it told of a rejection.
+// New verdicts on history are looked at while their shard is open: a worker may have crashed before
+// it told of a rejection.
 func TestBackfillLooksAtNewVerdicts(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
@@ -280,8 +281,8 @@ func TestBackfillGoesOnAsVerdictsArrive(t *testing.T) {
 	})
 }
 
-// A verdict that cannot be read keeps its own shard open, and nothing else from being put on the queue: not even what the queue has
-// lost in part, which takes several steps.
+// A verdict that cannot be read keeps its own shard open, and nothing else from being put on the
+// queue: not even what the queue has lost in part, which takes several steps.
 func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
@@ -304,7 +305,8 @@ func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// An epoch of history whose jobs keep failing is told of, though nothing else waits for it. The follower ends that.
+// An epoch of history whose jobs keep failing is told of, though nothing else waits for it. The
+// follower ends that.
 func TestHistoryThatKeepsFailing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 6})
@@ -335,8 +337,8 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
 }
 
-// An epoch of history that is never signed does not fail, and is told of as backlog. One that was not tried, or that the log has not
-// published, is not.
+// An epoch of history that is never signed does not fail, and is told of as backlog. One that was
+// not tried, or that the log has not published, is not.
 func TestHistoryThatIsNeverSigned(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 8, Tamper: map[uint64]simlog.Kind{1: simlog.Missing}})
@@ -395,7 +397,8 @@ func TestShardThatCannotBeListed(t *testing.T) {
 	wantQueued(t, r, queue.Fresh, 3010)
 }
 
-// That history cannot be worked on is told once it has lasted, also while the log's newest epochs can be.
+// That history cannot be worked on is told once it has lasted, also while the log's newest epochs
+// can be.
 func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
@@ -421,7 +424,8 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	const incident = "transient.000000000021.scheduler-20260701"
 	jobstest.WantNotices(t, w.config.Store, "2-"+incident)
 
-	// A scheduler that has just started, and has not come to history, does not take the trouble for over.
+	// A scheduler that has just started, and has not come to history, does not take the trouble for
+	// over.
 	restarted, err := newScheduledLog(l.backfiller.queue.redis, s, zerolog.Nop())
 	jobstest.Must(t, err)
 	restarted.progress.recent = l.progress.recent

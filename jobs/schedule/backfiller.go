@@ -24,8 +24,8 @@ import (
 // backfillTick is how often a backfiller checks whether the workers are about to run out of work.
 const backfillTick = time.Second
 
-// maxUnlisted is with how many shards that cannot be listed it is the audit store that is in trouble,
-// and not they.
+// maxUnlisted is with how many shards that cannot be listed it is the audit store that is in
+// trouble, and not they.
 const maxUnlisted = 8
 
 // backfiller brings a log's history to an end, with a window of each backfill on the queue.
@@ -61,7 +61,8 @@ func newBackfiller(c Config, p *progress, q jobQueue, i incident.Recorder, log z
 	}, err
 }
 
-// run does a round each period, and sooner when the workers run out of work. Only an end of ctx ends it.
+// run does a round each period, and sooner when the workers run out of work. Only an end of ctx
+// ends it.
 func (b *backfiller) run(ctx context.Context) {
 	last := time.Time{}
 	for ctx.Err() == nil {
@@ -78,8 +79,9 @@ func (b *backfiller) run(ctx context.Context) {
 	}
 }
 
-// isWanted reports whether a round is wanted before its time: there is history at last, a search for
-// gaps goes on, or the workers are about to be done with what is on the queue, while there is more.
+// isWanted reports whether a round is wanted before its time: there is history at last, a search
+// for gaps goes on, or the workers are about to be done with what is on the queue, while there is
+// more.
 func (b *backfiller) isWanted(ctx context.Context) bool {
 	switch {
 	case b.last.foundGaps:
@@ -116,7 +118,8 @@ func (b *backfiller) round(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// fill fills the windows of the backfills that are running, and takes what is missing off the queue.
+// fill fills the windows of the backfills that are running, and takes what is missing off the
+// queue.
 func (b *backfiller) fill(ctx context.Context, now time.Time, end uint64) (roundResult, error) {
 	result := b.last
 	if err := b.skipSealed(ctx); err != nil {
@@ -170,8 +173,8 @@ func (b *backfiller) unjudged(ctx context.Context, now time.Time, end uint64) ([
 	return lists, result, errors.Join(errs...)
 }
 
-// unjudgedOf returns the first epochs of a backfill without a verdict that are in no gap, as many as
-// its window holds. On its way it checks the verdicts that are new.
+// unjudgedOf returns the first epochs of a backfill without a verdict that are in no gap, as many
+// as its window holds. On its way it checks the verdicts that are new.
 func (b *backfiller) unjudgedOf(ctx context.Context, f *backfill, end uint64) ([]uint64, error) {
 	var unjudged []uint64
 	var errs []error
@@ -206,9 +209,9 @@ func (b *backfiller) unjudgedOf(ctx context.Context, f *backfill, end uint64) ([
 	return unjudged[:min(len(unjudged), f.Window)], errors.Join(errs...)
 }
 
-// takeIn takes in which verdicts a shard has: it checks those that are new, and notes whether the shard
-// has all that the backfill will ever want in it. The verdicts of a shard that was complete when it was
-// first listed are old.
+// takeIn takes in which verdicts a shard has: it checks those that are new, and notes whether the
+// shard has all that the backfill will ever want in it. The verdicts of a shard that was complete
+// when it was first listed are old.
 func (b *backfiller) takeIn(ctx context.Context, f *backfill, shard uint64, judged, missing []uint64, last uint64) error {
 	complete := len(missing) == 0 && (last >= shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1 || last == f.To)
 	checked := f.checked[shard]
@@ -231,9 +234,9 @@ func (b *backfiller) takeIn(ctx context.Context, f *backfill, shard uint64, judg
 	return nil
 }
 
-// alertOnStuck raises an alert when the lowest epoch of a backfill without a verdict has been tried in
-// vain for too long: its jobs fail, or the log has published it and lacks something else, such as its
-// signed digest. One such alert at a time is enough. Followers resolve it.
+// alertOnStuck raises an alert when the lowest epoch of a backfill without a verdict has been tried
+// in vain for too long: its jobs fail, or the log has published it and lacks something else, such
+// as its signed digest. One such alert at a time is enough. Followers resolve it.
 func (b *backfiller) alertOnStuck(ctx context.Context, f *backfill, now time.Time, epochs []uint64) error {
 	lowest := uint64(0)
 	if len(epochs) > 0 {
@@ -265,14 +268,15 @@ func (b *backfiller) alertOnStuck(ctx context.Context, f *backfill, now time.Tim
 	return b.incidents.Raise(ctx, a)
 }
 
-// skipSealed has the backfills pass over the shards that are sealed, so that after a restart only the
-// others are listed.
+// skipSealed has the backfills pass over the shards that are sealed, so that after a restart only
+// the others are listed.
 func (b *backfiller) skipSealed(ctx context.Context) error {
 	if b.sealsRead {
 		return nil
 	}
 	h, err := b.config.Store.History(ctx, b.config.Namespace)
-	// Of one that is corrupt whoever seals next makes a new one; one of a later version says nothing to this one.
+	// Of one that is corrupt whoever seals next makes a new one; one of a later version says
+	// nothing to this one.
 	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) && !errors.Is(err, verdict.ErrNewerSchema) {
 		return fmt.Errorf("what is sealed of %s: %w", b.config.Namespace, err)
 	}

@@ -18,7 +18,8 @@ type begunNote struct {
 	Until uint64 `json:"until"` // the last epoch that was history then; 0: it was not begun, only first seen to be asked for
 }
 
-// due returns the last time of a backfill's schedule that has come, if nothing was done about it yet.
+// due returns the last time of a backfill's schedule that has come, if nothing was done about it
+// yet.
 func (f *backfill) due(now time.Time) (last time.Time, isDue bool) {
 	if f.schedule == nil {
 		return time.Time{}, false
@@ -27,9 +28,9 @@ func (f *backfill) due(now time.Time) (last time.Time, isDue bool) {
 	return last, !last.IsZero() && !last.Equal(f.begun)
 }
 
-// beginIfDue begins a backfill that waits for its times, for each of them once, by whichever scheduler
-// comes first: it puts the time on record in the audit store, with the epoch that history ends with.
-// All schedulers then work until every epoch up to that one has a verdict.
+// beginIfDue begins a backfill that waits for its times, for each of them once, by whichever
+// scheduler comes first: it puts the time on record in the audit store, with the epoch that history
+// ends with. All schedulers then work until every epoch up to that one has a verdict.
 //
 //   - Replicas agree, for they go by what is on record, which is written once.
 //   - A time that came while no scheduler was there is not on record, but one before it is: it is begun
@@ -71,8 +72,8 @@ func (b *backfiller) beginIfDue(ctx context.Context, f *backfill, now time.Time,
 	return err
 }
 
-// begin takes up what is on record of a time: the backfill runs up to an epoch, or waits for its next
-// time if that is 0. What was missing is searched for again.
+// begin takes up what is on record of a time: the backfill runs up to an epoch, or waits for its
+// next time if that is 0. What was missing is searched for again.
 func (f *backfill) begin(due time.Time, until uint64) {
 	f.begun, f.until, f.state = due, until, waiting
 	if until > 0 {

@@ -15,7 +15,8 @@ func at(day, hour, minute int) time.Time {
 	return time.Date(2026, 6, day, hour, minute, 0, 0, time.UTC)
 }
 
-// nightly is a log with a backfill each night at half past four, of which the last two epochs are not history.
+// nightly is a log with a backfill each night at half past four, of which the last two epochs are
+// not history.
 func nightly(t *testing.T, r *queue.Redis, w *world, head uint64) *scheduledLog {
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 100)...)
 	s := w.schedule()
@@ -118,7 +119,8 @@ func TestCronGoesOnAfterARestart(t *testing.T) {
 	wantQueued(t, r, queue.Backfill, 4, 5)
 }
 
-// Replicas begin once and work to the same end, whatever each knows of the log, and clocks may differ.
+// Replicas begin once and work to the same end, whatever each knows of the log, and clocks may
+// differ.
 func TestCronOfReplicas(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)

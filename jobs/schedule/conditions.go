@@ -13,9 +13,9 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 )
 
-// Conditions are what a follower alerts people to that may end: skipped epochs that come after all, a
-// silent log, a backlog, jobs and rounds that fail. Each method is given the alerts that are open,
-// whoever raised them.
+// Conditions are what a follower alerts people to that may end: skipped epochs that come after all,
+// a silent log, a backlog, jobs and rounds that fail. Each method is given the alerts that are
+// open, whoever raised them.
 
 // alertOnSkips raises an alert on each run of epochs that the log left out, once a later round has
 // found them missing too. The first epoch of a run names the incident.
@@ -47,8 +47,8 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 	return errors.Join(errs...)
 }
 
-// resolveSkips resolves what was raised on epochs that have come after all. Of those that are history
-// it locates some by chance.
+// resolveSkips resolves what was raised on epochs that have come after all. Of those that are
+// history it locates some by chance.
 func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert.Alert) error {
 	var errs []error
 	located := 0
@@ -107,9 +107,9 @@ func (f *follower) isSilent(now time.Time, newest uint64) bool {
 }
 
 // alertOnBacklog raises one alert when published epochs have been waiting too long. It resolves it
-// when none is any more and the epoch that it names, which may be history by now, has a verdict. One
-// that has outlasted its backlog, or was about history from the first, may last for ever, as for an
-// epoch that is never signed. It does not stand for the next backlog.
+// when none is any more and the epoch that it names, which may be history by now, has a verdict.
+// One that has outlasted its backlog, or was about history from the first, may last for ever, as
+// for an epoch that is never signed. It does not stand for the next backlog.
 func (f *follower) alertOnBacklog(ctx context.Context, now time.Time, open []alert.Alert) error {
 	late := f.observations.publishedSince(now, f.config.BacklogAge)
 	for _, a := range open {
@@ -136,8 +136,8 @@ func (f *follower) alertOnBacklog(ctx context.Context, now time.Time, open []ale
 }
 
 // alertOnFailingJobs raises one alert when the jobs of published epochs have been failing for too
-// long, and resolves it when the epoch that it names has a verdict. What waits for something without
-// failing is backlog.
+// long, and resolves it when the epoch that it names has a verdict. What waits for something
+// without failing is backlog.
 func (f *follower) alertOnFailingJobs(ctx context.Context, now time.Time, open []alert.Alert) error {
 	for _, a := range open {
 		if !isAboutJobs(a) {
@@ -171,13 +171,14 @@ func (f *follower) isUnjudged(ctx context.Context, epoch uint64) (bool, error) {
 	return false, err
 }
 
-// roundsIncident is in the name of incidents that are about rounds that fail, rather than about an epoch.
+// roundsIncident is in the name of incidents that are about rounds that fail, rather than about an
+// epoch.
 const roundsIncident = "/scheduler-"
 
 // alertOnFailingRounds raises an alert when rounds, this one or those of history, have been failing
-// for too long, and resolves it after one that has not. Its name holds the day, for the same trouble
-// may come again before the log has published. One stands for all trouble at the same time, though
-// the log goes on meanwhile and other schedulers know another newest epoch.
+// for too long, and resolves it after one that has not. Its name holds the day, for the same
+// trouble may come again before the log has published. One stands for all trouble at the same time,
+// though the log goes on meanwhile and other schedulers know another newest epoch.
 func (f *follower) alertOnFailingRounds(ctx context.Context, now time.Time, failure error, open []alert.Alert) error {
 	history, known := f.progress.historyResult()
 	failure = errors.Join(failure, history)

@@ -46,8 +46,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// A log that was not looked at to its end, so that only an old epoch of it is known, is not silent: not before that has been so for
-// as long as a log may be.
+// A log that was not looked at to its end, so that only an old epoch of it is known, is not silent:
+// not before that has been so for as long as a log may be.
 func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 	t.Parallel()
 	for name, judged := range map[string]uint64{"after a restart": 3, "while it catches up": 1} {
@@ -225,7 +225,8 @@ func TestBacklog(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
-// The alert stands until the epoch that it names has a verdict, also when the log has gone on so far that this one is history.
+// The alert stands until the epoch that it names has a verdict, also when the log has gone on so
+// far that this one is history.
 func TestBacklogThatBecomesHistory(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
@@ -248,8 +249,8 @@ func TestBacklogThatBecomesHistory(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
-// An alert on an epoch that has no verdict for ever, as when it is never signed, keeps no backlog from being told of. One alert stands
-// for a backlog although its first epochs become history.
+// An alert on an epoch that has no verdict for ever, as when it is never signed, keeps no backlog
+// from being told of. One alert stands for a backlog although its first epochs become history.
 func TestBacklogBesideOneOfHistory(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
@@ -276,7 +277,8 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "2-backlog.000000000006", "3-backlog.000000000006")
 }
 
-// failAll has a worker that cannot read the log try what is on the queue until the jobs of all these epochs have failed.
+// failAll has a worker that cannot read the log try what is on the queue until the jobs of all
+// these epochs have failed.
 func (w *world) failAll(t *testing.T, r *queue.Redis, epochs ...uint64) {
 	t.Helper()
 	faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1)), Share: 1}
@@ -348,7 +350,8 @@ func TestSourceThatFails(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
 }
 
-// Trouble is one incident, though the log goes on meanwhile and schedulers don't know the same head.
+// Trouble is one incident, though the log goes on meanwhile and schedulers don't know the same
+// head.
 func TestTroubleWhileTheLogGoesOn(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)

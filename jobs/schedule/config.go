@@ -11,27 +11,27 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Config says how one log is followed. It is complete: a field must be set unless it says what 0 or nil
-// means.
+// Config says how one log is followed. It is complete: a field must be set unless it says what 0 or
+// nil means.
 type Config struct {
 	Namespace string
 	Fetcher   *fetcher.Fetcher
 	Store     *auditstore.Store
-	// First is the first epoch to audit. Last is the last one of a log that is closed; 0 means that it
-	// goes on.
+	// First is the first epoch to audit. Last is the last one of a log that is closed; 0 means that
+	// it goes on.
 	First, Last uint64
-	// Poll is how often there is a round. Each pause is up to a quarter shorter, so that schedulers and
-	// logs don't fall into step.
+	// Poll is how often there is a round. Each pause is up to a quarter shorter, so that schedulers
+	// and logs don't fall into step.
 	Poll time.Duration
-	// SilentAfter, TransientAfter and BacklogAge are how long the log may publish nothing, faults may
-	// keep it or its epochs from being audited, and published epochs may lack a verdict before that is
-	// an alert; 0 means for ever.
+	// SilentAfter, TransientAfter and BacklogAge are how long the log may publish nothing, faults
+	// may keep it or its epochs from being audited, and published epochs may lack a verdict before
+	// that is an alert; 0 means for ever.
 	SilentAfter, TransientAfter, BacklogAge time.Duration
-	// Retention is how long archived batches are kept; 0 means for ever. Those of rejected epochs are
-	// kept in any case.
+	// Retention is how long archived batches are kept; 0 means for ever. Those of rejected epochs
+	// are kept in any case.
 	Retention time.Duration
-	// Backfills are how history is audited. What none of them covers is audited as it becomes history,
-	// with Window of its epochs on the queue.
+	// Backfills are how history is audited. What none of them covers is audited as it becomes
+	// history, with Window of its epochs on the queue.
 	Backfills []BackfillPlan
 	Window    int
 
@@ -41,16 +41,16 @@ type Config struct {
 
 // BackfillPlan is a part of a log's history.
 type BackfillPlan struct {
-	// From and To are its first and last epoch. From is not before the log's First in any case; To 0
-	// means up to the newest history there is.
+	// From and To are its first and last epoch. From is not before the log's First in any case; To
+	// 0 means up to the newest history there is.
 	From, To uint64
-	// Cron says when to begin or go on, in UTC: five fields or a word such as @daily. It then goes on
-	// until every epoch that was history has a verdict. Empty means always.
+	// Cron says when to begin or go on, in UTC: five fields or a word such as @daily. It then goes
+	// on until every epoch that was history has a verdict. Empty means always.
 	Cron string
-	// Window is how many of its epochs may be on the queue at the same time. Those that the log has not
-	// published take no part in it once they were found missing; they are located again now and then,
-	// with a cron each time that it is due. Those that cannot be judged for another reason, such as a
-	// signed digest that never comes, stay in it.
+	// Window is how many of its epochs may be on the queue at the same time. Those that the log has
+	// not published take no part in it once they were found missing; they are located again now and
+	// then, with a cron each time that it is due. Those that cannot be judged for another reason,
+	// such as a signed digest that never comes, stay in it.
 	Window int
 }
 

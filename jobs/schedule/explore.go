@@ -14,12 +14,12 @@ import (
 )
 
 // exploredAtOnce is how many of a backfill's epochs without a verdict are located in the log in a
-// period, and on how many of its gaps there are alerts. As long as these find gaps, up to maxLocated
-// are located in a round, and the next round comes soon.
+// period, and on how many of its gaps there are alerts. As long as these find gaps, up to
+// maxLocated are located in a round, and the next round comes soon.
 const exploredAtOnce = 8
 
-// explore locates some of a backfill's lowest epochs without a verdict in the log, and some that were
-// missing before. It returns those given without the ones that are missing.
+// explore locates some of a backfill's lowest epochs without a verdict in the log, and some that
+// were missing before. It returns those given without the ones that are missing.
 func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, unjudged []uint64) ([]uint64, error) {
 	if !f.exploring && now.Sub(f.explored) < b.config.Poll/2 {
 		return unjudged, nil
@@ -77,8 +77,8 @@ func (b *backfiller) locateEach(ctx context.Context, epochs []uint64) ([]bool, e
 	return there, group.Wait()
 }
 
-// reopenGapOf has the gap with an epoch that came after all searched again, all of it: a log that was
-// unreachable in part comes back so.
+// reopenGapOf has the gap with an epoch that came after all searched again, all of it: a log that
+// was unreachable in part comes back so.
 func (f *backfill) reopenGapOf(epoch uint64) {
 	i, found := f.gaps.search(epoch)
 	if !found {
@@ -110,8 +110,9 @@ func (f *backfill) reopen(r epochset.Range) {
 	}
 }
 
-// alertOnGaps raises an alert on each of the lowest gaps, once a later round has found its first epoch
-// missing too. That epoch names the incident. Pending means that there are gaps left to raise one on.
+// alertOnGaps raises an alert on each of the lowest gaps, once a later round has found its first
+// epoch missing too. That epoch names the incident. Pending means that there are gaps left to raise
+// one on.
 func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time) (pending bool, err error) {
 	noticed := map[uint64]time.Time{}
 	var errs []error
@@ -153,8 +154,8 @@ func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time
 	return pending, errors.Join(errs...)
 }
 
-// dequeueGaps takes epochs that the log has not published off the queues, where workers would try them
-// for ever. One that a worker tries just now stays until the next round.
+// dequeueGaps takes epochs that the log has not published off the queues, where workers would try
+// them for ever. One that a worker tries just now stays until the next round.
 func (b *backfiller) dequeueGaps(ctx context.Context) error {
 	if !slices.ContainsFunc(b.backfills, func(f *backfill) bool { return len(f.gaps) > 0 }) {
 		return nil

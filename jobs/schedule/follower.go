@@ -19,7 +19,8 @@ import (
 const (
 	// roundTimeout bounds one round, so that a source that never answers counts as one that fails.
 	roundTimeout = 5 * time.Minute
-	// reportTimeout bounds the alert on a round that failed, which may have taken all of its own time.
+	// reportTimeout bounds the alert on a round that failed, which may have taken all of its own
+	// time.
 	reportTimeout = 30 * time.Second
 )
 
@@ -117,7 +118,8 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	if newest == known && !f.newestSince.IsZero() {
 		return err
 	}
-	// Replicas and restarts agree on when the newest epoch came by the log's own clock, if it shows one.
+	// Replicas and restarts agree on when the newest epoch came by the log's own clock, if it shows
+	// one.
 	f.newestSince = now
 	object, locateErr := f.config.Fetcher.Locate(ctx, newest)
 	if locateErr == nil && !object.ModTime.IsZero() && object.ModTime.Before(now) {

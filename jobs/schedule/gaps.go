@@ -7,9 +7,10 @@ import (
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
-// gaps are the epochs of a backfill that the log has not published, as far as is known: runs of them,
-// ascending, no two of which touch. They have no place in the window or on the queue, so that history
-// goes on behind them, however long they are. Nobody knows them after a restart; they are found again.
+// gaps are the epochs of a backfill that the log has not published, as far as is known: runs of
+// them, ascending, no two of which touch. They have no place in the window or on the queue, so that
+// history goes on behind them, however long they are. Nobody knows them after a restart; they are
+// found again.
 type gaps []epochset.Range
 
 // search returns the run that epoch is in, or would come before.

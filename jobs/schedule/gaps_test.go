@@ -74,7 +74,8 @@ func (w *world) work(t *testing.T, r *queue.Redis) int {
 	return len(epochs)
 }
 
-// What the log never published does not keep history from being brought to its end, and costs little.
+// What the log never published does not keep history from being brought to its end, and costs
+// little.
 func TestHistoryGoesOnBehindAGap(t *testing.T) {
 	t.Parallel()
 	const window, head, recent = 100, 1000, 50
@@ -146,7 +147,8 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 	}
 }
 
-// With workers that find nothing, and two schedulers that have to find the log's head behind it, a gap of three windows is passed.
+// With workers that find nothing, and two schedulers that have to find the log's head behind it, a
+// gap of three windows is passed.
 func TestGapWithWorkers(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
@@ -174,7 +176,8 @@ func TestGapWithWorkers(t *testing.T) {
 	})
 }
 
-// A gap that is filled after all is audited, whichever of its epochs comes first, and the alert on it ends.
+// A gap that is filled after all is audited, whichever of its epochs comes first, and the alert on
+// it ends.
 func TestGapThatIsFilled(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
@@ -221,7 +224,8 @@ func TestGapThatIsFilled(t *testing.T) {
 	}
 }
 
-// A log that seems to be empty, as a folder that is not mounted does, is caught up with when it is back.
+// A log that seems to be empty, as a folder that is not mounted does, is caught up with when it is
+// back.
 func TestLogThatIsGoneForAWhile(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
@@ -267,7 +271,8 @@ func TestCronWithAGap(t *testing.T) {
 	wantQueued(t, r, queue.Backfill, 3)
 }
 
-// Epochs that the log has not published are taken off both queues, unless a worker asks for them just now.
+// Epochs that the log has not published are taken off both queues, unless a worker asks for them
+// just now.
 func TestGapsAreTakenOffTheQueues(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {

@@ -21,8 +21,8 @@ type observation struct {
 	missingSince time.Time // when it was first found missing; zero if it is published
 }
 
-// update locates the epochs without a verdict, ascending, that were not seen to be published yet, the
-// newest first, and forgets the others.
+// update locates the epochs without a verdict, ascending, that were not seen to be published yet,
+// the newest first, and forgets the others.
 func (o observations) update(ctx context.Context, log *fetcher.Fetcher, now time.Time, unjudged []uint64) error {
 	for epoch := range o {
 		if _, found := slices.BinarySearch(unjudged, epoch); !found {

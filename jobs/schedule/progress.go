@@ -4,7 +4,8 @@ import (
 	"sync/atomic"
 )
 
-// recentEpochs is how many of a log's newest epochs go on the fresh queue. All before them are history.
+// recentEpochs is how many of a log's newest epochs go on the fresh queue. All before them are
+// history.
 const recentEpochs = 1000
 
 // progress is the few facts that the goroutines of one log share: which epochs are history, how far
@@ -21,7 +22,8 @@ type progress struct {
 
 func newProgress(first uint64) *progress { return &progress{first: first, recent: recentEpochs} }
 
-// published returns the newest epoch known to be published. It is below the first one while none is.
+// published returns the newest epoch known to be published. It is below the first one while none
+// is.
 func (p *progress) published() uint64 { return p.newest.Load() }
 
 // setPublished notes a newer epoch.

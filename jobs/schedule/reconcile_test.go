@@ -64,7 +64,8 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 	}
 }
 
-// A verdict that cannot be read keeps none but itself from being looked at. It is read again in each round, and the others are not.
+// A verdict that cannot be read keeps none but itself from being looked at. It is read again in
+// each round, and the others are not.
 func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)

@@ -19,7 +19,8 @@ type Scheduler struct {
 	log   zerolog.Logger
 }
 
-// New checks the configurations, one for each log. Several schedulers of the same logs may share a Redis.
+// New checks the configurations, one for each log. Several schedulers of the same logs may share a
+// Redis.
 func New(r *queue.Redis, logs []Config, log zerolog.Logger) (*Scheduler, error) {
 	s := &Scheduler{redis: r, log: log}
 	seen := map[string]bool{}
@@ -40,7 +41,8 @@ func New(r *queue.Redis, logs []Config, log zerolog.Logger) (*Scheduler, error) 
 	return s, nil
 }
 
-// Run follows all logs until ctx ends, and then returns nil. Whatever fails is logged and tried again.
+// Run follows all logs until ctx ends, and then returns nil. Whatever fails is logged and tried
+// again.
 func (s *Scheduler) Run(ctx context.Context) error {
 	var group errgroup.Group
 	for _, l := range s.logs {

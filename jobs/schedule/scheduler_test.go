@@ -26,10 +26,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// liveVariable makes TestLive last as long as it says, such as 10m, on a log that publishes every second.
+// liveVariable makes TestLive last as long as it says, such as 10m, on a log that publishes every
+// second.
 const liveVariable = "KTAUDIT_TEST_LIVE"
 
-// live is a log that publishes while two schedulers and four workers, each with a connection of its own, look after it.
+// live is a log that publishes while two schedulers and four workers, each with a connection of its
+// own, look after it.
 type live struct {
 	*world
 	log   *simlog.Log
@@ -178,8 +180,9 @@ func (l *live) waitFor(t *testing.T, epoch uint64) time.Time {
 	}
 }
 
-// Two schedulers and four workers look after a log for a while. All that is wrong with it is noticed within two periods and told
-// once; nothing else is told; every epoch is brought to an end once.
+// Two schedulers and four workers look after a log for a while. All that is wrong with it is
+// noticed within two periods and told once; nothing else is told; every epoch is brought to an end
+// once.
 func TestLive(t *testing.T) {
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 
 const (
 	// sealPeriod is how many periods of a log lie between two rounds that seal full shards, and
-	// sealCheckPeriod how many rounds between two checks of one that is sealed, by chance. With the usual
-	// period that is 5 minutes, and an hour.
+	// sealCheckPeriod how many rounds between two checks of one that is sealed, by chance. With the
+	// usual period that is 5 minutes, and an hour.
 	sealPeriod      = 10
 	sealCheckPeriod = 12
 	// sealTimeout bounds a round. What was sealed until then stays so.
@@ -61,8 +61,8 @@ func (s *sealLoop) run(ctx context.Context) {
 	}
 }
 
-// seal seals what is full and, for metrics, goes on with the walk to the last epoch up to which all are
-// verified.
+// seal seals what is full and, for metrics, goes on with the walk to the last epoch up to which all
+// are verified.
 func (s *sealLoop) seal(ctx context.Context) error {
 	newest := s.progress.published()
 	if newest < s.config.First {

@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	// gapReach is how far past an epoch that is missing a log is searched for later ones, in powers of two.
+	// gapReach is how far past an epoch that is missing a log is searched for later ones, in powers
+	// of two.
 	gapReach = 256
-	// farReach is how far it is searched in the first round, and in one of farPeriod. A gap of up to so
-	// many epochs is found to be one once the log has published as many behind it.
+	// farReach is how far it is searched in the first round, and in one of farPeriod. A gap of up
+	// to so many epochs is found to be one once the log has published as many behind it.
 	farReach, farPeriod = 1 << 20, 10
 )
 
@@ -22,8 +23,8 @@ type search struct {
 	searches int    // how often the log was searched
 }
 
-// newest returns the newest epoch that is published, given one that is; with an error, the newest that
-// it has come to.
+// newest returns the newest epoch that is published, given one that is; with an error, the newest
+// that it has come to.
 func (s *search) newest(ctx context.Context, known uint64) (uint64, error) {
 	reach := uint64(gapReach)
 	if s.searches%farPeriod == 0 {

@@ -40,8 +40,8 @@ type jobQueue struct {
 }
 
 // enqueue puts the epochs that find returns, those of several lists in turn, on a queue unless they
-// are on one. It calls find once it knows what is on the queues: an epoch that leaves them meanwhile
-// has its verdict by then.
+// are on one. It calls find once it knows what is on the queues: an epoch that leaves them
+// meanwhile has its verdict by then.
 func (q jobQueue) enqueue(ctx context.Context, class queue.Class, find func() ([][]uint64, error)) error {
 	enqueuer := queue.Enqueuer{Redis: q.redis, Namespace: q.namespace, Class: class}
 	var found error // kept from the enqueuer, which would drop the epochs that it is about to put on the queue
@@ -86,11 +86,11 @@ type verdictCheck struct {
 }
 
 // check reads those of the judged epochs that are not among the checked ones, and adds them. It
-// raises an alert for each that was rejected, in case a worker crashed before it could. For each that
-// is verified but contradicts the verified one before or after it, it puts evidence on record and then
-// raises an alert: after a crash between the two, whoever comes next does both. Both are there once,
-// however often they are found. A verdict that cannot be read is an error, and keeps none but itself
-// from being checked.
+// raises an alert for each that was rejected, in case a worker crashed before it could. For each
+// that is verified but contradicts the verified one before or after it, it puts evidence on record
+// and then raises an alert: after a crash between the two, whoever comes next does both. Both are
+// there once, however often they are found. A verdict that cannot be read is an error, and keeps
+// none but itself from being checked.
 func (c verdictCheck) check(ctx context.Context, judged []uint64, checked *epochset.Set) error {
 	fresh := slices.DeleteFunc(judged, checked.Has)
 	if len(fresh) == 0 {

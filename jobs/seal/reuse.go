@@ -15,9 +15,10 @@ import (
 
 // findReuse tells of epochs in a shard that have the digest of one in another shard.
 //
-// Each verified epoch adds a leaf, so its tree has all leaves of the tree before it and one more, and while each epoch continues
-// the one before, no tree comes again. So there is nothing to look for unless the seal, with what is sealed already, has a
-// rejection, a break or a gap. Then the seals of all shards are read, once, and their digests kept: 8 KB of memory a shard.
+// Each verified epoch adds a leaf, so its tree has all leaves of the tree before it and one more,
+// and while each epoch continues the one before, no tree comes again. So there is nothing to look
+// for unless the seal, with what is sealed already, has a rejection, a break or a gap. Then the
+// seals of all shards are read, once, and their digests kept: 8 KB of memory a shard.
 func (s *Sealer) findReuse(ctx context.Context, h *verdict.History, seal sealed) error {
 	unbroken := len(seal.Rejected)+len(seal.Breaks) == 0
 	switch len(h.Spans) {

@@ -21,17 +21,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sealBatch is how many shards are sealed before the history is written. A crash costs so many at most to be read again.
+// sealBatch is how many shards are sealed before the history is written. A crash costs so many at
+// most to be read again.
 const sealBatch = 16
 
 // historyAttempts is how often a history is read again because others wrote theirs first.
 const historyAttempts = 8
 
-// Sealer seals the shards of a log's audit all of whose epochs have a verdict, and holds what is sealed against the verdicts. Any
-// number of them may work on one audit store: all make the same seals, and of the histories the first counts.
+// Sealer seals the shards of a log's audit all of whose epochs have a verdict, and holds what is
+// sealed against the verdicts. Any number of them may work on one audit store: all make the same
+// seals, and of the histories the first counts.
 //
-// A shard is sealed once everything that its verdicts show was told: the alerts on its rejections and on epochs that don't belong
-// to one log are in the outbox before the history says that the shard is sealed. After a crash between them it is sealed again.
+// A shard is sealed once everything that its verdicts show was told: the alerts on its rejections
+// and on epochs that don't belong to one log are in the outbox before the history says that the
+// shard is sealed. After a crash between them it is sealed again.
 type Sealer struct {
 	Store     *auditstore.Store
 	Namespace string
@@ -55,8 +58,9 @@ type Counts struct {
 	Open          uint64 `json:"open"`           // epochs of them have no verdict, or one that cannot be read
 }
 
-// Seal seals the full shards among those that hold the epochs from from to to. What is wrong with one shard doesn't keep the others
-// from being sealed. It costs a request for each shard that is not full, and one for each verdict of those that are.
+// Seal seals the full shards among those that hold the epochs from from to to. What is wrong with
+// one shard doesn't keep the others from being sealed. It costs a request for each shard that is
+// not full, and one for each verdict of those that are.
 func (s *Sealer) Seal(ctx context.Context, from, to uint64) (Counts, error) {
 	var counts Counts
 	h, err := s.history(ctx)
@@ -103,8 +107,8 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (Counts, error) {
 	return counts, errors.Join(errs...)
 }
 
-// history reads what is sealed. If that cannot be read it raises an alert and begins anew, with an empty one: all of it is in the
-// seals.
+// history reads what is sealed. If that cannot be read it raises an alert and begins anew, with an
+// empty one: all of it is in the seals.
 func (s *Sealer) history(ctx context.Context) (verdict.History, error) {
 	h, err := s.Store.History(ctx, s.Namespace)
 	if errors.Is(err, auditstore.ErrCorrupt) { // or it was damaged on its way
@@ -158,7 +162,8 @@ type sealed struct {
 	hash string
 }
 
-// make seals a shard if it is full. If it is not, and the history may be lost, it makes sure that it never was.
+// make seals a shard if it is full. If it is not, and the history may be lost, it makes sure that
+// it never was.
 func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, bool, error) {
 	epochs, err := s.Store.Epochs(ctx, s.Namespace, shard)
 	if err != nil {
@@ -180,7 +185,8 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 	}
 	hash, err := s.Store.PutSeal(ctx, seal)
 	if errors.Is(err, auditstore.ErrDiffers) {
-		// Sealed before, and not in the history. If the verdicts bear it out it was written in another way, and stands.
+		// Sealed before, and not in the history. If the verdicts bear it out it was written in
+		// another way, and stands.
 		if err = s.neverSealed(ctx, shard); err == nil {
 			seal, hash, err = s.Store.Seal(ctx, s.Namespace, shard)
 		}
@@ -191,12 +197,12 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 	return sealed{seal, hash}, err == nil, err
 }
 
-// ErrSealedMismatch says that a shard has a seal and its verdicts are others. To seal again is of no use: someone must bring the
-// verdicts back.
+// ErrSealedMismatch says that a shard has a seal and its verdicts are others. To seal again is of
+// no use: someone must bring the verdicts back.
 var ErrMismatch = errors.New("not the verdicts that were sealed")
 
-// neverSealed returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the history has a seal which its
-// verdicts don't bear out.
+// neverSealed returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the
+// history has a seal which its verdicts don't bear out.
 func (s *Sealer) neverSealed(ctx context.Context, shard uint64) error {
 	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, auditstore.ErrNotFound) {
 		return nil
@@ -231,7 +237,8 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []v
 	return seal, verdicts, nil
 }
 
-// tell raises an alert on each of the verdicts, in order, that is a rejection, and on each that does not continue the one before.
+// tell raises an alert on each of the verdicts, in order, that is a rejection, and on each that
+// does not continue the one before.
 func (s *Sealer) tell(ctx context.Context, verdicts []verdict.Verdict) error {
 	ends := map[string]verdict.Verdict{}
 	for i, v := range verdicts {
@@ -323,7 +330,8 @@ func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
 	return s.incidents().RecordBrokenChain(ctx, verdict.BrokenChain, first, second)
 }
 
-// readPair reads the verdicts on two epochs, which are sealed. If one of them is gone it tells of that, and returns nothing.
+// readPair reads the verdicts on two epochs, which are sealed. If one of them is gone it tells of
+// that, and returns nothing.
 func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second verdict.Verdict, err error) {
 	var pair [2]verdict.Verdict
 	for i, epoch := range []uint64{a, b} {

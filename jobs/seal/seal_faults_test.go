@@ -14,7 +14,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Wherever sealing is broken off, the next attempt brings it to its end, and what is to be told is told once.
+// Wherever sealing is broken off, the next attempt brings it to its end, and what is to be told is
+// told once.
 func TestSealingFaults(t *testing.T) {
 	t.Parallel()
 	change := func(v *verdict.Verdict) bool {

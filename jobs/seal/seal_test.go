@@ -42,7 +42,8 @@ func readStatus(t testing.TB, store *auditstore.Store, from, to uint64) report.S
 	return s
 }
 
-// Sealing changes nothing about a status, whatever is wrong with the log, and in whatever order shards are judged and sealed.
+// Sealing changes nothing about a status, whatever is wrong with the log, and in whatever order
+// shards are judged and sealed.
 func TestSealedStatusIsTheSame(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -169,7 +170,8 @@ func TestSealersAtOnce(t *testing.T) {
 	}
 }
 
-// What only shows when shards are held against each other is told, once, by whoever seals the later of them.
+// What only shows when shards are held against each other is told, once, by whoever seals the later
+// of them.
 func TestSealingTells(t *testing.T) {
 	t.Parallel()
 	notice := func(kind string, epoch uint64) string { return fmt.Sprintf("1-%s.%012d", kind, epoch) }

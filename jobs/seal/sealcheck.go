@@ -37,8 +37,9 @@ type Mismatch struct {
 	Detail string `json:"detail"`
 }
 
-// Check holds the sealed shards among those with the epochs from from to to against the verdicts, all of which it reads, and raises
-// an alert on each that is not what was sealed. An error means that it has not got to the end.
+// Check holds the sealed shards among those with the epochs from from to to against the verdicts,
+// all of which it reads, and raises an alert on each that is not what was sealed. An error means
+// that it has not got to the end.
 func (s *Sealer) Check(ctx context.Context, from, to uint64) (Check, error) {
 	var c Check
 	h, err := report.ReadHistory(ctx, s.Store, s.Namespace)
@@ -65,9 +66,9 @@ func (s *Sealer) Check(ctx context.Context, from, to uint64) (Check, error) {
 	return c, nil
 }
 
-// CheckAny is Check of one sealed shard by chance. Of a few more it holds the seals against the history, so that a history which
-// hides something is found long before each shard has had its turn. It costs a request for each verdict of a shard. Where nothing
-// is sealed it does nothing.
+// CheckAny is Check of one sealed shard by chance. Of a few more it holds the seals against the
+// history, so that a history which hides something is found long before each shard has had its
+// turn. It costs a request for each verdict of a shard. Where nothing is sealed it does nothing.
 func (s *Sealer) CheckAny(ctx context.Context) error {
 	h, err := s.history(ctx)
 	if err != nil || h.Shards() == 0 {
@@ -93,8 +94,9 @@ func anyShard(h verdict.History) (verdict.SealedSpan, uint64) {
 	panic("a history has fewer shards than it has")
 }
 
-// checkShard returns what is wrong with a shard, which is part of a span of the history or, if that is nil, not in it: nothing if
-// all is well. It looks at the verdicts if it is to be whole. What is wrong is looked at twice before anybody is told.
+// checkShard returns what is wrong with a shard, which is part of a span of the history or, if that
+// is nil, not in it: nothing if all is well. It looks at the verdicts if it is to be whole. What is
+// wrong is looked at twice before anybody is told.
 func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	detail, err := s.lookAtSeal(ctx, shard, in, whole)
 	if err != nil || detail == "" {
@@ -126,8 +128,8 @@ func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *verdict.Seale
 	return s.checkSeal(ctx, seal)
 }
 
-// sameExceptions says whether two spans of the same epochs agree on which were rejected and which don't go on where the one before
-// ended. Whether the first does, a seal cannot tell.
+// sameExceptions says whether two spans of the same epochs agree on which were rejected and which
+// don't go on where the one before ended. Whether the first does, a seal cannot tell.
 func sameExceptions(a, b verdict.Span) bool {
 	return slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Breaks, b.Breaks)
 }
@@ -178,7 +180,8 @@ func (s *Sealer) checkSeal(ctx context.Context, seal verdict.Seal) (string, erro
 	return detail, nil
 }
 
-// checkSummary holds what a seal says of its verdicts against them, which have the hashes that it names.
+// checkSummary holds what a seal says of its verdicts against them, which have the hashes that it
+// names.
 func checkSummary(seal verdict.Seal, verdicts []verdict.Verdict) string {
 	again := verdict.NewSeal(seal.Namespace, seal.Shard)
 	for _, v := range verdicts {

@@ -189,7 +189,8 @@ func TestSealingBesideALostSeal(t *testing.T) {
 	}
 }
 
-// A history that cannot be read is in nobody's way after somebody has sealed, also where there is nothing to seal.
+// A history that cannot be read is in nobody's way after somebody has sealed, also where there is
+// nothing to seal.
 func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	bucket := jobstest.OpenMemory(t)
@@ -214,7 +215,8 @@ func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A sealer that is much slower than others adds what it has sealed to what they have, and writes no history that adds nothing.
+// A sealer that is much slower than others adds what it has sealed to what they have, and writes no
+// history that adds nothing.
 func TestSlowSealer(t *testing.T) {
 	t.Parallel()
 	store := auditstore.New(jobstest.OpenMemory(t))

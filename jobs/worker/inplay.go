@@ -11,7 +11,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// fill puts more epochs in play when half of the window is free. Those with a verdict are settled at once.
+// fill puts more epochs in play when half of the window is free. Those with a verdict are settled
+// at once.
 func (r *run) fill(ctx context.Context) error {
 	for r.next <= r.config.To && len(r.open) <= r.config.Window/2 {
 		last := min(r.config.To, r.next-1+uint64(r.config.Window-len(r.open)))
@@ -34,8 +35,8 @@ func (r *run) fill(ctx context.Context) error {
 	return nil
 }
 
-// enqueue puts the open epochs of a part of the range on the queue, unless they are there. That it cannot is no reason to end:
-// the epochs will be taken up without it.
+// enqueue puts the open epochs of a part of the range on the queue, unless they are there. That it
+// cannot is no reason to end: the epochs will be taken up without it.
 func (r *run) enqueue(ctx context.Context, from, to uint64) error {
 	_, err := r.enqueuer.EnqueueEach(ctx, func(send func(uint64) error) error {
 		for _, epoch := range r.unjudged(from, to) {
@@ -189,8 +190,9 @@ func (r *run) checkStore(ctx context.Context) error {
 	return nil
 }
 
-// auditDirectly audits some epochs that the queue has not brought, without it. They may lie with a worker that died, or Redis may
-// have lost them or be gone. Should another worker be at one of them, both come to the same verdict.
+// auditDirectly audits some epochs that the queue has not brought, without it. They may lie with a
+// worker that died, or Redis may have lost them or be gone. Should another worker be at one of
+// them, both come to the same verdict.
 func (r *run) auditDirectly(working context.Context) {
 	r.withoutQueue, r.progressed = true, time.Now()
 	free := r.config.Worker.Concurrency

@@ -31,7 +31,8 @@ import (
 	"gocloud.dev/blob"
 )
 
-// helperVariable makes the test binary the process of its value, a helper's arguments, instead of running tests.
+// helperVariable makes the test binary the process of its value, a helper's arguments, instead of
+// running tests.
 const helperVariable = "KTAUDIT_JOBS_TEST_HELPER"
 
 // helper is a process that a test kills: a worker, or a run of epochs 1 to Run.
@@ -210,8 +211,8 @@ func checkAllJudged(t *testing.T, store *auditstore.Store, epochs uint64) {
 	}
 }
 
-// Workers and Redis are killed at random. Nothing is lost, because what has no verdict is enqueued again, and nothing is judged
-// twice.
+// Workers and Redis are killed at random. Nothing is lost, because what has no verdict is enqueued
+// again, and nothing is judged twice.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
 	const epochs, kills = 400, 12
@@ -268,8 +269,9 @@ func TestKilledWorkers(t *testing.T) {
 	lines.check(t)
 }
 
-// ageLeases makes it half a minute later for the tasks in flight. Living workers renew their leases within five seconds, so
-// some of what they are at is enqueued a second time, which must not matter.
+// ageLeases makes it half a minute later for the tasks in flight. Living workers renew their leases
+// within five seconds, so some of what they are at is enqueued a second time, which must not
+// matter.
 func ageLeases(t *testing.T, r *queue.Redis) {
 	t.Helper()
 	lease := queue.Key(queuetest.Backfill, "lease")

@@ -13,9 +13,9 @@ const (
 	limitPeriod = time.Minute
 )
 
-// logLimit keeps one trouble from flooding the log. With Redis gone or a full disk everything fails,
-// again and again: ten thousand lines that say the same hide the one that doesn't. The zero value is
-// ready to use.
+// logLimit keeps one trouble from flooding the log. With Redis gone or a full disk everything
+// fails, again and again: ten thousand lines that say the same hide the one that doesn't. The zero
+// value is ready to use.
 type logLimit struct {
 	mu      sync.Mutex
 	began   time.Time // the period
@@ -23,7 +23,8 @@ type logLimit struct {
 	leftOut int       // since the last that was let through
 }
 
-// event starts a line of that level, or of debug if there were too many. The first line after that tells how many there were.
+// event starts a line of that level, or of debug if there were too many. The first line after that
+// tells how many there were.
 func (r *logLimit) event(log zerolog.Logger, level zerolog.Level) *zerolog.Event {
 	event := log.WithLevel(level)
 	if !event.Enabled() {
@@ -39,7 +40,8 @@ func (r *logLimit) event(log zerolog.Logger, level zerolog.Level) *zerolog.Event
 	return event
 }
 
-// take reports whether a line may be written now and, if so, how many could not be since the last one.
+// take reports whether a line may be written now and, if so, how many could not be since the last
+// one.
 func (r *logLimit) take(now time.Time) (let bool, leftOut int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

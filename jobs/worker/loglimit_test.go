@@ -64,7 +64,8 @@ func TestFaultsDoNotFloodTheLog(t *testing.T) {
 	}
 }
 
-// Lines that are not written anyway, such as warnings where only errors are, keep none that is from being written.
+// Lines that are not written anyway, such as warnings where only errors are, keep none that is from
+// being written.
 func TestRationIsForWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -10,7 +10,8 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
-// TestPausedQueueIsNotWorkedOn shows that the pause reaches workers, and that nothing is lost by it.
+// TestPausedQueueIsNotWorkedOn shows that the pause reaches workers, and that nothing is lost by
+// it.
 func TestPausedQueueIsNotWorkedOn(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {

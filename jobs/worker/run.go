@@ -17,11 +17,12 @@ import (
 )
 
 const (
-	// runTick is how often a run looks at the clock, checkEvery how often at what others wrote into the
-	// audit store.
+	// runTick is how often a run looks at the clock, checkEvery how often at what others wrote into
+	// the audit store.
 	runTick    = 250 * time.Millisecond
 	checkEvery = 3 * time.Second
-	// idleAfter is how long a run waits for the queue to bring its epochs before it audits them without it.
+	// idleAfter is how long a run waits for the queue to bring its epochs before it audits them
+	// without it.
 	idleAfter = 5 * time.Second
 	// sealEvery is how often full shards are sealed.
 	sealEvery = time.Minute
@@ -32,16 +33,17 @@ type RunConfig struct {
 	From, To uint64
 	// Window is how many epochs are on the queue at most.
 	Window int
-	// NotPublishedWait is how long Run waits for an epoch that is not published or not signed, from when
-	// it was first found so. After that the epoch counts as missing. 0 means one attempt and no waiting.
+	// NotPublishedWait is how long Run waits for an epoch that is not published or not signed, from
+	// when it was first found so. After that the epoch counts as missing. 0 means one attempt and
+	// no waiting.
 	NotPublishedWait time.Duration
-	// FaultWait is how long Run goes on trying an epoch that faults keep from a verdict, from the first of
-	// them. After that it counts as failed. An epoch that was written too recently has so long, and the
-	// auditor's MinAge.
+	// FaultWait is how long Run goes on trying an epoch that faults keep from a verdict, from the
+	// first of them. After that it counts as failed. An epoch that was written too recently has so
+	// long, and the auditor's MinAge.
 	FaultWait time.Duration
 	Worker    Config
-	// Progress, if not nil, is called after every change, by one goroutine at a time and not after Run has
-	// returned.
+	// Progress, if not nil, is called after every change, by one goroutine at a time and not after
+	// Run has returned.
 	Progress func(RunSummary)
 }
 
@@ -57,12 +59,12 @@ type RunSummary struct {
 // Done returns how many epochs this run is done with.
 func (s RunSummary) Done() uint64 { return s.Verified + s.Rejected + s.Missing + s.Failed }
 
-// Run audits a range of epochs in this process, and returns when each has a verdict in the audit store or
-// was given up. Killed at any moment, it goes on where it was when run again. Other workers on the same
-// Redis may help.
+// Run audits a range of epochs in this process, and returns when each has a verdict in the audit
+// store or was given up. Killed at any moment, it goes on where it was when run again. Other
+// workers on the same Redis may help.
 //
-// A program's exit status: 2 if err != nil or Failed > 0, else 1 if Rejected or Missing > 0, else 0. If
-// ctx ends first, Run stops as a worker does, and returns ctx's error.
+// A program's exit status: 2 if err != nil or Failed > 0, else 1 if Rejected or Missing > 0, else
+// 0. If ctx ends first, Run stops as a worker does, and returns ctx's error.
 func Run(ctx context.Context, r *queue.Redis, a *audit.Auditor, c RunConfig) (RunSummary, error) {
 	if err := epochset.CheckRange(c.From, c.To); err != nil {
 		return RunSummary{}, err
@@ -148,7 +150,8 @@ func (r *run) run(ctx context.Context) (RunSummary, error) {
 	return r.summary, err
 }
 
-// sealLoop seals what the run has done now and then, so that it need not be looked at again should the run be killed.
+// sealLoop seals what the run has done now and then, so that it need not be looked at again should
+// the run be killed.
 func (r *run) sealLoop(ctx context.Context) {
 	for {
 		if wait.For(ctx, sealEvery) != nil {

@@ -123,7 +123,8 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 	})
 }
 
-// Tasks may lie where no worker will take them: with one that died, with one that holds them, or in a queue that is paused.
+// Tasks may lie where no worker will take them: with one that died, with one that holds them, or in
+// a queue that is paused.
 func TestRunTakesUpWhatTheQueueDoesNotBring(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
@@ -170,7 +171,8 @@ func TestRunSurvivesTheLossOfRedis(t *testing.T) {
 	}
 }
 
-// When a run is told to stop its worker ends too, and it is chance which of the two is noticed first.
+// When a run is told to stop its worker ends too, and it is chance which of the two is noticed
+// first.
 func TestInterruptedRunSaysSo(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

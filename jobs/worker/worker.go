@@ -18,11 +18,11 @@ import (
 
 // Config says how a worker works. All fields must be set.
 type Config struct {
-	// Concurrency is how many epochs are in flight at once. Most of a small epoch's time is waiting for
-	// the network, and the auditors' Budget holds back big ones.
+	// Concurrency is how many epochs are in flight at once. Most of a small epoch's time is waiting
+	// for the network, and the auditors' Budget holds back big ones.
 	Concurrency int
-	// ShutdownTimeout is how long epochs in flight may go on after the worker was told to stop. What is
-	// not done by then is handed back to the queue.
+	// ShutdownTimeout is how long epochs in flight may go on after the worker was told to stop.
+	// What is not done by then is handed back to the queue.
 	ShutdownTimeout time.Duration
 	// NotYetDelay is how long an epoch that is not published or not signed yet rests.
 	NotYetDelay time.Duration
@@ -93,8 +93,8 @@ func New(r *queue.Redis, auditors []*audit.Auditor, c Config, log zerolog.Logger
 	return w, nil
 }
 
-// Run works until ctx ends (by a signal, say). It then takes no more epochs, finishes those in flight or hands them back,
-// and returns nil. An error means that the worker did not start.
+// Run works until ctx ends (by a signal, say). It then takes no more epochs, finishes those in
+// flight or hands them back, and returns nil. An error means that the worker did not start.
 func (w *Worker) Run(ctx context.Context) error {
 	server := asynq.NewServerFromRedisClient(w.redis.Client, asynq.Config{
 		Concurrency:              w.config.Concurrency,
@@ -115,15 +115,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	w.log.Info().Msg("worker stops: epochs in flight are finished or handed back")
 	server.Shutdown()
-	// asynq gave the unfinished epochs back to the queue and then cancelled them. One that had reached its verdict may be
-	// writing it, on a context of its own that ends by itself.
+	// asynq gave the unfinished epochs back to the queue and then cancelled them. One that had
+	// reached its verdict may be writing it, on a context of its own that ends by itself.
 	w.running.Wait()
 	w.log.Info().Msg("worker stopped")
 	return nil
 }
 
-// queues gives each log's fresh epochs precedence over all history. With one log it is strict; between several, chance by
-// these weights keeps one log's backfill from starving another's.
+// queues gives each log's fresh epochs precedence over all history. With one log it is strict;
+// between several, chance by these weights keeps one log's backfill from starving another's.
 func (w *Worker) queues() map[string]int {
 	queues := map[string]int{}
 	for namespace := range w.auditors {
@@ -133,7 +133,8 @@ func (w *Worker) queues() map[string]int {
 	return queues
 }
 
-// process handles one task. What it returns decides whether asynq forgets the task (nil) or tries it again.
+// process handles one task. What it returns decides whether asynq forgets the task (nil) or tries
+// it again.
 func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	w.running.Add(1)
 	defer w.running.Done()
@@ -144,15 +145,16 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 		err = fmt.Errorf("task for %s is on another log's queue", task.ID())
 	}
 	if err != nil {
-		// Nothing of ours writes such a task, and trying again cannot help. The epoch it may have stood for has no
-		// verdict, so it is enqueued again.
+		// Nothing of ours writes such a task, and trying again cannot help. The epoch it may have
+		// stood for has no verdict, so it is enqueued again.
 		w.log.Error().Err(err).Msg("task dropped")
 		return fmt.Errorf("%w: %w", asynq.RevokeTask, err)
 	}
 	return w.audit(ctx, auditor, task.Epoch)
 }
 
-// audit makes one attempt at an epoch and tells the log, unless the auditor has, and the observer how it ended.
+// audit makes one attempt at an epoch and tells the log, unless the auditor has, and the observer
+// how it ended.
 func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
@@ -184,14 +186,14 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 	return err
 }
 
-// isFailure says which errors count against an epoch's retries, on which the pause before the next one depends: those that are
-// neither the end of a worker nor a log that has not published yet.
+// isFailure says which errors count against an epoch's retries, on which the pause before the next
+// one depends: those that are neither the end of a worker nor a log that has not published yet.
 func isFailure(err error) bool {
 	return !audit.IsNotYet(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, asynq.ErrLeaseExpired)
 }
 
-// retryDelay is flat while nothing is wrong, and doubles with each failure otherwise. The jitter keeps epochs that failed
-// together from coming back together.
+// retryDelay is flat while nothing is wrong, and doubles with each failure otherwise. The jitter
+// keeps epochs that failed together from coming back together.
 func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duration {
 	if after, ok := audit.RetryAfter(err); ok {
 		return min(after+rand.N(after/4+time.Second), w.config.MaxRetryDelay)
@@ -206,8 +208,8 @@ func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duratio
 	return delay*3/4 + rand.N(delay/2+1)
 }
 
-// asynqLogger passes asynq's own messages on. They are about the machinery, so they rank a level lower than epochs do. While Redis
-// is gone, each of its loops complains every second.
+// asynqLogger passes asynq's own messages on. They are about the machinery, so they rank a level
+// lower than epochs do. While Redis is gone, each of its loops complains every second.
 type asynqLogger struct {
 	log   zerolog.Logger
 	limit *logLimit

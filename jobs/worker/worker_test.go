@@ -291,7 +291,8 @@ func TestNewWorkerRefuses(t *testing.T) {
 	}
 }
 
-// A store that does not answer is a fault: the verdict is not there, which is not the same as not being on record.
+// A store that does not answer is a fault: the verdict is not there, which is not the same as not
+// being on record.
 func TestStoreFaultIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 1})
