@@ -9,11 +9,13 @@ import (
 // Span sums up the verdicts of a run of epochs each of which has one. Every epoch that is not among
 // Rejected is verified.
 type Span struct {
-	From           uint64      `json:"from"`
-	To             uint64      `json:"to"`
-	PreviousDigest string      `json:"previous_digest,omitempty"` // before From; empty if From was rejected
-	Digest         string      `json:"digest,omitempty"`          // after To; empty if To was rejected
-	Rejected       []Rejection `json:"rejected,omitempty"`        // ascending
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	// before From; empty if From was rejected
+	PreviousDigest string `json:"previous_digest,omitempty"`
+	// after To; empty if To was rejected
+	Digest   string      `json:"digest,omitempty"`
+	Rejected []Rejection `json:"rejected,omitempty"` // ascending
 	// Breaks are the verified epochs that do not begin where the verified one before them, of this
 	// span too, ended. Ascending.
 	Breaks []uint64 `json:"breaks,omitempty"`

@@ -96,7 +96,8 @@ func (s *Store) Now(ctx context.Context, namespace string) (now time.Time, err e
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		err = errors.Join(err, s.objects.remove(ctx, prefix+own)) // it may be there although its writing failed
+		// it may be there although its writing failed
+		err = errors.Join(err, s.objects.remove(ctx, prefix+own))
 	}()
 	if err := s.objects.put(ctx, prefix+own, []byte("ktaudit asks here what time it is.\n")); err != nil {
 		return time.Time{}, err

@@ -46,10 +46,12 @@ func (w *syncs) sync(f *os.File) error {
 }
 
 var first = []string{ // the syncs of the first verdict in an empty folder
-	".", namespace, namespace + "/verdicts", // the entries of the namespace, of its verdicts, of the drafts
+	// the entries of the namespace, of its verdicts, of the drafts
+	".", namespace, namespace + "/verdicts",
 	"draft",                 // the bytes, before they have a name
 	namespace + "/verdicts", // the entry of the shard
-	namespace + "/verdicts/000000000" + ", named", // the entry of the verdict, before anyone is told
+	// the entry of the verdict, before anyone is told
+	namespace + "/verdicts/000000000" + ", named",
 }
 
 func TestBytesAreSyncedBeforeTheNameAndTheNameBeforeTheAnswer(t *testing.T) {

@@ -26,9 +26,10 @@ type fault struct {
 type faulty struct {
 	driver.Bucket // nil: what is not below is not called
 	memory        *blob.Bucket
-	fault         func(write int) *fault // nil for a write that goes well; writes are counted from 1
-	overwrites    bool                   // ignores IfNotExist, as some S3 servers do
-	writes        int
+	// nil for a write that goes well; writes are counted from 1
+	fault      func(write int) *fault
+	overwrites bool // ignores IfNotExist, as some S3 servers do
+	writes     int
 }
 
 type faultError struct{ fault fault }
@@ -179,7 +180,8 @@ func TestWriteFaultsAreRepairedByTheNextAttempt(t *testing.T) {
 			{persisted: true, code: gcerrors.Unknown},
 			{persisted: false, code: gcerrors.PermissionDenied},
 			{persisted: true, code: gcerrors.PermissionDenied},
-			{persisted: true, code: gcerrors.FailedPrecondition}, // the service's library retried its own write
+			// the service's library retried its own write
+			{persisted: true, code: gcerrors.FailedPrecondition},
 		} {
 			const writes = 4 // more than any operation makes
 			for at := 1; at <= writes; at++ {

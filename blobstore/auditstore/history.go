@@ -134,5 +134,6 @@ func historyKey(namespace string, generation uint64) string {
 func historyGeneration(name string) (uint64, bool) {
 	name, isJSON := strings.CutSuffix(name, ".json")
 	n, ok := padded(name, 12)
-	return verdict.MaxEpoch - n, ok && isJSON && n < verdict.MaxEpoch && n > 0 // the last would leave no name for another
+	// the last would leave no name for another
+	return verdict.MaxEpoch - n, ok && isJSON && n < verdict.MaxEpoch && n > 0
 }

@@ -105,8 +105,9 @@ func contend(t *testing.T, url string) {
 			t.Fatal(err)
 		}
 	}
-	winners := map[string]string{}       // by epoch
-	told := map[string]map[string]bool{} // by epoch, the verdicts that processes were told are on record
+	winners := map[string]string{} // by epoch
+	// by epoch, the verdicts that processes were told are on record
+	told := map[string]map[string]bool{}
 	for i, cmd := range commands {
 		all, err := io.ReadAll(outputs[i])
 		if err := errors.Join(err, cmd.Wait()); err != nil {

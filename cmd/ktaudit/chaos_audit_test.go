@@ -113,7 +113,8 @@ func (p *process) start() {
 	cmd := p.c.command(p.args...)
 	cmd.Env = append(cmd.Env, p.env...)
 	started := make(chan struct{})
-	cmd.Stderr = io.MultiWriter(log, &startWatch{said: started}) // by way of a pipe: a limit on the size of files is not meant for the log
+	// by way of a pipe: a limit on the size of files is not meant for the log
+	cmd.Stderr = io.MultiWriter(log, &startWatch{said: started})
 	if err := cmd.Start(); err != nil {
 		p.c.t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func setClock(path string) error {
 	if err := unix.Mprotect(code, unix.PROT_READ|unix.PROT_EXEC); err != nil {
 		return err
 	}
-	*pointer = uintptr(unsafe.Pointer(&code[0])) // aligned, so other threads see the old value or the new one
+	// aligned, so other threads see the old value or the new one
+	*pointer = uintptr(unsafe.Pointer(&code[0]))
 	return nil
 }
 

@@ -193,7 +193,8 @@ func (s *storm) startWithClock(name, command string) {
 		probe := s.command("version")
 		probe.Env = append(probe.Env, p.env...)
 		if out, err := probe.CombinedOutput(); err != nil {
-			s.t.Fatalf("%v: %s", err, out) // the kernel is another one, or Go's runtime has changed: see setClock
+			// the kernel is another one, or Go's runtime has changed: see setClock
+			s.t.Fatalf("%v: %s", err, out)
 		}
 	}
 	p.start()

@@ -180,7 +180,8 @@ func (img image) copy(t *testing.T, words []string) {
 	case certificates:
 		data, err := os.ReadFile(certificates)
 		if err != nil {
-			data, err = os.ReadFile("../../.tools/ca-certificates.crt") // from scripts/test, for a machine that has none
+			// from scripts/test, for a machine that has none
+			data, err = os.ReadFile("../../.tools/ca-certificates.crt")
 		}
 		if err != nil {
 			t.Fatal(err)

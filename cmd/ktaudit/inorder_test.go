@@ -85,7 +85,8 @@ func TestInOrderEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	emitted := 0
-	forever := func(_ context.Context, i int) (int, error) { return i, nil } // it does not look at its context
+	// it does not look at its context
+	forever := func(_ context.Context, i int) (int, error) { return i, nil }
 	err := inOrder(ctx, 2, count(1<<62, forever), func(int) error {
 		if emitted++; emitted == 10 {
 			cancel()

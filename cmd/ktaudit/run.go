@@ -118,7 +118,8 @@ func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config)
 	if c.Wait != 0 {
 		return errors.New("--wait needs a range: without --to, run waits for new epochs anyway")
 	}
-	first.First = cmp.Or(c.From, first.First, config.DefaultNamespace().First) // with several logs there is no --from
+	// with several logs there is no --from
+	first.First = cmp.Or(c.From, first.First, config.DefaultNamespace().First)
 	return nil
 }
 

@@ -145,8 +145,9 @@ func (s *sender) nextBatch(ctx context.Context, end time.Time, names []string, o
 type readiness int
 
 const (
-	nothingToSend  readiness = iota // the notice is closed or unreadable, or the target has it
-	afterBeginning                  // the end of a condition whose beginning the target does not have
+	nothingToSend readiness = iota // the notice is closed or unreadable, or the target has it
+	// the end of a condition whose beginning the target does not have
+	afterBeginning
 	ready
 )
 

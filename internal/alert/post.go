@@ -96,7 +96,8 @@ func (p poster) post(ctx context.Context, body []byte, header map[string]string)
 		return p.redact(err)
 	}
 	defer response.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // the status says what matters
+	// the status says what matters
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return p.answerError(response, answer)
 }
 

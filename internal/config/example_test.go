@@ -19,7 +19,8 @@ func TestExampleFile(t *testing.T) {
 	if warnings := c.Warnings(); len(warnings) > 0 {
 		t.Errorf("it has warnings: %v", warnings)
 	}
-	shown := map[string]bool{"redis_password_env": true} // cannot stand beside redis_password_file, and is in a comment
+	// cannot stand beside redis_password_file, and is in a comment
+	shown := map[string]bool{"redis_password_env": true}
 	index := regexp.MustCompile(`\[\d+\]`)
 	for path := range c.positions {
 		shown[index.ReplaceAllString(path, "[]")] = true

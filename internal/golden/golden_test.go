@@ -31,10 +31,11 @@ type scrub struct {
 const timePattern = `"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z"`
 
 var (
-	startedAt     = scrub{regexp.MustCompile(`("started_at":)` + timePattern), `${1}"TIME"`}
-	finishedAt    = scrub{regexp.MustCompile(`("finished_at":)` + timePattern), `${1}"TIME"`}
-	at            = scrub{regexp.MustCompile(`("at":)` + timePattern), `${1}"TIME"`}
-	summary       = scrub{regexp.MustCompile(`("summary":)"[^"]*"`), `${1}"SUMMARY"`} // people read it, no program does
+	startedAt  = scrub{regexp.MustCompile(`("started_at":)` + timePattern), `${1}"TIME"`}
+	finishedAt = scrub{regexp.MustCompile(`("finished_at":)` + timePattern), `${1}"TIME"`}
+	at         = scrub{regexp.MustCompile(`("at":)` + timePattern), `${1}"TIME"`}
+	// people read it, no program does
+	summary       = scrub{regexp.MustCompile(`("summary":)"[^"]*"`), `${1}"SUMMARY"`}
 	recordedAt    = scrub{regexp.MustCompile(`("recorded_at":)` + timePattern), `${1}"TIME"`}
 	verifySeconds = scrub{regexp.MustCompile(`("verify_seconds":)[0-9.e-]+`), `${1}SECONDS`}
 	judged        = []scrub{startedAt, finishedAt, verifySeconds}

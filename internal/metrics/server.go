@@ -88,8 +88,9 @@ func (s *Server) Close() error {
 func (s *Server) handler(stopping context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
-		ErrorLog:            stdlog.New(debugWriter{s.log}, "", 0),
-		ErrorHandling:       promhttp.ContinueOnError, // one failing collector must not hide the others
+		ErrorLog: stdlog.New(debugWriter{s.log}, "", 0),
+		// one failing collector must not hide the others
+		ErrorHandling:       promhttp.ContinueOnError,
 		Registry:            s.metrics.registry,
 		MaxRequestsInFlight: scrapesAtOnce,
 		EnableOpenMetrics:   true,

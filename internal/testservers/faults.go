@@ -65,9 +65,10 @@ func Faulty(t testing.TB, s *S3Server, seed uint64) *FaultyS3 {
 		S3Server: s, address: listener.Addr().String(), random: rand.New(rand.NewPCG(seed, 0)), counts: map[Fault]int{},
 		forward: &httputil.ReverseProxy{
 			// The host stays the one that the client signed, and the encoding too.
-			Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(behind); r.Out.Host = r.In.Host },
-			Transport:    &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute},
-			ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // the server is down
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(behind); r.Out.Host = r.In.Host },
+			Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute},
+			// the server is down
+			ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 			ErrorLog:     log.New(io.Discard, "", 0),
 		},
 	}

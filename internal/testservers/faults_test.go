@@ -15,8 +15,9 @@ func TestFaults(t *testing.T) {
 	s := S3(t)
 	content := bytes.Repeat([]byte("0123456789"), 1000)
 	for _, test := range []struct {
-		fault                 Fault
-		fails, written, reads bool // a write seems to fail, has happened; a read of another object goes well
+		fault Fault
+		// a write seems to fail, has happened; a read of another object goes well
+		fails, written, reads bool
 	}{
 		{"", false, true, true},
 		{Unavailable, true, false, false},

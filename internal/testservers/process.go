@@ -27,7 +27,8 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // a loaded two-core machine starts both servers in well under this
+	// a loaded two-core machine starts both servers in well under this
+	startTimeout = 30 * time.Second
 	stopTimeout  = 10 * time.Second
 	portAttempts = 10
 )
@@ -49,7 +50,8 @@ type server struct {
 	dir    string
 	addr   string
 	args   func(addr string) []string
-	ready  func(ctx context.Context) error // asks, by the server's protocol, whether this very process answers
+	// asks, by the server's protocol, whether this very process answers
+	ready func(ctx context.Context) error
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd

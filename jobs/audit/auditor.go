@@ -65,8 +65,9 @@ type Config struct {
 
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are
 	// kept.
-	Archive  bool
-	Budget   *Budget         // shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	Archive bool
+	// shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	Budget   *Budget
 	Software string          // of the verdict, such as "ktaudit 0.1.0"
 	Metrics  observe.Metrics // nil measures nothing
 	Log      zerolog.Logger

@@ -26,9 +26,11 @@ const (
 type judgement struct {
 	verdict  verdict.Verdict
 	evidence []incident.Evidence
-	object   fetcher.Object // the batch; without a key if the epoch was rejected for its names alone
-	draft    *draft         // the batch on its way into the archive; nil if it is not kept
-	signed   []byte         // the epoch's verified signed digest, if it is not in the audit store already
+	// the batch; without a key if the epoch was rejected for its names alone
+	object fetcher.Object
+	draft  *draft // the batch on its way into the archive; nil if it is not kept
+	// the epoch's verified signed digest, if it is not in the audit store already
+	signed []byte
 
 	locateTook, signatureTook time.Duration
 }

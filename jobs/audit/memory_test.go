@@ -51,7 +51,8 @@ func TestMemoryForWindows(t *testing.T) {
 				var stored bytes.Buffer
 				encoder, err := zstd.NewWriter(&stored, zstd.WithWindowSize(c.window))
 				if err == nil {
-					_, err = encoder.Write(proof[:len(proof)/2]) // in two writes, so that it can't know the size
+					// in two writes, so that it can't know the size
+					_, err = encoder.Write(proof[:len(proof)/2])
 				}
 				if err == nil {
 					err = encoder.Flush()

@@ -43,10 +43,12 @@ var errWindowFull = errors.New("the window is full")
 
 // Counts says what became of the epochs of a range.
 type EnqueueCounts struct {
-	Enqueued      uint64 `json:"enqueued"`       // put on the queue
-	AlreadyQueued uint64 `json:"already_queued"` // were on the queue, waiting, running or to be retried
+	Enqueued uint64 `json:"enqueued"` // put on the queue
+	// were on the queue, waiting, running or to be retried
+	AlreadyQueued uint64 `json:"already_queued"`
 	AlreadyJudged uint64 `json:"already_judged"` // have a verdict
-	Revived       uint64 `json:"revived"`        // had been given up or lost by the queue, and are on it again
+	// had been given up or lost by the queue, and are on it again
+	Revived uint64 `json:"revived"`
 	// Next is the first epoch that the window had no room for. 0: it had room for all.
 	Next uint64 `json:"next,omitempty"`
 }

@@ -88,7 +88,8 @@ const (
 	taskGone     = "gone"     // no longer there
 	taskFinished = "finished" // archived or completed: may be deleted
 	taskPutOff   = "put off"  // waits for a time too far away: may be run now
-	taskDead     = "dead"     // claims a state, but is in no list of that state: blocked for ever, or for too long
+	// claims a state, but is in no list of that state: blocked for ever, or for too long
+	taskDead = "dead"
 )
 
 // conditionScript finds a task's condition in one step, so that the task cannot change lists

@@ -18,7 +18,8 @@ const retryWorkers = 32
 
 // RetryCounts says what became of epochs that were to be tried again.
 type RetryCounts struct {
-	Retried       uint64 `json:"retried"`        // waited for their time, or had been given up, and are next in line now
+	// waited for their time, or had been given up, and are next in line now
+	Retried       uint64 `json:"retried"`
 	AlreadyQueued uint64 `json:"already_queued"` // were in line or running
 	AlreadyJudged uint64 `json:"already_judged"` // have a verdict
 	NotQueued     uint64 `json:"not_queued"`     // are not on the queue: enqueue them

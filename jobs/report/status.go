@@ -32,19 +32,22 @@ type Break struct {
 // Status is what the audit store knows about a range of a log's epochs.
 type Status struct {
 	Namespace string `json:"namespace"`
-	From      uint64 `json:"from"` // as asked, or the first epoch with a verdict; 0 when there is none
-	To        uint64 `json:"to"`   // as asked, or the last epoch with a verdict; 0 when there is none
+	// as asked, or the first epoch with a verdict; 0 when there is none
+	From uint64 `json:"from"`
+	// as asked, or the last epoch with a verdict; 0 when there is none
+	To uint64 `json:"to"`
 	// Head is the last epoch up to which every epoch from From on is verified and begins where the
 	// one before ended; 0 when From itself is not verified.
-	Head          uint64           `json:"head"`
-	VerifiedCount uint64           `json:"verified_count"`
-	RejectedCount uint64           `json:"rejected_count"`
-	MissingCount  uint64           `json:"missing_count"`
-	SealedCount   uint64           `json:"sealed_count"`     // of those with a verdict, how many were taken from seals
-	Verified      []epochset.Range `json:"verified"`         // each without a break
-	Gaps          []epochset.Range `json:"gaps"`             // epochs without a verdict
-	Rejected      []RejectedEpoch  `json:"rejected"`         // the first 10,000
-	Breaks        []Break          `json:"breaks,omitempty"` // the first 10,000
+	Head          uint64 `json:"head"`
+	VerifiedCount uint64 `json:"verified_count"`
+	RejectedCount uint64 `json:"rejected_count"`
+	MissingCount  uint64 `json:"missing_count"`
+	// of those with a verdict, how many were taken from seals
+	SealedCount uint64           `json:"sealed_count"`
+	Verified    []epochset.Range `json:"verified"`         // each without a break
+	Gaps        []epochset.Range `json:"gaps"`             // epochs without a verdict
+	Rejected    []RejectedEpoch  `json:"rejected"`         // the first 10,000
+	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
 }
 
 // Good says whether every epoch of the range is verified, and all are epochs of one log.
@@ -108,7 +111,9 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 // statusReader makes a status of what it is told in the order of the epochs.
 type statusReader struct {
 	Status
-	next   uint64 // the first epoch not accounted for; 0: there is none yet, and the first verdict begins the range
+	// the first epoch not accounted for; 0: there is none yet, and the first verdict begins the
+	// range
+	next   uint64
 	digest string // after the epoch before next, if that is verified
 	terse  []int  // the places in Rejected of which only a seal has told
 }

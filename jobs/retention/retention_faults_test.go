@@ -50,7 +50,8 @@ func TestRetentionSurvivesFaults(t *testing.T) {
 					t.Errorf("request %d went wrong: %v; the pass says %v", at, reached, err)
 				}
 				w.Fault = jobstest.NoFault
-				time.Sleep(2 * time.Hour) // what was left of asking for the time is removed after an hour
+				// what was left of asking for the time is removed after an hour
+				time.Sleep(2 * time.Hour)
 				mustPass(t, r)
 				if got := s.Archived(t); !slices.Equal(got, stay) {
 					t.Errorf("request %d (carried out: %v): left are %v, want %v", at, carriedOut, got, stay)

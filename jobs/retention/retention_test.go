@@ -73,7 +73,8 @@ func TestRetention(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := jobstest.NewShelf(t)
-		epochOf := func(i int) uint64 { return 979 + uint64(i)*10 } // 999 is the last one of its shard
+		// 999 is the last one of its shard
+		epochOf := func(i int) uint64 { return 979 + uint64(i)*10 }
 		want := []string{}
 		for i, c := range cases {
 			e := epochOf(i)

@@ -25,21 +25,24 @@ type backfill struct {
 
 	schedule cron.Schedule // nil: it runs always
 	state    backfillState
-	begun    time.Time // the last time that it was due, which is on record; zero: nobody has read the record yet
-	until    uint64    // the end of history when it was begun
+	// the last time that it was due, which is on record; zero: nobody has read the record yet
+	begun time.Time
+	until uint64 // the end of history when it was begun
 
-	firstOpen uint64                   // the lowest shard that is not complete
-	complete  map[uint64]struct{}      // shards above it that are
-	checked   map[uint64]*epochset.Set // by shard that is not complete: the epochs whose verdicts were checked
+	firstOpen uint64              // the lowest shard that is not complete
+	complete  map[uint64]struct{} // shards above it that are
+	// by shard that is not complete: the epochs whose verdicts were checked
+	checked map[uint64]*epochset.Set
 
 	lowest      uint64    // epoch without a verdict, 0 if there was none
 	lowestSince time.Time // when it was first found to be the lowest
 
 	gaps      gaps
-	published epochset.Set         // epochs without a verdict that the log has
-	explored  time.Time            // when epochs were last located in the log
-	exploring bool                 // that found gaps or closed some, and there may be more
-	noticed   map[uint64]time.Time // by first epoch of a gap: when it was first found, zero once an alert was raised
+	published epochset.Set // epochs without a verdict that the log has
+	explored  time.Time    // when epochs were last located in the log
+	exploring bool         // that found gaps or closed some, and there may be more
+	// by first epoch of a gap: when it was first found, zero once an alert was raised
+	noticed map[uint64]time.Time
 }
 
 // newBackfills makes a log's backfills: those that were asked for, and one for what these leave

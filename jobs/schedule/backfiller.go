@@ -70,7 +70,8 @@ func (b *backfiller) run(ctx context.Context) {
 			last = time.Now()
 			work, cancel := context.WithTimeout(ctx, roundTimeout)
 			end := observe.TracerOr(b.config.Tracer).Round(ctx, "backfill", b.config.Namespace)
-			err := b.round(work, last) // which knows how much time has passed, whatever the clock was set to
+			// which knows how much time has passed, whatever the clock was set to
+			err := b.round(work, last)
 			end(err)
 			cancel()
 			logFailure(ctx, b.log, err, "history was not all put on the queue; the next round tries again")
@@ -156,7 +157,8 @@ func (b *backfiller) unjudged(ctx context.Context, now time.Time, end uint64) ([
 		}
 		epochs, err := b.unjudgedOf(ctx, f, end)
 		errs = append(errs, err)
-		done := len(epochs) == 0 && err == nil && end >= f.until // else history is not known to its end yet
+		// else history is not known to its end yet
+		done := len(epochs) == 0 && err == nil && end >= f.until
 		result.more = result.more || len(epochs) == f.Window
 		epochs, err = b.explore(ctx, f, now, epochs)
 		pending, alertErr := b.alertOnGaps(ctx, f, now)

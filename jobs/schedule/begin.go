@@ -15,7 +15,8 @@ import (
 
 // begunNote is what is on record of a time that a backfill was begun for.
 type begunNote struct {
-	Until uint64 `json:"until"` // the last epoch that was history then; 0: it was not begun, only first seen to be asked for
+	// the last epoch that was history then; 0: it was not begun, only first seen to be asked for
+	Until uint64 `json:"until"`
 }
 
 // due returns the last time of a backfill's schedule that has come, if nothing was done about it
@@ -33,16 +34,16 @@ func (f *backfill) due(now time.Time) (last time.Time, isDue bool) {
 // ends with. All schedulers then work until every epoch up to that one has a verdict.
 //
 //   - Replicas agree, for they go by what is on record, which is written once.
-//   - A time that came while no scheduler was there is not on record, but one before it is: it is begun
-//     now. Of several, the last.
-//   - A restart in the middle finds the time on record, and goes on to the same end, whatever Redis has
-//     kept. A crash before the record leaves nothing begun, so that whoever comes next begins; after it,
-//     that is a restart in the middle.
-//   - With nothing on record the backfill is new. It was not asked for when its last time came, so it
-//     waits for the next one.
-//   - A scheduler whose clock is ahead begins early by as much, for all. One that is behind, and starts in
-//     just that moment, finds a time on record that has not come by its clock, and begins the one before
-//     it: to the same end, or nearly.
+//   - A time that came while no scheduler was there is not on record, but one before it is: it is
+//     begun now. Of several, the last.
+//   - A restart in the middle finds the time on record, and goes on to the same end, whatever
+//     Redis has kept. A crash before the record leaves nothing begun, so that whoever comes next
+//     begins; after it, that is a restart in the middle.
+//   - With nothing on record the backfill is new. It was not asked for when its last time came, so
+//     it waits for the next one.
+//   - A scheduler whose clock is ahead begins early by as much, for all. One that is behind, and
+//     starts in just that moment, finds a time on record that has not come by its clock, and
+//     begins the one before it: to the same end, or nearly.
 func (b *backfiller) beginIfDue(ctx context.Context, f *backfill, now time.Time, end uint64) error {
 	last, isDue := f.due(now)
 	if !isDue {

@@ -38,11 +38,14 @@ type follower struct {
 	observations observations // of recent epochs without a verdict
 	checked      epochset.Set // whose verdicts were checked
 
-	newestSince     time.Time // when the newest epoch was published; while none is: when that was noticed
-	unreadableSince time.Time // since when the log could not be searched to its end; zero: it was, in the last round
-	failingSince    time.Time // since when no round has gone well, here or with history; zero: the last ones have
-	failingAt       uint64    // the epoch that the log was to have next then
-	outlasting      epochset.Set
+	// when the newest epoch was published; while none is: when that was noticed
+	newestSince time.Time
+	// since when the log could not be searched to its end; zero: it was, in the last round
+	unreadableSince time.Time
+	// since when no round has gone well, here or with history; zero: the last ones have
+	failingSince time.Time
+	failingAt    uint64 // the epoch that the log was to have next then
+	outlasting   epochset.Set
 
 	notices map[string]alert.Alert // the notices of conditions that are open, by name
 }

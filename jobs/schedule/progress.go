@@ -14,10 +14,12 @@ type progress struct {
 	first  uint64 // epoch of the audit
 	recent uint64 // how many epochs up to the newest are not history
 
-	newest   atomic.Uint64         // the newest epoch known to be published; 0: none
-	complete atomic.Bool           // newest was searched for to the end of the log
-	verified atomic.Uint64         // the last epoch up to which all are verified; 0: none or not known
-	history  atomic.Pointer[error] // what the last round of history ended with; nil: there was none yet
+	newest   atomic.Uint64 // the newest epoch known to be published; 0: none
+	complete atomic.Bool   // newest was searched for to the end of the log
+	// the last epoch up to which all are verified; 0: none or not known
+	verified atomic.Uint64
+	// what the last round of history ended with; nil: there was none yet
+	history atomic.Pointer[error]
 }
 
 func newProgress(first uint64) *progress { return &progress{first: first, recent: recentEpochs} }

@@ -58,7 +58,8 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 				f.mustRound(t, time.Now())
 			}
 			jobstest.WantNotices(t, w.config.Store, c.want...)
-			mustFollow(t, queuetest.Embedded(t), w.schedule()).mustRound(t, time.Now()) // after a restart
+			// after a restart
+			mustFollow(t, queuetest.Embedded(t), w.schedule()).mustRound(t, time.Now())
 			jobstest.WantNotices(t, w.config.Store, c.want...)
 		})
 	}
@@ -137,7 +138,8 @@ func TestFollowRevivesWhatTheQueueLost(t *testing.T) {
 		if err := r.Inspector().ArchiveTask(fresh, queue.Task{Namespace: jobstest.Namespace, Epoch: 2}.ID()); err != nil {
 			t.Fatal(err)
 		}
-		queuetest.Do(t, r, "LREM", queue.Key(fresh, "pending"), 0, queue.Task{Namespace: jobstest.Namespace, Epoch: 3}.ID()) // blocked for ever
+		// blocked for ever
+		queuetest.Do(t, r, "LREM", queue.Key(fresh, "pending"), 0, queue.Task{Namespace: jobstest.Namespace, Epoch: 3}.ID())
 		queuetest.Do(t, r, "HSET", queue.Key(fresh, "t:"+queue.Task{Namespace: jobstest.Namespace, Epoch: 3}.ID()), "pending_since", 1)
 		f.mustRound(t, time.Now())
 		counts, err := queuetest.Counts(r, queue.Fresh)

@@ -44,7 +44,8 @@ type jobQueue struct {
 // meanwhile has its verdict by then.
 func (q jobQueue) enqueue(ctx context.Context, class queue.Class, find func() ([][]uint64, error)) error {
 	enqueuer := queue.Enqueuer{Redis: q.redis, Namespace: q.namespace, Class: class}
-	var found error // kept from the enqueuer, which would drop the epochs that it is about to put on the queue
+	// kept from the enqueuer, which would drop the epochs that it is about to put on the queue
+	var found error
 	c, err := enqueuer.EnqueueEach(ctx, func(send func(uint64) error) error {
 		var lists [][]uint64
 		lists, found = find()

@@ -89,7 +89,8 @@ func (s *Sealer) readDigests(ctx context.Context, h *verdict.History) error {
 		group.Go(func() error {
 			seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
 			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
-				_, err = s.checkShard(ctx, shard, span, false) // tells of it, and keeps no other shard from being sealed
+				// tells of it, and keeps no other shard from being sealed
+				_, err = s.checkShard(ctx, shard, span, false)
 				return err
 			}
 			if err != nil {

@@ -43,7 +43,9 @@ type Sealer struct {
 	// Progress, if not nil, is called after each shard that was looked at, of so many.
 	Progress func(done, total uint64)
 
-	digests map[uint64][]uint64 // by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are needed
+	// by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are
+	// needed
+	digests map[uint64][]uint64
 }
 
 // incidents records what is wrong with the seals.
@@ -55,7 +57,8 @@ func (s *Sealer) incidents() incident.Recorder {
 type Counts struct {
 	Sealed        uint64 `json:"sealed"`         // now
 	AlreadySealed uint64 `json:"already_sealed"` // before
-	Open          uint64 `json:"open"`           // epochs of them have no verdict, or one that cannot be read
+	// epochs of them have no verdict, or one that cannot be read
+	Open uint64 `json:"open"`
 }
 
 // Seal seals the full shards among those that hold the epochs from from to to. What is wrong with

@@ -73,7 +73,8 @@ func (h helper) main() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(`{"ready":true}`)                                                         // SIGTERM is a regular end from here on, no failure to start
+	// SIGTERM is a regular end from here on, no failure to start
+	fmt.Println(`{"ready":true}`)
 	slow := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1)), BeforeOpen: func() { // like one on the network
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}}

@@ -107,9 +107,10 @@ type run struct {
 	sealer   *seal.Sealer // remembers the digests that it has read
 
 	summary RunSummary
-	sealed  verdict.History        // as it was when the run began
-	next    uint64                 // the first epoch that is not in play yet; past To, there is none
-	open    map[uint64]*epochState // in play, and without a verdict
+	sealed  verdict.History // as it was when the run began
+	// the first epoch that is not in play yet; past To, there is none
+	next uint64
+	open map[uint64]*epochState // in play, and without a verdict
 
 	attempts     chan attempt
 	direct       sync.WaitGroup // of epochs audited without the queue
