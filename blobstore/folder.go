@@ -35,7 +35,7 @@ func IsReadOnly(url string) bool {
 	return err == nil && l.readOnly()
 }
 
-// readOnly says whether the bucket is a public log.
+// readOnly reports whether the bucket is a public log.
 func (l *location) readOnly() bool {
 	return l.scheme == s3list.SchemeHTTP || l.scheme == s3list.SchemeHTTPS
 }

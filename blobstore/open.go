@@ -123,7 +123,7 @@ type noAnswerError struct{ error }
 func (e noAnswerError) Unwrap() error      { return e.error }
 func (noAnswerError) Is(target error) bool { return target == ErrNoAnswer }
 
-// mayPass says whether a listing failed of the network or of a server in trouble. The drivers agree
+// mayPass reports whether a listing failed of the network or of a server in trouble. The drivers agree
 // on little: S3's has the status only.
 func mayPass(err error) bool {
 	switch gcerrors.Code(err) {

@@ -110,7 +110,7 @@ func (v Verdict) Validate() error {
 	return nil
 }
 
-// Contradicts says whether v and o, two verdicts on the same epoch, cannot both be right: they
+// Contradicts reports whether v and o, two verdicts on the same epoch, cannot both be right: they
 // differ in the outcome or in a digest. Two rejections for different reasons do not contradict each
 // other, nor do timing and software count.
 func (v Verdict) Contradicts(o Verdict) bool {

@@ -114,7 +114,7 @@ func (w *ArchiveWriter) end(how func()) {
 	how()
 }
 
-// compare reads the archive on record and says whether it is what was written.
+// compare reads the archive on record and reports whether it is what was written.
 func (w *ArchiveWriter) compare() error {
 	r, size, err := w.store.objects.open(w.ctx, w.key)
 	if err != nil {

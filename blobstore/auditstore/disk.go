@@ -36,7 +36,7 @@ type disk struct {
 
 	sync    func(*os.File) error // (*os.File).Sync
 	durable sync.Map             // folders whose entry in their parent is known to be on disk
-	swept   sync.Map             // folders of drafts that were cleaned of abandoned ones
+	cleaned   sync.Map             // folders of drafts that were cleaned of abandoned ones
 }
 
 // newDisk takes a folder that is there.
@@ -64,7 +64,7 @@ func (d *disk) create(ctx context.Context, key string) (draft, error) {
 	if err := d.makeFolder(drafts); err != nil {
 		return nil, err
 	}
-	if _, done := d.swept.LoadOrStore(drafts, true); !done {
+	if _, done := d.cleaned.LoadOrStore(drafts, true); !done {
 		sweep(drafts)
 	}
 	// Read-only for whoever edits by hand; the descriptor may be written to all the same.
@@ -94,7 +94,7 @@ type diskDraft struct {
 // record. A draft that is left linked is a second name of the same file and is swept with the
 // others.
 func (w *diskDraft) commit() error {
-	if err := w.settle(); err != nil {
+	if err := w.makeDurable(); err != nil {
 		w.abort()
 		return err
 	}
@@ -114,8 +114,8 @@ func (w *diskDraft) commit() error {
 	return result
 }
 
-// settle brings the draft's bytes, and the folder it is to go to, to the disk.
-func (w *diskDraft) settle() error {
+// makeDurable brings the draft's bytes, and the folder it is to go to, to the disk.
+func (w *diskDraft) makeDurable() error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}

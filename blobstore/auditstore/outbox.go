@@ -102,7 +102,7 @@ func (o Outbox) MarkDelivered(ctx context.Context, target, name string, record [
 	return err
 }
 
-// Delivered says whether a target has a notice.
+// Delivered reports whether a target has a notice.
 func (o Outbox) Delivered(ctx context.Context, target, name string) (bool, error) {
 	_, err := o.read(ctx, "delivered", target, name)
 	if errors.Is(err, ErrNotFound) {
@@ -146,7 +146,7 @@ func (o Outbox) Claim(ctx context.Context, target string, lease time.Duration) (
 	return c, nil
 }
 
-// otherClaims says whether there is a live one, and removes the dead.
+// otherClaims reports whether there is a live one, and removes the dead.
 func (o Outbox) otherClaims(ctx context.Context, prefix, own string, lease time.Duration) (live bool, err error) {
 	now := time.Now()
 	for file, err := range o.store.objects.list(ctx, prefix, "") {

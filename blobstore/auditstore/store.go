@@ -46,7 +46,7 @@ type Store struct {
 	objects objects
 }
 
-// OpenStore opens the audit store in a bucket, given as for OpenBucket. On local disk the folder
+// Open opens the audit store in a bucket, given as for OpenBucket. On local disk the folder
 // must exist; for a file URL with create_dir=true it is made. A store at mem:// is new, empty and
 // gone when it is closed.
 func Open(ctx context.Context, url string) (*Store, error) {
@@ -68,7 +68,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return New(b), nil
 }
 
-// NewStore is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must
+// New is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must
 // be atomic: that of gocloud's driver for local disk is not, so a folder needs OpenStore.
 func New(b *blob.Bucket) *Store { return &Store{&bucket{Bucket: b}} }
 

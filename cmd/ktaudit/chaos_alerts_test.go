@@ -89,7 +89,7 @@ type hitch struct {
 
 func (h *hitches) add(name string, from, to time.Time) { *h = append(*h, hitch{name, from, to}) }
 
-// within says whether anything went wrong then.
+// within reports whether anything went wrong then.
 func (h hitches) within(from, to time.Time) bool {
 	return slices.ContainsFunc(h, func(h hitch) bool { return h.from.Before(to) && from.Before(h.to.Add(time.Millisecond)) })
 }

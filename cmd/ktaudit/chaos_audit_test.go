@@ -148,7 +148,7 @@ func (w *startWatch) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// ended says whether the process has ended, by itself or killed.
+// ended reports whether the process has ended, by itself or killed.
 func (p *process) ended() bool {
 	select {
 	case <-p.exited:

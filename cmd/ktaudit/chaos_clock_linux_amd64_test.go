@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clocksJump says whether setClock works here.
+// clocksJump reports whether setClock works here.
 const clocksJump = true
 
 // setClock puts this process's wall clock off by as many seconds as the first eight bytes of a file

@@ -4,7 +4,7 @@ package main
 
 import "errors"
 
-// clocksJump says whether setClock works here: it does on Linux with amd64, where CI runs.
+// clocksJump reports whether setClock works here: it does on Linux with amd64, where CI runs.
 // Elsewhere the chaos goes without.
 const clocksJump = false
 

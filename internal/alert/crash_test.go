@@ -51,7 +51,7 @@ func (b *mortal) dead() bool {
 	return b.last != ""
 }
 
-// change says whether a change is carried out, and whether the process lives to see it.
+// change reports whether a change is carried out, and whether the process lives to see it.
 func (b *mortal) change(what string) (carriedOut bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -19,7 +19,7 @@ const (
 	maxPerRound = 200
 )
 
-// deliver sends what the target does not have, the worst first, and says whether there is more to
+// deliver sends what the target does not have, the worst first, and reports whether there is more to
 // do. It sends under one claim, for half its lease at most: the other half is for the last request
 // and its marks.
 //
@@ -141,7 +141,7 @@ func (s *sender) nextBatch(ctx context.Context, end time.Time, names []string, o
 	return batch, nil, nil
 }
 
-// readiness says whether an alert can be sent.
+// readiness reports whether an alert can be sent.
 type readiness int
 
 const (
@@ -151,7 +151,7 @@ const (
 	ready
 )
 
-// check loads a notice and says whether it can be sent now. The end of a condition is not sent
+// check loads a notice and reports whether it can be sent now. The end of a condition is not sent
 // before its beginning.
 func (s *sender) check(ctx context.Context, name string, open map[string]bool) (Alert, readiness, error) {
 	a, ok, err := s.dispatcher.load(ctx, name)

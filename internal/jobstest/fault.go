@@ -16,7 +16,7 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// faultyReads makes reads of a bucket go wrong.
+// FaultyReads makes reads of a bucket go wrong.
 type FaultyReads struct {
 	mu         sync.Mutex
 	Seed       *rand.Rand
@@ -35,7 +35,7 @@ func (f *FaultyReads) chance(share float64) bool {
 
 var ErrFault = errors.New("503 slow down")
 
-// over returns a bucket that reads from b, faults included.
+// Over returns a bucket that reads from b, faults included.
 func (f *FaultyReads) Over(t testing.TB, b *blob.Bucket) *blob.Bucket {
 	t.Helper()
 	faulty := blob.NewBucket(&FaultyBucket{Faults: f, B: b})

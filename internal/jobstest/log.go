@@ -24,13 +24,13 @@ import (
 
 const Namespace = "test.key-transparency.v1"
 
-// testKey is the key that simulated logs are signed with.
+// Key is the key that simulated logs are signed with.
 func Key() ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte("jobs"))
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// base is a simulated log with what it takes to audit it, all in memory.
+// World is a simulated log with what it takes to audit it, all in memory.
 type World struct {
 	Log, Signatures, Audit *blob.Bucket // audit is behind store
 	Store                  *auditstore.Store
@@ -38,7 +38,7 @@ type World struct {
 	Keys                   signature.Keys // the log's, which auditors trust
 }
 
-// newBase simulates a log.
+// NewWorld simulates a log.
 func NewWorld(t testing.TB, o simlog.Options) *World {
 	t.Helper()
 	w := EmptyWorld(t)
@@ -49,7 +49,7 @@ func NewWorld(t testing.TB, o simlog.Options) *World {
 	return w
 }
 
-// emptyBase is a log that has published nothing.
+// EmptyWorld is a log that has published nothing.
 func EmptyWorld(t testing.TB) *World {
 	t.Helper()
 	audit := OpenMemory(t)
@@ -58,7 +58,7 @@ func EmptyWorld(t testing.TB) *World {
 	return w
 }
 
-// baseIn is a log in some buckets, audited in a store.
+// WorldIn is a log in some buckets, audited in a store.
 func WorldIn(t testing.TB, log, signatures *blob.Bucket, store *auditstore.Store) *World {
 	t.Helper()
 	keys, err := signature.ParseKeys([]string{hex.EncodeToString(Key().Public().(ed25519.PublicKey))})
@@ -80,7 +80,7 @@ func OpenMemory(t testing.TB) *blob.Bucket {
 	return b
 }
 
-// moveObject gives an object another key, or takes one away if to is empty.
+// MoveObject gives an object another key, or takes one away if to is empty.
 func MoveObject(t testing.TB, b *blob.Bucket, from, to string) {
 	t.Helper()
 	if to != "" {
@@ -93,7 +93,7 @@ func MoveObject(t testing.TB, b *blob.Bucket, from, to string) {
 	}
 }
 
-// keyOf returns the key of an epoch's batch.
+// KeyOf returns the key of an epoch's batch.
 func (w *World) KeyOf(t testing.TB, epoch uint64) string {
 	t.Helper()
 	o, err := w.Fetcher.Locate(t.Context(), epoch)
@@ -103,7 +103,7 @@ func (w *World) KeyOf(t testing.TB, epoch uint64) string {
 	return o.Key
 }
 
-// onEach runs a test on the embedded Redis and on a real one, with what connect makes of them.
+// OnEachRedis runs a test on the embedded Redis and on a real one, with what connect makes of them.
 func OnEachRedis[R io.Closer](t *testing.T, connect func(context.Context, string, zerolog.Logger) (R, error), test func(t *testing.T, r R)) {
 	t.Helper()
 	run := func(t *testing.T, url string) {
@@ -124,7 +124,7 @@ func OnEachRedis[R io.Closer](t *testing.T, connect func(context.Context, string
 	})
 }
 
-// eventually waits for a condition.
+// Eventually waits for a condition.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -138,7 +138,7 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// evidence returns all pieces of evidence on an epoch.
+// Evidence returns all pieces of evidence on an epoch.
 func (w *World) Evidence(t testing.TB, epoch uint64) []string {
 	t.Helper()
 	var pieces []string
@@ -159,7 +159,7 @@ func (w *World) Evidence(t testing.TB, epoch uint64) []string {
 	}
 }
 
-// wantArchived checks that an epoch's batch was kept as it is in the log directory.
+// WantArchived checks that an epoch's batch was kept as it is in the log directory.
 func (w *World) WantArchived(t testing.TB, epoch uint64) {
 	t.Helper()
 	archive, err := w.Store.OpenArchive(t.Context(), Namespace, epoch)
@@ -175,7 +175,7 @@ func (w *World) WantArchived(t testing.TB, epoch uint64) {
 	}
 }
 
-// judged returns how many of the epochs have a verdict.
+// Judged returns how many of the epochs have a verdict.
 func (w *World) Judged(t testing.TB, from, to uint64) int {
 	t.Helper()
 	n := 0
@@ -203,7 +203,7 @@ func (g gate) Pass() {
 	<-g.Open
 }
 
-// newSplicedBase has epochs 1 to 10 of one log and 11 to 20 of another, each epoch valid by itself
+// NewSplicedWorld has epochs 1 to 10 of one log and 11 to 20 of another, each epoch valid by itself
 // and signed.
 func NewSplicedWorld(t *testing.T) *World {
 	t.Helper()

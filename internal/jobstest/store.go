@@ -18,7 +18,7 @@ import (
 	"gocloud.dev/blob"
 )
 
-// publishNames gives a log epochs of which only the names are well-formed.
+// PublishNames gives a log epochs of which only the names are well-formed.
 func PublishNames(t testing.TB, log *blob.Bucket, epochs ...uint64) {
 	t.Helper()
 	for _, epoch := range epochs {
@@ -37,7 +37,7 @@ func Span(from, to uint64) []uint64 {
 	return epochs
 }
 
-// notices returns the names of what is in the outbox, in order.
+// Notices returns the names of what is in the outbox, in order.
 func Notices(t testing.TB, store *auditstore.Store) []string {
 	t.Helper()
 	names, err := store.Outbox(Namespace).Open(t.Context())
@@ -54,7 +54,7 @@ func WantNotices(t testing.TB, store *auditstore.Store, want ...string) {
 	}
 }
 
-// judge puts verdicts on record, the digests of which are numbers.
+// Judge puts verdicts on record, the digests of which are numbers.
 func Judge(t testing.TB, store *auditstore.Store, epoch uint64, outcome string, reason verdict.Reason, previous, digest uint64) {
 	t.Helper()
 	hex := func(n uint64) string { return fmt.Sprintf("%064x", n) }
@@ -74,7 +74,7 @@ func Verify(t testing.TB, store *auditstore.Store, epochs ...uint64) {
 	}
 }
 
-// putVerdict records a verdict on an epoch; a reason makes it a rejection.
+// PutVerdict records a verdict on an epoch; a reason makes it a rejection.
 func PutVerdict(t testing.TB, store *auditstore.Store, epoch uint64, reason verdict.Reason) {
 	t.Helper()
 	hex := func(n uint64) string { return fmt.Sprintf("%064s", strconv.FormatUint(n, 16)) }
@@ -90,7 +90,7 @@ func PutVerdict(t testing.TB, store *auditstore.Store, epoch uint64, reason verd
 	}
 }
 
-// edit replaces the last occurrence of a text in an object.
+// Edit replaces the last occurrence of a text in an object.
 func Edit(t testing.TB, b *blob.Bucket, key, from, to string) {
 	t.Helper()
 	data, err := b.ReadAll(t.Context(), key)
@@ -117,7 +117,7 @@ func CopyObject(t *testing.T, from, to *blob.Bucket, key string) {
 	}
 }
 
-// background runs something until the test ends or the function is called.
+// Background runs something until the test ends or the function is called.
 func Background(t *testing.T, run func(ctx context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -145,10 +145,10 @@ func Incidents(t testing.TB, store *auditstore.Store) []string {
 	return names
 }
 
-// digestAfter is the digest of an honest epoch.
+// DigestAfter is the digest of an honest epoch.
 func DigestAfter(epoch uint64) string { return fmt.Sprintf("%064x", epoch) }
 
-// goodVerdict is the verdict on an honest epoch that is finished now.
+// GoodVerdict is the verdict on an honest epoch that is finished now.
 func GoodVerdict(epoch uint64) verdict.Verdict {
 	return verdict.Verdict{
 		Schema: verdict.Schema, Namespace: Namespace, Epoch: epoch, Outcome: verdict.Verified,
@@ -200,12 +200,12 @@ func Must(t testing.TB, err error) {
 	}
 }
 
-// digestOf is the digest after an epoch of a made-up log. Logs with other names have others.
+// DigestOf is the digest after an epoch of a made-up log. Logs with other names have others.
 func DigestOf(log string, epoch uint64) string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %d", log, epoch)))
 }
 
-// record writes the verdicts of a made-up log. change makes some of them otherwise; if it returns
+// Record writes the verdicts of a made-up log. change makes some of them otherwise; if it returns
 // false, the epoch gets none.
 func Record(t testing.TB, store *auditstore.Store, from, to uint64, change func(v *verdict.Verdict) bool) {
 	t.Helper()

@@ -19,7 +19,7 @@ func TestAlertComesBeforeItsVerdict(t *testing.T) {
 	w := newWorld(t, simlog.Options{Epochs: 3, Tamper: map[uint64]simlog.Kind{epoch: simlog.Rewrite}})
 	alertKey := fmt.Sprintf("%s/alerts/open/1-rejected.%012d.json", jobstest.Namespace, epoch)
 	verdictKey := fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, epoch)
-	s := &jobstest.Shelf{Bucket: w.Audit, Store: w.config.Store}
+	s := &jobstest.ArchiveStore{Bucket: w.Audit, Store: w.config.Store}
 	for _, carriedOut := range []bool{false, true} {
 		failing := true
 		_, watched := s.Watched(t, func(_ int64, request string) (error, bool) {

@@ -18,7 +18,7 @@ import (
 	"gocloud.dev/blob"
 )
 
-// IsNotYet says whether err means that the log has not published all of an epoch yet, or only just:
+// IsNotYet reports whether err means that the log has not published all of an epoch yet, or only just:
 // no fault, and no verdict.
 func IsNotYet(err error) bool {
 	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrTooRecent)
@@ -37,7 +37,7 @@ func (e *ContradictionError) Error() string {
 	return fmt.Sprintf("epoch %d: found %s, on record is %s", e.Found.Epoch, describe(e.Found), describe(e.Recorded))
 }
 
-// AuditorConfig says how one log is audited. Fields without a default must be set.
+// Config says how one log is audited. Fields without a default must be set.
 type Config struct {
 	Namespace     string
 	Configuration validator.Configuration

@@ -188,7 +188,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		jobstest.Eventually(t, "two pending verdicts", func() bool {
 			a.pending.mu.Lock()
 			defer a.pending.mu.Unlock()
-			return len(a.pending.open) == 2
+			return len(a.pending.byVerdict) == 2
 		})
 		close(other)
 		audits.Wait()
@@ -196,8 +196,8 @@ func TestForkBetweenRacers(t *testing.T) {
 		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != verdict.Equivocation {
 			t.Errorf("status is %+v, %v", s, err)
 		}
-		if len(a.pending.open) != 0 {
-			t.Errorf("%d pending verdicts are left", len(a.pending.open))
+		if len(a.pending.byVerdict) != 0 {
+			t.Errorf("%d pending verdicts are left", len(a.pending.byVerdict))
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 // one process from missing each other's, as confirm says. The zero value has none.
 type pendingVerdicts struct {
 	mu   sync.Mutex
-	open map[*pendingVerdict]bool
+	byVerdict map[*pendingVerdict]bool
 }
 
 // pendingVerdict is one of them. It is over when the verdict is on record, or will not be.
@@ -33,21 +33,21 @@ func (p *pendingVerdicts) enter(ctx context.Context, v verdict.Verdict) (leave f
 	mine := &pendingVerdict{v.Epoch, v.PreviousDigest, v.Digest, make(chan struct{})}
 	var before []*pendingVerdict
 	p.mu.Lock()
-	for other := range p.open {
+	for other := range p.byVerdict {
 		if other.breaks(mine) || mine.breaks(other) {
 			before = append(before, other)
 		}
 	}
-	if p.open == nil {
-		p.open = map[*pendingVerdict]bool{}
+	if p.byVerdict == nil {
+		p.byVerdict = map[*pendingVerdict]bool{}
 	}
-	p.open[mine] = true
+	p.byVerdict[mine] = true
 	p.mu.Unlock()
 
 	leave = func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		delete(p.open, mine)
+		delete(p.byVerdict, mine)
 		close(mine.over)
 	}
 	for _, other := range before {

@@ -54,12 +54,12 @@ func (a *Auditor) choose(ctx context.Context, r Reverification, look func(epochs
 	case len(r.Epochs) > 0:
 		return look(slices.Compact(slices.Sorted(slices.Values(r.Epochs))))
 	case r.Sample == 0:
-		return report.EachJudged(ctx, a.Store, a.Namespace, from, to, look)
+		return report.EachShard(ctx, a.Store, a.Namespace, from, to, look)
 	}
 	// Each epoch of the so many seen so far is in the sample with the same chance.
 	var sample []uint64
 	seen := 0
-	err := report.EachJudged(ctx, a.Store, a.Namespace, from, to, func(epochs []uint64) error {
+	err := report.EachShard(ctx, a.Store, a.Namespace, from, to, func(epochs []uint64) error {
 		for _, epoch := range epochs {
 			seen++
 			if len(sample) < r.Sample {

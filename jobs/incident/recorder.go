@@ -67,7 +67,7 @@ func (r Recorder) PutEvidence(ctx context.Context, namespace string, epoch uint6
 	return nil
 }
 
-// brokenChain is the evidence that two verified epochs are not of one log. Verdicts never change,
+// BrokenChain is the evidence that two verified epochs are not of one log. Verdicts never change,
 // so whoever finds the two writes the same bytes.
 type BrokenChain struct {
 	Reason verdict.Reason   `json:"reason"`

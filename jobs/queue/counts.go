@@ -8,7 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// QueueCounts says how many tasks of one class are in which state.
+// Counts says how many tasks of one class are in which state.
 type Counts struct {
 	Namespace string `json:"-"`
 	Queue     string `json:"queue"`

@@ -41,7 +41,7 @@ type Enqueuer struct {
 // errWindowFull ends the search for epochs to enqueue.
 var errWindowFull = errors.New("the window is full")
 
-// Counts says what became of the epochs of a range.
+// EnqueueCounts says what became of the epochs of a range.
 type EnqueueCounts struct {
 	Enqueued uint64 `json:"enqueued"` // put on the queue
 	// were on the queue, waiting, running or to be retried

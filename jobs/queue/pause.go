@@ -62,7 +62,7 @@ func setPaused(ctx context.Context, r *Redis, namespace string, class Class, pau
 	return queues, nil
 }
 
-// setPaused brings one queue into a state and says whether it was in the other. asynq refuses to
+// setPaused brings one queue into a state and reports whether it was in the other. asynq refuses to
 // bring it into the state that it is in, with an error that has no name, so whether it is one is
 // looked up.
 func (r *Redis) setPaused(ctx context.Context, queue string, paused bool) (changed bool, err error) {

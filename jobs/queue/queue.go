@@ -34,7 +34,7 @@ const (
 
 func Key(queue, what string) string { return "asynq:{" + queue + "}:" + what }
 
-// readQueued adds to set the epochs whose tasks wait, run or rest on the queue. Archived ones are
+// ReadQueued adds to set the epochs whose tasks wait, run or rest on the queue. Archived ones are
 // not among them, and neither are running ones whose worker has stopped renewing their lease, nor
 // what a clock that was wrong has put off for too long.
 func ReadQueued(ctx context.Context, client redis.UniversalClient, namespace, queue string, set *epochset.Set) error {

@@ -27,7 +27,7 @@ type Redis struct {
 	embedded *miniredis.Miniredis
 }
 
-// ConnectRedis connects to a Redis server, or starts one inside the process for Embedded, and
+// Connect connects to a Redis server, or starts one inside the process for Embedded, and
 // checks that it answers. It warns when the server may evict tasks. No error or log line contains
 // the password.
 //

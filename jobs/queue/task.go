@@ -1,11 +1,3 @@
-// Package jobs turns epochs into verdicts: one job per epoch on a Redis queue, any number of
-// workers.
-//
-// The audit store is the truth and the queue is a work list that can be rebuilt from it. Every step
-// may be repeated, on two machines at once: whatever has no verdict is enqueued again, and the
-// second verdict of an epoch changes nothing. The package promises that a transient fault never
-// becomes a verdict and that a rejection is never tried away. It leaves to others how a batch is
-// found (fetcher), judged (validator), signed (signature) and kept (blobstore).
 package queue
 
 import (
@@ -35,10 +27,10 @@ const (
 	Backfill Class = "backfill" // history
 )
 
-// classes lists every Class, the most urgent first.
+// Classes lists every Class, the most urgent first.
 var Classes = []Class{Fresh, Backfill}
 
-// Queue returns the asynq queue that holds a namespace's tasks of one class. Each namespace has its
+// Name returns the asynq queue that holds a namespace's tasks of one class. Each namespace has its
 // own queues, so that a worker only sees the logs that it is configured for. In Redis Cluster a
 // queue lives in one slot.
 func Name(namespace string, c Class) string { return namespace + ":" + string(c) }
@@ -62,7 +54,7 @@ func (t Task) generation(n int) string {
 	return t.ID() + "~" + strconv.Itoa(n)
 }
 
-// epochOfID reads the epoch out of what ID or generation made.
+// EpochOfID reads the epoch out of what ID or generation made.
 func EpochOfID(namespace, id string) (uint64, bool) {
 	rest, ok := strings.CutPrefix(id, namespace+"/")
 	if !ok {
@@ -73,7 +65,7 @@ func EpochOfID(namespace, id string) (uint64, bool) {
 	return epoch, err == nil
 }
 
-// parseTask reads a task's payload. The queue is shared with whoever can reach Redis, so it is not
+// ParseTask reads a task's payload. The queue is shared with whoever can reach Redis, so it is not
 // trusted.
 func ParseTask(payload []byte) (Task, error) {
 	var t Task

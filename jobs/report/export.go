@@ -19,7 +19,7 @@ func EachVerdict(ctx context.Context, store *auditstore.Store, namespace string,
 	if err := epochset.CheckRange(from, to); err != nil {
 		return err
 	}
-	return EachJudged(ctx, store, namespace, from, to, func(epochs []uint64) error {
+	return EachShard(ctx, store, namespace, from, to, func(epochs []uint64) error {
 		for some := range slices.Chunk(epochs, 8*ReadAhead) {
 			verdicts, err := ReadVerdicts(ctx, store, namespace, some)
 			if err != nil {

@@ -12,7 +12,7 @@ import (
 // are verified.
 const maxHeadSteps = 5000
 
-// headWalk is on its way to the last epoch up to which every epoch is verified and begins where the
+// HeadWalk is on its way to the last epoch up to which every epoch is verified and begins where the
 // one before ended. Each verdict that is not sealed is read once.
 type HeadWalk struct {
 	first  uint64 // epoch of the audit
@@ -21,10 +21,10 @@ type HeadWalk struct {
 	ended  bool   // the next one is rejected or doesn't go on, and that is for ever
 }
 
-// newHeadWalk starts at the first epoch of an audit.
+// NewHeadWalk starts at the first epoch of an audit.
 func NewHeadWalk(first uint64) *HeadWalk { return &HeadWalk{first: first, Next: first} }
 
-// head returns the last epoch that the walk has come to; 0 if it has come to none.
+// Head returns the last epoch that the walk has come to; 0 if it has come to none.
 func (w *HeadWalk) Head() uint64 {
 	if w.Next == w.first {
 		return 0
@@ -32,7 +32,7 @@ func (w *HeadWalk) Head() uint64 {
 	return w.Next - 1
 }
 
-// advance goes on from where it stopped, through what is sealed and the verdicts after it.
+// Advance goes on from where it stopped, through what is sealed and the verdicts after it.
 func (w *HeadWalk) Advance(ctx context.Context, store *auditstore.Store, h verdict.History) error {
 	for steps := 0; steps < maxHeadSteps && !w.ended; steps++ {
 		if span := sealedSpan(h, w.Next); span != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
-// stretches is who is told of what is judged in a range of epochs, from the first to the last.
+// Visitor is who is told of what is judged in a range of epochs, from the first to the last.
 type Visitor struct {
 	Sealed func(verdict.Span) error    // of epochs that all have a verdict, and cost no request
 	Open   func(epochs []uint64) error // of epochs with a verdict, of one shard that is not sealed
 }
 
-// eachStretch tells of the epochs from from to to that have a verdict. What is sealed of them is
+// Walk tells of the epochs from from to to that have a verdict. What is sealed of them is
 // taken from the history, as it was read before; beside that, only the shards that are open are
 // listed.
 func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from, to uint64, tell Visitor) error {
@@ -29,7 +29,7 @@ func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from,
 			continue
 		}
 		if span.From > next {
-			if err := EachJudged(ctx, store, h.Namespace, next, span.From-1, tell.Open); err != nil {
+			if err := EachShard(ctx, store, h.Namespace, next, span.From-1, tell.Open); err != nil {
 				return err
 			}
 		}
@@ -41,10 +41,10 @@ func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from,
 	if next > to {
 		return nil
 	}
-	return EachJudged(ctx, store, h.Namespace, next, to, tell.Open)
+	return EachShard(ctx, store, h.Namespace, next, to, tell.Open)
 }
 
-// eachSealed yields the sealed shards among those with the epochs from from to to, each with the
+// EachSealedShard yields the sealed shards among those with the epochs from from to to, each with the
 // span that it is in.
 func EachSealedShard(h verdict.History, from, to uint64) iter.Seq2[uint64, *verdict.SealedSpan] {
 	return func(yield func(uint64, *verdict.SealedSpan) bool) {
@@ -59,7 +59,7 @@ func EachSealedShard(h verdict.History, from, to uint64) iter.Seq2[uint64, *verd
 	}
 }
 
-// clip is the part of a span from from to to. The digests at an end that was cut off are not known:
+// Clip is the part of a span from from to to. The digests at an end that was cut off are not known:
 // they are empty.
 func Clip(s verdict.Span, from, to uint64) verdict.Span {
 	if from > s.From {
@@ -82,13 +82,13 @@ func findRejection(all []verdict.Rejection, epoch uint64) (int, bool) {
 	return slices.BinarySearchFunc(all, epoch, func(r verdict.Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
 }
 
-// isRejected says whether an epoch of a span was rejected.
+// IsRejected reports whether an epoch of a span was rejected.
 func IsRejected(s verdict.Span, epoch uint64) bool {
 	_, found := findRejection(s.Rejected, epoch)
 	return found
 }
 
-// readHistory reads what is sealed. What it cannot read it explains.
+// ReadHistory reads what is sealed. What it cannot read it explains.
 func ReadHistory(ctx context.Context, store *auditstore.Store, namespace string) (verdict.History, error) {
 	h, err := store.History(ctx, namespace)
 	if errors.Is(err, auditstore.ErrCorrupt) {

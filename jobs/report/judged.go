@@ -41,9 +41,9 @@ func IsJudged(ctx context.Context, store *auditstore.Store, namespace string, ep
 	return err == nil, err
 }
 
-// judgedAndOpen lists which epochs of a range have a verdict, and which have none. It costs a
+// SplitJudged lists which epochs of a range have a verdict, and which have none. It costs a
 // listing for each shard; those of one that cannot be listed are in neither list.
-func JudgedAndOpen(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (judged, open []uint64, err error) {
+func SplitJudged(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (judged, open []uint64, err error) {
 	var errs []error
 	for shard := from / verdict.EpochsPerShard; shard <= to/verdict.EpochsPerShard; shard++ {
 		epochs, err := store.Epochs(ctx, namespace, shard)
@@ -58,7 +58,7 @@ func JudgedAndOpen(ctx context.Context, store *auditstore.Store, namespace strin
 	return judged, open, errors.Join(errs...)
 }
 
-// highestJudged returns the highest epoch with a verdict, 0 if there is none.
+// HighestJudged returns the highest epoch with a verdict, 0 if there is none.
 func HighestJudged(ctx context.Context, store *auditstore.Store, namespace string) (uint64, error) {
 	shards, err := store.Shards(ctx, namespace, 0, verdict.MaxEpoch)
 	for _, shard := range slices.Backward(shards) {

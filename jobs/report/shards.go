@@ -20,9 +20,9 @@ const (
 	ReadAhead = 32
 )
 
-// eachJudged calls visit with the epochs from from to to that have a verdict, a shard at a time, in
+// EachShard calls visit with the epochs from from to to that have a verdict, a shard at a time, in
 // order. Shards without a verdict cost nothing.
-func EachJudged(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
+func EachShard(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64, visit func(epochs []uint64) error) error {
 	shards, err := store.Shards(ctx, namespace, from/verdict.EpochsPerShard, to/verdict.EpochsPerShard)
 	if err != nil {
 		return fmt.Errorf("verdicts of %s: %w", namespace, err)
@@ -48,7 +48,7 @@ func EachJudged(ctx context.Context, store *auditstore.Store, namespace string, 
 	return nil
 }
 
-// readVerdicts reads the verdicts of the epochs, in the order of the epochs.
+// ReadVerdicts reads the verdicts of the epochs, in the order of the epochs.
 func ReadVerdicts(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) ([]verdict.Verdict, error) {
 	verdicts := make([]verdict.Verdict, len(epochs))
 	group, ctx := errgroup.WithContext(ctx)
@@ -62,7 +62,7 @@ func ReadVerdicts(ctx context.Context, store *auditstore.Store, namespace string
 	return verdicts, group.Wait()
 }
 
-// verdictsAround reads the verdicts of the epochs and their neighbours, without those whose reading
+// ReadAround reads the verdicts of the epochs and their neighbours, without those whose reading
 // ends in one of the errors to be passed over.
 func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64, passOver ...error) (map[uint64]verdict.Verdict, error) {
 	wanted := map[uint64]bool{}

@@ -50,13 +50,13 @@ type Status struct {
 	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
 }
 
-// Good says whether every epoch of the range is verified, and all are epochs of one log.
+// Good reports whether every epoch of the range is verified, and all are epochs of one log.
 func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
 
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the
 // last with a verdict).
 //
-// It reads every verdict that is not sealed, and is what says whether the log is one: each verdict
+// It reads every verdict that is not sealed, and is what reports whether the log is one: each verdict
 // is about a step from one digest to the next, and only here are all steps held against each other.
 // A rejected epoch claims nothing, so no epoch is held against it. Of what is sealed it believes
 // the seals; Sealer.Check holds them against the verdicts.
@@ -88,7 +88,7 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 		},
 	})
 	if err == nil {
-		err = s.explain(ctx, store)
+		err = s.readDetails(ctx, store)
 	}
 	if err != nil {
 		return Status{}, err
@@ -115,7 +115,7 @@ type statusReader struct {
 	// range
 	next   uint64
 	digest string // after the epoch before next, if that is verified
-	terse  []int  // the places in Rejected of which only a seal has told
+	sealedOnly  []int  // the places in Rejected of which only a seal has told
 }
 
 func (s *statusReader) addVerdict(v verdict.Verdict) {
@@ -129,7 +129,7 @@ func (s *statusReader) addVerdict(v verdict.Verdict) {
 	s.addSpan(one)
 	if len(s.Rejected) > listed {
 		s.Rejected[listed].Detail = v.Detail
-		s.terse = s.terse[:len(s.terse)-1]
+		s.sealedOnly = s.sealedOnly[:len(s.sealedOnly)-1]
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *statusReader) addSpan(span verdict.Span) {
 		breaks = s.addVerified(start, r.Epoch-1, adjacent && start == span.From, breaks)
 		s.RejectedCount++
 		if len(s.Rejected) < maxListed {
-			s.terse = append(s.terse, len(s.Rejected))
+			s.sealedOnly = append(s.sealedOnly, len(s.Rejected))
 			s.Rejected = append(s.Rejected, RejectedEpoch{Epoch: r.Epoch, Reason: verdict.Reason(r.Reason)})
 		}
 		start = r.Epoch + 1
@@ -184,11 +184,11 @@ func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uin
 	return breaks
 }
 
-// explain reads the verdicts on what is listed, of which there are few, for what a seal does not
+// readDetails reads the verdicts on what is listed, of which there are few, for what a seal does not
 // say. One that is gone does not hide what the seal knows.
-func (s *statusReader) explain(ctx context.Context, store *auditstore.Store) error {
+func (s *statusReader) readDetails(ctx context.Context, store *auditstore.Store) error {
 	var epochs []uint64
-	for _, i := range s.terse {
+	for _, i := range s.sealedOnly {
 		epochs = append(epochs, s.Rejected[i].Epoch)
 	}
 	for _, b := range s.Breaks {
@@ -210,7 +210,7 @@ func (s *statusReader) explain(ctx context.Context, store *auditstore.Store) err
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for _, i := range s.terse {
+	for _, i := range s.sealedOnly {
 		s.Rejected[i].Detail, verdicts = verdicts[0].Detail, verdicts[1:]
 	}
 	for i := range s.Breaks {

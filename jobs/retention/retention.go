@@ -21,27 +21,27 @@ import (
 const (
 	// retentionPause is the time between two passes, the shorter one while there is more to do than
 	// a pass does.
-	retentionPause, busyRetentionPause = 10 * time.Minute, time.Minute
+	passPause, busyPause = 10 * time.Minute, time.Minute
 	// retentionSettle is how long nothing is removed after the start, and after the clock was set.
 	// A clock that is wrong at the start of a machine has been put right by then, or somebody has
 	// noticed.
-	retentionSettle = time.Hour
+	clockGrace = time.Hour
 	// clockSlack is by how much the clock may seem to have been set between two passes because it
 	// is kept right all the time.
 	clockSlack = time.Minute
 	// maxRetentionLooks is how many shards and old batches a pass looks at before it leaves the
 	// rest to the next one. The last shard is finished.
-	maxRetentionLooks = 2000
+	maxChecksPerPass = 2000
 	// retentionRecheck is when a shard is looked at again that has batches which stay longer than
 	// they have to.
-	retentionRecheck = 24 * time.Hour
+	recheckAfter = 24 * time.Hour
 	// passTimeout bounds a pass; what it left undone the next one does.
 	passTimeout = 5 * time.Minute
 	// removeAhead is how many batches are removed at once.
 	removeAhead = 8
 )
 
-// retention removes the archived batches of a log when they have been kept long enough.
+// Remover removes the archived batches of a log when they have been kept long enough.
 //
 // Removal is for ever, so a batch goes only if nothing at all is held against its epoch. The epoch
 // and those before and after it are verified and go together, for the batches on both sides of a
@@ -59,15 +59,15 @@ const (
 type Remover struct {
 	Config
 
-	Settle      time.Duration
+	ClockGrace      time.Duration
 	Pause, busy time.Duration
 	clock       steadyClock
 	// due says when something in a shard may be old enough. A shard that is not in it was not
 	// looked at yet.
-	due map[uint64]time.Time
+	nextCheck map[uint64]time.Time
 }
 
-// RetentionConfig says what is removed, of which log. Namespace and Store must be set.
+// Config says what is removed, of which log. Namespace and Store must be set.
 type Config struct {
 	Namespace   string
 	Store       *auditstore.Store
@@ -80,12 +80,12 @@ type Config struct {
 func New(c Config) *Remover {
 	return &Remover{
 		Config: c,
-		Settle: retentionSettle, Pause: retentionPause, busy: busyRetentionPause,
-		clock: startClock(time.Now()), due: map[uint64]time.Time{},
+		ClockGrace: clockGrace, Pause: passPause, busy: busyPause,
+		clock: startClock(time.Now()), nextCheck: map[uint64]time.Time{},
 	}
 }
 
-// forEver removes what is due, again and again. Only an end of ctx ends it.
+// Run removes what is due, again and again. Only an end of ctx ends it.
 func (r *Remover) Run(ctx context.Context) {
 	for r.Keep > 0 && ctx.Err() == nil {
 		work, cancel := context.WithTimeout(ctx, passTimeout)
@@ -105,7 +105,7 @@ func (r *Remover) Run(ctx context.Context) {
 // pass removes what is due, or the first part of it. One that finds nothing due costs a listing of
 // the shards.
 func (r *Remover) pass(ctx context.Context) (more bool, err error) {
-	if !r.steady() {
+	if !r.isClockSteady() {
 		return false, nil
 	}
 	began := time.Now()
@@ -117,35 +117,35 @@ func (r *Remover) pass(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("time of the audit store: %w", err)
 	}
-	if !r.steady() {
+	if !r.isClockSteady() {
 		return false, nil // it was set just before the store looked at it
 	}
 	var done removed
-	defer func() { r.tell(done) }()
+	defer func() { r.logRemoved(done) }()
 	looks := 0
 	for _, shard := range shards {
-		if looks >= maxRetentionLooks {
+		if looks >= maxChecksPerPass {
 			return true, nil
 		}
 		old, wait, err := r.sweep(ctx, shard, now, &done)
 		if err != nil {
-			r.due[shard] = began // behind the others in the next pass
+			r.nextCheck[shard] = began // behind the others in the next pass
 			return true, fmt.Errorf("archived batches of %s, shard %d: %w", r.Namespace, shard, err)
 		}
-		r.due[shard] = began.Add(wait)
+		r.nextCheck[shard] = began.Add(wait)
 		looks += 1 + old
 	}
 	return false, nil
 }
 
-// steady says whether the clock has not been set for a while.
-func (r *Remover) steady() bool {
+// steady reports whether the clock has not been set for a while.
+func (r *Remover) isClockSteady() bool {
 	now := time.Now()
-	if by := r.clock.look(now); by != 0 {
-		r.Log.Warn().Stringer("by", by.Round(time.Second)).Stringer("for", r.Settle).
+	if by := r.clock.observe(now); by != 0 {
+		r.Log.Warn().Stringer("by", by.Round(time.Second)).Stringer("for", r.ClockGrace).
 			Msg("the clock was set: no archived batch is removed for a while")
 	}
-	return now.Sub(r.clock.since) >= r.Settle
+	return now.Sub(r.clock.since) >= r.ClockGrace
 }
 
 // dueShards returns the shards that have archived batches and are due, those first that have been
@@ -155,13 +155,13 @@ func (r *Remover) dueShards(ctx context.Context, now time.Time) ([]uint64, error
 	if err != nil {
 		return nil, fmt.Errorf("archived batches of %s: %w", r.Namespace, err)
 	}
-	for shard := range r.due {
+	for shard := range r.nextCheck {
 		if _, there := slices.BinarySearch(shards, shard); !there {
-			delete(r.due, shard)
+			delete(r.nextCheck, shard)
 		}
 	}
-	shards = slices.DeleteFunc(shards, func(shard uint64) bool { return r.due[shard].After(now) })
-	slices.SortStableFunc(shards, func(a, b uint64) int { return r.due[a].Compare(r.due[b]) })
+	shards = slices.DeleteFunc(shards, func(shard uint64) bool { return r.nextCheck[shard].After(now) })
+	slices.SortStableFunc(shards, func(a, b uint64) int { return r.nextCheck[a].Compare(r.nextCheck[b]) })
 	return shards, nil
 }
 
@@ -200,16 +200,16 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 	}
 	batches = slices.DeleteFunc(batches, func(b auditstore.Archived) bool {
 		_, found := slices.BinarySearch(evidenced, b.Epoch)
-		return found || !r.mayGo(b, verdicts, now)
+		return found || !r.isRemovable(b, verdicts, now)
 	})
 	if len(batches) < old {
-		wait = min(wait, retentionRecheck)
+		wait = min(wait, recheckAfter)
 	}
 	return old, wait, r.remove(ctx, batches, done)
 }
 
-// mayGo says whether nothing is held against an epoch, as far as the verdicts tell.
-func (r *Remover) mayGo(b auditstore.Archived, verdicts map[uint64]verdict.Verdict, now time.Time) bool {
+// isRemovable reports whether nothing is held against an epoch, as far as the verdicts tell.
+func (r *Remover) isRemovable(b auditstore.Archived, verdicts map[uint64]verdict.Verdict, now time.Time) bool {
 	v := verdicts[b.Epoch]
 	return v.Outcome == verdict.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.Keep &&
 		(b.Epoch <= r.First || verdict.Between(verdicts[b.Epoch-1], v) == verdict.Linked) &&
@@ -264,7 +264,7 @@ func (d *removed) add(b auditstore.Archived) {
 	d.bytes += b.Size
 }
 
-func (r *Remover) tell(d removed) {
+func (r *Remover) logRemoved(d removed) {
 	if d.batches == 0 {
 		return
 	}
@@ -283,7 +283,7 @@ type steadyClock struct {
 func startClock(now time.Time) steadyClock { return steadyClock{now, now, now.Round(0)} }
 
 // look returns by how much the clock was set since it was looked at last; 0 if it was not.
-func (c *steadyClock) look(now time.Time) time.Duration {
+func (c *steadyClock) observe(now time.Time) time.Duration {
 	shown := now.Round(0) // without the time that has passed
 	by := shown.Sub(c.shown) - now.Sub(c.last)
 	c.last, c.shown = now, shown

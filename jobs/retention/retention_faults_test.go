@@ -20,7 +20,7 @@ import (
 
 // layHistory lays a small history over two shards, of which the returned batches may go after a
 // month.
-func layHistory(t testing.TB, s *jobstest.Shelf) (stay []string) {
+func layHistory(t testing.TB, s *jobstest.ArchiveStore) (stay []string) {
 	s.Verified(t, jobstest.Span(995, 1004)...)
 	jobstest.Must(t, s.Store.PutEvidence(t.Context(), jobstest.Namespace, 998, "e.json", []byte("{}")))
 	return []string{"995", "998", "1004"}
@@ -34,7 +34,7 @@ func TestRetentionSurvivesFaults(t *testing.T) {
 		for at := int64(1); ; at++ {
 			reached := false
 			synctest.Test(t, func(t *testing.T) {
-				s := jobstest.NewShelf(t)
+				s := jobstest.NewArchiveStore(t)
 				stay := layHistory(t, s)
 				w, faulty := s.Watched(t, func(n int64, _ string) (error, bool) {
 					if n == at {
@@ -77,7 +77,7 @@ func TestRetentionSurvivesFaults(t *testing.T) {
 func TestRetentionPassesOverWhatIsLocked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		s.Verified(t, jobstest.Span(1, 9)...)
 		_, locked := s.Watched(t, func(_ int64, request string) (error, bool) {
 			if strings.HasPrefix(request, "remove ") && strings.HasSuffix(request, "/000000000004") {
@@ -104,7 +104,7 @@ func TestRetentionPassesOverWhatIsLocked(t *testing.T) {
 func TestRetentionGoesOnAfterAShardThatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		for _, shard := range []uint64{0, 1, 2} {
 			s.Verified(t, 1000*shard+1, 1000*shard+2, 1000*shard+3)
 		}
@@ -120,7 +120,7 @@ func TestRetentionGoesOnAfterAShardThatFails(t *testing.T) {
 			if got := s.Archived(t); !slices.Equal(got, want) {
 				t.Errorf("left are %v, want %v", got, want)
 			}
-			time.Sleep(retentionPause)
+			time.Sleep(passPause)
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestRetentionOfChanceHistories(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			chance := rand.New(rand.NewPCG(seed, 1))
 			var mu sync.Mutex
-			s := jobstest.NewShelf(t)
+			s := jobstest.NewArchiveStore(t)
 			_, faulty := s.Watched(t, func(int64, string) (error, bool) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -203,8 +203,8 @@ func TestRetentionOfChanceHistories(t *testing.T) {
 func TestRetentionCosts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
-		s.Verified(t, jobstest.Span(1, maxRetentionLooks+1500)...)
+		s := jobstest.NewArchiveStore(t)
+		s.Verified(t, jobstest.Span(1, maxChecksPerPass+1500)...)
 		w, watched := s.Watched(t, jobstest.NoFault)
 		r := retentionOf(watched, zerolog.Nop())
 		mustPass(t, r) // looks at all shards
@@ -221,7 +221,7 @@ func TestRetentionCosts(t *testing.T) {
 		if more, err := r.pass(t.Context()); err != nil || !more {
 			t.Errorf("the first pass: %v, %v", more, err)
 		}
-		if n := w.Removals.Load(); n < maxRetentionLooks || n > maxRetentionLooks+1000 {
+		if n := w.Removals.Load(); n < maxChecksPerPass || n > maxChecksPerPass+1000 {
 			t.Errorf("it removed %d", n)
 		}
 		if n := w.Requests.Load() - before - 2*w.Removals.Load(); n > 20 {
@@ -229,8 +229,8 @@ func TestRetentionCosts(t *testing.T) {
 		}
 		mustPass(t, r)
 		mustPass(t, r) // sees that a shard is gone
-		if got := s.Archived(t); len(got) != 1 || len(r.due) != 1 {
-			t.Errorf("left are %d, and %d shards are remembered", len(got), len(r.due))
+		if got := s.Archived(t); len(got) != 1 || len(r.nextCheck) != 1 {
+			t.Errorf("left are %d, and %d shards are remembered", len(got), len(r.nextCheck))
 		}
 	})
 }
@@ -238,12 +238,12 @@ func TestRetentionCosts(t *testing.T) {
 func TestRetentionWaitsForTheClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		s.Verified(t, 1, 2)
 		time.Sleep(31 * day)
 		var output bytes.Buffer
 		r := retentionOf(s, zerolog.New(&output))
-		r.Settle = retentionSettle
+		r.ClockGrace = clockGrace
 		want := func(left ...string) {
 			t.Helper()
 			mustPass(t, r)
@@ -252,14 +252,14 @@ func TestRetentionWaitsForTheClock(t *testing.T) {
 			}
 		}
 		want("1", "2")
-		time.Sleep(retentionSettle - time.Second)
+		time.Sleep(clockGrace - time.Second)
 		want("1", "2")
 		r.clock.shown = r.clock.shown.Add(-10 * 365 * day) // as if it had jumped ahead by ten years
 		want("1", "2")
 		if !strings.Contains(output.String(), `"by":"87600h0m0s"`) {
 			t.Errorf("the log has %s", output.String())
 		}
-		time.Sleep(retentionSettle - time.Second)
+		time.Sleep(clockGrace - time.Second)
 		want("1", "2")
 		time.Sleep(time.Second)
 		want("2")

@@ -23,48 +23,48 @@ import (
 // TestRetention has one case an epoch, each with verified neighbours.
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	plant := func(t *testing.T, s *jobstest.Shelf, epoch uint64, verdict string) {
+	plant := func(t *testing.T, s *jobstest.ArchiveStore, epoch uint64, verdict string) {
 		s.Archive(t, epoch, "", jobstest.BatchOf(epoch))
 		key := fmt.Sprintf("%s/verdicts/%09d/%012d.json", jobstest.Namespace, epoch/1000, epoch)
 		jobstest.Must(t, s.Bucket.WriteAll(t.Context(), key, []byte(verdict), nil))
 	}
 	cases := []struct {
 		name   string
-		lay    func(t *testing.T, s *jobstest.Shelf, epoch uint64)
+		lay    func(t *testing.T, s *jobstest.ArchiveStore, epoch uint64)
 		before bool // whether the batch before it goes
 		goes   bool
 		after  bool
 	}{
-		{"verified", func(t *testing.T, s *jobstest.Shelf, e uint64) { s.Verified(t, e) }, true, true, true},
-		{"rejected", func(t *testing.T, s *jobstest.Shelf, e uint64) {
+		{"verified", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) { s.Verified(t, e) }, true, true, true},
+		{"rejected", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) {
 			s.Archive(t, e, "", jobstest.BatchOf(e))
 			s.Judge(t, jobstest.RejectedVerdict(e))
 		}, false, false, false},
-		{"evidence", func(t *testing.T, s *jobstest.Shelf, e uint64) {
+		{"evidence", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) {
 			s.Verified(t, e)
 			jobstest.Must(t, s.Store.PutEvidence(t.Context(), jobstest.Namespace, e, "contradiction-1.json", []byte("{}")))
 		}, true, false, true},
-		{"no verdict", func(t *testing.T, s *jobstest.Shelf, e uint64) { s.Archive(t, e, "", jobstest.BatchOf(e)) }, false, false, false},
-		{"neither batch nor verdict", func(*testing.T, *jobstest.Shelf, uint64) {}, false, true, false},
-		{"unreadable verdict", func(t *testing.T, s *jobstest.Shelf, e uint64) { plant(t, s, e, "{") }, false, false, false},
-		{"verdict of a later version", func(t *testing.T, s *jobstest.Shelf, e uint64) { plant(t, s, e, `{"schema":2}`) }, false, false, false},
-		{"begins elsewhere", func(t *testing.T, s *jobstest.Shelf, e uint64) {
+		{"no verdict", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) { s.Archive(t, e, "", jobstest.BatchOf(e)) }, false, false, false},
+		{"neither batch nor verdict", func(*testing.T, *jobstest.ArchiveStore, uint64) {}, false, true, false},
+		{"unreadable verdict", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) { plant(t, s, e, "{") }, false, false, false},
+		{"verdict of a later version", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) { plant(t, s, e, `{"schema":2}`) }, false, false, false},
+		{"begins elsewhere", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) {
 			v := jobstest.GoodVerdict(e)
 			v.PreviousDigest = jobstest.DigestAfter(77)
 			s.Archive(t, e, "", jobstest.BatchOf(e))
 			s.Judge(t, v)
 		}, false, false, true},
-		{"ends elsewhere", func(t *testing.T, s *jobstest.Shelf, e uint64) {
+		{"ends elsewhere", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) {
 			v := jobstest.GoodVerdict(e)
 			v.Digest = jobstest.DigestAfter(77)
 			s.Archive(t, e, "", jobstest.BatchOf(e))
 			s.Judge(t, v)
 		}, true, false, false},
-		{"not the batch that was judged", func(t *testing.T, s *jobstest.Shelf, e uint64) {
+		{"not the batch that was judged", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) {
 			s.Archive(t, e, "", jobstest.BatchOf(e)+".")
 			s.Judge(t, jobstest.GoodVerdict(e))
 		}, true, false, true},
-		{"by a worker whose clock is ahead", func(t *testing.T, s *jobstest.Shelf, e uint64) {
+		{"by a worker whose clock is ahead", func(t *testing.T, s *jobstest.ArchiveStore, e uint64) {
 			v := jobstest.GoodVerdict(e)
 			v.FinishedAt = v.FinishedAt.Add(365 * day)
 			s.Archive(t, e, "", jobstest.BatchOf(e))
@@ -72,7 +72,7 @@ func TestRetention(t *testing.T) {
 		}, true, false, true},
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		// 999 is the last one of its shard
 		epochOf := func(i int) uint64 { return 979 + uint64(i)*10 }
 		want := []string{}
@@ -138,7 +138,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 		{9, 0, []string{"4"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := jobstest.NewShelf(t)
+			s := jobstest.NewArchiveStore(t)
 			s.Verified(t, 1, 2, 3, 4)
 			r := retentionOf(s, zerolog.Nop())
 			r.First, r.Last = c.first, c.last
@@ -148,7 +148,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 				t.Errorf("from %d to %d: left are %v, want %v", c.first, c.last, got, c.want)
 			}
 			s.Judge(t, jobstest.GoodVerdict(5))
-			time.Sleep(retentionRecheck)
+			time.Sleep(recheckAfter)
 			mustPass(t, r)
 			if got := s.Archived(t); len(got) != 0 {
 				t.Errorf("from %d to %d: after the next epoch is verified, left are %v", c.first, c.last, got)
@@ -156,7 +156,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		s.Archive(t, 1, "", jobstest.BatchOf(1))
 		s.Judge(t, jobstest.RejectedVerdict(1))
 		r := retentionOf(s, zerolog.Nop())
@@ -173,7 +173,7 @@ func TestRetentionAtTheEndsOfALog(t *testing.T) {
 func TestRetentionGoesByTheStoresClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		s.Verified(t, 1, 2, 4, 5)
 		v := jobstest.GoodVerdict(3) // by a worker whose clock is behind by 20 days
 		time.Sleep(20 * day)
@@ -195,7 +195,7 @@ func TestRetentionOfWhatAuditorsArchive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 14, Compression: simlog.Mixed, Tamper: map[uint64]simlog.Kind{5: simlog.Malformed}})
 	synctest.Test(t, func(t *testing.T) {
-		s := jobstest.NewShelf(t)
+		s := jobstest.NewArchiveStore(t)
 		w.config.Store, w.config.Archive = s.Store, true
 		a := w.auditor(t)
 		for epoch := uint64(1); epoch <= 14; epoch++ {
@@ -241,7 +241,7 @@ func TestRetentionOnS3(t *testing.T) {
 	bucket, err := blobstore.OpenBucket(t.Context(), url)
 	jobstest.Must(t, err)
 	t.Cleanup(func() { _ = bucket.Close() })
-	s := &jobstest.Shelf{Bucket: bucket, Store: store}
+	s := &jobstest.ArchiveStore{Bucket: bucket, Store: store}
 	now := time.Now()
 	for epoch := uint64(995); epoch <= 1010; epoch++ {
 		v := jobstest.GoodVerdict(epoch)

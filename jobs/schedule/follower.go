@@ -138,7 +138,7 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, open []alert.Alert) error {
 	from := f.progress.recentFrom(newest)
 	read := func() (judged, unjudged []uint64, err error) {
-		return report.JudgedAndOpen(ctx, f.config.Store, f.config.Namespace, from, newest)
+		return report.SplitJudged(ctx, f.config.Store, f.config.Namespace, from, newest)
 	}
 	judged, unjudged, unlisted := read()
 	var errs []error

@@ -29,10 +29,10 @@ func TestSchedulersRemoveArchivedBatches(t *testing.T) {
 		scheduler, err := New(redis, []Config{schedule}, zerolog.Nop())
 		jobstest.Must(t, err)
 		r := scheduler.logs[0].retention
-		r.Settle, r.Pause = 0, 10*time.Millisecond
+		r.ClockGrace, r.Pause = 0, 10*time.Millisecond
 		jobstest.Background(t, scheduler.Run)
 	}
-	s := &jobstest.Shelf{Bucket: w.Audit, Store: w.config.Store}
+	s := &jobstest.ArchiveStore{Bucket: w.Audit, Store: w.config.Store}
 	jobstest.Eventually(t, "only what must stay is left", func() bool {
 		return slices.Equal(s.Archived(t), []string{"2", "3", "4", "6"})
 	})

@@ -47,7 +47,7 @@ func (s *Sealer) findReuse(ctx context.Context, h *verdict.History, seal sealed)
 		from, _ := verdict.ShardRange(shard)
 		for i, digest := range digests {
 			if epoch, alike := own[digest]; alike {
-				if err := s.tellReuse(ctx, from+uint64(i), epoch); err != nil {
+				if err := s.recordReuse(ctx, from+uint64(i), epoch); err != nil {
 					return err
 				}
 			}
@@ -57,13 +57,13 @@ func (s *Sealer) findReuse(ctx context.Context, h *verdict.History, seal sealed)
 	return nil
 }
 
-// follows says whether the second span continues the first.
+// follows reports whether the second span continues the first.
 func follows(first, second verdict.Span) bool {
 	return first.To+1 == second.From && verdict.LinkDigests(first.Digest, second.PreviousDigest) == verdict.Linked
 }
 
-// tellReuse tells of two epochs whose digests begin alike, if they are the same.
-func (s *Sealer) tellReuse(ctx context.Context, a, b uint64) error {
+// recordReuse tells of two epochs whose digests begin alike, if they are the same.
+func (s *Sealer) recordReuse(ctx context.Context, a, b uint64) error {
 	first, second, err := s.readPair(ctx, min(a, b), max(a, b))
 	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
 		return err

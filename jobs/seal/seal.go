@@ -53,7 +53,7 @@ func (s *Sealer) incidents() incident.Recorder {
 	return incident.Recorder{Store: s.Store, Metrics: s.Metrics, Log: s.Log}
 }
 
-// SealCounts says what became of the shards that have verdicts.
+// Counts says what became of the shards that have verdicts.
 type Counts struct {
 	Sealed        uint64 `json:"sealed"`         // now
 	AlreadySealed uint64 `json:"already_sealed"` // before
@@ -83,7 +83,7 @@ func (s *Sealer) Seal(ctx context.Context, from, to uint64) (Counts, error) {
 	for batch := range slices.Chunk(open, sealBatch) {
 		var made []sealed
 		for _, shard := range batch {
-			seal, full, err := s.make(ctx, shard, lost)
+			seal, full, err := s.sealShard(ctx, shard, lost)
 			if ctx.Err() != nil {
 				return counts, ctx.Err()
 			}
@@ -165,9 +165,9 @@ type sealed struct {
 	hash string
 }
 
-// make seals a shard if it is full. If it is not, and the history may be lost, it makes sure that
+// sealShard seals a shard if it is full. If it is not, and the history may be lost, it makes sure that
 // it never was.
-func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, bool, error) {
+func (s *Sealer) sealShard(ctx context.Context, shard uint64, lost bool) (sealed, bool, error) {
 	epochs, err := s.Store.Epochs(ctx, s.Namespace, shard)
 	if err != nil {
 		return sealed{}, false, err
@@ -175,7 +175,7 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 	from, to := verdict.ShardRange(shard)
 	if uint64(len(epochset.Within(epochs, from, to))) < to-from+1 {
 		if lost {
-			err = s.neverSealed(ctx, shard)
+			err = s.checkUnlisted(ctx, shard)
 		}
 		return sealed{}, false, err
 	}
@@ -183,14 +183,14 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 	if err != nil {
 		return sealed{}, false, err
 	}
-	if err := s.tell(ctx, verdicts); err != nil {
+	if err := s.raiseAll(ctx, verdicts); err != nil {
 		return sealed{}, false, err
 	}
 	hash, err := s.Store.PutSeal(ctx, seal)
 	if errors.Is(err, auditstore.ErrDiffers) {
 		// Sealed before, and not in the history. If the verdicts bear it out it was written in
 		// another way, and stands.
-		if err = s.neverSealed(ctx, shard); err == nil {
+		if err = s.checkUnlisted(ctx, shard); err == nil {
 			seal, hash, err = s.Store.Seal(ctx, s.Namespace, shard)
 		}
 	}
@@ -200,13 +200,13 @@ func (s *Sealer) make(ctx context.Context, shard uint64, lost bool) (sealed, boo
 	return sealed{seal, hash}, err == nil, err
 }
 
-// ErrSealedMismatch says that a shard has a seal and its verdicts are others. To seal again is of
+// ErrMismatch says that a shard has a seal and its verdicts are others. To seal again is of
 // no use: someone must bring the verdicts back.
 var ErrMismatch = errors.New("not the verdicts that were sealed")
 
-// neverSealed returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the
+// checkUnlisted returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the
 // history has a seal which its verdicts don't bear out.
-func (s *Sealer) neverSealed(ctx context.Context, shard uint64) error {
+func (s *Sealer) checkUnlisted(ctx context.Context, shard uint64) error {
 	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, auditstore.ErrNotFound) {
 		return nil
 	}
@@ -242,7 +242,7 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []v
 
 // tell raises an alert on each of the verdicts, in order, that is a rejection, and on each that
 // does not continue the one before.
-func (s *Sealer) tell(ctx context.Context, verdicts []verdict.Verdict) error {
+func (s *Sealer) raiseAll(ctx context.Context, verdicts []verdict.Verdict) error {
 	ends := map[string]verdict.Verdict{}
 	for i, v := range verdicts {
 		if v.Outcome != verdict.Verified {
@@ -314,7 +314,7 @@ func (s *Sealer) insert(ctx context.Context, h *verdict.History, seal sealed) er
 	for _, span := range spans[1:] {
 		joined := whole.Join(span.Span)
 		if len(joined.Breaks) > len(whole.Breaks)+len(span.Breaks) {
-			if err := s.tellBreak(ctx, span.From); err != nil {
+			if err := s.recordBreak(ctx, span.From); err != nil {
 				return err
 			}
 		}
@@ -324,8 +324,8 @@ func (s *Sealer) insert(ctx context.Context, h *verdict.History, seal sealed) er
 	return nil
 }
 
-// tellBreak tells of an epoch that does not continue the one before it.
-func (s *Sealer) tellBreak(ctx context.Context, epoch uint64) error {
+// recordBreak tells of an epoch that does not continue the one before it.
+func (s *Sealer) recordBreak(ctx context.Context, epoch uint64) error {
 	first, second, err := s.readPair(ctx, epoch-1, epoch)
 	if err != nil || second.Epoch == 0 {
 		return err

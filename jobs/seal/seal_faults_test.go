@@ -28,9 +28,9 @@ func TestSealingFaults(t *testing.T) {
 		return true
 	}
 	told := []string{"1-contradiction.000000001000.chain", "1-rejected.000000000400"}
-	fresh := func(t *testing.T) *jobstest.Shelf {
+	fresh := func(t *testing.T) *jobstest.ArchiveStore {
 		bucket := jobstest.OpenMemory(t)
-		s := &jobstest.Shelf{Bucket: bucket, Store: auditstore.New(bucket)}
+		s := &jobstest.ArchiveStore{Bucket: bucket, Store: auditstore.New(bucket)}
 		jobstest.Record(t, s.Store, 1, 1999, change)
 		return s
 	}
@@ -85,7 +85,7 @@ func TestStatusRequests(t *testing.T) {
 	t.Parallel()
 	requests := func(shards uint64) int64 {
 		bucket := jobstest.OpenMemory(t)
-		s := &jobstest.Shelf{Bucket: bucket, Store: auditstore.New(bucket)}
+		s := &jobstest.ArchiveStore{Bucket: bucket, Store: auditstore.New(bucket)}
 		_, to := verdict.ShardRange(shards - 1)
 		span := verdict.SealedSpan{Span: verdict.Span{From: 1, To: to, PreviousDigest: jobstest.DigestOf("", 0), Digest: jobstest.DigestOf("", to)}}
 		for shard := range shards {

@@ -23,13 +23,13 @@ const sealsByChance = 100
 // maxNamed bounds how many epochs the detail of a mismatch names.
 const maxNamed = 20
 
-// SealCheck says what came of holding sealed shards against their verdicts.
+// Check says what came of holding sealed shards against their verdicts.
 type Check struct {
 	Checked    uint64     `json:"checked"` // shards
 	Mismatches []Mismatch `json:"mismatches,omitempty"`
 }
 
-// SealMismatch is a shard that is not what was sealed.
+// Mismatch is a shard that is not what was sealed.
 type Mismatch struct {
 	Shard  uint64 `json:"shard"`
 	From   uint64 `json:"from"`
@@ -98,18 +98,18 @@ func anyShard(h verdict.History) (verdict.SealedSpan, uint64) {
 // is nil, not in it: nothing if all is well. It looks at the verdicts if it is to be whole. What is
 // wrong is looked at twice before anybody is told.
 func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
-	detail, err := s.lookAtSeal(ctx, shard, in, whole)
+	detail, err := s.compareSeal(ctx, shard, in, whole)
 	if err != nil || detail == "" {
 		return "", err
 	}
-	if detail, err = s.lookAtSeal(ctx, shard, in, whole); err != nil || detail == "" {
+	if detail, err = s.compareSeal(ctx, shard, in, whole); err != nil || detail == "" {
 		return "", err
 	}
 	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
 	return detail, s.incidents().Raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }
 
-func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
+func (s *Sealer) compareSeal(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	seal, hash, err := s.Store.Seal(ctx, s.Namespace, shard)
 	switch {
 	case errors.Is(err, auditstore.ErrNotFound), errors.Is(err, auditstore.ErrCorrupt):
@@ -128,7 +128,7 @@ func (s *Sealer) lookAtSeal(ctx context.Context, shard uint64, in *verdict.Seale
 	return s.checkSeal(ctx, seal)
 }
 
-// sameExceptions says whether two spans of the same epochs agree on which were rejected and which
+// sameExceptions reports whether two spans of the same epochs agree on which were rejected and which
 // don't go on where the one before ended. Whether the first does, a seal cannot tell.
 func sameExceptions(a, b verdict.Span) bool {
 	return slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Breaks, b.Breaks)

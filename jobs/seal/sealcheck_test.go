@@ -229,7 +229,7 @@ func TestSlowSealer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, full, err := slow.make(t.Context(), 10, false)
+	last, full, err := slow.sealShard(t.Context(), 10, false)
 	if err != nil || !full {
 		t.Fatal(full, err)
 	}

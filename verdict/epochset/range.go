@@ -13,7 +13,7 @@ type Range struct {
 	To   uint64 `json:"to"`
 }
 
-// within returns the part of ascending epochs that lies between from and to, both included.
+// Within returns the part of ascending epochs that lies between from and to, both included.
 func Within(epochs []uint64, from, to uint64) []uint64 {
 	low, _ := slices.BinarySearch(epochs, from)
 	high, found := slices.BinarySearch(epochs, to)
@@ -23,7 +23,7 @@ func Within(epochs []uint64, from, to uint64) []uint64 {
 	return epochs[low:max(low, high)]
 }
 
-// without returns the epochs from from to to that are not among judged, which is ascending.
+// Without returns the epochs from from to to that are not among judged, which is ascending.
 func Without(from, to uint64, judged []uint64) []uint64 {
 	var open []uint64
 	for epoch := from; epoch <= to; epoch++ {
@@ -34,7 +34,7 @@ func Without(from, to uint64, judged []uint64) []uint64 {
 	return open
 }
 
-// checkRange refuses epochs that no verdict can be on, and ranges whose size or end would overflow.
+// CheckRange refuses epochs that no verdict can be on, and ranges whose size or end would overflow.
 func CheckRange(from, to uint64) error {
 	if from == 0 || to < from || to > verdict.MaxEpoch {
 		return fmt.Errorf("epochs %d to %d: want 1 ≤ from ≤ to ≤ %d", from, to, uint64(verdict.MaxEpoch))

@@ -31,7 +31,7 @@ func (s *Set) Has(epoch uint64) bool {
 	return shard != nil && shard[i/64]&(1<<(i%64)) != 0
 }
 
-// all yields the epochs, those of a shard in order.
+// All yields the epochs, those of a shard in order.
 func (s *Set) All() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		for shard := range s.shards {
@@ -44,5 +44,5 @@ func (s *Set) All() iter.Seq[uint64] {
 	}
 }
 
-// removeShard takes the epochs of a shard out of the set.
+// RemoveShard takes the epochs of a shard out of the set.
 func (s *Set) RemoveShard(shard uint64) { delete(s.shards, shard) }

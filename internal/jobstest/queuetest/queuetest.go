@@ -29,7 +29,7 @@ func OnEachRedis(t *testing.T, test func(t *testing.T, r *queue.Redis)) {
 	jobstest.OnEachRedis(t, queue.Connect, test)
 }
 
-// queueCounts returns the counts of the test's queue of one class.
+// Counts returns the counts of the test's queue of one class.
 func Counts(r *queue.Redis, class queue.Class) (queue.Counts, error) {
 	all, err := r.ReadCounts(jobstest.Namespace)
 	for _, c := range all {
@@ -40,14 +40,14 @@ func Counts(r *queue.Redis, class queue.Class) (queue.Counts, error) {
 	return queue.Counts{}, err
 }
 
-// judgedRuns tells an enqueuer of the verdicts in a store.
+// JudgedRuns tells an enqueuer of the verdicts in a store.
 func JudgedRuns(store *auditstore.Store) func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
 	return func(ctx context.Context, from, to uint64, visit func(from, to uint64) error) error {
 		return report.JudgedRuns(ctx, store, jobstest.Namespace, from, to, visit)
 	}
 }
 
-// isJudged tells Retry of the verdicts in a store.
+// IsJudged tells Retry of the verdicts in a store.
 func IsJudged(store *auditstore.Store) func(context.Context, uint64) (bool, error) {
 	return func(ctx context.Context, epoch uint64) (bool, error) {
 		return report.IsJudged(ctx, store, jobstest.Namespace, epoch)

@@ -18,18 +18,18 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// shelf is an audit store with archived batches on it, in memory.
-type Shelf struct {
+// ArchiveStore is an audit store with archived batches on it, in memory.
+type ArchiveStore struct {
 	Bucket *blob.Bucket
 	Store  *auditstore.Store
 }
 
-func NewShelf(t testing.TB) *Shelf {
+func NewArchiveStore(t testing.TB) *ArchiveStore {
 	b := OpenMemory(t)
-	return &Shelf{b, auditstore.New(b)}
+	return &ArchiveStore{b, auditstore.New(b)}
 }
 
-func (s *Shelf) Archive(t testing.TB, epoch uint64, extension, batch string) {
+func (s *ArchiveStore) Archive(t testing.TB, epoch uint64, extension, batch string) {
 	t.Helper()
 	w, err := s.Store.ArchiveWriter(t.Context(), Namespace, epoch, extension)
 	Must(t, err)
@@ -38,14 +38,14 @@ func (s *Shelf) Archive(t testing.TB, epoch uint64, extension, batch string) {
 	Must(t, w.Commit())
 }
 
-func (s *Shelf) Judge(t testing.TB, v verdict.Verdict) {
+func (s *ArchiveStore) Judge(t testing.TB, v verdict.Verdict) {
 	t.Helper()
 	_, _, err := s.Store.PutVerdict(t.Context(), v)
 	Must(t, err)
 }
 
-// verified archives the batches of honest epochs and records their verdicts.
-func (s *Shelf) Verified(t testing.TB, epochs ...uint64) {
+// Verified archives the batches of honest epochs and records their verdicts.
+func (s *ArchiveStore) Verified(t testing.TB, epochs ...uint64) {
 	t.Helper()
 	for _, epoch := range epochs {
 		s.Archive(t, epoch, "", BatchOf(epoch))
@@ -53,8 +53,8 @@ func (s *Shelf) Verified(t testing.TB, epochs ...uint64) {
 	}
 }
 
-// archived returns what is on the shelf, each batch as its epoch and extension.
-func (s *Shelf) Archived(t testing.TB) []string {
+// Archived returns what is in the store, each batch as its epoch and extension.
+func (s *ArchiveStore) Archived(t testing.TB) []string {
 	t.Helper()
 	left := []string{}
 	for _, key := range keys(t, s.Bucket) {
@@ -65,15 +65,15 @@ func (s *Shelf) Archived(t testing.TB) []string {
 	return left
 }
 
-// kept returns all that must never be touched.
-func (s *Shelf) Kept(t testing.TB) map[string]string {
+// Kept returns all that must never be touched.
+func (s *ArchiveStore) Kept(t testing.TB) map[string]string {
 	all := contents(t, s.Bucket)
 	maps.DeleteFunc(all, func(key, _ string) bool { return strings.Contains(key, "/archive/") })
 	return all
 }
 
-// watchedShelf counts the requests to a bucket, and lets one go wrong.
-type watchedShelf struct {
+// WatchedStore counts the requests to a bucket, and lets one go wrong.
+type WatchedStore struct {
 	driver.Bucket // what is not below is not called
 	b             *blob.Bucket
 	Requests      atomic.Int64
@@ -88,14 +88,14 @@ type faulting func(n int64, request string) (err error, carriedOut bool)
 
 func NoFault(int64, string) (error, bool) { return nil, false }
 
-func (s *Shelf) Watched(t testing.TB, fault faulting) (*watchedShelf, *Shelf) {
-	w := &watchedShelf{b: s.Bucket, Fault: fault}
+func (s *ArchiveStore) Watched(t testing.TB, fault faulting) (*WatchedStore, *ArchiveStore) {
+	w := &WatchedStore{b: s.Bucket, Fault: fault}
 	b := blob.NewBucket(w)
 	t.Cleanup(func() { _ = b.Close() })
-	return w, &Shelf{s.Bucket, auditstore.New(b)}
+	return w, &ArchiveStore{s.Bucket, auditstore.New(b)}
 }
 
-func (w *watchedShelf) do(request string, carryOut func() error) error {
+func (w *WatchedStore) do(request string, carryOut func() error) error {
 	fault, carriedOut := w.Fault(w.Requests.Add(1), request)
 	if fault != nil && !carriedOut {
 		return fault
@@ -103,17 +103,17 @@ func (w *watchedShelf) do(request string, carryOut func() error) error {
 	return cmp.Or(fault, carryOut())
 }
 
-func (w *watchedShelf) As(any) bool             { return false }
-func (w *watchedShelf) Close() error            { return nil }
-func (w *watchedShelf) ErrorAs(error, any) bool { return false }
-func (w *watchedShelf) ErrorCode(err error) gcerrors.ErrorCode {
+func (w *WatchedStore) As(any) bool             { return false }
+func (w *WatchedStore) Close() error            { return nil }
+func (w *WatchedStore) ErrorAs(error, any) bool { return false }
+func (w *WatchedStore) ErrorCode(err error) gcerrors.ErrorCode {
 	if errors.Is(err, ErrFault) {
 		return gcerrors.PermissionDenied // not tried again at once
 	}
 	return gcerrors.Code(err)
 }
 
-func (w *watchedShelf) ListPaged(ctx context.Context, o *driver.ListOptions) (page *driver.ListPage, err error) {
+func (w *WatchedStore) ListPaged(ctx context.Context, o *driver.ListOptions) (page *driver.ListPage, err error) {
 	err = w.do("list "+o.Prefix, func() error {
 		page = &driver.ListPage{}
 		token := blob.FirstPageToken
@@ -133,7 +133,7 @@ func (w *watchedShelf) ListPaged(ctx context.Context, o *driver.ListOptions) (pa
 	return page, err
 }
 
-func (w *watchedShelf) NewRangeReader(ctx context.Context, key string, _, _ int64, _ *driver.ReaderOptions) (r driver.Reader, err error) {
+func (w *WatchedStore) NewRangeReader(ctx context.Context, key string, _, _ int64, _ *driver.ReaderOptions) (r driver.Reader, err error) {
 	err = w.do("read "+key, func() error {
 		data, err := w.b.ReadAll(ctx, key)
 		r = &faultyReader{Reader: *bytes.NewReader(data), size: int64(len(data)), end: io.EOF}
@@ -142,27 +142,27 @@ func (w *watchedShelf) NewRangeReader(ctx context.Context, key string, _, _ int6
 	return r, err
 }
 
-func (w *watchedShelf) Delete(ctx context.Context, key string, _ *driver.DeleteOptions) error {
+func (w *WatchedStore) Delete(ctx context.Context, key string, _ *driver.DeleteOptions) error {
 	return w.do("remove "+key, func() error {
 		w.Removals.Add(1)
 		return w.b.Delete(ctx, key)
 	})
 }
 
-func (w *watchedShelf) NewTypedWriter(ctx context.Context, key, _ string, o *driver.WriterOptions) (driver.Writer, error) {
-	return &watchedWriter{shelf: w, ctx: ctx, key: key, options: o}, nil
+func (w *WatchedStore) NewTypedWriter(ctx context.Context, key, _ string, o *driver.WriterOptions) (driver.Writer, error) {
+	return &watchedWriter{store: w, ctx: ctx, key: key, options: o}, nil
 }
 
 type watchedWriter struct {
 	bytes.Buffer
-	shelf   *watchedShelf
+	store   *WatchedStore
 	ctx     context.Context
 	key     string
 	options *driver.WriterOptions
 }
 
 func (w *watchedWriter) Close() error {
-	return w.shelf.do("write "+w.key, func() error {
-		return w.shelf.b.WriteAll(w.ctx, w.key, w.Bytes(), &blob.WriterOptions{IfNotExist: w.options.IfNotExist})
+	return w.store.do("write "+w.key, func() error {
+		return w.store.b.WriteAll(w.ctx, w.key, w.Bytes(), &blob.WriterOptions{IfNotExist: w.options.IfNotExist})
 	})
 }

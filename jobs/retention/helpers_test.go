@@ -11,9 +11,9 @@ import (
 const day = 24 * time.Hour
 
 // retention of a month, which does not wait for the clock.
-func retentionOf(s *jobstest.Shelf, log zerolog.Logger) *Remover {
+func retentionOf(s *jobstest.ArchiveStore, log zerolog.Logger) *Remover {
 	r := New(Config{Namespace: jobstest.Namespace, Store: s.Store, First: 1, Keep: 30 * day, Log: log})
-	r.Settle = 0
+	r.ClockGrace = 0
 	return r
 }
 

@@ -1,0 +1,2 @@
+// Package epochset has sets and ranges of epochs, with little memory for millions of them.
+package epochset
