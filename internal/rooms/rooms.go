@@ -1,0 +1,178 @@
+// Package rooms holds the shape of the project: which package may import which, and how large a package
+// and a file may grow. Its test fails on a line that breaks the rules; nothing imports it.
+package rooms
+
+import (
+	"bufio"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxFileLines    = 400
+	maxPackageLines = 2000
+)
+
+// low are the packages at the bottom, which import nothing above them and which every room may import.
+var low = []string{
+	"verdict", "verdict/epochset", "jobs/observe",
+	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron",
+}
+
+// allowed are the rooms, from the bottom up, with what each may import besides low. A room may not
+// import one that stands below it in this list.
+var allowed = []struct {
+	room    string
+	imports []string
+}{
+	{"internal/lanes", nil},
+	{"validator", []string{"internal/lanes"}},
+	{"signature", nil},
+	{"blobstore/s3list", nil},
+	{"blobstore", []string{"blobstore/s3list"}},
+	{"fetcher", []string{"blobstore/s3list", "validator"}},
+	{"blobstore/auditstore", []string{"blobstore"}},
+	{"internal/alert", []string{"blobstore/auditstore"}},
+	{"internal/tracing", nil},
+	{"internal/metrics", []string{"internal/alert", "internal/tracing"}},
+	{"jobs/report", []string{"blobstore/auditstore"}},
+	{"jobs/incident", []string{"blobstore/auditstore", "internal/alert"}},
+	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
+	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
+	{"jobs/queue", nil},
+	{"jobs/audit", []string{
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "jobs/report", "signature", "validator",
+	}},
+	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal"}},
+	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
+		"blobstore/auditstore", "fetcher", "internal/alert",
+		"jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal",
+	}},
+	{"internal/config", []string{"blobstore", "internal/alert", "jobs/queue", "signature", "validator"}},
+	{"internal/simlog", []string{"signature", "validator"}},
+	{"internal/benchreport", []string{"internal/lanes", "validator"}},
+	{"cmd/ktaudit", []string{"*"}},
+}
+
+// elsewhere are packages for tests and tools, which no room imports.
+var elsewhere = []string{
+	"internal/rooms", "internal/golden", "internal/testservers", "internal/jobstest", "internal/jobstest/queuetest",
+	"blobstore/s3list/s3listtest", "deploy", "internal/lanes/gen",
+}
+
+const module = "github.com/ktaudit/ktaudit/"
+
+// Check returns what breaks the rules below a folder that holds the module, each with its file and line.
+func Check(root string) ([]string, error) {
+	var wrong []string
+	lines := map[string]int{} // by package
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "scripts") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		relative = filepath.ToSlash(relative)
+		found, count, err := checkFile(path, relative)
+		wrong = append(wrong, found...)
+		lines[packageOf(relative)] += count
+		return err
+	})
+	for room, count := range lines {
+		if count > maxPackageLines && room != "cmd/ktaudit" {
+			wrong = append(wrong, fmt.Sprintf("%s: %d lines, a package may have %d", room, count, maxPackageLines))
+		}
+		if !slices.Contains(low, room) && !slices.Contains(elsewhere, room) && place(room) < 0 {
+			wrong = append(wrong, fmt.Sprintf("%s: a package without a place in internal/rooms", room))
+		}
+	}
+	slices.Sort(wrong)
+	return wrong, err
+}
+
+// checkFile returns what is wrong with a file, and how many lines it has.
+func checkFile(path, relative string) (wrong []string, lines int, err error) {
+	files := token.NewFileSet()
+	parsed, err := parser.ParseFile(files, path, nil, parser.ImportsOnly)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, spec := range parsed.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return nil, 0, err
+		}
+		imported, ours := strings.CutPrefix(imported, module)
+		if ours && !mayImport(packageOf(relative), imported) {
+			line := files.Position(spec.Pos()).Line
+			wrong = append(wrong, fmt.Sprintf("%s:%d: %s may not import %s", relative, line, packageOf(relative), imported))
+		}
+	}
+	if lines, err = countLines(path); lines > maxFileLines {
+		wrong = append(wrong, fmt.Sprintf("%s: %d lines, a file may have %d", relative, lines, maxFileLines))
+	}
+	return wrong, lines, err
+}
+
+// mayImport reports whether a room may import another package of the project.
+func mayImport(room, imported string) bool {
+	switch {
+	case slices.Contains(elsewhere, room):
+		return true
+	case slices.Contains(low, room):
+		// Within low only the plainest: epochset counts in verdict's shards, resume waits.
+		return imported == "verdict" && room == "verdict/epochset" || imported == "internal/wait" && room == "internal/resume"
+	case slices.Contains(low, imported):
+		return true
+	}
+	at := place(room)
+	if at < 0 {
+		return true // told of once, as a package without a place
+	}
+	imports := allowed[at].imports
+	return slices.Contains(imports, imported) || slices.Contains(imports, "*") && !slices.Contains(elsewhere, imported)
+}
+
+// place returns a room's place in the list; -1 if it has none.
+func place(room string) int {
+	for i, a := range allowed {
+		if a.room == room {
+			return i
+		}
+	}
+	return -1
+}
+
+func packageOf(file string) string { return filepath.ToSlash(filepath.Dir(file)) }
+
+func countLines(path string) (n int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); ; n++ {
+		if !lines.Scan() {
+			return n, lines.Err()
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package rooms
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The project keeps to its own shape.
+func TestProject(t *testing.T) {
+	t.Parallel()
+	wrong, err := Check("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range wrong {
+		t.Error(line)
+	}
+}
+
+// The arrows of the list point up only, so that no two rooms import each other.
+func TestArrowsPointDown(t *testing.T) {
+	t.Parallel()
+	for i, a := range allowed {
+		for _, imported := range a.imports {
+			if at := place(imported); imported != "*" && (at < 0 || at >= i) {
+				t.Errorf("%s may import %s, which does not stand before it", a.room, imported)
+			}
+		}
+	}
+}
+
+func TestCheckFinds(t *testing.T) {
+	t.Parallel()
+	imports := func(path string) string { return "package x\n\nimport _ \"" + module + path + "\"\n" }
+	for _, c := range []struct {
+		name, file, text, want string
+	}{
+		{"an upward import", "jobs/queue/a.go", imports("jobs/audit"), "jobs/queue/a.go:3: jobs/queue may not import jobs/audit"},
+		{"an import that is not listed", "jobs/schedule/a.go", imports("jobs/audit"), "jobs/schedule may not import jobs/audit"},
+		{"a room that imports test set-up", "jobs/audit/a.go", imports("internal/jobstest"), "may not import internal/jobstest"},
+		{"an import at the bottom", "verdict/a.go", imports("validator"), "verdict may not import validator"},
+		{"a package without a place", "jobs/other/a.go", "package x\n", "jobs/other: a package without a place"},
+		{"a long file", "validator/a.go", "package x\n" + strings.Repeat("\n", maxFileLines), "a file may have 400"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			write(t, root, c.file, c.text)
+			write(t, root, "jobs/audit/fine_test.go", imports("jobs/worker")) // tests may
+			wrong, err := Check(root)
+			if err != nil || len(wrong) != 1 || !strings.Contains(wrong[0], c.want) {
+				t.Errorf("%q, %v, want one line with %q", wrong, err, c.want)
+			}
+		})
+	}
+	t.Run("a large package", func(t *testing.T) {
+		t.Parallel()
+		root := t.TempDir()
+		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+			write(t, root, "validator/"+name+".go", "package x\n"+strings.Repeat("\n", maxFileLines-1))
+			write(t, root, "cmd/ktaudit/"+name+".go", "package x\n"+strings.Repeat("\n", maxFileLines-1))
+		}
+		wrong, err := Check(root)
+		if err != nil || !slices.Equal(wrong, []string{"validator: 2400 lines, a package may have 2000"}) {
+			t.Errorf("%q, %v", wrong, err)
+		}
+	})
+}
+
+func write(t *testing.T, root, name, text string) {
+	t.Helper()
+	path := filepath.Join(root, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
