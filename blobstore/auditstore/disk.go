@@ -36,7 +36,7 @@ type disk struct {
 
 	sync    func(*os.File) error // (*os.File).Sync
 	durable sync.Map             // folders whose entry in their parent is known to be on disk
-	cleaned   sync.Map             // folders of drafts that were cleaned of abandoned ones
+	cleaned sync.Map             // folders of drafts that were cleaned of abandoned ones
 }
 
 // newDisk takes a folder that is there.

@@ -10,8 +10,8 @@ import (
 // may still be being written. Retry later.
 var ErrTooRecent = errors.New("written too recently to be held against the log")
 
-// tooRecentError is an ErrTooRecent that knows when to look again. It hides its cause from
-// errors.Is, lest that be taken for a finding.
+// tooRecentError is an ErrTooRecent that knows when to try again. It hides its cause from
+// errors.Is, lest it be taken for a rejection.
 type tooRecentError struct {
 	cause error
 	after time.Duration
@@ -23,7 +23,7 @@ func (e *tooRecentError) Error() string {
 
 func (e *tooRecentError) Is(target error) bool { return target == ErrTooRecent }
 
-// RetryAfter returns when to look again at an epoch that was refused with an ErrTooRecent.
+// RetryAfter returns how long to wait before an epoch is tried again that was refused with an ErrTooRecent.
 func RetryAfter(err error) (after time.Duration, ok bool) {
 	tooRecent, ok := errors.AsType[*tooRecentError](err)
 	if !ok {
@@ -32,7 +32,7 @@ func RetryAfter(err error) (after time.Duration, ok bool) {
 	return tooRecent.after, true
 }
 
-// oldEnough returns nil if cause, a finding about an object that was last written at that time, may
+// oldEnough returns nil if cause, something wrong with an object that was last written at that time, may
 // be held against the log, and an ErrTooRecent otherwise.
 //
 // On a local disk a file can be read while cp or rsync is still writing it, under its own name or a

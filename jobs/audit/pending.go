@@ -10,7 +10,7 @@ import (
 // pendingVerdicts are the verified verdicts that an auditor is about to write. They keep those of
 // one process from missing each other's, as confirm says. The zero value has none.
 type pendingVerdicts struct {
-	mu   sync.Mutex
+	mu        sync.Mutex
 	byVerdict map[*pendingVerdict]bool
 }
 

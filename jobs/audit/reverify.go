@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Reverification says which epochs to look at again.
+// Reverification says which epochs to audit again.
 type Reverification struct {
 	Epochs      []uint64 // these; if there are none, all with a verdict
 	From, To    uint64   // from From (0: the first) to To (0: the last),
@@ -47,14 +47,14 @@ func (a *Auditor) Reverify(ctx context.Context, r Reverification, visit func(epo
 	return cmp.Or(group.Wait(), err)
 }
 
-// choose calls look with the epochs to look at.
-func (a *Auditor) choose(ctx context.Context, r Reverification, look func(epochs []uint64) error) error {
+// choose calls use with the epochs to audit again.
+func (a *Auditor) choose(ctx context.Context, r Reverification, use func(epochs []uint64) error) error {
 	from, to := max(r.From, 1), cmp.Or(r.To, verdict.MaxEpoch)
 	switch {
 	case len(r.Epochs) > 0:
-		return look(slices.Compact(slices.Sorted(slices.Values(r.Epochs))))
+		return use(slices.Compact(slices.Sorted(slices.Values(r.Epochs))))
 	case r.Sample == 0:
-		return report.EachShard(ctx, a.Store, a.Namespace, from, to, look)
+		return report.EachShard(ctx, a.Store, a.Namespace, from, to, use)
 	}
 	// Each epoch of the so many seen so far is in the sample with the same chance.
 	var sample []uint64
@@ -74,5 +74,5 @@ func (a *Auditor) choose(ctx context.Context, r Reverification, look func(epochs
 		return err
 	}
 	slices.Sort(sample)
-	return look(sample)
+	return use(sample)
 }

@@ -52,7 +52,7 @@ type Evidence struct {
 }
 
 // Name is the object's name. It holds the hash of the bytes, so that what several attempts find
-// stands side by side and the same finding is written once.
+// stands side by side and the same evidence is written once.
 func (e Evidence) Name() string {
 	return fmt.Sprintf("%s-%.8x%s", e.Kind, sha256.Sum256(e.Data), e.Extension)
 }

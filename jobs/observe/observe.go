@@ -100,7 +100,7 @@ type Attempt interface {
 
 // Tracer is told of the rounds of a scheduler.
 type Tracer interface {
-	// Round begins the trace of one look at a log; what names it. The caller must call end.
+	// Round begins the trace of one round; what names it. The caller must call end.
 	Round(ctx context.Context, what, namespace string) (end func(error))
 }
 

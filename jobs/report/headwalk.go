@@ -8,7 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// maxHeadSteps bounds how many verdicts are read in a look to find the last epoch up to which all
+// maxHeadSteps bounds how many verdicts are read in a call of Advance to find the last epoch up to which all
 // are verified.
 const maxHeadSteps = 5000
 

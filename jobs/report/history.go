@@ -13,27 +13,27 @@ import (
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
-// Visitor is who is told of what is judged in a range of epochs, from the first to the last.
+// Visitor is called with what is judged in a range of epochs, from the first to the last.
 type Visitor struct {
 	Sealed func(verdict.Span) error    // of epochs that all have a verdict, and cost no request
 	Open   func(epochs []uint64) error // of epochs with a verdict, of one shard that is not sealed
 }
 
-// Walk tells of the epochs from from to to that have a verdict. What is sealed of them is
+// Walk visits the epochs from from to to that have a verdict. What is sealed of them is
 // taken from the history, as it was read before; beside that, only the shards that are open are
 // listed.
-func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from, to uint64, tell Visitor) error {
+func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from, to uint64, visit Visitor) error {
 	next := from
 	for _, span := range h.Spans {
 		if span.To < next || span.From > to {
 			continue
 		}
 		if span.From > next {
-			if err := EachShard(ctx, store, h.Namespace, next, span.From-1, tell.Open); err != nil {
+			if err := EachShard(ctx, store, h.Namespace, next, span.From-1, visit.Open); err != nil {
 				return err
 			}
 		}
-		if err := tell.Sealed(Clip(span.Span, next, to)); err != nil {
+		if err := visit.Sealed(Clip(span.Span, next, to)); err != nil {
 			return err
 		}
 		next = span.To + 1
@@ -41,7 +41,7 @@ func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from,
 	if next > to {
 		return nil
 	}
-	return EachShard(ctx, store, h.Namespace, next, to, tell.Open)
+	return EachShard(ctx, store, h.Namespace, next, to, visit.Open)
 }
 
 // EachSealedShard yields the sealed shards among those with the epochs from from to to, each with the

@@ -108,14 +108,14 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	return s.Status, nil
 }
 
-// statusReader makes a status of what it is told in the order of the epochs.
+// statusReader makes a status of what it is given in the order of the epochs.
 type statusReader struct {
 	Status
 	// the first epoch not accounted for; 0: there is none yet, and the first verdict begins the
 	// range
-	next   uint64
-	digest string // after the epoch before next, if that is verified
-	sealedOnly  []int  // the places in Rejected of which only a seal has told
+	next       uint64
+	digest     string // after the epoch before next, if that is verified
+	sealedOnly []int  // the places in Rejected that only a seal has shown
 }
 
 func (s *statusReader) addVerdict(v verdict.Verdict) {

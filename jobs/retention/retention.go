@@ -29,7 +29,7 @@ const (
 	// clockSlack is by how much the clock may seem to have been set between two passes because it
 	// is kept right all the time.
 	clockSlack = time.Minute
-	// maxRetentionLooks is how many shards and old batches a pass looks at before it leaves the
+	// maxChecksPerPass is how many shards and old batches a pass checks before it leaves the
 	// rest to the next one. The last shard is finished.
 	maxChecksPerPass = 2000
 	// retentionRecheck is when a shard is looked at again that has batches which stay longer than
@@ -59,7 +59,7 @@ const (
 type Remover struct {
 	Config
 
-	ClockGrace      time.Duration
+	ClockGrace  time.Duration
 	Pause, busy time.Duration
 	clock       steadyClock
 	// due says when something in a shard may be old enough. A shard that is not in it was not
@@ -79,7 +79,7 @@ type Config struct {
 
 func New(c Config) *Remover {
 	return &Remover{
-		Config: c,
+		Config:     c,
 		ClockGrace: clockGrace, Pause: passPause, busy: busyPause,
 		clock: startClock(time.Now()), nextCheck: map[uint64]time.Time{},
 	}
@@ -122,9 +122,9 @@ func (r *Remover) pass(ctx context.Context) (more bool, err error) {
 	}
 	var done removed
 	defer func() { r.logRemoved(done) }()
-	looks := 0
+	checked := 0
 	for _, shard := range shards {
-		if looks >= maxChecksPerPass {
+		if checked >= maxChecksPerPass {
 			return true, nil
 		}
 		old, wait, err := r.sweep(ctx, shard, now, &done)
@@ -133,7 +133,7 @@ func (r *Remover) pass(ctx context.Context) (more bool, err error) {
 			return true, fmt.Errorf("archived batches of %s, shard %d: %w", r.Namespace, shard, err)
 		}
 		r.nextCheck[shard] = began.Add(wait)
-		looks += 1 + old
+		checked += 1 + old
 	}
 	return false, nil
 }
@@ -192,7 +192,7 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 	if err != nil {
 		return old, 0, err
 	}
-	// After the verdicts, so that as little time as can be is between the last look and the
+	// After the verdicts, so that as little time as can be is between the last check and the
 	// removal.
 	evidenced, err := r.Store.EvidencedEpochs(ctx, r.Namespace, shard)
 	if err != nil {
@@ -208,7 +208,7 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 	return old, wait, r.remove(ctx, batches, done)
 }
 
-// isRemovable reports whether nothing is held against an epoch, as far as the verdicts tell.
+// isRemovable reports whether nothing is held against an epoch, as far as the verdicts show.
 func (r *Remover) isRemovable(b auditstore.Archived, verdicts map[uint64]verdict.Verdict, now time.Time) bool {
 	v := verdicts[b.Epoch]
 	return v.Outcome == verdict.Verified && v.Batch.StoredBytes == b.Size && now.Sub(v.FinishedAt) >= r.Keep &&
@@ -282,7 +282,7 @@ type steadyClock struct {
 
 func startClock(now time.Time) steadyClock { return steadyClock{now, now, now.Round(0)} }
 
-// look returns by how much the clock was set since it was looked at last; 0 if it was not.
+// observe returns by how much the clock was set since it was last observed; 0 if it was not.
 func (c *steadyClock) observe(now time.Time) time.Duration {
 	shown := now.Round(0) // without the time that has passed
 	by := shown.Sub(c.shown) - now.Sub(c.last)

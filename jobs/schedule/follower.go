@@ -70,7 +70,7 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// round looks at the log once. One thing that fails doesn't keep the others from being done.
+// round compares the log, the audit store and the queue once. One thing that fails doesn't keep the others from being done.
 func (f *follower) round(ctx context.Context, now time.Time) error {
 	work, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -157,7 +157,7 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, 
 	return errors.Join(append(errs, f.verdicts.check(ctx, judged, &f.checked))...)
 }
 
-// state is what metrics are told.
+// state is what metrics show.
 func (f *follower) state(newest uint64) observe.LogState {
 	state := observe.LogState{Head: f.progress.verifiedUpTo()}
 	if newest >= f.config.First {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// findReuse tells of epochs in a shard that have the digest of one in another shard.
+// findReuse records epochs in a shard that have the digest of one in another shard.
 //
 // Each verified epoch adds a leaf, so its tree has all leaves of the tree before it and one more,
 // and while each epoch continues the one before, no tree comes again. So there is nothing to look
@@ -62,7 +62,7 @@ func follows(first, second verdict.Span) bool {
 	return first.To+1 == second.From && verdict.LinkDigests(first.Digest, second.PreviousDigest) == verdict.Linked
 }
 
-// recordReuse tells of two epochs whose digests begin alike, if they are the same.
+// recordReuse records two epochs whose digests begin alike, if they are the same.
 func (s *Sealer) recordReuse(ctx context.Context, a, b uint64) error {
 	first, second, err := s.readPair(ctx, min(a, b), max(a, b))
 	if err != nil || second.Epoch == 0 || first.Digest != second.Digest {
@@ -89,7 +89,7 @@ func (s *Sealer) readDigests(ctx context.Context, h *verdict.History) error {
 		group.Go(func() error {
 			seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
 			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
-				// tells of it, and keeps no other shard from being sealed
+				// raises it, and keeps no other shard from being sealed
 				_, err = s.checkShard(ctx, shard, span, false)
 				return err
 			}

@@ -32,7 +32,7 @@ const historyAttempts = 8
 // sealed against the verdicts. Any number of them may work on one audit store: all make the same
 // seals, and of the histories the first counts.
 //
-// A shard is sealed once everything that its verdicts show was told: the alerts on its rejections
+// A shard is sealed once everything that its verdicts show is on record: the alerts on its rejections
 // and on epochs that don't belong to one log are in the outbox before the history says that the
 // shard is sealed. After a crash between them it is sealed again.
 type Sealer struct {
@@ -240,7 +240,7 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []v
 	return seal, verdicts, nil
 }
 
-// tell raises an alert on each of the verdicts, in order, that is a rejection, and on each that
+// raiseAll raises an alert on each of the verdicts, in order, that is a rejection, and on each that
 // does not continue the one before.
 func (s *Sealer) raiseAll(ctx context.Context, verdicts []verdict.Verdict) error {
 	ends := map[string]verdict.Verdict{}
@@ -290,7 +290,7 @@ func (s *Sealer) extend(ctx context.Context, h verdict.History, made []sealed) (
 	}
 }
 
-// insert adds a seal to a history, and tells of what only shows beside the other seals.
+// insert adds a seal to a history, and records what only shows beside the other seals.
 func (s *Sealer) insert(ctx context.Context, h *verdict.History, seal sealed) error {
 	i, _ := slices.BinarySearchFunc(h.Spans, seal.From, func(span verdict.SealedSpan, from uint64) int { return cmp.Compare(span.From, from) })
 	if i > 0 && h.Spans[i-1].To >= seal.From || i < len(h.Spans) && h.Spans[i].From == seal.From {
@@ -324,7 +324,7 @@ func (s *Sealer) insert(ctx context.Context, h *verdict.History, seal sealed) er
 	return nil
 }
 
-// recordBreak tells of an epoch that does not continue the one before it.
+// recordBreak records an epoch that does not continue the one before it.
 func (s *Sealer) recordBreak(ctx context.Context, epoch uint64) error {
 	first, second, err := s.readPair(ctx, epoch-1, epoch)
 	if err != nil || second.Epoch == 0 {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sealsByChance is how many seals a check by chance looks at.
+// sealsByChance is how many seals a check by chance compares.
 const sealsByChance = 100
 
 // maxNamed bounds how many epochs the detail of a mismatch names.
@@ -95,8 +95,8 @@ func anyShard(h verdict.History) (verdict.SealedSpan, uint64) {
 }
 
 // checkShard returns what is wrong with a shard, which is part of a span of the history or, if that
-// is nil, not in it: nothing if all is well. It looks at the verdicts if it is to be whole. What is
-// wrong is looked at twice before anybody is told.
+// is nil, not in it: nothing if all is well. The check is whole if it compares the verdicts, too. What is
+// wrong is read twice before an alert is raised.
 func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	detail, err := s.compareSeal(ctx, shard, in, whole)
 	if err != nil || detail == "" {
@@ -109,6 +109,7 @@ func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.Seale
 	return detail, s.incidents().Raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }
 
+// compareSeal is checkShard without a second reading and without an alert.
 func (s *Sealer) compareSeal(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	seal, hash, err := s.Store.Seal(ctx, s.Namespace, shard)
 	switch {

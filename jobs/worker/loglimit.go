@@ -24,7 +24,7 @@ type logLimit struct {
 }
 
 // event starts a line of that level, or of debug if there were too many. The first line after that
-// tells how many there were.
+// has how many were left out.
 func (r *logLimit) event(log zerolog.Logger, level zerolog.Level) *zerolog.Event {
 	event := log.WithLevel(level)
 	if !event.Enabled() {

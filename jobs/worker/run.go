@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// runTick is how often a run looks at the clock, checkEvery how often at what others wrote into
+	// runTick is how often a run checks its waits, checkEvery how often at what others wrote into
 	// the audit store.
 	runTick    = 250 * time.Millisecond
 	checkEvery = 3 * time.Second

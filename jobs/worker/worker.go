@@ -153,7 +153,7 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	return w.audit(ctx, auditor, task.Epoch)
 }
 
-// audit makes one attempt at an epoch and tells the log, unless the auditor has, and the observer
+// audit makes one attempt at an epoch and logs, unless the auditor has, and reports to the observer
 // how it ended.
 func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64) error {
 	w.inFlight.Add(1)
