@@ -328,7 +328,7 @@ func TestPanicBecomesAnError(t *testing.T) {
 	}
 }
 
-func TestNewAuditorRefuses(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 1})
 	for name, spoil := range map[string]func(*Config){
@@ -337,6 +337,9 @@ func TestNewAuditorRefuses(t *testing.T) {
 		"no fetcher":       func(c *Config) { c.Fetcher = nil },
 		"no store":         func(c *Config) { c.Store = nil },
 		"no configuration": func(c *Config) { c.Configuration = validator.Configuration{} },
+		"no first epoch":   func(c *Config) { c.First = 0 },
+		"no budget":        func(c *Config) { c.Budget = nil },
+		"negative age":     func(c *Config) { c.MinAge = -1 },
 	} {
 		c := w.config
 		spoil(&c)

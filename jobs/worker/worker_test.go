@@ -281,12 +281,26 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-func TestNewWorkerRefuses(t *testing.T) {
+func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	a := &audit.Auditor{Config: audit.Config{Namespace: jobstest.Namespace}}
 	for name, auditors := range map[string][]*audit.Auditor{"no log": nil, "one log twice": {a, a}} {
 		if _, err := New(nil, auditors, complete(Config{}), zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+	for field, unset := range map[string]func(*Config){
+		"Concurrency":     func(c *Config) { c.Concurrency = 0 },
+		"ShutdownTimeout": func(c *Config) { c.ShutdownTimeout = 0 },
+		"NotYetDelay":     func(c *Config) { c.NotYetDelay = 0 },
+		"MaxRetryDelay":   func(c *Config) { c.MaxRetryDelay = 0 },
+		"PollInterval":    func(c *Config) { c.PollInterval = 0 },
+	} {
+		c := complete(Config{})
+		unset(&c)
+		_, err := New(nil, []*audit.Auditor{a}, c, zerolog.Nop())
+		if err == nil || !strings.Contains(err.Error(), field+" is not set") {
+			t.Errorf("without %s: %v", field, err)
 		}
 	}
 }
