@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/redisurl"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -93,34 +93,24 @@ type queueFlags struct {
 
 const redisPasswordVariable = "KTAUDIT_REDIS_PASSWORD"
 
-// url returns the URL with the password in it. It splits the URL by hand, since net/url does not
-// accept the forms with several hosts, and its errors would repeat the password.
+// url returns the URL with the password in it.
 func (f queueFlags) url() (string, error) {
 	password, err := f.password()
 	if err != nil {
 		return "", err
 	}
-	scheme, rest, ok := strings.Cut(f.Redis, "://")
-	if !ok {
+	u, err := redisurl.Parse(f.Redis)
+	if err != nil {
 		return f.Redis, nil // embedded, or an error for queue.Connect to report
 	}
-	authority, path := rest, ""
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		authority, path = rest[:i], rest[i:]
-	}
-	user, hosts := "", authority
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		user, hosts = authority[:i], authority[i+1:]
-	}
-	user, _, hasPassword := strings.Cut(user, ":")
-	if hasPassword && onCommandLine(f.Redis) {
+	if u.MayHoldPassword && onCommandLine(f.Redis) {
 		return "", errors.New("--redis contains a password, which every user of this machine can read: " +
 			"put the URL into KTAUDIT_REDIS, or the password into KTAUDIT_REDIS_PASSWORD or a file for --redis-password-file")
 	}
 	if password == "" {
 		return f.Redis, nil
 	}
-	return scheme + "://" + user + url.UserPassword("", password).String() + "@" + hosts + path, nil
+	return u.WithPassword(password), nil
 }
 
 // password returns the password of Redis: that of the flag, else that of the environment, else that

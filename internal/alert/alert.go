@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/text"
 )
 
 // Alert is something people must know.
@@ -71,7 +73,7 @@ func (a Alert) complete(now time.Time) (Alert, error) {
 			a.Incident, a.Reason)
 	}
 	a.Severity = kind.Severity()
-	a.Summary, a.Detail = shorten(oneLine(a.Summary), maxSummary), shorten(a.Detail, maxDetail)
+	a.Summary, a.Detail = text.Cut(oneLine(a.Summary), maxSummary), text.Cut(a.Detail, maxDetail)
 	if a.At.IsZero() {
 		a.At = now
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/rs/zerolog"
 )
 
@@ -68,7 +69,7 @@ func (n *namespaceDispatcher) run(ctx context.Context) {
 				Msg("the outbox in the audit store cannot be read or written: alerts may be late")
 		}
 		// The jitter makes dispatchers that started together drift apart.
-		wait(ctx, time.Duration(float64(pause)*(0.75+rand.Float64()/2)))
+		_ = wait.For(ctx, time.Duration(float64(pause)*(0.75+rand.Float64()/2)))
 	}
 }
 
@@ -112,7 +113,7 @@ func (n *namespaceDispatcher) flush(ctx context.Context) error {
 		if err != nil || !claimed {
 			return err
 		}
-		wait(ctx, n.options.retry.claimed/2+rand.N(n.options.retry.claimed))
+		_ = wait.For(ctx, n.options.retry.claimed/2+rand.N(n.options.retry.claimed))
 	}
 }
 
@@ -274,13 +275,4 @@ func deliveryRecord(a Alert) ([]byte, error) {
 		Alert
 		RecordedAt time.Time `json:"recorded_at"`
 	}{a, time.Now().UTC()})
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

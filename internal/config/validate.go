@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/cron"
+	"github.com/ktaudit/ktaudit/internal/redisurl"
 )
 
 // Validate checks every field by itself and together with the others. It returns all Problems, or
@@ -63,9 +64,6 @@ func (v checker) must(path string, ok bool, format string, args ...any) {
 // check adds err as a problem with the field.
 func (v checker) check(path string, err error) { v.must(path, err == nil, "%v", err) }
 
-// redisSchemes are the schemes that queue.Connect supports.
-var redisSchemes = []string{"redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"}
-
 func (v checker) queue() {
 	v.must("redis_password_env", v.RedisPasswordFile == "" || v.RedisPasswordEnv == "", "redis_password_file is given as well: choose one")
 	v.check("redis_password_env", checkVariable(v.RedisPasswordEnv))
@@ -75,19 +73,13 @@ func (v checker) queue() {
 		}
 		return
 	}
-	scheme, rest, ok := strings.Cut(v.Redis, "://")
-	known := false
-	for _, s := range redisSchemes {
-		known = known || s == scheme
-	}
-	if !ok || !known {
-		v.must("redis", false, "use embedded, or a URL that begins with %s://", strings.Join(redisSchemes, "://, "))
+	u, err := redisurl.Parse(v.Redis)
+	if err != nil {
+		v.must("redis", false, "use embedded, or a URL that begins with %s://", strings.Join(redisurl.Schemes(), "://, "))
 		return
 	}
-	if user, _, ok := cutLast(rest, "@"); ok {
-		v.must("redis", !strings.Contains(user, ":"),
-			"contains a password, and this file must not contain secrets: use redis_password_file or redis_password_env")
-	}
+	v.must("redis", !u.MayHoldPassword,
+		"contains a password, and this file must not contain secrets: use redis_password_file or redis_password_env")
 }
 
 func (v checker) auditStore() {

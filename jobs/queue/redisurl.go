@@ -10,41 +10,29 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/internal/redisurl"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// redisSchemes are the URL schemes that parseRedisURL knows, and whether each means TLS.
-var redisSchemes = map[string]bool{
-	"redis": false, "rediss": true, "unix": false,
-	"redis-sentinel": false, "rediss-sentinel": true,
-	"redis-cluster": false, "rediss-cluster": true,
-}
-
-// parseRedisURL reads the URLs that ConnectRedis documents and returns, beside the options, the URL
+// parseRedisURL reads the URLs that Connect documents and returns, beside the options, the URL
 // without credentials.
 //
 // asynq.ParseRedisURI drops the user name and knows no cluster; net/url refuses several hosts and
 // quotes the password in its errors. No error from here holds any part of what may be a password.
 func parseRedisURL(text string) (o *redis.UniversalOptions, shown string, err error) {
-	scheme, rest, ok := strings.Cut(text, "://")
-	secure, known := redisSchemes[scheme]
-	if !ok || !known {
+	u, err := redisurl.Parse(text)
+	if err != nil {
 		return nil, "", errors.New("redis URL must begin with redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://, or be " + Embedded)
 	}
-	rest, query, _ := strings.Cut(rest, "?")
-	authority, path, _ := strings.Cut(rest, "/")
 	o = &redis.UniversalOptions{
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		ContextTimeoutEnabled:    true,
 	}
-	hosts := authority
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		hosts = authority[i+1:]
-		if err := setCredentials(o, authority[:i]); err != nil {
-			return nil, "", err
-		}
+	if err := setCredentials(o, u.Userinfo); err != nil {
+		return nil, "", err
 	}
+	scheme, hosts, path := u.Scheme, u.Hosts, u.Path
 	shown = scheme + "://" + hosts
 	if scheme == "unix" {
 		o.Addrs = []string{"/" + path}
@@ -56,14 +44,14 @@ func parseRedisURL(text string) (o *redis.UniversalOptions, shown string, err er
 	} else if o.Addrs, err = redisHosts(hosts, strings.HasSuffix(scheme, "-sentinel")); err != nil {
 		return nil, "", err
 	}
-	if secure {
+	if u.IsTLS() {
 		host, _, _ := net.SplitHostPort(o.Addrs[0])
 		o.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 	}
 	if path = strings.TrimSuffix(path, "/"); path != "" {
 		shown += "/" + path
 	}
-	return o, shown, setDatabase(o, scheme, path, query)
+	return o, shown, setDatabase(o, scheme, path, u.Query)
 }
 
 func setCredentials(o *redis.UniversalOptions, userinfo string) error {

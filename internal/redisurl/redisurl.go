@@ -1,0 +1,74 @@
+// Package redisurl takes Redis URLs apart, for the configuration, the command line and the queue alike.
+//
+//	redis://[user][:password@]host[:port][/db]          rediss:// is the same with TLS
+//	unix://[user][:password@]/path/to/socket[?db=N]
+//	redis-sentinel://[user][:password@]host[:port],host…[/db]?master=NAME
+//	redis-cluster://[user][:password@]host[:port],host…
+//
+// net/url accepts no list of hosts and quotes the password in its errors; nothing from here does. What
+// the parts mean is left to package queue.
+package redisurl
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// Schemes are the schemes that Parse knows.
+func Schemes() []string {
+	return []string{"redis", "rediss", "unix", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"}
+}
+
+// ErrScheme says that a text is no URL with one of the Schemes.
+var ErrScheme = errors.New("not a Redis URL")
+
+// URL is a Redis URL in its parts, which are as they stand in it, escapes included.
+type URL struct {
+	Scheme   string
+	Userinfo string // user:password; empty if there is none
+	Hosts    string // with commas between them; empty for a socket
+	Path     string // without the slash
+	Query    string
+	// MayHoldPassword is true also for a password that is not escaped and has a slash or a question
+	// mark in it, of which the other parts make no sense.
+	MayHoldPassword bool
+}
+
+// Parse takes a URL apart; an ErrScheme if it is none.
+func Parse(text string) (URL, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	known := false
+	for _, s := range Schemes() {
+		known = known || s == scheme
+	}
+	if !ok || !known {
+		return URL{}, ErrScheme
+	}
+	u := URL{Scheme: scheme}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		u.MayHoldPassword = strings.Contains(rest[:i], ":")
+	}
+	rest, u.Query, _ = strings.Cut(rest, "?")
+	u.Hosts, u.Path, _ = strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(u.Hosts, '@'); i >= 0 {
+		u.Userinfo, u.Hosts = u.Hosts[:i], u.Hosts[i+1:]
+	}
+	return u, nil
+}
+
+// IsTLS reports whether the connection is to be encrypted.
+func (u URL) IsTLS() bool { return strings.HasPrefix(u.Scheme, "rediss") }
+
+// WithPassword returns the URL's text with another password, which is escaped.
+func (u URL) WithPassword(password string) string {
+	user, _, _ := strings.Cut(u.Userinfo, ":")
+	text := u.Scheme + "://" + user + url.UserPassword("", password).String() + "@" + u.Hosts
+	if u.Path != "" || u.Scheme == "unix" {
+		text += "/" + u.Path
+	}
+	if u.Query != "" {
+		text += "?" + u.Query
+	}
+	return text
+}

@@ -1,0 +1,45 @@
+package redisurl_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/redisurl"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]redisurl.URL{
+		"redis://h:1/2":                       {Scheme: "redis", Hosts: "h:1", Path: "2"},
+		"rediss://u:p@h":                      {Scheme: "rediss", Userinfo: "u:p", Hosts: "h", MayHoldPassword: true},
+		"redis://u@h":                         {Scheme: "redis", Userinfo: "u", Hosts: "h"},
+		"unix:///run/redis.sock?db=3":         {Scheme: "unix", Path: "run/redis.sock", Query: "db=3"},
+		"redis-sentinel://a,b:2/1?master=m":   {Scheme: "redis-sentinel", Hosts: "a,b:2", Path: "1", Query: "master=m"},
+		"redis://:p/w@h":                      {Scheme: "redis", Hosts: ":p", Path: "w@h", MayHoldPassword: true},
+		"redis-cluster://:p%40@[::1]:7,[::2]": {Scheme: "redis-cluster", Userinfo: ":p%40", Hosts: "[::1]:7,[::2]", MayHoldPassword: true},
+	} {
+		if got, err := redisurl.Parse(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "h:1", "embedded", "http://h", "redis:/h", "REDIS://h"} {
+		if got, err := redisurl.Parse(text); !errors.Is(err, redisurl.ErrScheme) {
+			t.Errorf("%q: %+v, %v, want ErrScheme", text, got, err)
+		}
+	}
+}
+
+func TestWithPassword(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"redis://h:1/2":               "redis://:p%40w@h:1/2",
+		"rediss://u@h":                "rediss://u:p%40w@h",
+		"redis://u:old@h?x=1":         "redis://u:p%40w@h?x=1",
+		"unix:///run/redis.sock?db=3": "unix://:p%40w@/run/redis.sock?db=3",
+	} {
+		u, err := redisurl.Parse(text)
+		if got := u.WithPassword("p@w"); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
+		}
+	}
+}
