@@ -128,10 +128,3 @@ func checkCron(text string) error {
 	_, err := cron.Parse(text)
 	return err
 }
-
-func cutLast(s, separator string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, separator); i >= 0 {
-		return s[:i], s[i+len(separator):], true
-	}
-	return s, "", false
-}
