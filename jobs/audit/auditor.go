@@ -142,6 +142,6 @@ func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, e
 
 // panicked makes an error of a panic.
 func (a *Auditor) panicked(epoch uint64, p any) error {
-	a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in an audit")
+	a.Log.Error().Uint64("epoch", epoch).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("an audit panicked, which is a defect of ktaudit; the epoch is tried again")
 	return fmt.Errorf("epoch %d: panic: %v", epoch, p)
 }

@@ -96,7 +96,7 @@ func (a *Auditor) save(ctx context.Context, j judgement) (evidence []incident.Ev
 	if errors.Is(err, auditstore.ErrDiffers) {
 		// Signed again, which is allowed, or for another digest, which the verdict then on record
 		// contradicts.
-		a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record")
+		a.Log.Warn().Uint64("epoch", epoch).Err(err).Msg("another signed digest is on record; this one is kept as evidence")
 		return append(evidence, incident.Evidence{Kind: "signature", Data: j.signed, Extension: ".json"}), nil
 	}
 	return evidence, err
@@ -112,13 +112,13 @@ func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Eviden
 		return nil, err
 	}
 	log := a.Log.With().Str("namespace", a.Namespace).Uint64("epoch", j.verdict.Epoch).Logger()
-	log.Error().Err(err).Msg("archived batch is not the one judged")
+	log.Error().Err(err).Msg("the archive has another batch of this epoch; the one judged is kept as evidence")
 	if j.verdict.Batch.StoredBytes <= auditstore.MaxEvidenceBytes {
 		data, err := a.download(ctx, j)
 		if err == nil {
 			return []incident.Evidence{{Kind: "batch", Data: data, Extension: j.object.Extension}}, nil
 		}
-		log.Warn().Err(err).Msg("the batch judged cannot be kept: only its size and hash are")
+		log.Warn().Err(err).Msg("the batch judged cannot be kept; only its size and hash are")
 	}
 	evidence, err := evidenceOf("other-batch", j.verdict.Batch)
 	return []incident.Evidence{evidence}, err
@@ -157,7 +157,7 @@ func (a *Auditor) saveLate(ctx context.Context, t *attempt, j judgement) []incid
 	evidence, err := a.fetchAndSave(ctx, t, j)
 	if err != nil {
 		a.Log.Warn().Str("namespace", a.Namespace).Uint64("epoch", j.verdict.Epoch).Err(err).
-			Msg("the batch of an epoch that is not as it should be cannot be kept")
+			Msg("the batch of a rejected or contradicted epoch could not be kept")
 	}
 	return evidence
 }

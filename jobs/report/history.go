@@ -92,10 +92,10 @@ func IsRejected(s verdict.Span, epoch uint64) bool {
 func ReadHistory(ctx context.Context, store *auditstore.Store, namespace string) (verdict.History, error) {
 	h, err := store.History(ctx, namespace)
 	if errors.Is(err, auditstore.ErrCorrupt) {
-		return h, fmt.Errorf("what is sealed of %s: %w (ktaudit seal makes it anew)", namespace, err)
+		return h, fmt.Errorf("history of seals of %s: %w (run `ktaudit seal` to rebuild it)", namespace, err)
 	}
 	if err != nil {
-		return h, fmt.Errorf("what is sealed of %s: %w", namespace, err)
+		return h, fmt.Errorf("history of seals of %s: %w", namespace, err)
 	}
 	return h, nil
 }

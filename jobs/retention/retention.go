@@ -92,7 +92,7 @@ func (r *Remover) Run(ctx context.Context) {
 		more, err := r.pass(work)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			r.Log.Warn().Err(err).Msg("archived batches not all looked at: will be tried again")
+			r.Log.Warn().Err(err).Msg("retention did not finish; the next pass tries again")
 		}
 		rest := r.Pause
 		if more && err == nil {
@@ -143,7 +143,7 @@ func (r *Remover) isClockSteady() bool {
 	now := time.Now()
 	if by := r.clock.observe(now); by != 0 {
 		r.Log.Warn().Stringer("by", by.Round(time.Second)).Stringer("for", r.ClockGrace).
-			Msg("the clock was set: no archived batch is removed for a while")
+			Msg("the clock was set; retention pauses until it has been right for a while")
 	}
 	return now.Sub(r.clock.since) >= r.ClockGrace
 }

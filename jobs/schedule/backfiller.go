@@ -280,7 +280,7 @@ func (b *backfiller) skipSealed(ctx context.Context) error {
 	// Of one that is corrupt whoever seals next makes a new one; one of a later version says
 	// nothing to this one.
 	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) && !errors.Is(err, verdict.ErrNewerSchema) {
-		return fmt.Errorf("what is sealed of %s: %w", b.config.Namespace, err)
+		return fmt.Errorf("history of seals of %s: %w", b.config.Namespace, err)
 	}
 	for _, f := range b.backfills {
 		for _, span := range h.Spans {

@@ -118,7 +118,7 @@ func (s *Sealer) history(ctx context.Context) (verdict.History, error) {
 		h, err = s.Store.History(ctx, s.Namespace)
 	}
 	if errors.Is(err, auditstore.ErrCorrupt) {
-		s.Log.Error().Err(err).Msg("history cannot be read: it is made anew from the verdicts")
+		s.Log.Error().Err(err).Msg("the history of seals cannot be read; it is rebuilt from the verdicts")
 		err = s.incidents().Raise(ctx, alert.OfHistoryMismatch(s.Namespace, h.Generation, err.Error()))
 		if err == nil {
 			h, err = s.Store.PutHistory(ctx, h)
@@ -128,7 +128,7 @@ func (s *Sealer) history(ctx context.Context) (verdict.History, error) {
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("what is sealed of %s: %w", s.Namespace, err)
+		err = fmt.Errorf("history of seals of %s: %w", s.Namespace, err)
 	}
 	return h, err
 }

@@ -105,7 +105,7 @@ func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.Seale
 	if detail, err = s.compareSeal(ctx, shard, in, whole); err != nil || detail == "" {
 		return "", err
 	}
-	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard is not what it was")
+	s.Log.Warn().Uint64("shard", shard).Str("detail", detail).Msg("a sealed shard differs from its seal; run `ktaudit seal --check` for details")
 	return detail, s.incidents().Raise(ctx, alert.OfSealedMismatch(s.Namespace, shard, detail))
 }
 

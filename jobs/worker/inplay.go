@@ -47,7 +47,7 @@ func (r *run) enqueue(ctx context.Context, from, to uint64) error {
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		r.auditor.Log.Warn().Err(err).Msg("the queue takes no epochs")
+		r.auditor.Log.Warn().Err(err).Msg("epochs cannot be enqueued; they are audited without the queue")
 		return nil
 	}
 	return err
