@@ -1,5 +1,5 @@
-// Package rooms holds the shape of the project: which package may import which, and how large a package
-// and a file may grow. Its test fails on a line that breaks the rules; nothing imports it.
+// Package rooms holds the shape of the project: which package may import which, that public
+// packages take only public types, and how large a package and a file may grow. Its test fails on a line that breaks the rules; nothing imports it.
 package rooms
 
 import (
@@ -96,6 +96,11 @@ func Check(root string) ([]string, error) {
 		found, count, err := checkFile(path, relative)
 		wrong = append(wrong, found...)
 		lines[packageOf(relative)] += count
+		if err != nil {
+			return err
+		}
+		found, err = checkPublic(path, relative)
+		wrong = append(wrong, found...)
 		return err
 	})
 	for room, count := range lines {

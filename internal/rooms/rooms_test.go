@@ -35,6 +35,7 @@ func TestArrowsPointDown(t *testing.T) {
 func TestCheckFinds(t *testing.T) {
 	t.Parallel()
 	imports := func(path string) string { return "package x\n\nimport _ \"" + module + path + "\"\n" }
+	imported := func(path string) string { return "package x\n\nimport \"" + module + path + "\"\n" }
 	for _, c := range []struct {
 		name, file, text, want string
 	}{
@@ -42,6 +43,10 @@ func TestCheckFinds(t *testing.T) {
 		{"an import that is not listed", "jobs/schedule/a.go", imports("jobs/audit"), "jobs/schedule may not import jobs/audit"},
 		{"a room that imports test set-up", "jobs/audit/a.go", imports("internal/jobstest"), "may not import internal/jobstest"},
 		{"an import at the bottom", "verdict/a.go", imports("validator"), "verdict may not import validator"},
+		{"an internal type in a public struct", "jobs/schedule/a.go",
+			imported("internal/alert") + "type Config struct{ Alert alert.Alert }\n", "a.go:4: an exported declaration mentions Alert of internal/alert"},
+		{"an internal type in a public method", "jobs/schedule/a.go",
+			imported("internal/alert") + "func (c *Config) Raise(a alert.Alert) {}\n", "mentions Alert of internal/alert"},
 		{"a package without a place", "jobs/other/a.go", "package x\n", "jobs/other: a package without a place"},
 		{"a long file", "validator/a.go", "package x\n" + strings.Repeat("\n", maxFileLines), "a file may have 400"},
 	} {
@@ -50,6 +55,7 @@ func TestCheckFinds(t *testing.T) {
 			root := t.TempDir()
 			write(t, root, c.file, c.text)
 			write(t, root, "jobs/audit/fine_test.go", imports("jobs/worker")) // tests may
+			write(t, root, "jobs/audit/fine.go", imported("internal/alert")+"type hidden struct{ alert.Alert }\nfunc (h hidden) F(alert.Alert) {}\n")
 			wrong, err := Check(root)
 			if err != nil || len(wrong) != 1 || !strings.Contains(wrong[0], c.want) {
 				t.Errorf("%q, %v, want one line with %q", wrong, err, c.want)
