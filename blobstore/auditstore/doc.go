@@ -3,8 +3,8 @@
 // It promises that whatever it creates is created once, whole, and never changed: of several
 // processes that write a verdict on one epoch, one wins, and all of them learn what it wrote. On
 // cloud stores this rests on conditional writes; on local disk, on link(2) and fsync, so that it
-// also survives a power failure. All keys are made in keys.go, and nothing but archived batches,
-// open notices, claims and outdated histories is ever removed.
+// also survives a power failure. Nothing but archived batches, open notices, claims and outdated
+// histories is ever removed.
 //
 // What the objects mean is said by package verdict, when one is due is left to package jobs and its
 // rooms. The package does not log.

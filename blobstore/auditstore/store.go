@@ -26,7 +26,7 @@ const (
 
 var (
 	// ErrNotFound says that the audit store has no such object. It is certain: on a store that
-	// answers "not found" for "not allowed" too, OpenStore has made sure that listing is allowed.
+	// answers "not found" for "not allowed" too, Open has made sure that listing is allowed.
 	ErrNotFound = errors.New("not in the audit store")
 
 	// ErrDiffers says that the audit store holds other bytes under the key. They stay; the caller's
@@ -69,7 +69,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 }
 
 // New is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must
-// be atomic: that of gocloud's driver for local disk is not, so a folder needs OpenStore.
+// be atomic: that of gocloud's driver for local disk is not, so a folder needs Open.
 func New(b *blob.Bucket) *Store { return &Store{&bucket{Bucket: b}} }
 
 // Close releases the bucket.

@@ -247,3 +247,31 @@ func number(t *testing.T, s string) int {
 	}
 	return n
 }
+
+// TestImageContext shows that .dockerignore lets through every folder the program is built from.
+func TestImageContext(t *testing.T) {
+	ignore, err := os.ReadFile("../../.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ours = "github.com/ktaudit/ktaudit/"
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for pkg := range strings.FieldsSeq(string(out)) {
+		path, found := strings.CutPrefix(pkg, ours)
+		if !found {
+			continue
+		}
+		seen++
+		top, _, _ := strings.Cut(path, "/")
+		if !slices.Contains(strings.Fields(string(ignore)), "!"+top) {
+			t.Errorf(".dockerignore keeps %s out of the image's build, which needs %s", top, pkg)
+		}
+	}
+	if seen == 0 {
+		t.Fatalf("go list -deps shows no package below %s", ours)
+	}
+}

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// listAhead is how many shards are listed at once, for a listing is mostly waiting.
+	// ListAhead is how many shards are listed at once, for a listing is mostly waiting.
 	ListAhead = 8
-	// readAhead is how many verdicts are read at once.
+	// ReadAhead is how many verdicts are read at once.
 	ReadAhead = 32
 )
 

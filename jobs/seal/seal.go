@@ -204,7 +204,7 @@ func (s *Sealer) sealShard(ctx context.Context, shard uint64, lost bool) (sealed
 // no use: someone must bring the verdicts back.
 var ErrMismatch = errors.New("not the verdicts that were sealed")
 
-// checkUnlisted returns an ErrSealedMismatch, and raises an alert, if a shard that is not in the
+// checkUnlisted returns an ErrMismatch, and raises an alert, if a shard that is not in the
 // history has a seal which its verdicts don't bear out.
 func (s *Sealer) checkUnlisted(ctx context.Context, shard uint64) error {
 	if _, _, err := s.Store.Seal(ctx, s.Namespace, shard); errors.Is(err, auditstore.ErrNotFound) {
