@@ -66,6 +66,44 @@ func ParseName(s string) (Name, error) {
 	return Name{Epoch: epoch, PreviousDigest: previous, Digest: digest}, nil
 }
 
+// ReadName reads a name as leniently as the akd crate does, for which an epoch may have a plus sign
+// or leading zeros, digests may have upper-case digits, and what follows a third slash says nothing.
+// What ReadName takes and ParseName does not is a batch to others all the same: another digest in it
+// is an equivocation.
+func ReadName(s string) (Name, error) {
+	parts := strings.SplitN(s, "/", 4)
+	if len(parts) < 3 {
+		return Name{}, fmt.Errorf("name has %d parts, want {epoch}/{previous digest}/{digest}", len(parts))
+	}
+	digits := strings.TrimPrefix(parts[0], "+")
+	epoch, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return Name{}, fmt.Errorf("epoch %.40q is not a decimal number", parts[0])
+	}
+	previous, err := readDigest(parts[1])
+	if err != nil {
+		return Name{}, fmt.Errorf("previous digest: %w", err)
+	}
+	digest, err := readDigest(parts[2])
+	if err != nil {
+		return Name{}, err
+	}
+	return Name{Epoch: epoch, PreviousDigest: previous, Digest: digest}, nil
+}
+
+// readDigest reads 64 hexadecimal digits in either case.
+func readDigest(s string) (Digest, error) {
+	if len(s) != 2*DigestSize {
+		return Digest{}, fmt.Errorf("digest has %d characters, want %d hexadecimal digits", len(s), 2*DigestSize)
+	}
+	return ParseDigest(strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'F' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}, s))
+}
+
 // ParseEpoch reads an epoch in canonical decimal: digits only, no leading zero, at least 1.
 func ParseEpoch(s string) (uint64, error) {
 	epoch, err := strconv.ParseUint(s, 10, 64)

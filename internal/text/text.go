@@ -1,10 +1,14 @@
-// Package text cuts texts to a length.
+// Package text makes texts from elsewhere safe to keep and to show.
 //
-// It promises valid UTF-8 that keeps to a number of bytes. Which texts to cut, and to what length,
-// is the caller's decision.
+// It promises valid UTF-8 that keeps to a number of bytes and, after Clean, can do nothing to a
+// terminal or a chat. Which texts to treat so, and to what length, is the caller's decision.
 package text
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
 
 // Mark ends a text that was cut.
 const Mark = "…"
@@ -18,4 +22,44 @@ func Cut(s string, limit int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit-len(Mark)], "") + Mark
+}
+
+// Clean returns s, which a log, a store or a client chose, as one line in at most limit bytes.
+// Whatever is not printed as itself, such as control characters and those that change the direction
+// of writing, is escaped as in a Go string: \n, \x1b, \u202e. The limit is at least len(Mark). Work
+// and memory are bound by the limit, not by s.
+func Clean(s string, limit int) string {
+	cut := len(s) > limit
+	if cut {
+		s = s[:limit]
+		for i := 1; i < utf8.UTFMax && i <= len(s); i++ { // no half of a character at the end
+			if utf8.RuneStart(s[len(s)-i]) {
+				if !utf8.FullRuneInString(s[len(s)-i:]) {
+					s = s[:len(s)-i]
+				}
+				break
+			}
+		}
+	}
+	var b strings.Builder
+	last := 0 // the length before Mark has no room behind it
+	for _, r := range strings.ToValidUTF8(s, "?") {
+		piece := string(r)
+		if !strconv.IsPrint(r) {
+			piece = strconv.QuoteRune(r)
+			piece = piece[1 : len(piece)-1]
+		}
+		if b.Len()+len(piece) > limit {
+			cut = true
+			break
+		}
+		b.WriteString(piece)
+		if b.Len() <= limit-len(Mark) {
+			last = b.Len()
+		}
+	}
+	if cut {
+		return b.String()[:last] + Mark
+	}
+	return b.String()
 }
