@@ -51,19 +51,7 @@ func ParseName(s string) (Name, error) {
 	if len(parts) != 3 {
 		return Name{}, fmt.Errorf("name has %d parts, want {epoch}/{previous digest}/{digest}", len(parts))
 	}
-	epoch, err := ParseEpoch(parts[0])
-	if err != nil {
-		return Name{}, err
-	}
-	previous, err := ParseDigest(parts[1])
-	if err != nil {
-		return Name{}, fmt.Errorf("previous digest: %w", err)
-	}
-	digest, err := ParseDigest(parts[2])
-	if err != nil {
-		return Name{}, err
-	}
-	return Name{Epoch: epoch, PreviousDigest: previous, Digest: digest}, nil
+	return nameOf(parts, ParseEpoch, ParseDigest)
 }
 
 // ReadName reads a name as leniently as the akd crate does, for which an epoch may have a plus sign
@@ -75,20 +63,27 @@ func ReadName(s string) (Name, error) {
 	if len(parts) < 3 {
 		return Name{}, fmt.Errorf("name has %d parts, want {epoch}/{previous digest}/{digest}", len(parts))
 	}
-	digits := strings.TrimPrefix(parts[0], "+")
-	epoch, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return Name{}, fmt.Errorf("epoch %.40q is not a decimal number", parts[0])
-	}
-	previous, err := readDigest(parts[1])
-	if err != nil {
-		return Name{}, fmt.Errorf("previous digest: %w", err)
-	}
-	digest, err := readDigest(parts[2])
-	if err != nil {
+	return nameOf(parts, func(s string) (uint64, error) {
+		epoch, err := strconv.ParseUint(strings.TrimPrefix(s, "+"), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("epoch %.40q is not a decimal number", s)
+		}
+		return epoch, nil
+	}, readDigest)
+}
+
+// nameOf reads the three parts of a name.
+func nameOf(parts []string, readEpoch func(string) (uint64, error), readDigest func(string) (Digest, error)) (n Name, err error) {
+	if n.Epoch, err = readEpoch(parts[0]); err != nil {
 		return Name{}, err
 	}
-	return Name{Epoch: epoch, PreviousDigest: previous, Digest: digest}, nil
+	if n.PreviousDigest, err = readDigest(parts[1]); err != nil {
+		return Name{}, fmt.Errorf("previous digest: %w", err)
+	}
+	if n.Digest, err = readDigest(parts[2]); err != nil {
+		return Name{}, err
+	}
+	return n, nil
 }
 
 // readDigest reads 64 hexadecimal digits in either case.
