@@ -80,17 +80,12 @@ func nameOf(parts []string, readEpoch func(string) (uint64, error), readDigest f
 	if n.PreviousDigest, err = readDigest(parts[1]); err != nil {
 		return Name{}, fmt.Errorf("previous digest: %w", err)
 	}
-	if n.Digest, err = readDigest(parts[2]); err != nil {
-		return Name{}, err
-	}
-	return n, nil
+	n.Digest, err = readDigest(parts[2])
+	return n, err
 }
 
 // readDigest reads 64 hexadecimal digits in either case.
 func readDigest(s string) (Digest, error) {
-	if len(s) != 2*DigestSize {
-		return Digest{}, fmt.Errorf("digest has %d characters, want %d hexadecimal digits", len(s), 2*DigestSize)
-	}
 	return ParseDigest(strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'F' {
 			return r - 'A' + 'a'

@@ -121,7 +121,7 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 		open.add(log.Close)
 		s := schedule.Config{
 			Namespace: n.Namespace, Fetcher: fetcher.New(log, fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
-			First: n.First, Last: n.Last, Poll: n.Poll, Window: config.DefaultWindow,
+			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			Retention: n.Retention,
 		}

@@ -85,6 +85,16 @@ func OfSkipped(namespace string, epoch, next uint64) Alert {
 	}
 }
 
+// OfImplausible is the alert on an epoch that a log lists so far ahead of its chain, which ends with
+// another epoch, that it cannot have come to it. Resolve its incident if it has, or lists it no more.
+func OfImplausible(namespace string, epoch, chained uint64) Alert {
+	return Alert{
+		Kind: Implausible, Namespace: namespace, Incident: incidentOf(Implausible, epoch), Epoch: epoch,
+		Summary: fmt.Sprintf("%s lists epoch %d, but its chain ends with epoch %d: epochs that far ahead are not followed",
+			namespace, epoch, chained),
+	}
+}
+
 // OfSilent is the alert on a log that has published nothing since its epoch last. Resolve
 // SilentIncident when it publishes again.
 func OfSilent(namespace string, last uint64, since time.Time) Alert {

@@ -21,6 +21,9 @@ const (
 	SealedMismatch Kind = "sealed_mismatch"
 	// Skipped: a log went on without an epoch. It ends if the epoch is published after all.
 	Skipped Kind = "skipped"
+	// Implausible: a log lists an epoch far ahead of what it can have come to. It ends if the log comes
+	// to it, or lists it no more.
+	Implausible Kind = "implausible"
 	// Silent: a log publishes nothing. It ends.
 	Silent Kind = "silent"
 	// Backlog: epochs wait too long for a verdict. It ends.
@@ -51,6 +54,7 @@ var kinds = map[Kind]struct {
 	Contradiction:  {Critical, false, "KtauditContradiction", "contradiction"},
 	SealedMismatch: {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
 	Skipped:        {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
+	Implausible:    {Warning, true, "KtauditImplausibleEpoch", "implausible epoch"},
 	Silent:         {Warning, true, "KtauditLogSilent", "log silent"},
 	Backlog:        {Warning, true, "KtauditBacklog", "backlog"},
 	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},

@@ -59,6 +59,9 @@ type Namespace struct {
 	Last uint64 `yaml:"last" zero:"none"`
 	// Poll is the interval between checks for new epochs.
 	Poll time.Duration `yaml:"poll"`
+	// Cadence is how often the log publishes. It bounds how far ahead epochs are followed, and for how
+	// long a missing one is looked for before that is an alert. 0 means to measure it.
+	Cadence time.Duration `yaml:"cadence" zero:"auto"`
 	// Settle is how old a batch or signed digest must be before an error in it is held against the
 	// log. 0 means no minimum, for a log that is completely written.
 	Settle time.Duration `yaml:"settle" zero:"none"`

@@ -14,6 +14,9 @@ import (
 // minPoll keeps a typing mistake from becoming an attack on a log.
 const minPoll = time.Second
 
+// minCadence is the shortest cadence. No log known is near it.
+const minCadence = 10 * time.Millisecond
+
 // minRetention keeps a typing mistake, such as 6m for half a year, from removing batches for good.
 const minRetention = 24 * time.Hour
 
@@ -96,6 +99,7 @@ func (v checker) epochs(n *Namespace, path string) {
 
 func (v checker) times(n *Namespace, path string) {
 	v.must(path+"poll", n.Poll >= minPoll, "%s is too short: want %s or more", n.Poll, DurationText(minPoll))
+	v.must(path+"cadence", n.Cadence == 0 || n.Cadence >= minCadence, "%s is too short: want %s or more, or auto", n.Cadence, minCadence)
 	v.must(path+"settle", n.Settle >= 0, "is negative")
 	for _, t := range []struct {
 		name string

@@ -90,6 +90,8 @@ func TestValues(t *testing.T) {
 		{"poll: 1500ms", func(n Namespace) any { return n.Poll }, 1500 * time.Millisecond},
 		{"poll: 1m30s", func(n Namespace) any { return n.Poll }, 90 * time.Second},
 		{"poll: '15 m'", func(n Namespace) any { return n.Poll }, 15 * time.Minute},
+		{"cadence: 2m", func(n Namespace) any { return n.Cadence }, 2 * time.Minute},
+		{"cadence: auto", func(n Namespace) any { return n.Cadence }, time.Duration(0)},
 		{"settle: 10s", func(n Namespace) any { return n.Settle }, 10 * time.Second},
 		{"settle: none", func(n Namespace) any { return n.Settle }, time.Duration(0)},
 		{"silent_after: 30d", func(n Namespace) any { return n.SilentAfter }, 720 * time.Hour},

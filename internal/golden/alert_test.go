@@ -55,6 +55,18 @@ func raise(t *testing.T, w *world) {
 	}
 }
 
+// raiseImplausible raises the alert on an epoch far ahead, and says that it has ended.
+func raiseImplausible(t *testing.T) []object {
+	w := emptyWorld(t)
+	a := alert.OfImplausible(namespace, 5000, 20)
+	a.At, a.Summary = began, "a summary"
+	box := alert.Outbox{Store: w.store}
+	_, err := box.Raise(t.Context(), a)
+	must(t, err)
+	must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
+	return w.audit.objects()
+}
+
 // deliver sends all alerts to a webhook and to the log, and closes them.
 func deliver(t *testing.T) []object {
 	w := emptyWorld(t)

@@ -57,7 +57,7 @@ func (s *ArchiveStore) Verified(t testing.TB, epochs ...uint64) {
 func (s *ArchiveStore) Archived(t testing.TB) []string {
 	t.Helper()
 	left := []string{}
-	for _, key := range keys(t, s.Bucket) {
+	for _, key := range Keys(t, s.Bucket) {
 		if _, name, ok := strings.Cut(key, "/archive/"); ok {
 			left = append(left, strings.TrimLeft(name[strings.Index(name, "/")+1:], "0"))
 		}

@@ -166,9 +166,9 @@ func RejectedVerdict(epoch uint64) verdict.Verdict {
 
 func BatchOf(epoch uint64) string { return fmt.Sprint("the batch of epoch ", epoch) }
 
-// keys returns the keys of all that is in a bucket, in order. Others may be removing things
+// Keys returns the keys of all that is in a bucket, in order. Others may be removing things
 // meanwhile.
-func keys(t testing.TB, b *blob.Bucket) []string {
+func Keys(t testing.TB, b *blob.Bucket) []string {
 	t.Helper()
 	var all []string
 	for objects := b.List(nil); ; {
@@ -185,7 +185,7 @@ func keys(t testing.TB, b *blob.Bucket) []string {
 func contents(t testing.TB, b *blob.Bucket) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, key := range keys(t, b) {
+	for _, key := range Keys(t, b) {
 		data, err := b.ReadAll(context.WithoutCancel(t.Context()), key)
 		Must(t, err)
 		all[key] = string(data)

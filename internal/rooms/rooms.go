@@ -48,13 +48,14 @@ var allowed = []struct {
 	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},
+	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"jobs/audit", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "jobs/report", "signature", "validator",
 	}},
 	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
-		"jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal",
+		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal",
 	}},
 	{"internal/config", []string{"blobstore", "internal/alert", "signature", "validator"}},
 	{"internal/simlog", []string{"signature", "validator"}},

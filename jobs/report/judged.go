@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -56,19 +55,4 @@ func SplitJudged(ctx context.Context, store *auditstore.Store, namespace string,
 		open = append(open, epochset.Without(first, last, epochs)...)
 	}
 	return judged, open, errors.Join(errs...)
-}
-
-// HighestJudged returns the highest epoch with a verdict, 0 if there is none.
-func HighestJudged(ctx context.Context, store *auditstore.Store, namespace string) (uint64, error) {
-	shards, err := store.Shards(ctx, namespace, 0, verdict.MaxEpoch)
-	for _, shard := range slices.Backward(shards) {
-		epochs, err := store.Epochs(ctx, namespace, shard)
-		if err != nil {
-			return 0, fmt.Errorf("verdicts of %s: %w", namespace, err)
-		}
-		if len(epochs) > 0 {
-			return epochs[len(epochs)-1], nil
-		}
-	}
-	return 0, err
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/cron"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
@@ -37,12 +38,20 @@ type backfill struct {
 	lowest      uint64    // epoch without a verdict, 0 if there was none
 	lowestSince time.Time // when it was first found to be the lowest
 
-	gaps      gaps
-	published epochset.Set // epochs without a verdict that the log has
-	explored  time.Time    // when epochs were last located in the log
-	exploring bool         // that found gaps or closed some, and there may be more
-	// by first epoch of a gap: when it was first found, zero once an alert was raised
-	noticed map[uint64]time.Time
+	// what the log has not published of it. Those epochs have no place in the window or on the queue, so
+	// that history goes on behind them; after a restart they are found again.
+	gaps      frontier.Gaps
+	published epochset.Set         // epochs without a verdict that the log has
+	explored  time.Time            // when epochs were last located in the log
+	exploring bool                 // that found gaps or closed some, and there may be more
+	noticed   map[uint64]gapNotice // by first epoch of a gap
+}
+
+// gapNotice is what is known of the first epoch of a gap.
+type gapNotice struct {
+	absence absence
+	located time.Time // when it was last looked for
+	told    bool      // an alert was raised
 }
 
 // newBackfills makes a log's backfills: those that were asked for, and one for what these leave
@@ -96,7 +105,7 @@ func (f *backfill) missing(shard uint64, judged []uint64, last uint64) []uint64 
 	from, to := max(f.From, shard*verdict.EpochsPerShard), min(last, shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1)
 	var missing []uint64
 	for _, epoch := range epochset.Without(from, to, judged) {
-		if !f.excepts(epoch) && !f.gaps.has(epoch) {
+		if !f.excepts(epoch) && !f.gaps.Has(epoch) {
 			missing = append(missing, epoch)
 		}
 	}

@@ -42,7 +42,8 @@ type backfiller struct {
 	hadHistory bool // a round has found some
 	sealsRead  bool // the backfills pass over what was sealed before this process started
 	// notices are those of conditions that are open, by name, as they were read last.
-	notices map[string]alert.Alert
+	notices  map[string]alert.Alert
+	patience time.Duration // for the log's answers on one backfill
 }
 
 // roundResult is what a round of history came to.
@@ -57,7 +58,7 @@ func newBackfiller(c Config, p *progress, q jobQueue, i incident.Recorder, log z
 	return &backfiller{
 		config: c, progress: p, queue: q, incidents: i, log: log,
 		verdicts:  verdictCheck{c.Namespace, c.Store, i},
-		backfills: backfills, notices: map[string]alert.Alert{},
+		backfills: backfills, notices: map[string]alert.Alert{}, patience: askTimeout,
 	}, err
 }
 
@@ -160,9 +161,14 @@ func (b *backfiller) unjudged(ctx context.Context, now time.Time, end uint64) ([
 		// else history is not known to its end yet
 		done := len(epochs) == 0 && err == nil && end >= f.until
 		result.more = result.more || len(epochs) == f.Window
-		epochs, err = b.explore(ctx, f, now, epochs)
-		pending, alertErr := b.alertOnGaps(ctx, f, now)
-		errs = append(errs, err, alertErr, b.alertOnStuck(ctx, f, now, epochs))
+		pending := false
+		err = within(ctx, b.patience, "looking for gaps in history", func(ctx context.Context) (err error) {
+			var alertErr error
+			epochs, err = b.explore(ctx, f, now, epochs)
+			pending, alertErr = b.alertOnGaps(ctx, f, now)
+			return errors.Join(err, alertErr)
+		})
+		errs = append(errs, err, b.alertOnStuck(ctx, f, now, epochs))
 		if done && !pending && !f.exploring {
 			f.finish()
 		}

@@ -11,14 +11,15 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 )
 
 // Conditions are what a follower alerts people to that may end: skipped epochs that come after all,
 // a silent log, a backlog, jobs and rounds that fail. Each method is given the alerts that are
 // open, whoever raised them.
 
-// alertOnSkips raises an alert on each run of epochs that the log left out, once a later round has
-// found them missing too. The first epoch of a run names the incident.
+// alertOnSkips raises an alert on each run of epochs that the log left out, once the first of them,
+// which names the incident, was looked for often and for long enough.
 func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []uint64, open []alert.Alert) error {
 	var errs []error
 	newest := f.progress.published()
@@ -30,8 +31,7 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 		if epoch == f.progress.recentFrom(newest) && epoch > f.config.First {
 			continue
 		}
-		// Found missing only once, or known.
-		if now.Sub(f.observations[epoch].missingSince) < f.config.Poll/2 || isOpen(open, alert.SkippedIncident(epoch)) {
+		if !f.observations[epoch].absence.isSkip(now, f.progress.skippedAfter()) || isOpen(open, alert.SkippedIncident(epoch)) {
 			continue
 		}
 		a := alert.OfSkipped(f.config.Namespace, epoch, newest)
@@ -64,8 +64,8 @@ func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert
 			continue
 		}
 		located++
-		object, err := locate(ctx, f.config.Fetcher, a.Epoch)
-		if object != nil {
+		answer, err := frontier.Locate(ctx, f.config.Fetcher, a.Epoch)
+		if answer.Published {
 			err = f.incidents.Resolve(ctx, a, now)
 		}
 		errs = append(errs, err)
@@ -73,23 +73,55 @@ func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert
 	return errors.Join(errs...)
 }
 
-// alertOnSilence raises an alert when the log has published nothing for too long, also when it has
-// never shown an epoch, as happens with a wrong log directory. It resolves it when the log has
-// published, or when it is known to be behind that epoch: the first one was set anew.
-func (f *follower) alertOnSilence(ctx context.Context, now time.Time, newest uint64, open []alert.Alert) error {
-	var errs []error
-	closed := newest >= f.config.First && newest == f.config.Last
+// alertOnImplausible raises one alert when the log lists an epoch so far ahead that it is not
+// followed. It resolves it when the log has come to that epoch or no longer lists it.
+func (f *follower) alertOnImplausible(ctx context.Context, now time.Time, open []alert.Alert) error {
 	for _, a := range open {
-		over := a.Epoch < newest || a.Epoch > newest && f.progress.searched() || closed
-		if a.Kind == alert.Silent && over {
-			errs = append(errs, f.incidents.Resolve(ctx, a, f.newestSince))
+		if a.Kind != alert.Implausible {
+			continue
+		}
+		if a.Epoch > f.progress.published() {
+			var answer frontier.Answer
+			err := within(ctx, f.patience.ask, "looking for an epoch far ahead", func(ctx context.Context) (err error) {
+				answer, err = frontier.Locate(ctx, f.config.Fetcher, a.Epoch)
+				return err
+			})
+			if err != nil || !answer.Missing() {
+				return err // one alert stands for all such epochs
+			}
+		}
+		if err := f.incidents.Resolve(ctx, a, now); err != nil {
+			return err
 		}
 	}
-	if f.isSilent(now, newest) && !isOpen(open, alert.SilentIncident(newest)) {
-		a := alert.OfSilent(f.config.Namespace, newest, f.newestSince)
-		if newest < f.config.First {
+	beyond := f.frontier.Beyond()
+	if beyond == 0 {
+		return nil
+	}
+	f.log.Warn().Uint64("epoch", beyond).Uint64("chained", f.chained).
+		Msg("the log lists an epoch that it cannot have come to: it is not followed, and what comes next is still looked for")
+	return f.incidents.Raise(ctx, alert.OfImplausible(f.config.Namespace, beyond, f.chained))
+}
+
+// alertOnSilence raises an alert when the log's chain has not gone on for too long, also when it has
+// never shown an epoch, as happens with a wrong log directory. It resolves it when the chain has
+// gone on, or when it is known to end before that epoch: the first one was set anew.
+func (f *follower) alertOnSilence(ctx context.Context, now time.Time, open []alert.Alert) error {
+	var errs []error
+	for _, a := range open {
+		over := a.Epoch < f.chained || a.Epoch > f.chained && f.progress.searched() || f.isClosed()
+		if a.Kind == alert.Silent && over {
+			errs = append(errs, f.incidents.Resolve(ctx, a, f.chainedSince))
+		}
+	}
+	if f.isSilent(now) && !isOpen(open, alert.SilentIncident(f.chained)) {
+		a := alert.OfSilent(f.config.Namespace, f.chained, f.chainedSince)
+		if f.chained < f.config.First {
 			a.Summary = fmt.Sprintf("%s has no epoch from %d on in its log directory, seen since %s",
-				f.config.Namespace, f.config.First, f.newestSince.UTC().Format(time.RFC3339))
+				f.config.Namespace, f.config.First, f.chainedSince.UTC().Format(time.RFC3339))
+		}
+		if newest := f.progress.published(); newest > f.chained {
+			a.Detail = fmt.Sprintf("epoch %d is there, but not what comes before it", newest)
 		}
 		errs = append(errs, f.incidents.Raise(ctx, a))
 	}
@@ -97,13 +129,17 @@ func (f *follower) alertOnSilence(ctx context.Context, now time.Time, newest uin
 }
 
 // isSilent reports whether the log has published nothing for too long, as far as it could be read.
-func (f *follower) isSilent(now time.Time, newest uint64) bool {
-	since := f.newestSince
+func (f *follower) isSilent(now time.Time) bool {
+	since := f.chainedSince
 	if f.unreadableSince.After(since) {
 		since = f.unreadableSince
 	}
-	return f.config.SilentAfter > 0 && !f.newestSince.IsZero() && now.Sub(since) >= f.config.SilentAfter &&
-		(f.config.Last == 0 || newest < f.config.Last)
+	return f.config.SilentAfter > 0 && !f.chainedSince.IsZero() && now.Sub(since) >= f.config.SilentAfter && !f.isClosed()
+}
+
+// isClosed reports whether the log has come to its last epoch.
+func (f *follower) isClosed() bool {
+	return f.config.Last != 0 && f.progress.published() >= f.config.Last
 }
 
 // alertOnBacklog raises one alert when published epochs have been waiting too long. It resolves it

@@ -68,7 +68,7 @@ func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 				}
 			}
 			jobstest.WantNotices(t, w.config.Store)
-			if state := f.state(3); !state.NewestSince.IsZero() {
+			if state := f.state(); !state.NewestSince.IsZero() {
 				t.Errorf("metrics are told that the log's newest epoch is of %v", state.NewestSince)
 			}
 			_ = f.round(t.Context(), now.Add(time.Hour))
@@ -140,15 +140,17 @@ func TestSkippedEpochs(t *testing.T) {
 	w := emptyWorld(t)
 	one, other := mustFollow(t, queuetest.Embedded(t), w.schedule()), mustFollow(t, queuetest.Embedded(t), w.schedule())
 	jobstest.PublishNames(t, w.Log, 1, 2, 4, 5, 9)
-	now := time.Now()
-	one.mustRound(t, now)
-	other.mustRound(t, now)
-	jobstest.WantNotices(t, w.config.Store) // they may be late
-	for range 3 {
-		now = now.Add(time.Minute)
-		one.mustRound(t, now)
-		other.mustRound(t, now)
+	now := time.Now().Add(time.Minute) // an epoch each minute, as nothing else is known
+	rounds := func(n int) {
+		for range n {
+			one.mustRound(t, now)
+			other.mustRound(t, now)
+			now = now.Add(time.Minute)
+		}
 	}
+	rounds(skippedCadences + 1)
+	jobstest.WantNotices(t, w.config.Store) // they may be late
+	rounds(3)
 	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006")
 
 	jobstest.PublishNames(t, w.Log, 3)
@@ -163,11 +165,9 @@ func TestLongGapIsOneIncident(t *testing.T) {
 	f := mustFollow(t, queuetest.Embedded(t), w.schedule())
 	f.progress.recent = 20
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 30)...)
-	jobstest.PublishNames(t, w.Log, jobstest.Span(36, 60)...)
-	now := time.Now()
-	f.progress.setPublished(40)
-	for head := uint64(40); head <= 60; head++ {
-		f.config.Last, f.search.last = head, head
+	now := time.Now().Add(time.Hour)
+	for head := uint64(36); head <= 60; head++ {
+		jobstest.PublishNames(t, w.Log, head)
 		f.mustRound(t, now)
 		now = now.Add(time.Minute)
 	}
@@ -180,8 +180,8 @@ func TestManySkippedEpochs(t *testing.T) {
 	w := emptyWorld(t)
 	jobstest.Verify(t, w.config.Store, 100)
 	jobstest.PublishNames(t, w.Log, maxLocated+1, 100)
-	f := mustFollow(t, queuetest.Embedded(t), w.schedule())
-	f.progress.recent = 1
+	l := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 100, 1)
+	f := l.follower
 	for epoch := range uint64(maxLocated + 1) {
 		if err := f.incidents.Raise(t.Context(), alert.OfSkipped(jobstest.Namespace, epoch+1, 100)); err != nil {
 			t.Fatal(err)

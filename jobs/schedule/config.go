@@ -20,6 +20,9 @@ type Config struct {
 	// First is the first epoch to audit. Last is the last one of a log that is closed; 0 means that
 	// it goes on.
 	First, Last uint64
+	// Cadence is how often the log publishes; 0 means to measure it. It bounds how far ahead epochs
+	// are followed, and for how long a missing one is looked for before that is an alert.
+	Cadence time.Duration
 	// Poll is how often there is a round. Each pause is up to a quarter shorter, so that schedulers
 	// and logs don't fall into step.
 	Poll time.Duration
@@ -69,6 +72,8 @@ func (c Config) validate() error {
 		err = fmt.Errorf("last epoch %d is before the first, %d", c.Last, c.First)
 	case max(c.First, c.Last) > verdict.MaxEpoch:
 		err = fmt.Errorf("the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
+	case c.Cadence < 0:
+		err = errors.New("a schedule needs a cadence of 0 or more")
 	case c.Poll <= 0:
 		err = errors.New("a schedule needs a period (Poll)")
 	}

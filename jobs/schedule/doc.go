@@ -9,6 +9,7 @@
 // Each log has four goroutines, each a type of its own: [Config] says how, and they share a few
 // facts only, in progress. The follower takes care of the newest epochs and the conditions that
 // people are alerted to; the backfiller after history; the sealLoop after seals; and a
-// retention.Remover. Auditing an epoch is the business of jobs/worker and jobs/audit, which this
-// room never calls, and sending alerts that of internal/alert.
+// retention.Remover. How far a log has come is found out by jobs/frontier. Auditing an epoch is the
+// business of jobs/worker and jobs/audit, which this room never calls, and sending alerts that of
+// internal/alert.
 package schedule

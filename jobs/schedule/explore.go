@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
@@ -25,7 +26,7 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 		return unjudged, nil
 	}
 	f.explored, f.exploring = now, false
-	again := f.gaps.some(exploredAtOnce) // before there are new ones
+	again := f.gaps.ToLocate(exploredAtOnce) // before there are new ones
 	unknown := slices.DeleteFunc(slices.Clone(unjudged), f.published.Has)
 	missing := 0
 	for epochs := range slices.Chunk(unknown[:min(len(unknown), maxLocated)], exploredAtOnce) {
@@ -36,10 +37,11 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 		}
 		f.exploring = false
 		for i, epoch := range epochs {
-			if there[i] {
+			switch {
+			case there[i].Published:
 				f.published.Add(epoch)
-			} else {
-				f.gaps.add(epoch)
+			case there[i].Missing():
+				f.gaps.Add(epoch)
 				f.exploring = true
 				missing++
 			}
@@ -51,11 +53,11 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 	if missing > 0 {
 		b.log.Info().Int("epochs", missing).Uint64("from", unknown[0]).
 			Msg("the log has not published all epochs of its history; what is missing is searched for now and then")
-		unjudged = slices.DeleteFunc(unjudged, f.gaps.has)
+		unjudged = slices.DeleteFunc(unjudged, f.gaps.Has)
 	}
 	there, err := b.locateEach(ctx, again)
 	for i, epoch := range again {
-		if err == nil && there[i] {
+		if err == nil && there[i].Published {
 			f.reopenGapOf(epoch)
 			f.exploring = true
 		}
@@ -63,24 +65,23 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 	return unjudged, err
 }
 
-// locateEach returns which of a few epochs the log has.
-func (b *backfiller) locateEach(ctx context.Context, epochs []uint64) ([]bool, error) {
-	there := make([]bool, len(epochs))
+// locateEach returns what the log says of a few epochs.
+func (b *backfiller) locateEach(ctx context.Context, epochs []uint64) ([]frontier.Answer, error) {
+	answers := make([]frontier.Answer, len(epochs))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, epoch := range epochs {
-		group.Go(func() error {
-			object, err := locate(ctx, b.config.Fetcher, epoch)
-			there[i] = object != nil
+		group.Go(func() (err error) {
+			answers[i], err = frontier.Locate(ctx, b.config.Fetcher, epoch)
 			return err
 		})
 	}
-	return there, group.Wait()
+	return answers, group.Wait()
 }
 
 // reopenGapOf has the gap with an epoch that came after all searched again, all of it: a log that
 // was unreachable in part comes back so.
 func (f *backfill) reopenGapOf(epoch uint64) {
-	i, found := f.gaps.search(epoch)
+	i, found := f.gaps.Find(epoch)
 	if !found {
 		return
 	}
@@ -110,31 +111,37 @@ func (f *backfill) reopen(r epochset.Range) {
 	}
 }
 
-// alertOnGaps raises an alert on each of the lowest gaps, once a later round has found its first
-// epoch missing too. That epoch names the incident. Pending means that there are gaps left to raise
-// one on.
+// alertOnGaps raises an alert on each of the lowest gaps, once its first epoch, which names the
+// incident, was looked for often and for long enough. Pending means that there are gaps left to
+// raise one on.
 func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time) (pending bool, err error) {
-	noticed := map[uint64]time.Time{}
+	noticed := map[uint64]gapNotice{}
 	var errs []error
 	for i, gap := range slices.Clone(f.gaps[:min(len(f.gaps), exploredAtOnce)]) {
-		since, known := f.noticed[gap.From]
-		if !known {
-			since = now
-		}
-		noticed[gap.From] = since
-		if since.IsZero() {
+		notice := f.noticed[gap.From]
+		noticed[gap.From] = notice
+		if notice.told {
 			continue
 		}
 		pending = true
-		if now.Sub(since) < b.config.Poll/2 {
+		if now.Sub(notice.located) < b.config.Poll/2 {
 			continue
 		}
-		switch object, err := locate(ctx, b.config.Fetcher, gap.From); {
-		case err != nil:
+		answer, err := frontier.Locate(ctx, b.config.Fetcher, gap.From)
+		if err != nil {
 			errs = append(errs, err)
 			continue
-		case object != nil:
+		}
+		if answer.Published {
 			f.reopenGapOf(gap.From)
+			continue
+		}
+		notice.located = now
+		if answer.Missing() {
+			notice.absence.add(now)
+		}
+		noticed[gap.From] = notice
+		if !notice.absence.isSkip(now, b.progress.skippedAfter()) {
 			continue
 		}
 		a := alert.OfSkipped(b.config.Namespace, gap.From, b.progress.published())
@@ -148,7 +155,8 @@ func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time
 			errs = append(errs, err)
 			continue
 		}
-		noticed[gap.From] = time.Time{}
+		notice.told = true
+		noticed[gap.From] = notice
 	}
 	f.noticed = noticed
 	return pending, errors.Join(errs...)
@@ -161,6 +169,6 @@ func (b *backfiller) dequeueGaps(ctx context.Context) error {
 		return nil
 	}
 	return b.queue.redis.Remove(ctx, b.config.Namespace, func(epoch uint64) bool {
-		return slices.ContainsFunc(b.backfills, func(f *backfill) bool { return f.gaps.has(epoch) })
+		return slices.ContainsFunc(b.backfills, func(f *backfill) bool { return f.gaps.Has(epoch) })
 	})
 }

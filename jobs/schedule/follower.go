@@ -3,15 +3,19 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/rs/zerolog"
 )
@@ -19,6 +23,11 @@ import (
 const (
 	// roundTimeout bounds one round, so that a source that never answers counts as one that fails.
 	roundTimeout = 5 * time.Minute
+	// searchTimeout and askTimeout bound the searching of the log in a round, and the further
+	// questions to it, so that what is known is worked on though the log doesn't answer.
+	searchTimeout, askTimeout = 3 * time.Minute, 30 * time.Second
+	// aheadPeriod is in how many rounds verdicts ahead of what is followed are looked for once.
+	aheadPeriod = 10
 	// reportTimeout bounds the alert on a round that failed, which may have taken all of its own
 	// time.
 	reportTimeout = 30 * time.Second
@@ -34,27 +43,37 @@ type follower struct {
 	verdicts  verdictCheck
 	log       zerolog.Logger
 
-	search       search
+	frontier     *frontier.Frontier
 	observations observations // of recent epochs without a verdict
 	checked      epochset.Set // whose verdicts were checked
 
-	// when the newest epoch was published; while none is: when that was noticed
-	newestSince time.Time
+	// the last epoch that continues the log's chain, and when it was published; while there is none:
+	// when that was noticed
+	chained      uint64
+	chainedSince time.Time
+	patience     patience
 	// since when the log could not be searched to its end; zero: it was, in the last round
 	unreadableSince time.Time
 	// since when no round has gone well, here or with history; zero: the last ones have
 	failingSince time.Time
 	failingAt    uint64 // the epoch that the log was to have next then
 	outlasting   epochset.Set
+	rounds       int
 
 	notices map[string]alert.Alert // the notices of conditions that are open, by name
 }
 
+// patience is how long a log may take for its answers.
+type patience struct{ search, ask time.Duration }
+
 func newFollower(c Config, p *progress, q jobQueue, i incident.Recorder, log zerolog.Logger) *follower {
 	return &follower{
 		config: c, progress: p, queue: q, incidents: i, log: log,
-		verdicts:     verdictCheck{c.Namespace, c.Store, i},
-		search:       search{log: c.Fetcher, last: c.Last},
+		verdicts: verdictCheck{c.Namespace, c.Store, i},
+		frontier: frontier.New(frontier.Config{
+			Namespace: c.Namespace, Log: c.Fetcher, Store: c.Store, First: c.First, Last: c.Last, Cadence: c.Cadence, Poll: c.Poll,
+		}),
+		chained: c.First - 1, patience: patience{searchTimeout, askTimeout},
 		observations: observations{}, notices: map[string]alert.Alert{},
 	}
 }
@@ -70,7 +89,8 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// round compares the log, the audit store and the queue once. One thing that fails doesn't keep the others from being done.
+// round compares the log, the audit store and the queue once. One thing that fails, or a log that
+// doesn't answer, doesn't keep the others from being done.
 func (f *follower) round(ctx context.Context, now time.Time) error {
 	work, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -80,10 +100,10 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	if newest >= f.config.First {
 		errs = append(errs, f.reconcile(work, now, newest, open))
 	}
-	if newest >= f.config.First || !f.newestSince.IsZero() { // of a log that could not be read yet nothing is known
-		observe.MetricsOr(f.config.Metrics).SetLog(f.config.Namespace, f.state(newest))
+	if newest >= f.config.First || !f.chainedSince.IsZero() { // of a log that could not be read yet nothing is known
+		observe.MetricsOr(f.config.Metrics).SetLog(f.config.Namespace, f.state())
 	}
-	errs = append(errs, f.alertOnSilence(work, now, newest, open))
+	errs = append(errs, f.alertOnSilence(work, now, open), f.alertOnImplausible(work, now, open))
 	err = errors.Join(errs...)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -93,17 +113,11 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	return errors.Join(err, f.alertOnFailingRounds(alerting, now, err, open))
 }
 
-// advance finds the log's newest epoch.
+// advance finds out how far the log has come.
 func (f *follower) advance(ctx context.Context, now time.Time) error {
-	if f.progress.published() == 0 {
-		judged, err := report.HighestJudged(ctx, f.config.Store, f.config.Namespace)
-		if err != nil {
-			return err
-		}
-		f.progress.setPublished(max(judged, f.config.First-1))
-	}
-	known := f.progress.published()
-	newest, err := f.search.newest(ctx, known)
+	err := within(ctx, f.patience.search, "searching the log for new epochs", func(ctx context.Context) error {
+		return f.frontier.Advance(ctx, now)
+	})
 	switch {
 	case err == nil:
 		f.unreadableSince = time.Time{}
@@ -111,25 +125,33 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	case f.unreadableSince.IsZero():
 		f.unreadableSince = now
 	}
-	if newest < f.config.First {
-		if err == nil && f.newestSince.IsZero() {
-			f.newestSince = now
+	f.progress.setCadence(f.frontier.Cadence())
+	chained, since := f.frontier.Chained(), f.frontier.ChainedSince()
+	if newest := f.frontier.Newest(); newest >= f.config.First && newest > f.progress.published() {
+		f.progress.setPublished(newest)
+		f.observations[newest] = &observation{published: true, since: now}
+	}
+	isNew := chained > f.chained
+	switch f.chained = chained; {
+	case isNew && !since.IsZero(): // so that replicas and restarts agree
+		f.chainedSince = since
+	case isNew, err == nil && f.chainedSince.IsZero():
+		f.chainedSince = now
+		if chained < f.config.First {
 			f.log.Warn().Uint64("first", f.config.First).Msg("no epoch is published yet: is it the right log directory?")
 		}
-		return err
 	}
-	if newest == known && !f.newestSince.IsZero() {
-		return err
+	return err
+}
+
+// within does what asks a log directory something, for a while.
+func within(ctx context.Context, limit time.Duration, what string, do func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s took longer than %s: %w", what, limit, err)
 	}
-	// Replicas and restarts agree on when the newest epoch came by the log's own clock, if it shows
-	// one.
-	f.newestSince = now
-	object, locateErr := f.config.Fetcher.Locate(ctx, newest)
-	if locateErr == nil && !object.ModTime.IsZero() && object.ModTime.Before(now) {
-		f.newestSince = object.ModTime
-	}
-	f.progress.setPublished(newest)
-	f.observations[newest] = &observation{published: true, since: now}
 	return err
 }
 
@@ -145,26 +167,58 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, 
 	if len(unjudged) > 0 {
 		errs = append(errs, f.queue.enqueue(ctx, queue.Fresh, func() ([][]uint64, error) {
 			judged, unjudged, unlisted = read()
-			return [][]uint64{unjudged}, nil
+			return [][]uint64{slices.DeleteFunc(slices.Clone(unjudged), f.isAhead)}, nil
 		}))
 	}
 	if unlisted == nil { // else there is no telling which have no verdict
-		errs = append(errs, f.observations.update(ctx, f.config.Fetcher, now, unjudged))
-		errs = append(errs, f.alertOnSkips(ctx, now, unjudged, open), f.resolveSkips(ctx, now, open))
+		errs = append(errs, within(ctx, f.patience.ask, "looking for epochs without a verdict", func(ctx context.Context) error {
+			return f.observations.update(ctx, f.config.Fetcher, now, unjudged)
+		}))
+		errs = append(errs, f.alertOnSkips(ctx, now, unjudged, open))
+		errs = append(errs, within(ctx, f.patience.ask, "looking for skipped epochs", func(ctx context.Context) error {
+			return f.resolveSkips(ctx, now, open)
+		}))
 		errs = append(errs, f.alertOnBacklog(ctx, now, open), f.alertOnFailingJobs(ctx, now, open))
 	}
-	errs = append(errs, unlisted)
-	return errors.Join(append(errs, f.verdicts.check(ctx, judged, &f.checked))...)
+	ahead, err := f.judgedAhead(ctx, newest)
+	errs = append(errs, unlisted, err)
+	return errors.Join(append(errs, f.verdicts.check(ctx, append(judged, ahead...), &f.checked))...)
+}
+
+// judgedAhead returns, now and then, epochs with a verdict that are not followed: of a log that lists
+// some far ahead, or ends before them today. What they show is told all the same.
+func (f *follower) judgedAhead(ctx context.Context, newest uint64) (ahead []uint64, err error) {
+	f.rounds++
+	if f.rounds%aheadPeriod != 1 || newest >= verdict.MaxEpoch {
+		return nil, nil
+	}
+	enough := errors.New("enough")
+	err = report.EachShard(ctx, f.config.Store, f.config.Namespace, newest+1, verdict.MaxEpoch, func(epochs []uint64) error {
+		if ahead = append(ahead, epochs...); len(ahead) >= recentEpochs {
+			return enough
+		}
+		return nil
+	})
+	if errors.Is(err, enough) {
+		err = nil
+	}
+	return ahead, err
+}
+
+// isAhead reports whether an epoch is not there yet, though a later one is. Workers would ask for it
+// again and again, and a content network would keep the answer.
+func (f *follower) isAhead(epoch uint64) bool {
+	return f.frontier.IsInGap(epoch) && !f.observations.published(epoch)
 }
 
 // state is what metrics show.
-func (f *follower) state(newest uint64) observe.LogState {
+func (f *follower) state() observe.LogState {
 	state := observe.LogState{Head: f.progress.verifiedUpTo()}
-	if newest >= f.config.First {
-		state.Newest = newest
+	if f.chained >= f.config.First {
+		state.Newest = f.chained
 	}
 	if f.progress.searched() { // else there may be newer ones
-		state.NewestSince = f.newestSince
+		state.NewestSince = f.chainedSince
 	}
 	for _, o := range f.observations {
 		if !o.published {

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"sync/atomic"
+	"time"
 )
 
 // recentEpochs is how many of a log's newest epochs go on the fresh queue. All before them are
@@ -16,6 +17,7 @@ type progress struct {
 
 	newest   atomic.Uint64 // the newest epoch known to be published; 0: none
 	complete atomic.Bool   // newest was searched for to the end of the log
+	cadence  atomic.Int64  // how often the log publishes, as far as is known
 	// the last epoch up to which all are verified; 0: none or not known
 	verified atomic.Uint64
 	// what the last round of history ended with; nil: there was none yet
@@ -37,6 +39,15 @@ func (p *progress) searched() bool { return p.complete.Load() }
 
 // setSearched notes that the log was searched to its end. The newest epoch must be noted before.
 func (p *progress) setSearched() { p.complete.Store(true) }
+
+// setCadence notes how often the log publishes.
+func (p *progress) setCadence(each time.Duration) { p.cadence.Store(int64(each)) }
+
+// skippedAfter returns for how long an epoch must have been missing, though a later one is there,
+// before the log has skipped it.
+func (p *progress) skippedAfter() time.Duration {
+	return skippedCadences * time.Duration(p.cadence.Load())
+}
 
 // recentFrom returns the first epoch that is not history while newest is the newest one.
 func (p *progress) recentFrom(newest uint64) uint64 {

@@ -161,7 +161,7 @@ func TestSchedulerSeals(t *testing.T) {
 	if err != nil || len(h.Spans) != 1 || h.Spans[0].To != 999 {
 		t.Errorf("sealed is %+v, %v", h.Spans, err)
 	}
-	if state := scheduler.logs[0].newFollower().state(1100); state.Head != 1099 {
+	if state := scheduler.logs[0].newFollower().state(); state.Head != 1099 {
 		t.Errorf("shown is head %d", state.Head)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/queue"
@@ -16,21 +15,6 @@ import (
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/rs/zerolog"
 )
-
-// locate finds an epoch in a log: nil if it is not published. Whatever else is wrong with it is the
-// worker's to judge; there is no telling then when it was published.
-func locate(ctx context.Context, log *fetcher.Fetcher, epoch uint64) (*fetcher.Object, error) {
-	object, err := log.Locate(ctx, epoch)
-	if errors.Is(err, fetcher.ErrNotPublished) {
-		return nil, nil
-	}
-	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
-	_, name := errors.AsType[*fetcher.NameError](err)
-	if err == nil || equivocation || name {
-		return &object, nil
-	}
-	return nil, err
-}
 
 // jobQueue is a log's queues.
 type jobQueue struct {

@@ -1,0 +1,37 @@
+package frontier
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+)
+
+// Answer is what a log directory says of an epoch.
+type Answer struct {
+	// Published is whether there is something under the epoch that a worker would judge.
+	Published bool
+	// Object is the batch. It is empty where Published says that there is something else, of which
+	// there is no telling when it was published.
+	Object fetcher.Object
+	// Fresh is whether the answer is the log's, and not one that somebody on the way kept. That an
+	// epoch is missing in one that is not fresh says nothing.
+	Fresh bool
+}
+
+// Missing reports whether the epoch was looked for, and is not there.
+func (a Answer) Missing() bool { return !a.Published && a.Fresh }
+
+// Locate asks a log directory for an epoch. What is wrong with the epoch is the worker's to judge.
+func Locate(ctx context.Context, log *fetcher.Fetcher, epoch uint64) (Answer, error) {
+	object, err := log.Locate(ctx, epoch)
+	if errors.Is(err, fetcher.ErrNotPublished) {
+		return Answer{Fresh: true}, nil
+	}
+	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
+	_, name := errors.AsType[*fetcher.NameError](err)
+	if err == nil || equivocation || name {
+		return Answer{Published: true, Object: object, Fresh: true}, nil
+	}
+	return Answer{}, err
+}
