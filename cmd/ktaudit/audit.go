@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -70,7 +71,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 	o := &auditing{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, o.close())
+			opened, err = nil, errors.Join(err, o.close())
 		}
 	}()
 	c := audit.Config{
@@ -118,30 +119,55 @@ func (f auditFlags) openAll(
 ) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
 	budget := audit.NewBudget(int64(f.Memory))
-	var auditors []*audit.Auditor
-	for _, n := range namespaces {
+	each := make([]auditFlags, len(namespaces))
+	for i, n := range namespaces {
 		one := f
 		one.fill(settings, n)
 		one.amongOthers = len(namespaces) > 1
 		if err := one.complete(command); err != nil {
 			return nil, err
 		}
-		opened, err := one.open(ctx, a, cmp.Or(n.First, config.DefaultNamespace().First), budget)
-		if err != nil {
-			if len(namespaces) > 1 {
-				err = fmt.Errorf("%s: %w", n.Namespace, err)
-			}
-			return nil, err
+		each[i] = one
+	}
+	all := make([]*auditing, len(namespaces))
+	err := forEach(namespaces, func(i int, n config.Namespace) (err error) {
+		all[i], err = each[i].open(ctx, a, cmp.Or(n.First, config.DefaultNamespace().First), budget)
+		if err != nil && len(namespaces) > 1 {
+			err = fmt.Errorf("%s: %w", n.Namespace, err)
 		}
-		open.add(opened.close)
-		if len(auditors) == 0 {
-			if err := a.checkWritable(ctx, opened.auditor.Store); err != nil {
-				return nil, err
-			}
+		return err
+	})
+	var auditors []*audit.Auditor
+	for _, opened := range all {
+		if opened != nil && opened.auditor != nil {
+			open.add(opened.close)
+			auditors = append(auditors, opened.auditor)
 		}
-		auditors = append(auditors, opened.auditor)
+	}
+	if err == nil {
+		err = a.checkWritable(ctx, auditors[0].Store)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return auditors, nil
+}
+
+// forEach does something with all logs at the same time, so that one whose server hangs costs the
+// others nothing. It returns the first error, in the order of the logs.
+func forEach(namespaces []config.Namespace, do func(i int, n config.Namespace) error) error {
+	errs := make([]error, len(namespaces))
+	var group sync.WaitGroup
+	for i, n := range namespaces {
+		group.Go(func() { errs[i] = do(i, n) })
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openOfLog opens a bucket of a log. Among several logs, one whose server is down must not keep the

@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
+	"gocloud.dev/blob"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -112,15 +113,25 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 // newScheduler opens each log and makes a scheduler for them. The caller closes what is added to
 // open, also after an error.
 func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*schedule.Scheduler, error) {
-	var schedules []schedule.Config
-	for _, n := range o.namespaces {
-		log, err := a.openOfLog(ctx, n.Namespace, n.LogDirectory, len(o.namespaces) > 1)
-		if err != nil {
-			return nil, fmt.Errorf("--log-directory of %s: %w", n.Namespace, err)
+	logs := make([]*blob.Bucket, len(o.namespaces))
+	err := forEach(o.namespaces, func(i int, n config.Namespace) (err error) {
+		if logs[i], err = a.openOfLog(ctx, n.Namespace, n.LogDirectory, len(o.namespaces) > 1); err != nil {
+			return fmt.Errorf("--log-directory of %s: %w", n.Namespace, err)
 		}
-		open.add(log.Close)
+		return nil
+	})
+	for _, log := range logs {
+		if log != nil {
+			open.add(log.Close)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var schedules []schedule.Config
+	for i, n := range o.namespaces {
 		s := schedule.Config{
-			Namespace: n.Namespace, Fetcher: fetcher.New(log, fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
+			Namespace: n.Namespace, Fetcher: fetcher.New(logs[i], fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
 			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			Retention: n.Retention,

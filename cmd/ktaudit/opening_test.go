@@ -1,0 +1,79 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob/memblob"
+)
+
+// All logs are opened at the same time, by a scheduler and by workers: none of these three answers
+// before all have been asked, and still nobody has to wait for a timeout.
+func TestHostileHangingLogsAreOpenedTogether(t *testing.T) {
+	t.Parallel()
+	behind := memblob.OpenBucket(nil)
+	defer behind.Close()
+	const logs = 3
+	var warnings strings.Builder
+	var mu sync.Mutex
+	asked, all := map[string]bool{}, make(chan struct{})
+	var namespaces []config.Namespace
+	for _, name := range []string{"one", "two", "three"} {
+		answer := s3listtest.Handler(behind)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			wait := all
+			if asked[name] = true; len(asked) == logs {
+				close(all)
+				clear(asked)
+				all = make(chan struct{})
+			}
+			mu.Unlock()
+			select {
+			case <-wait:
+				answer.ServeHTTP(w, r)
+			case <-r.Context().Done():
+			}
+		}))
+		t.Cleanup(server.Close)
+		n := config.DefaultNamespace()
+		n.Namespace, n.LogDirectory, n.Settle = name, "s3list+"+server.URL, 0
+		namespaces = append(namespaces, n)
+	}
+	a := &app{log: zerolog.New(&warnings)}
+	redis, err := queue.Connect(t.Context(), queue.Embedded, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer redis.Close()
+	store := auditstore.New(behind)
+	var open closers
+	defer func() {
+		if err := open.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	began := time.Now()
+	if _, err := newScheduler(t.Context(), a, observed{namespaces: namespaces, redis: redis, store: store}, observers{}, &open); err != nil {
+		t.Error(err)
+	}
+	settings := config.Default()
+	settings.AuditStore, settings.Namespaces = t.TempDir(), namespaces
+	var auditors []*audit.Auditor
+	if auditors, err = (auditFlags{}).openAll(t.Context(), a, "worker", &settings, namespaces, &open); err != nil || len(auditors) != logs {
+		t.Errorf("%d auditors, %v", len(auditors), err)
+	}
+	if warnings.Len() > 0 {
+		t.Errorf("after %s: %s", time.Since(began), warnings.String())
+	}
+}
