@@ -44,6 +44,7 @@ type Frontier struct {
 	chainedAt time.Time
 	beyond    uint64 // an epoch that is too far away to be followed; 0: none is known
 	searches  int
+	stale     bool // this search was told of a missing epoch by somebody who only kept the answer
 	pace      pace
 }
 
@@ -101,6 +102,7 @@ func (f *Frontier) Advance(ctx context.Context, now time.Time) error {
 		}
 		f.chainedAt = now
 	}
+	f.stale = false
 	if err := f.goOn(ctx, now); err != nil {
 		return err
 	}
@@ -159,7 +161,7 @@ func (f *Frontier) chain(to position, now time.Time) {
 func (f *Frontier) pass(ctx context.Context, now time.Time, far bool) (found bool, err error) {
 	still := now.Sub(f.newest.since)
 	due := uint64(max(0, still/f.Cadence()))
-	isStill := due >= stillAfter
+	isStill := due >= stillAfter && !f.stale
 	if far {
 		f.beyond = 0
 	}

@@ -26,7 +26,9 @@ func (f *Frontier) locate(ctx context.Context, epoch uint64) (Answer, error) {
 	if epoch > last {
 		return Answer{Fresh: true}, nil
 	}
-	return Locate(ctx, f.config.Log, epoch)
+	answer, err := Locate(ctx, f.config.Log, epoch)
+	f.stale = f.stale || err == nil && !answer.Published && !answer.Fresh
+	return answer, err
 }
 
 // run returns the end of the epochs that are there one after the other behind an epoch: those next
