@@ -54,7 +54,7 @@ func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert
 	located := 0
 	for _, i := range rand.Perm(len(open)) {
 		a := open[i]
-		if a.Kind != alert.Skipped || located == maxLocated {
+		if a.Kind != alert.Skipped || located == maxLocated || located > 0 && isLate(ctx) {
 			continue
 		}
 		if seen := f.observations[a.Epoch]; seen != nil {

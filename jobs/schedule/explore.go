@@ -46,7 +46,7 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 				missing++
 			}
 		}
-		if !f.exploring {
+		if !f.exploring || isLate(ctx) {
 			break
 		}
 	}

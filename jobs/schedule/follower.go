@@ -25,7 +25,7 @@ const (
 	roundTimeout = 5 * time.Minute
 	// searchTimeout and askTimeout bound the searching of the log in a round, and the further
 	// questions to it, so that what is known is worked on though the log doesn't answer.
-	searchTimeout, askTimeout = 3 * time.Minute, 30 * time.Second
+	searchTimeout, askTimeout = 2 * time.Minute, 40 * time.Second
 	// aheadPeriod is in how many rounds verdicts ahead of what is followed are looked for once.
 	aheadPeriod = 10
 	// reportTimeout bounds the alert on a round that failed, which may have taken all of its own
@@ -153,6 +153,13 @@ func within(ctx context.Context, limit time.Duration, what string, do func(conte
 		return fmt.Errorf("%s took longer than %s: %w", what, limit, err)
 	}
 	return err
+}
+
+// isLate reports whether no further question should be put to a log within the time for it, so that
+// one that is slow, and not hanging, is no failure.
+func isLate(ctx context.Context) bool {
+	deadline, bound := ctx.Deadline()
+	return bound && time.Until(deadline) < askTimeout/2
 }
 
 // reconcile compares the newest epochs with the audit store, puts those without a verdict on the

@@ -61,7 +61,7 @@ func (o observations) update(ctx context.Context, log *fetcher.Fetcher, now time
 			seen = &observation{}
 			o[epoch] = seen
 		}
-		if seen.published || located[epoch] || len(located) == limit {
+		if seen.published || located[epoch] || len(located) == limit || len(located) > 0 && isLate(ctx) {
 			return nil
 		}
 		located[epoch] = true
