@@ -74,6 +74,9 @@ func (f *Frontier) Chained() uint64 { return f.chained.epoch }
 // it was found; zero if that is not known.
 func (f *Frontier) ChainedSince() time.Time { return f.chained.since }
 
+// StandsSince returns since when this process knows the chain to end where it does.
+func (f *Frontier) StandsSince() time.Time { return f.chainedAt }
+
 // Newest returns the newest epoch to be followed, which is Chained or a plausible one behind missing
 // ones.
 func (f *Frontier) Newest() uint64 { return f.newest.epoch }
@@ -172,6 +175,12 @@ func (f *Frontier) pass(ctx context.Context, now time.Time, far bool) (found boo
 			continue
 		}
 		epoch := f.newest.epoch + step
+		if !isNear {
+			epoch = f.chained.epoch + step
+		}
+		if epoch <= absent {
+			continue
+		}
 		answer, err := f.locate(ctx, epoch)
 		if err != nil {
 			return false, err
@@ -191,8 +200,9 @@ func (f *Frontier) pass(ctx context.Context, now time.Time, far bool) (found boo
 			f.newest, f.resumed = to, to.epoch
 			return true, nil
 		}
-		// Of a log that was published just now, all of it, there is no telling yet.
-		if isFirst := f.searches == 1; f.beyond == 0 && !(isPlausible && isFirst) {
+		// What is near will be plausible in time, or the chain comes to it. Of a log that was published
+		// just now, all of it, there is no telling yet.
+		if isFirst := f.searches == 1; f.beyond == 0 && !isNear && !(isPlausible && isFirst) {
 			f.beyond = epoch
 		}
 	}

@@ -11,8 +11,9 @@ import (
 const (
 	// walked is how many epochs are looked for one by one before the steps grow, by stride each.
 	walked, stride = 4, 8
-	// samples is how many epochs of a stretch are looked for, by chance, before it counts as there.
-	samples = 3
+	// samples is how many epochs of a stretch are looked for, by chance, before it counts as there, and
+	// lastSamples how many of the last one.
+	samples, lastSamples = 3, 8
 	// maxEnds bounds how often an end that stands alone is given up for one before it.
 	maxEnds = 16
 )
@@ -57,7 +58,7 @@ func (f *Frontier) run(ctx context.Context, from position, now time.Time) (posit
 		}
 		if !there {
 			high = next.epoch
-		} else if high, err = f.sample(ctx, solid.epoch, next.epoch); err != nil {
+		} else if high, err = f.sample(ctx, samples, solid.epoch, next.epoch); err != nil {
 			return solid, err
 		} else if high == 0 {
 			solid = next
@@ -76,7 +77,7 @@ func (f *Frontier) run(ctx context.Context, from position, now time.Time) (posit
 				high = middle.epoch
 			}
 		}
-		hole, err := f.holeBefore(ctx, solid.epoch, end.epoch)
+		hole, err := f.sample(ctx, lastSamples, solid.epoch, end.epoch)
 		if err != nil {
 			return solid, err
 		}
@@ -90,12 +91,12 @@ func (f *Frontier) run(ctx context.Context, from position, now time.Time) (posit
 
 // sample looks for some of the epochs between two that are there: the last ones, for what stands
 // alone is no end, and others by chance. It returns one that is missing, or 0.
-func (f *Frontier) sample(ctx context.Context, from, to uint64) (missing uint64, err error) {
-	if hole, err := f.holeBefore(ctx, from, to); hole != 0 || err != nil {
+func (f *Frontier) sample(ctx context.Context, n, from, to uint64) (missing uint64, err error) {
+	if hole, err := f.holeBefore(ctx, from, to); hole != 0 || err != nil || to-from <= 3 {
 		return hole, err
 	}
-	for range min(samples, to-from-1) {
-		epoch := from + 1 + rand.N(to-from-1)
+	for range min(n, to-from-3) {
+		epoch := from + 1 + rand.N(to-from-3)
 		answer, err := f.locate(ctx, epoch)
 		if err != nil {
 			return 0, err
@@ -146,6 +147,6 @@ func (f *Frontier) solid(ctx context.Context, absent uint64, found position, now
 	if err != nil || !last.Published {
 		return first, false, err
 	}
-	missing, err := f.sample(ctx, first.epoch, end)
+	missing, err := f.sample(ctx, samples, first.epoch, end)
 	return first, missing == 0, err
 }

@@ -19,7 +19,8 @@ import (
 // open, whoever raised them.
 
 // alertOnSkips raises an alert on each run of epochs that the log left out, once the first of them,
-// which names the incident, was looked for often and for long enough.
+// which names the incident, was looked for often and for long enough. Behind the end of the chain
+// that is the next epoch only: the log has not come to later ones.
 func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []uint64, open []alert.Alert) error {
 	var errs []error
 	newest := f.progress.published()
@@ -31,7 +32,11 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 		if epoch == f.progress.recentFrom(newest) && epoch > f.config.First {
 			continue
 		}
-		if !f.observations[epoch].absence.isSkip(now, f.progress.skippedAfter()) || isOpen(open, alert.SkippedIncident(epoch)) {
+		after := f.progress.skippedAfter()
+		if !f.observations[epoch].absence.isSkip(now, after) || isOpen(open, alert.SkippedIncident(epoch)) {
+			continue
+		}
+		if epoch > f.chained+1 || epoch == f.chained+1 && now.Sub(f.frontier.StandsSince()) < after {
 			continue
 		}
 		a := alert.OfSkipped(f.config.Namespace, epoch, newest)
@@ -47,14 +52,18 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 	return errors.Join(errs...)
 }
 
-// resolveSkips resolves what was raised on epochs that have come after all. Of those that are
-// history it locates some by chance.
+// resolveSkips resolves what was raised on epochs that have come after all, and on such as the log is
+// no longer believed to have come to. Of those that are history it locates some by chance.
 func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert.Alert) error {
 	var errs []error
 	located := 0
 	for _, i := range rand.Perm(len(open)) {
 		a := open[i]
 		if a.Kind != alert.Skipped || located == maxLocated || located > 0 && isLate(ctx) {
+			continue
+		}
+		if a.Epoch > f.chained+1 && f.progress.searched() {
+			errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			continue
 		}
 		if seen := f.observations[a.Epoch]; seen != nil {
@@ -98,8 +107,11 @@ func (f *follower) alertOnImplausible(ctx context.Context, now time.Time, open [
 	if beyond == 0 {
 		return nil
 	}
-	f.log.Warn().Uint64("epoch", beyond).Uint64("chained", f.chained).
-		Msg("the log lists an epoch that it cannot have come to: it is not followed, and what comes next is still looked for")
+	if beyond != f.implausible {
+		f.log.Warn().Uint64("epoch", beyond).Uint64("chained", f.chained).
+			Msg("the log lists an epoch that it cannot have come to: it is not followed, and what comes next is still looked for")
+	}
+	f.implausible = beyond
 	return f.incidents.Raise(ctx, alert.OfImplausible(f.config.Namespace, beyond, f.chained))
 }
 

@@ -58,6 +58,7 @@ type follower struct {
 	failingSince time.Time
 	failingAt    uint64 // the epoch that the log was to have next then
 	outlasting   epochset.Set
+	implausible  uint64 // the last epoch far ahead that was logged
 	rounds       int
 
 	notices map[string]alert.Alert // the notices of conditions that are open, by name
