@@ -27,10 +27,11 @@ type client struct {
 	host    *host
 	http    *http.Client
 	options Options
+	random  *random
 }
 
 func newClient(base *url.URL, o Options) *client {
-	c := &client{base: base, options: o}
+	c := &client{base: base, options: o, random: &random{off: o.Plain}}
 	c.host = join(c, base, o.Rate)
 	// No jar: no cookies. The client follows redirects through the transport, so that the rate
 	// limits them as well.

@@ -61,13 +61,21 @@ func (b *bucket) list(ctx context.Context, o *driver.ListOptions) (*driver.ListP
 	if err != nil {
 		return nil, err
 	}
+	freshness := &Freshness{} // the caller's, if it wants to know
 	if o.BeforeList != nil {
-		if err := o.BeforeList(func(any) bool { return false }); err != nil {
+		err := o.BeforeList(func(target any) bool {
+			f, ok := target.(*Freshness)
+			if ok {
+				freshness = f
+			}
+			return ok
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	for range maxEmptyPages {
-		page, err := retry(ctx, b.client.options, func() (*driver.ListPage, error) { return b.listOnce(ctx, o, &token) })
+		page, err := retry(ctx, b.client.options, func() (*driver.ListPage, error) { return b.listOnce(ctx, o, &token, freshness) })
 		if err != nil || len(page.Objects) > 0 || page.NextPageToken == nil {
 			return page, err
 		}
@@ -76,15 +84,19 @@ func (b *bucket) list(ctx context.Context, o *driver.ListOptions) (*driver.ListP
 }
 
 // listOnce lists one page from token on, and advances token.
-func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pageToken) (*driver.ListPage, error) {
-	answer, err := b.ask(ctx, o, *token)
+func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pageToken, f *Freshness) (*driver.ListPage, error) {
+	plain := !b.client.random.wanted()
+	answer, err := b.ask(ctx, o, *token, plain)
+	if !plain && mayRefuse(err) {
+		if again, failed := b.ask(ctx, o, *token, true); failed == nil {
+			answer, err, plain = again, nil, true
+			b.client.random.refused()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	l, err := parseListing(answer)
-	if err != nil {
-		return nil, err
-	}
+	l := answer.listing
 	page := &driver.ListPage{}
 	if page.Objects, err = l.entriesFor(o.Prefix, o.Delimiter, token.After); err != nil {
 		return nil, err
@@ -99,11 +111,18 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 		token.Continuation = l.token
 		page.NextPageToken = token.encode()
 	}
+	f.add(answer.header, plain)
 	return page, nil
 }
 
-// ask requests a page and returns the answer's body.
-func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken) ([]byte, error) {
+// answer is a listing with its headers.
+type answer struct {
+	listing
+	header http.Header
+}
+
+// ask requests a page. A plain request has no random parameter.
+func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken, plain bool) (answer, error) {
 	// XML cannot hold all keys unescaped, hence the encoding.
 	q := url.Values{"list-type": {"2"}, "encoding-type": {"url"}, "prefix": {o.Prefix}}
 	if o.Delimiter != "" {
@@ -117,23 +136,27 @@ func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken
 	} else if token.After != "" {
 		q.Set("start-after", token.After)
 	}
+	if !plain {
+		q.Set(randomParameter, randomValue())
+	}
 	e, err := b.client.send(ctx, http.MethodGet, b.client.listing(q), nil, http.StatusOK)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	defer e.close()
 	defer time.AfterFunc(b.client.options.ListTimeout, e.cancel).Stop()
 	if encoding := e.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return nil, malformed("content encoding %.40q, which nobody asked for", encoding)
+		return answer{}, malformed("content encoding %.40q, which nobody asked for", encoding)
 	}
-	answer, err := io.ReadAll(io.LimitReader(e, maxListing+1))
+	body, err := io.ReadAll(io.LimitReader(e, maxListing+1))
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	if len(answer) > maxListing {
-		return nil, malformed("listing of more than %d bytes", maxListing)
+	if len(body) > maxListing {
+		return answer{}, malformed("listing of more than %d bytes", maxListing)
 	}
-	return answer, nil
+	l, err := parseListing(body)
+	return answer{l, e.Header}, err
 }
 
 // entriesFor checks that a listing answers the request, and returns its entries in order. A content

@@ -27,6 +27,10 @@ type Options struct {
 	// Contact tells the host's operator who sends the requests: a mail address or a URL. Default
 	// ktaudit's home page.
 	Contact string
+	// Plain has listings asked for without the random query parameter cb. It makes each request's
+	// URL a new one to content networks, which keep empty listings for minutes otherwise. A server
+	// that refuses it is noticed.
+	Plain bool
 	// Version of ktaudit to send with each request. Default what the Go build recorded.
 	Version string
 

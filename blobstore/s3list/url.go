@@ -23,7 +23,7 @@ const (
 )
 
 // Parameters returns the names of the query parameters that a bucket URL may have.
-func Parameters() []string { return []string{"contact", "rate"} }
+func Parameters() []string { return []string{"contact", "random", "rate"} }
 
 func init() {
 	blob.DefaultURLMux().RegisterBucket(SchemeHTTPS, &URLOpener{})
@@ -42,6 +42,7 @@ type URLOpener struct {
 //
 //	rate=10       requests a second to this host; Options.Rate
 //	contact=…     a mail address or URL; Options.Contact
+//	random=false  listings without a random query parameter; Options.Plain
 //
 // gocloud and package blobstore have removed prefix=FOLDER/ from the URL. OpenBucketURL makes no
 // request.
@@ -93,6 +94,12 @@ func parse(u *url.URL, options Options) (*url.URL, Options, error) {
 		switch name {
 		case "contact":
 			options.Contact = value
+		case "random":
+			on, err := strconv.ParseBool(value)
+			if err != nil {
+				return nil, options, errors.New("random: want true or false")
+			}
+			options.Plain = !on
 		case "rate":
 			if options.Rate, err = strconv.ParseFloat(value, 64); err != nil || options.Rate == 0 {
 				return nil, options, fmt.Errorf("rate=%s: want requests a second, over 0 and up to %d", value, maxRate)

@@ -46,7 +46,7 @@ func version0() string {
 func TestOpenURLRefuses(t *testing.T) {
 	t.Parallel()
 	for rawURL, want := range map[string]string{
-		"s3list+https://h?rat=5":                               `unknown parameter "rat" (did you mean "rate"?): want contact, rate or prefix`,
+		"s3list+https://h?rat=5":                               `unknown parameter "rat" (did you mean "rate"?): want contact, random, rate or prefix`,
 		"s3list+https://h?rps=5":                               `did you mean "rate"?`,
 		"s3list+https://h?user_agent=x":                        `did you mean "contact"?`,
 		"s3list+https://h?Prefix=x":                            `did you mean "prefix"?`,

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 )
 
@@ -132,5 +133,21 @@ func send(w http.ResponseWriter, status int, header http.Header, body []byte) {
 	_, _ = w.Write(body)
 	if f, ok := w.(http.Flusher); ok {
 		f.Flush()
+	}
+}
+
+// RefuseUnknown refuses listings that have a query parameter S3 does not know, with a status.
+func RefuseUnknown(status int) Fault {
+	known := []string{"list-type", "encoding-type", "prefix", "delimiter", "max-keys", "continuation-token", "start-after", "fetch-owner"}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for name := range r.URL.Query() {
+				if !slices.Contains(known, name) {
+					fail(w, status, "InvalidArgument")
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
 	}
 }

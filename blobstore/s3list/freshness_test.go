@@ -1,0 +1,155 @@
+package s3list
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// look lists a prefix, and notes how fresh the listing is.
+func look(t *testing.T, b *blob.Bucket, prefix string) (keys []string, f Freshness) {
+	t.Helper()
+	objects, _, err := b.ListPage(t.Context(), blob.FirstPageToken, 1000, &blob.ListOptions{Prefix: prefix, BeforeList: f.Watch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		keys = append(keys, o.Key)
+	}
+	return keys, f
+}
+
+// TestHostileCacheOfAbsence: an epoch that was asked for too early is seen all the same as soon as
+// it is there.
+func TestHostileCacheOfAbsence(t *testing.T) {
+	t.Parallel()
+	b, server := opened(t, nil, quick())
+	network := &s3listtest.Network{KeepFor: 10 * time.Minute}
+	server.Always(network.Serve)
+	if keys, f := look(t, b, "7/"); len(keys) != 0 || !f.Fresh() || f.Plain || f.Answers != 1 || f.String() != "fresh (Miss from cloudfront)" {
+		t.Errorf("before: %q, %+v", keys, f)
+	}
+	server.Replace(t, "7/a/b", "batch")
+	if keys, f := look(t, b, "7/"); len(keys) != 1 || !f.Fresh() {
+		t.Errorf("after: %q, %+v", keys, f)
+	}
+	if n := network.Hits(); n != 0 {
+		t.Errorf("%d answers out of the cache", n)
+	}
+}
+
+// TestHostileCacheIsNoticed: where the random parameter does not help, a listing says that it is an
+// old one.
+func TestHostileCacheIsNoticed(t *testing.T) {
+	t.Parallel()
+	plain := quick()
+	plain.Plain = true
+	for name, test := range map[string]struct {
+		options Options
+		network *s3listtest.Network
+	}{
+		"the network ignores the parameter": {quick(), &s3listtest.Network{IgnoreQuery: []string{randomParameter}}},
+		"the setting is off":                {plain, &s3listtest.Network{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, server := opened(t, nil, test.options)
+			server.Always(test.network.Serve)
+			look(t, b, "7/")
+			server.Replace(t, "7/a/b", "batch")
+			test.network.Pass(3 * time.Minute)
+			keys, f := look(t, b, "7/")
+			if len(keys) != 0 || f.Fresh() || f.Age < 3*time.Minute || f.Plain != test.options.Plain ||
+				!strings.HasPrefix(f.String(), "kept by a cache for 3m") || !strings.HasSuffix(f.String(), "(Hit from cloudfront)") {
+				t.Errorf("%q, %+v", keys, f)
+			}
+		})
+	}
+}
+
+// TestHostileServerRefusesTheRandomParameter: it is noticed, and not asked again each time.
+func TestHostileServerRefusesTheRandomParameter(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 403, 404, 501} {
+		b, server := opened(t, map[string]string{"7/a/b": "batch"}, quick())
+		server.Always(s3listtest.RefuseUnknown(status))
+		for i := range 3 {
+			if keys, f := look(t, b, "7/"); !slices.Equal(keys, []string{"7/a/b"}) || !f.Plain {
+				t.Errorf("%d, listing %d: %q, %+v", status, i, keys, f)
+			}
+		}
+		if n := len(server.Requests()); n != 4 {
+			t.Errorf("%d: %d requests", status, n)
+		}
+	}
+	// What is refused with and without it says nothing about it.
+	b, server := opened(t, nil, quick())
+	server.Next(s3listtest.Status(403, "AccessDenied"), s3listtest.Status(403, "AccessDenied"))
+	if _, err := list(t.Context(), b, "7/", ""); gcerrors.Code(err) != gcerrors.PermissionDenied {
+		t.Error(err)
+	}
+	if _, f := look(t, b, "7/"); f.Plain {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestRandomParameterIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &random{}
+		r.refused()
+		if r.wanted() {
+			t.Error("wanted at once")
+		}
+		time.Sleep(refusedFor) // the bubble's clock
+		if !r.wanted() {
+			t.Error("never wanted again")
+		}
+		r = &random{off: true}
+		if r.wanted() {
+			t.Error("wanted though it is off")
+		}
+	})
+}
+
+func TestCacheHeaders(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		header http.Header
+		cached bool
+		age    time.Duration
+		said   string
+	}{
+		{http.Header{}, false, 0, ""},
+		{http.Header{"X-Cache": {"Miss from cloudfront"}}, false, 0, "Miss from cloudfront"},
+		{http.Header{"X-Cache": {"Hit from cloudfront"}, "Age": {"180"}}, true, 3 * time.Minute, "Hit from cloudfront"},
+		{http.Header{"X-Cache": {"Hit from cloudfront"}, "Age": {"0"}}, true, 0, "Hit from cloudfront"},
+		{http.Header{"X-Cache": {"RefreshHit from cloudfront"}}, false, 0, "RefreshHit from cloudfront"},
+		{http.Header{"X-Cache": {"MISS, HIT"}}, true, 0, "MISS, HIT"},
+		{http.Header{"X-Cache": {"MISS", "HIT"}}, true, 0, "MISS"},
+		{http.Header{"X-Cache": {"TCP_MEM_HIT from a"}}, true, 0, "TCP_MEM_HIT from a"},
+		{http.Header{"X-Cache": {"TCP_REFRESH_HIT from a"}}, false, 0, "TCP_REFRESH_HIT from a"},
+		{http.Header{"X-Cache": {"no hitch, whitestone"}}, false, 0, "no hitch, whitestone"},
+		{http.Header{"Cf-Cache-Status": {"HIT"}}, true, 0, "HIT"},
+		{http.Header{"Cf-Cache-Status": {"STALE"}}, true, 0, "STALE"},
+		{http.Header{"Cf-Cache-Status": {"DYNAMIC"}}, false, 0, "DYNAMIC"},
+		{http.Header{"Cache-Status": {"a; fwd=miss, b; hit; ttl=30"}}, true, 0, "a; fwd=miss, b; hit; ttl=30"},
+		{http.Header{"Age": {"7"}}, true, 7 * time.Second, ""},
+		{http.Header{"Age": {"0"}}, false, 0, ""},
+		{http.Header{"Age": {"old"}}, true, 0, ""},
+		{http.Header{"Age": {"99999999999999999999"}}, true, 0, ""},
+		{http.Header{"X-Cache": {"\x1b[2J\u202e" + strings.Repeat("x", 60_000)}}, false, 0, `\x1b[2J\u202e` + strings.Repeat("x", 84) + "…"},
+	} {
+		cached, age, said := cacheHeaders(test.header)
+		if cached != test.cached || age != test.age || said != test.said {
+			t.Errorf("%.200q: %t, %s, %q", test.header, cached, age, said)
+		}
+	}
+}
