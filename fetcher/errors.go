@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 )
 
 var (
-	// ErrNotPublished: nothing is under the epoch yet. Try again later.
+	// ErrNotPublished: nothing is under the epoch yet. Try again later. See NotPublishedError.
 	ErrNotPublished = errors.New("not published")
 	// ErrChanged: the object was replaced between its listing and its last byte. Locate it again.
 	ErrChanged = errors.New("object changed while it was read")
@@ -23,6 +25,24 @@ var (
 	// did arrive.
 	ErrCorrupt = errors.New("corrupt compression")
 )
+
+// NotPublishedError is an ErrNotPublished that tells whose answer it is. Only a fresh one shows that
+// the log has not published the epoch, and its listings may lag behind its objects even so.
+type NotPublishedError struct {
+	Epoch     uint64
+	Freshness s3list.Freshness
+}
+
+// Error says so if a cache had kept the answer.
+func (e *NotPublishedError) Error() string {
+	s := fmt.Sprintf("epoch %d: %v", e.Epoch, ErrNotPublished)
+	if !e.Freshness.Fresh() {
+		s += ", says an answer " + e.Freshness.String()
+	}
+	return s
+}
+
+func (e *NotPublishedError) Unwrap() error { return ErrNotPublished }
 
 // EquivocationError is grounds for a rejection: the log published more than one batch for one
 // epoch.

@@ -48,7 +48,7 @@ type Object struct {
 	Stray string
 }
 
-// Locate finds the batch of an epoch, of 1 or more. It returns ErrNotPublished if there is none,
+// Locate finds the batch of an epoch, of 1 or more. It returns *NotPublishedError if there is none,
 // *EquivocationError if there are batches with different digests, *NameError if there are only
 // other objects; other errors are faults of the listing.
 //
@@ -65,7 +65,7 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	if epoch == 0 {
 		return Object{}, errors.New("epoch 0 has no batch")
 	}
-	listed, truncated, err := f.list(ctx, epoch)
+	listed, truncated, freshness, err := f.list(ctx, epoch)
 	if err != nil {
 		return Object{}, err
 	}
@@ -111,35 +111,36 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 			return Object{}, fmt.Errorf("epoch %d: %w", epoch, err)
 		}
 	}
-	return Object{}, fmt.Errorf("epoch %d: %w", epoch, ErrNotPublished)
+	return Object{}, &NotPublishedError{Epoch: epoch, Freshness: freshness}
 }
 
 // prefixOf is the prefix of an epoch's keys. It ends in a slash, so that epoch 1 does not list
 // epoch 10.
 func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
 
-// list returns the first maxKeys objects under an epoch in byte order, and whether there are more.
-func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListObject, truncated bool, err error) {
+// list returns the first maxKeys objects under an epoch in byte order, whether there are more, and
+// whose answer that is.
+func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListObject, truncated bool, freshness s3list.Freshness, err error) {
 	requests := 0
 	objects, next, err := f.bucket.ListPage(ctx, blob.FirstPageToken, maxKeys, &blob.ListOptions{
 		Prefix: prefixOf(epoch),
-		BeforeList: func(func(any) bool) error {
+		BeforeList: func(as func(any) bool) error {
 			if requests++; requests > maxListings {
 				return fmt.Errorf("no end after %d requests", maxListings)
 			}
-			return nil
+			return freshness.Watch(as)
 		},
 	})
 	if ctx.Err() != nil { // also after success: local disks ignore the context
-		return nil, false, ctx.Err()
+		return nil, false, freshness, ctx.Err()
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("epoch %d: listing its objects: %w", epoch, err)
+		return nil, false, freshness, fmt.Errorf("epoch %d: listing its objects: %w", epoch, err)
 	}
 	truncated = len(next) > 0 || len(objects) > maxKeys
 	objects = objects[:min(len(objects), maxKeys)]
 	slices.SortFunc(objects, func(a, b *blob.ListObject) int { return strings.Compare(a.Key, b.Key) })
-	return objects, truncated, nil
+	return objects, truncated, freshness, nil
 }
 
 // ParseKey splits a batch's key, "{epoch}/{previous digest}/{digest}" and an extension, into the

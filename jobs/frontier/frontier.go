@@ -88,6 +88,9 @@ func (f *Frontier) IsInGap(epoch uint64) bool { return f.chained.epoch < epoch &
 // known.
 func (f *Frontier) Beyond() uint64 { return f.beyond }
 
+// IsStale reports whether, in the last search, it was a cache that said that an epoch is missing.
+func (f *Frontier) IsStale() bool { return f.stale }
+
 // Cadence returns how often the log publishes, as far as is known.
 func (f *Frontier) Cadence() time.Duration {
 	if f.config.Cadence > 0 {
@@ -133,8 +136,9 @@ func (f *Frontier) goOn(ctx context.Context, now time.Time) error {
 	}
 	f.newest, err = f.run(ctx, f.newest, now)
 	// A log that has published as many epochs behind the missing ones goes on without them. It takes
-	// two to say that any continue each other.
-	if missing := f.resumed - f.chained.epoch - 1; f.newest.epoch-f.resumed+1 >= max(2, missing) {
+	// two to say that any continue each other. Nothing is to come behind the last one of a closed log.
+	missing := f.resumed - f.chained.epoch - 1
+	if f.newest.epoch-f.resumed+1 >= max(2, missing) || f.newest.epoch == f.config.Last {
 		f.chain(f.newest, now)
 	}
 	return err

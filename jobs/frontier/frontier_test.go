@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -25,6 +26,7 @@ type log struct {
 	has           func(epoch uint64) bool
 	at            func(epoch uint64) time.Time // when it was published
 	fails         func(epoch uint64) bool
+	cached        func(epoch uint64) bool // a content network keeps the answer
 	asked         []uint64
 }
 
@@ -48,6 +50,15 @@ func (l *log) ListPaged(_ context.Context, o *driver.ListOptions) (*driver.ListP
 		return nil, err
 	}
 	l.asked = append(l.asked, epoch)
+	if l.cached != nil && l.cached(epoch) {
+		_ = o.BeforeList(func(as any) bool {
+			freshness, ok := as.(*s3list.Freshness)
+			if ok {
+				freshness.Cached = true
+			}
+			return ok
+		})
+	}
 	if l.fails != nil && l.fails(epoch) {
 		return nil, errors.New("the network is down")
 	}
@@ -261,6 +272,15 @@ func TestGapsArePassed(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the last but one of a closed log", func(t *testing.T) {
+		t.Parallel()
+		l := &log{has: func(e uint64) bool { return e != 9 && e <= 10 }, at: published(start)}
+		f := l.frontier(t, Config{Last: 10})
+		mustAdvance(t, f, start.Add(time.Hour))
+		if f.Chained() != 10 {
+			t.Errorf("chain to %d, want 10", f.Chained())
+		}
+	})
 	t.Run("a hundred, in time", func(t *testing.T) {
 		t.Parallel()
 		l := &log{has: func(e uint64) bool { return e <= 50 || e > 150 && e < 190 }, at: published(start)}
@@ -274,6 +294,31 @@ func TestGapsArePassed(t *testing.T) {
 			t.Errorf("newest is %d after %s", f.Newest(), took)
 		}
 	})
+}
+
+// What only a cache says to be missing is not passed over.
+func TestHostileCachedAbsence(t *testing.T) {
+	t.Parallel()
+	l := &log{has: upTo(20), at: published(start), cached: func(e uint64) bool { return e == 21 }}
+	f := l.frontier(t, Config{})
+	now := start.Add(time.Hour)
+	mustAdvance(t, f, now)
+	l.has = func(e uint64) bool { return e != 21 && e <= 60 }
+	for range 50 {
+		mustAdvance(t, f, now)
+		now = now.Add(30 * time.Second)
+		if f.Chained() != 20 || f.Newest() != 20 {
+			t.Fatalf("chain to %d, newest %d, want 20", f.Chained(), f.Newest())
+		}
+		if !f.IsStale() {
+			t.Error("it is not told that this was out of a cache")
+		}
+	}
+	l.cached = nil
+	mustAdvance(t, f, now)
+	if f.Chained() != 60 {
+		t.Errorf("chain to %d, want 60", f.Chained())
+	}
 }
 
 // The search goes on from the verdicts on record, but none of them alone moves it.

@@ -25,8 +25,8 @@ func (a Answer) Missing() bool { return !a.Published && a.Fresh }
 // Locate asks a log directory for an epoch. What is wrong with the epoch is the worker's to judge.
 func Locate(ctx context.Context, log *fetcher.Fetcher, epoch uint64) (Answer, error) {
 	object, err := log.Locate(ctx, epoch)
-	if errors.Is(err, fetcher.ErrNotPublished) {
-		return Answer{Fresh: true}, nil
+	if missing, ok := errors.AsType[*fetcher.NotPublishedError](err); ok {
+		return Answer{Fresh: missing.Freshness.Fresh()}, nil
 	}
 	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
 	_, name := errors.AsType[*fetcher.NameError](err)

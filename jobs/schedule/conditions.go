@@ -52,18 +52,15 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 	return errors.Join(errs...)
 }
 
-// resolveSkips resolves what was raised on epochs that have come after all, and on such as the log is
-// no longer believed to have come to. Of those that are history it locates some by chance.
+// resolveSkips resolves what was raised on epochs that have come after all. Of those that are
+// history it locates some by chance. What an earlier version raised on epochs far ahead stays: once
+// resolved, an incident is never raised again, and the log may come there and leave them out.
 func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert.Alert) error {
 	var errs []error
 	located := 0
 	for _, i := range rand.Perm(len(open)) {
 		a := open[i]
 		if a.Kind != alert.Skipped || located == maxLocated || located > 0 && isLate(ctx) {
-			continue
-		}
-		if a.Epoch > f.chained+1 && f.progress.searched() {
-			errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			continue
 		}
 		if seen := f.observations[a.Epoch]; seen != nil {
@@ -115,6 +112,8 @@ func (f *follower) alertOnImplausible(ctx context.Context, now time.Time, open [
 	return f.incidents.Raise(ctx, alert.OfImplausible(f.config.Namespace, beyond, f.chained))
 }
 
+const staleListings = "a content network answers for the log, with listings that it has kept"
+
 // alertOnSilence raises an alert when the log's chain has not gone on for too long, also when it has
 // never shown an epoch, as happens with a wrong log directory. It resolves it when the chain has
 // gone on, or when it is known to end before that epoch: the first one was set anew.
@@ -134,6 +133,9 @@ func (f *follower) alertOnSilence(ctx context.Context, now time.Time, open []ale
 		}
 		if newest := f.progress.published(); newest > f.chained {
 			a.Detail = fmt.Sprintf("epoch %d is there, but not what comes before it", newest)
+		}
+		if f.frontier.IsStale() {
+			a.Detail = staleListings
 		}
 		errs = append(errs, f.incidents.Raise(ctx, a))
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
@@ -99,6 +100,8 @@ type watchedLog struct {
 	down     atomic.Bool
 	hidden   string // what begins so cannot be listed
 	stuck    bool   // it never answers
+	lags     string // what begins so is not listed yet
+	cached   string // a content network keeps the answer to what begins so
 	requests atomic.Int64
 	mu       sync.Mutex
 	reads    map[uint64]int // of batches, by epoch
@@ -118,6 +121,18 @@ func (w *watchedLog) ListPaged(ctx context.Context, o *driver.ListOptions) (*dri
 	}
 	if w.down.Load() || w.hidden != "" && o.Prefix == w.hidden {
 		return nil, errors.New("the network is down")
+	}
+	if o.Prefix == w.cached {
+		_ = o.BeforeList(func(as any) bool {
+			freshness, ok := as.(*s3list.Freshness)
+			if ok {
+				freshness.Cached = true
+			}
+			return ok
+		})
+	}
+	if o.Prefix == w.lags {
+		return &driver.ListPage{}, nil
 	}
 	return w.FaultyBucket.ListPaged(ctx, o)
 }

@@ -59,6 +59,7 @@ type follower struct {
 	failingAt    uint64 // the epoch that the log was to have next then
 	outlasting   epochset.Set
 	implausible  uint64 // the last epoch far ahead that was logged
+	wasStale     bool   // so that it is logged once
 	rounds       int
 
 	notices map[string]alert.Alert // the notices of conditions that are open, by name
@@ -127,6 +128,12 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 		f.unreadableSince = now
 	}
 	f.progress.setCadence(f.frontier.Cadence())
+	if isStale := f.frontier.IsStale(); isStale != f.wasStale {
+		f.wasStale = isStale
+		if isStale {
+			f.log.Warn().Msg(staleListings + ": what they lack may be published all the same")
+		}
+	}
 	chained, since := f.frontier.Chained(), f.frontier.ChainedSince()
 	if newest := f.frontier.Newest(); newest >= f.config.First && newest > f.progress.published() {
 		f.progress.setPublished(newest)

@@ -185,3 +185,67 @@ func TestHostileHangingLogCostsOnlyItself(t *testing.T) {
 		jobstest.Eventually(t, "the epoch on the queue", func() bool { return queuedOn(t, r, queue.Fresh) == int(epoch) })
 	}
 }
+
+// A missing epoch is no skip as long as only a cache says that it is missing; once the log itself has
+// said so often enough and for long enough, it is. So it is in history.
+func TestHostileCachedAbsenceIsNoSkip(t *testing.T) {
+	t.Parallel()
+	for name, recent := range map[string]uint64{"recent": 1000, "history": 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, r := emptyWorld(t), queuetest.Embedded(t)
+			jobstest.PublishNames(t, w.Log, 1, 2)
+			jobstest.PublishNames(t, w.Log, jobstest.Span(4, 40)...)
+			source := watch(w.Log)
+			source.cached = "3/"
+			s := w.schedule()
+			s.Fetcher, s.Cadence = source.fetcher(t), time.Minute
+			l := mustSchedule(t, r, s, 40, recent)
+			jobstest.Verify(t, w.config.Store, 1, 2)
+			jobstest.Verify(t, w.config.Store, jobstest.Span(4, 40)...)
+			now := time.Now().Add(time.Hour)
+			rounds := func(n int) {
+				for range n {
+					l.follower.mustRound(t, now)
+					l.mustBackfill(t, now)
+					now = now.Add(time.Minute)
+				}
+			}
+			rounds(30)
+			jobstest.WantNotices(t, w.config.Store)
+			source.cached = ""
+			rounds(skippedCadences)
+			jobstest.WantNotices(t, w.config.Store)
+			rounds(2)
+			jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003")
+		})
+	}
+}
+
+// Listings that show epochs late and out of order are followed without an alert.
+func TestHostileLaggingListings(t *testing.T) {
+	t.Parallel()
+	w, r := emptyWorld(t), queuetest.Embedded(t)
+	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 20)...)
+	source := watch(w.Log)
+	s := w.schedule()
+	s.Fetcher = source.fetcher(t)
+	l := mustHave(t, r, s)
+	now := time.Now()
+	for epoch := uint64(21); epoch <= 80; epoch++ {
+		// The epoch is listed two rounds after the next one.
+		source.lags = strconv.FormatUint(epoch, 10) + "/"
+		jobstest.PublishNames(t, w.Log, epoch, epoch+1)
+		for range 2 {
+			l.follower.mustRound(t, now)
+			now = now.Add(time.Minute)
+		}
+		source.lags = ""
+		l.follower.mustRound(t, now)
+		if newest := l.progress.published(); newest != epoch+1 {
+			t.Fatalf("the head is %d, want %d", newest, epoch+1)
+		}
+		epoch++
+	}
+	jobstest.WantNotices(t, w.config.Store)
+}
