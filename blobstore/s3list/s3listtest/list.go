@@ -91,6 +91,9 @@ func (s *Server) fill(r *http.Request, answer *result, after string) error {
 		if err != nil {
 			return err
 		}
+		if s.lags(o.ModTime) {
+			continue
+		}
 		name, isFolder := o.Key, false
 		if i := strings.Index(o.Key[len(answer.Prefix):], answer.Delimiter); answer.Delimiter != "" && i >= 0 {
 			name, isFolder = o.Key[:len(answer.Prefix)+i+len(answer.Delimiter)], true
@@ -114,8 +117,8 @@ func (s *Server) fill(r *http.Request, answer *result, after string) error {
 			return err
 		}
 		answer.Contents = append(answer.Contents, content{
-			Key: o.Key, LastModified: o.ModTime.UTC().Truncate(time.Second).Format("2006-01-02T15:04:05.000Z"), ETag: attributes.ETag,
-			ChecksumAlgorithm: "CRC64NVME", ChecksumType: "FULL_OBJECT", Size: o.Size, StorageClass: "STANDARD",
+			Key: o.Key, LastModified: o.ModTime.UTC().Truncate(time.Second).Format("2006-01-02T15:04:05.000Z"), ETag: s.etag(o.Key, attributes.ETag),
+			ChecksumAlgorithm: "CRC64NVME", ChecksumType: "FULL_OBJECT", Size: s.size(o.Key, o.Size), StorageClass: "STANDARD",
 		})
 	}
 }

@@ -7,7 +7,6 @@
 package s3listtest
 
 import (
-	"bytes"
 	"encoding/xml"
 	"io"
 	"net/http"
@@ -33,6 +32,10 @@ type Server struct {
 	requests []Request
 	next     []Fault
 	always   []Fault
+
+	lag, skew  time.Duration
+	changeETag func(key, etag string) string
+	sizes      map[string]int64 // by key, see Pretend
 }
 
 // Request is one that the server was sent.
@@ -127,14 +130,14 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	for name, value := range map[string]string{
 		"Accept-Ranges": "bytes", "Cache-Control": attributes.CacheControl, "Content-Disposition": attributes.ContentDisposition,
-		"Content-Language": attributes.ContentLanguage, "Content-Type": attributes.ContentType, "ETag": attributes.ETag, "x-amz-server-side-encryption": "AES256",
+		"Content-Language": attributes.ContentLanguage, "Content-Type": attributes.ContentType, "ETag": s.etag(key, attributes.ETag), "x-amz-server-side-encryption": "AES256",
 	} {
 		if value != "" {
 			w.Header().Set(name, value)
 		}
 	}
 	// ServeContent handles ranges and conditions as S3 does.
-	http.ServeContent(encoded{w, attributes.ContentEncoding}, r, "", attributes.ModTime, bytes.NewReader(content))
+	http.ServeContent(encoded{w, attributes.ContentEncoding}, r, "", attributes.ModTime, &padded{content: content, size: s.size(key, int64(len(content)))})
 }
 
 // encoded keeps the encoding from http.ServeContent, which would leave out the length.
