@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/internal/wire"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -106,10 +107,10 @@ func BenchmarkDecode(b *testing.B) {
 	data := benchProof(100_000)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		d := newDecoder(context.Background(), bytes.NewReader(data), 1<<30)
-		var e element
+		d := wire.NewDecoder(context.Background(), bytes.NewReader(data), 1<<30)
+		var e wire.Element
 		for {
-			if err := d.next(&e); err == io.EOF {
+			if err := d.Next(&e); err == io.EOF {
 				break
 			} else if err != nil {
 				b.Fatal(err)

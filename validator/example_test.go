@@ -51,7 +51,7 @@ func ExampleVerify_rejected() {
 	}
 	fmt.Printf("%s: %s: %s\n", result.Outcome, result.Reason, result.Detail)
 	// Output:
-	// rejected: malformed_proof: field 13 at byte 0: unknown wire type 6
+	// rejected: malformed_proof: byte 0: field 13 has the unknown wire type 6
 }
 
 // A proof's name is "{epoch}/{previous digest}/{digest}", in one spelling only.

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/wire"
 )
 
 // FuzzVerify: arbitrary bytes never panic, are judged one way or the other, and cost memory in
@@ -64,12 +66,12 @@ func FuzzDamage(f *testing.F) {
 func elementsOf(t testing.TB, data []byte) map[refElement]int {
 	t.Helper()
 	elements := map[refElement]int{}
-	d := newDecoder(context.Background(), bytes.NewReader(data), 1<<30)
-	var e element
-	for d.next(&e) == nil {
-		ref := refElement{bits: e.bits, inserted: e.inserted}
-		copy(ref.label[:], e.label)
-		copy(ref.value[:], e.value)
+	d := wire.NewDecoder(context.Background(), bytes.NewReader(data), 1<<30)
+	var e wire.Element
+	for d.Next(&e) == nil {
+		ref := refElement{bits: e.Bits, inserted: e.Inserted}
+		copy(ref.label[:], e.Label)
+		copy(ref.value[:], e.Value)
 		elements[ref]++
 	}
 	return elements

@@ -6,6 +6,11 @@ import (
 	"math/bits"
 )
 
+const (
+	labelSize = 32  // bytes of a label
+	labelBits = 256 // bits of a label
+)
+
 // length reads the length in bits of a staged label.
 func length(label []byte) int { return int(binary.BigEndian.Uint32(label)) }
 

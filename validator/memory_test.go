@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/wire"
 )
 
 // crowded returns an encoded proof of n unchanged elements with labels of the given length, all in
@@ -71,10 +73,10 @@ const (
 func TestContextEndsSorting(t *testing.T) {
 	t.Parallel()
 	data := crowded(400_000, 256, "random")
-	d := newDecoder(context.Background(), bytes.NewReader(data), 1<<30)
+	d := wire.NewDecoder(context.Background(), bytes.NewReader(data), 1<<30)
 	rs := newRecords()
-	var e element
-	for d.next(&e) == nil {
+	var e wire.Element
+	for d.Next(&e) == nil {
 		rs.add(&e)
 	}
 	r := rs.handOver(0)

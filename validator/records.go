@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync"
+
+	"github.com/ktaudit/ktaudit/internal/wire"
 )
 
 // Elements are kept as short records, in buckets by the leading bits of their labels, in the order
@@ -78,22 +80,22 @@ func (rs *records) bucketOf(key uint64) int {
 }
 
 // add keeps an element and returns the bucket it went to.
-func (rs *records) add(e *element) int {
+func (rs *records) add(e *wire.Element) int {
 	if rs.count == spreadAt {
 		rs.spread(bucketBits)
 	}
-	i := rs.bucketOf(leadingBits(e.label))
+	i := rs.bucketOf(leadingBits(e.Label))
 	b := &rs.buckets[i]
-	rec := rs.room(b, recordHead+len(e.label))
+	rec := rs.room(b, recordHead+len(e.Label))
 	binary.LittleEndian.PutUint32(rec, uint32(rs.count))
-	length := uint16(e.bits)
-	if e.inserted {
+	length := uint16(e.Bits)
+	if e.Inserted {
 		length |= insertedFlag
 	}
 	binary.LittleEndian.PutUint16(rec[4:], length)
-	rec[6] = uint8(len(e.label))
-	copy(rec[7:], e.value)
-	copy(rec[recordHead:], e.label)
+	rec[6] = uint8(len(e.Label))
+	copy(rec[7:], e.Value)
+	copy(rec[recordHead:], e.Label)
 	rs.count++
 	return i
 }

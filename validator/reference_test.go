@@ -200,9 +200,9 @@ func appendElement(proof []byte, e refElement, labelVal []byte) []byte {
 	body = protowire.AppendBytes(body, label)
 	body = protowire.AppendTag(body, 2, protowire.BytesType)
 	body = protowire.AppendBytes(body, e.value[:])
-	field := fieldUnchanged
+	field := protowire.Number(2)
 	if e.inserted {
-		field = fieldInserted
+		field = 1
 	}
 	proof = protowire.AppendTag(proof, field, protowire.BytesType)
 	return protowire.AppendBytes(proof, body)

@@ -138,6 +138,7 @@ func TestHonestVectorsVerify(t *testing.T) {
 var reasons = map[string]verdict.Reason{
 	"digests-swapped":             verdict.PreviousDigestMismatch,
 	"empty":                       verdict.PreviousDigestMismatch,
+	"hostile-varint":              verdict.MalformedProof,
 	"huge-length-prefix":          verdict.MalformedProof,
 	"inserted-moved-to-unchanged": verdict.PreviousDigestMismatch,
 	"label-33-bytes":              verdict.MalformedProof,

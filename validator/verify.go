@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/ktaudit/ktaudit/internal/wire"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -36,10 +37,10 @@ func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Opti
 	}
 	v := newVerification(ctx, name, c, o)
 	result, err := v.run(r)
-	var rejected *rejection
+	var rejected *wire.Fault
 	switch {
 	case errors.As(err, &rejected):
-		result.Outcome, result.Reason, result.Detail = Rejected, rejected.reason, rejected.detail
+		result.Outcome, result.Reason, result.Detail = Rejected, rejected.Reason, rejected.Detail
 		return result, nil
 	case err != nil:
 		return Result{}, err
@@ -112,29 +113,29 @@ func (v *verification) run(r io.Reader) (Result, error) {
 
 // decode reads all elements and sends the buckets that are expected to be complete to the workers.
 func (v *verification) decode(r io.Reader) (result Result, err error) {
-	d := newDecoder(v.ctx, r, v.options.MaxBytes)
-	defer func() { result.Bytes = d.offset() }()
-	var e element
+	d := wire.NewDecoder(v.ctx, r, v.options.MaxBytes)
+	defer func() { result.Bytes = d.Offset() }()
+	var e wire.Element
 	filling := -1 // the bucket that unchanged nodes are going to
 	for {
-		switch err := d.next(&e); {
+		switch err := d.Next(&e); {
 		case err == io.EOF:
 			return result, nil
 		case err != nil:
 			return result, err
 		}
-		at := d.elements - 1
+		at := d.Elements - 1
 		if at == v.options.MaxElements {
-			return result, &rejection{verdict.BatchTooLarge, fmt.Sprintf("more than %d elements", v.options.MaxElements)}
+			return result, &wire.Fault{Reason: verdict.BatchTooLarge, Detail: fmt.Sprintf("more than %d elements", v.options.MaxElements)}
 		}
-		if err := trimLabel(&e); err != nil {
-			return result, &rejection{verdict.NoncanonicalLabel, fmt.Sprintf("element %d before byte %d: %s", at, d.offset(), err)}
+		if err := e.Trim(); err != nil {
+			return result, &wire.Fault{Reason: verdict.NoncanonicalLabel, Detail: fmt.Sprintf("element %d before byte %d: %s", at, d.Offset(), err)}
 		}
 		bucket := v.records.add(&e)
 		if v.options.Ordered && v.records.buckets[bucket].stale {
 			return result, ErrUnordered
 		}
-		if e.inserted {
+		if e.Inserted {
 			result.Inserted++
 			continue
 		}
@@ -289,14 +290,14 @@ func (v *verification) judge() error {
 		v.overlap, v.done = firstOverlap(v.overlap, s.overlap), s.done
 	}
 	if v.overlap != nil {
-		return &rejection{verdict.OverlappingLabels, v.overlap.String()}
+		return &wire.Fault{Reason: verdict.OverlappingLabels, Detail: v.overlap.String()}
 	}
 	start, end := v.digests()
 	if start != v.name.PreviousDigest {
-		return &rejection{verdict.PreviousDigestMismatch, fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
+		return &wire.Fault{Reason: verdict.PreviousDigestMismatch, Detail: fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
 	}
 	if end != v.name.Digest {
-		return &rejection{verdict.DigestMismatch, fmt.Sprintf("the nodes give %s, the name says %s", end, v.name.Digest)}
+		return &wire.Fault{Reason: verdict.DigestMismatch, Detail: fmt.Sprintf("the nodes give %s, the name says %s", end, v.name.Digest)}
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ var allowed = []struct {
 	imports []string
 }{
 	{"internal/lanes", nil},
-	{"validator", []string{"internal/lanes"}},
+	{"internal/wire", nil},
+	{"validator", []string{"internal/lanes", "internal/wire"}},
 	{"signature", nil},
 	{"blobstore/s3list", nil},
 	{"blobstore", []string{"blobstore/s3list"}},

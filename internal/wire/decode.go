@@ -1,4 +1,4 @@
-package validator
+package wire
 
 import (
 	"context"
@@ -19,7 +19,8 @@ import (
 //	message AzksElement { required NodeLabel label = 1; required bytes value = 2; }
 //	message NodeLabel   { required bytes label_val = 1; required uint32 label_len = 2; }
 //
-// of the akd crate. Fields of other numbers, and these numbers with another wire type, are unknown
+// of the akd crate, and package wire reads it as strictly as akd or more so; see docs/design.md.
+// Fields of other numbers, and these numbers with another wire type, are unknown
 // and skipped, as protobuf demands. Two labels in one element, or two values, are refused: decoders
 // differ in which of the two counts.
 const (
@@ -30,39 +31,38 @@ const (
 	fieldLabelVal  = protowire.Number(1)
 	fieldLabelLen  = protowire.Number(2)
 
+	digestSize    = 32  // bytes of a value
 	labelSize     = 32  // bytes of a label
 	labelBits     = 256 // bits of a label
 	maxElementLen = 64 << 10
-	maxGroupDepth = 64
-	maxFieldHead  = 2 * 10 // a tag and a length
-	maxPlainLen   = 2 + 2 + 2 + labelSize + 3 + 2 + DigestSize
+	maxPlainLen   = 2 + 2 + 2 + labelSize + 3 + 2 + digestSize
 	maxEmptyReads = 100
 )
 
-// element is one decoded AzksElement. label and value point into the decoder's buffer until the
+// Element is one decoded AzksElement. Label and Value point into the decoder's buffer until the
 // next call.
-type element struct {
-	inserted bool
-	bits     int    // label_len
-	label    []byte // label_val without trailing zero bytes that lie past bits, at most 32 bytes
-	value    []byte // 32 bytes
+type Element struct {
+	Inserted bool
+	Bits     int    // label_len
+	Label    []byte // label_val without trailing zero bytes that lie past bits, at most 32 bytes
+	Value    []byte // 32 bytes
 }
 
-// A rejection is an error that says what is wrong with a proof; Verify makes it a Result.
-type rejection struct {
-	reason verdict.Reason
-	detail string
+// A Fault is what is wrong with a proof. Detail is one line for people.
+type Fault struct {
+	Reason verdict.Reason
+	Detail string
 }
 
-func (r *rejection) Error() string { return string(r.reason) + ": " + r.detail }
+func (f *Fault) Error() string { return string(f.Reason) + ": " + f.Detail }
 
 func malformed(format string, args ...any) error {
-	return &rejection{verdict.MalformedProof, fmt.Sprintf(format, args...)}
+	return &Fault{verdict.MalformedProof, fmt.Sprintf(format, args...)}
 }
 
-// decoder reads a proof's elements one after another. It holds one buffer, which may be as long as
+// Decoder reads a proof's elements one after another. It holds one buffer, which may be as long as
 // one element.
-type decoder struct {
+type Decoder struct {
 	ctx      context.Context
 	r        io.Reader
 	maxBytes int64
@@ -72,18 +72,20 @@ type decoder struct {
 	base     int64 // offset of buf[0] in the proof
 	eof      bool
 
-	elements int
+	Elements int // decoded so far
 }
 
-func newDecoder(ctx context.Context, r io.Reader, maxBytes int64) *decoder {
-	return &decoder{ctx: ctx, r: r, maxBytes: maxBytes, buf: make([]byte, 16<<10)}
+// NewDecoder returns a decoder that refuses to read more than maxBytes.
+func NewDecoder(ctx context.Context, r io.Reader, maxBytes int64) *Decoder {
+	return &Decoder{ctx: ctx, r: r, maxBytes: maxBytes, buf: make([]byte, 16<<10)}
 }
 
-func (d *decoder) offset() int64 { return d.base + int64(d.pos) }
+// Offset is how many bytes of the proof were decoded.
+func (d *Decoder) Offset() int64 { return d.base + int64(d.pos) }
 
-// next decodes the next element into e. It returns io.EOF after the last one, a *rejection for
+// Next decodes the next element into e. It returns io.EOF after the last one, a *Fault for
 // bytes that are not a proof, and any other error if the bytes could not be read.
-func (d *decoder) next(e *element) error {
+func (d *Decoder) Next(e *Element) error {
 	for {
 		if d.end-d.pos < maxPlainLen {
 			if err := d.fill(maxPlainLen); err != nil && err != io.EOF {
@@ -95,7 +97,7 @@ func (d *decoder) next(e *element) error {
 		}
 		if n := decodePlain(d.buf[d.pos:d.end], e); n > 0 {
 			d.pos += n
-			d.elements++
+			d.Elements++
 			return nil
 		}
 		found, err := d.field(e)
@@ -108,7 +110,7 @@ func (d *decoder) next(e *element) error {
 // decodePlain decodes an element in the shape that encoders write: every field once, in order, with
 // short lengths. It returns the element's size, or 0 for any other shape, valid or not, which is
 // left to field.
-func decodePlain(b []byte, e *element) int {
+func decodePlain(b []byte, e *Element) int {
 	if len(b) < maxPlainLen || b[0] != 0x0a && b[0] != 0x12 || b[2] != 0x0a || b[4] != 0x0a {
 		return 0
 	}
@@ -123,19 +125,19 @@ func decodePlain(b []byte, e *element) int {
 			return 0
 		}
 	}
-	if labelLen != at-4 || b[at] != 0x12 || b[at+1] != DigestSize || elementLen != at+DigestSize || bits > labelBits {
+	if labelLen != at-4 || b[at] != 0x12 || b[at+1] != digestSize || elementLen != at+digestSize || bits > labelBits {
 		return 0
 	}
-	e.inserted = b[0] == 0x0a
-	e.bits = bits
-	e.label = b[6 : 6+n]
-	e.value = b[at+2 : at+2+DigestSize]
-	return at + 2 + DigestSize
+	e.Inserted = b[0] == 0x0a
+	e.Bits = bits
+	e.Label = b[6 : 6+n]
+	e.Value = b[at+2 : at+2+digestSize]
+	return at + 2 + digestSize
 }
 
 // field decodes one field of the proof, of whatever shape. found says that it was an element.
-func (d *decoder) field(e *element) (found bool, err error) {
-	start := d.offset()
+func (d *Decoder) field(e *Element) (found bool, err error) {
+	start := d.Offset()
 	num, wire, err := d.tag()
 	if err != nil {
 		return false, err
@@ -143,7 +145,7 @@ func (d *decoder) field(e *element) (found bool, err error) {
 	if wire != protowire.BytesType || num != fieldInserted && num != fieldUnchanged {
 		return false, d.skip(num, wire, start)
 	}
-	length, err := d.varint()
+	length, err := d.number(wide)
 	if err != nil {
 		return false, err
 	}
@@ -155,73 +157,57 @@ func (d *decoder) field(e *element) (found bool, err error) {
 	}
 	body := d.buf[d.pos : d.pos+int(length)]
 	if err := decodeElement(body, e); err != nil {
-		return false, malformed("element %d at byte %d: %s", d.elements, start, err)
+		return false, malformed("element %d at byte %d: %s", d.Elements, start, err)
 	}
-	e.inserted = num == fieldInserted
+	e.Inserted = num == fieldInserted
 	d.pos += int(length)
-	d.elements++
+	d.Elements++
 	return true, nil
 }
 
 // tooLong judges an element that claims more than maxElementLen bytes. If the proof ends before
 // that it is malformed; if the bytes are there, padded with unknown fields, it is too large to
 // hold.
-func (d *decoder) tooLong(length uint64, start int64) error {
+func (d *Decoder) tooLong(length uint64, start int64) error {
 	if length > uint64(d.maxBytes) {
-		return malformed("element %d at byte %d: claims %d bytes", d.elements, start, length)
+		return malformed("element %d at byte %d: claims %d bytes", d.Elements, start, length)
 	}
 	if err := d.discard(int64(length), start); err != nil {
 		return err
 	}
-	return &rejection{verdict.BatchTooLarge, fmt.Sprintf("element %d at byte %d: %d bytes, more than the %d an element may have",
-		d.elements, start, length, maxElementLen)}
+	return &Fault{verdict.BatchTooLarge, fmt.Sprintf("element %d at byte %d: %d bytes, more than the %d an element may have",
+		d.Elements, start, length, maxElementLen)}
 }
 
 // skip passes over an unknown field whose tag was just read, groups with all that is in them.
-func (d *decoder) skip(num protowire.Number, wire protowire.Type, start int64) error {
-	var open []protowire.Number
+func (d *Decoder) skip(num protowire.Number, wire protowire.Type, start int64) error {
+	var open groups
 	for {
+		var err error
 		switch wire {
 		case protowire.VarintType:
-			if _, err := d.varint(); err != nil {
-				return err
-			}
+			_, err = d.number(wide)
 		case protowire.Fixed32Type:
-			if err := d.discard(4, start); err != nil {
-				return err
-			}
+			err = d.discard(4, start)
 		case protowire.Fixed64Type:
-			if err := d.discard(8, start); err != nil {
-				return err
-			}
+			err = d.discard(8, start)
 		case protowire.BytesType:
-			length, err := d.varint()
-			if err != nil {
+			var length uint64
+			if length, err = d.number(narrow); err != nil {
 				return err
 			}
 			if length > uint64(d.maxBytes) {
 				return malformed("field %d at byte %d: claims %d bytes", num, start, length)
 			}
-			if err := d.discard(int64(length), start); err != nil {
-				return err
-			}
-		case protowire.StartGroupType:
-			if len(open) == maxGroupDepth {
-				return malformed("field %d at byte %d: groups nested deeper than %d", num, d.offset(), maxGroupDepth)
-			}
-			open = append(open, num)
-		case protowire.EndGroupType:
-			if len(open) == 0 || open[len(open)-1] != num {
-				return malformed("field %d at byte %d: end of a group that was not begun", num, start)
-			}
-			open = open[:len(open)-1]
+			err = d.discard(int64(length), start)
 		default:
-			return malformed("field %d at byte %d: unknown wire type %d", num, start, wire)
+			if err := open.step(num, wire, maxGroups); err != nil {
+				return malformed("field %d at byte %d: %s", num, start, err)
+			}
 		}
-		if len(open) == 0 {
-			return nil
+		if err != nil || len(open) == 0 {
+			return err
 		}
-		var err error
 		if num, wire, err = d.tag(); err != nil {
 			return err
 		}
@@ -229,41 +215,34 @@ func (d *decoder) skip(num protowire.Number, wire protowire.Type, start int64) e
 }
 
 // tag reads a field's number and wire type.
-func (d *decoder) tag() (protowire.Number, protowire.Type, error) {
-	at := d.offset()
-	v, err := d.varint()
+func (d *Decoder) tag() (protowire.Number, protowire.Type, error) {
+	at := d.Offset()
+	v, err := d.number(narrow)
 	if err != nil {
 		return 0, 0, err
 	}
-	num, wire := protowire.DecodeTag(v)
-	if num < protowire.MinValidNumber {
-		return 0, 0, malformed("byte %d: %d is no field's tag", at, v)
+	num, wire, err := splitTag(v)
+	if err != nil {
+		return 0, 0, malformed("byte %d: %s", at, err)
 	}
 	return num, wire, nil
 }
 
-func (d *decoder) varint() (uint64, error) {
-	if err := d.fill(maxFieldHead / 2); err != nil && err != io.EOF {
+func (d *Decoder) number(size int) (uint64, error) {
+	if err := d.fill(wide); err != nil && err != io.EOF {
 		return 0, err
 	}
-	v, n := protowire.ConsumeVarint(d.buf[d.pos:d.end])
-	if n < 0 {
-		return 0, malformed("byte %d: %s", d.offset(), varintFault(n))
+	v, n, err := number(d.buf[d.pos:d.end], size)
+	if err != nil {
+		return 0, malformed("byte %d: %s", d.Offset(), err)
 	}
 	d.pos += n
 	return v, nil
 }
 
-func varintFault(n int) string {
-	if errors.Is(protowire.ParseError(n), io.ErrUnexpectedEOF) {
-		return "ends within a number"
-	}
-	return "a number of more than 64 bits"
-}
-
 // need makes the next n bytes available, or returns an error with the field that the proof's end
 // cuts off.
-func (d *decoder) need(n int, start int64) error {
+func (d *Decoder) need(n int, start int64) error {
 	err := d.fill(n)
 	if err == io.EOF {
 		return malformed("field at byte %d: ends after %d of %d bytes", start, d.end-d.pos, n)
@@ -272,7 +251,7 @@ func (d *decoder) need(n int, start int64) error {
 }
 
 // discard skips n bytes, however many.
-func (d *decoder) discard(n int64, start int64) error {
+func (d *Decoder) discard(n int64, start int64) error {
 	for n > 0 {
 		step := min(n, int64(len(d.buf)))
 		if err := d.need(int(step), start); err != nil {
@@ -285,7 +264,7 @@ func (d *decoder) discard(n int64, start int64) error {
 }
 
 // fill reads until n bytes are available. It returns io.EOF when the proof ends before that.
-func (d *decoder) fill(n int) error {
+func (d *Decoder) fill(n int) error {
 	if d.end-d.pos >= n {
 		return nil
 	}
@@ -306,7 +285,7 @@ func (d *decoder) fill(n int) error {
 		got, err := d.r.Read(space)
 		d.end += got
 		if d.base+int64(d.end) > d.maxBytes {
-			return &rejection{verdict.BatchTooLarge, fmt.Sprintf("more than %d bytes", d.maxBytes)}
+			return &Fault{verdict.BatchTooLarge, fmt.Sprintf("more than %d bytes", d.maxBytes)}
 		}
 		switch {
 		case err == io.EOF:
@@ -323,7 +302,7 @@ func (d *decoder) fill(n int) error {
 }
 
 // makeRoom moves what is not decoded to the front of the buffer, which grows with the proof.
-func (d *decoder) makeRoom(n int) {
+func (d *Decoder) makeRoom(n int) {
 	size := len(d.buf)
 	if d.base+int64(d.end) > int64(4*size) && size < 256<<10 {
 		size *= 4
