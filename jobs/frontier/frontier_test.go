@@ -217,6 +217,23 @@ func TestHostileJunkAheadOfASilentLog(t *testing.T) {
 	}
 }
 
+// A server that has a listing for every epoch is followed to the end of what a log may have, in few
+// requests. Whatever it lists is to be audited.
+func TestHostileServerThatListsEverything(t *testing.T) {
+	t.Parallel()
+	l := &log{has: func(uint64) bool { return true }, at: published(start)}
+	f := l.frontier(t, Config{})
+	for range 3 {
+		mustAdvance(t, f, start)
+		if f.Chained() != 1+longest || f.Newest() != 1+longest {
+			t.Errorf("chain to %d, newest %d", f.Chained(), f.Newest())
+		}
+	}
+	if len(l.asked) > 200 {
+		t.Errorf("%d requests", len(l.asked))
+	}
+}
+
 // Two epochs that continue each other, or twenty, far ahead are no log.
 func TestHostileFarIsland(t *testing.T) {
 	t.Parallel()

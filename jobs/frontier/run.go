@@ -16,13 +16,16 @@ const (
 	samples, lastSamples = 3, 8
 	// maxEnds bounds how often an end that stands alone is given up for one before it.
 	maxEnds = 16
+	// longest is how many epochs a log may have, one each second for eight years. A server can make up
+	// a listing for any epoch, which costs it nothing.
+	longest = 1 << 28
 )
 
 // locate is Locate, and knows where the log ends for good.
 func (f *Frontier) locate(ctx context.Context, epoch uint64) (Answer, error) {
 	last := f.config.Last
 	if last == 0 {
-		last = verdict.MaxEpoch
+		last = min(verdict.MaxEpoch, f.config.First+longest)
 	}
 	if epoch > last {
 		return Answer{Fresh: true}, nil
