@@ -24,6 +24,7 @@ type auditFlags struct {
 	namespaceFlag
 	logDirectoryFlag
 	configurationFlag
+	anchorFlag
 	storeFlag
 	Archive *bool `group:"store" help:"Keep every batch in the audit store, not only batches of rejected epochs."`
 	signatureFlags
@@ -90,6 +91,9 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 	if f.Signatures != "" && c.Keys.Len() == 0 {
 		return nil, errors.New("--signatures needs a key to check them with: give --verifying-key")
 	}
+	if c.Anchor, err = f.anchor(); err != nil {
+		return nil, err
+	}
 	log, err := a.openOfLog(ctx, f.Namespace, f.LogDirectory, f.amongOthers)
 	if err != nil {
 		return nil, fmt.Errorf("--log-directory: %w", err)
@@ -108,8 +112,17 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 		}
 		o.add(c.Signatures.Close)
 	}
-	o.auditor, err = audit.New(c)
-	return o, err
+	if o.auditor, err = audit.New(c); err != nil {
+		return nil, err
+	}
+	if err := o.auditor.CheckAnchor(ctx); err != nil {
+		// Among several logs, one that shows another history must not stop the others.
+		if !f.amongOthers {
+			return nil, fmt.Errorf("--anchor: %w", err)
+		}
+		a.log.Error().Str("namespace", f.Namespace).Err(err).Msg("log does not begin with its anchor: it is not judged, and the other logs are")
+	}
+	return o, nil
 }
 
 // openAll opens an auditor for each log, within one budget. The caller closes what is added to

@@ -152,7 +152,7 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 func helpVars() kong.Vars {
 	c, n := config.Default(), config.DefaultNamespace()
 	return kong.Vars{
-		"tamper_kinds": tamperKinds(), "presets": strings.Join(config.PresetNames(), " or "),
+		"tamper_kinds": tamperKinds(), "presets": config.PresetList(),
 		"default_configuration": n.Configuration, "default_first": strconv.FormatUint(n.First, 10),
 		"default_poll": config.DurationText(n.Poll), "default_settle": config.DurationText(n.Settle),
 		"default_shutdown_timeout": config.DurationText(c.ShutdownTimeout),

@@ -121,6 +121,7 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 	if f.Archive == nil { // --archive=false is given, too
 		f.Archive = &n.Archive
 	}
+	f.Anchor = cmp.Or(f.Anchor, n.Anchor)
 	f.limitFlags.fill(n.Limits)
 	if len(f.VerifyingKey) == 0 {
 		f.VerifyingKey = n.VerifyingKeys
@@ -140,7 +141,7 @@ func (f *limitFlags) fill(l config.Limits) {
 // ofOneLog returns the given flags that apply to one log only.
 func (f auditFlags) ofOneLog() []string {
 	return flagsGiven(map[string]bool{
-		"--log-directory": f.LogDirectory != "", "--configuration": f.Configuration != "",
+		"--log-directory": f.LogDirectory != "", "--anchor": f.Anchor != "", "--configuration": f.Configuration != "",
 		"--verifying-key": len(f.VerifyingKey) > 0, "--signatures": f.Signatures != "",
 	})
 }

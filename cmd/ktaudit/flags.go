@@ -67,6 +67,38 @@ func (f rangeFlags) checkBounds() error {
 	return nil
 }
 
+// anchorFlag is a digest that is known from elsewhere.
+type anchorFlag struct {
+	Anchor string `group:"log" placeholder:"EPOCH/DIGEST" help:"The epoch before the first one and its digest, known from elsewhere. The first epoch must begin with that digest."`
+}
+
+// anchor returns the anchor; a zero one if none is given.
+func (f anchorFlag) anchor() (verdict.Anchor, error) {
+	if f.Anchor == "" {
+		return verdict.Anchor{}, nil
+	}
+	anchor, err := verdict.ParseAnchor(f.Anchor)
+	if err != nil {
+		return anchor, fmt.Errorf("--anchor: %w", err)
+	}
+	return anchor, nil
+}
+
+// begin completes the first epoch, which flag gives, from an anchor that a flag gives, and refuses
+// one of another epoch.
+func (f anchorFlag) begin(flag string, first *uint64) error {
+	anchor, err := f.anchor()
+	if err != nil || anchor.IsZero() {
+		return err
+	}
+	if *first != 0 && *first != anchor.Epoch+1 {
+		return fmt.Errorf("--anchor is of epoch %d, but %s is %d: give the digest of epoch %d, or leave out %s",
+			anchor.Epoch, flag, *first, *first-1, flag)
+	}
+	*first = anchor.Epoch + 1
+	return nil
+}
+
 // storeFlag is where verdicts are.
 type storeFlag struct {
 	AuditStore string `group:"store" placeholder:"URL" help:"Bucket or directory that holds the verdicts."`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -9,6 +10,7 @@ import (
 
 type headCmd struct {
 	storedFlags
+	anchorFlag
 	From uint64 `group:"log" placeholder:"EPOCH" help:"Epoch to start at. By default the first epoch of the configuration, or the first that has a verdict."`
 }
 
@@ -23,8 +25,12 @@ Examples:
 
 // Run prints the heads, one log after the other.
 func (c headCmd) Run(ctx context.Context, a *app) (err error) {
-	_, namespaces, err := c.logs("head")
+	settings, namespaces, err := c.logs("head")
 	if err != nil {
+		return err
+	}
+	given := flagsGiven(map[string]bool{"--anchor": c.Anchor != ""})
+	if err := errors.Join(c.forOneLog(settings, namespaces, given), c.begin("--from", &c.From)); err != nil {
 		return err
 	}
 	store, err := c.open(ctx)
@@ -40,7 +46,11 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 		if err := r.checkBounds(); err != nil {
 			return err
 		}
-		h, err := report.ReadHead(ctx, store, n.Namespace, r.From)
+		anchor, err := anchorFlag{cmp.Or(c.Anchor, n.Anchor)}.anchor()
+		if err != nil {
+			return err
+		}
+		h, err := report.ReadHead(ctx, store, n.Namespace, anchor, r.From)
 		if err != nil {
 			return err
 		}
@@ -60,6 +70,8 @@ func (a *app) printHead(h report.Head) error {
 		return a.object(h)
 	case h.Head == 0 && h.From == 0:
 		a.printf("%s: none: no epoch has a verdict\n", h.Namespace)
+	case h.Unanchored:
+		a.printf("%s: none: epoch %d does not begin with the anchor's digest\n", h.Namespace, h.From)
 	case h.Head == 0:
 		a.printf("%s: none: epoch %d is not verified\n", h.Namespace, h.From)
 	default:

@@ -46,7 +46,7 @@ func TestHeadIsAsSealed(t *testing.T) {
 				t.Fatal(err)
 			}
 			replace(t, bucket, key, c.from, c.to)
-			h, err := report.ReadHead(t.Context(), store, "example", 0)
+			h, err := report.ReadHead(t.Context(), store, "example", verdict.Anchor{}, 0)
 			if h.Head != 999 || (err == nil) != c.fine || (h.Digest == madeUpDigest(999)) != c.fine {
 				t.Errorf("%+v, %v", h, err)
 			}

@@ -36,8 +36,9 @@ If it is killed, run the same command again: it continues where it stopped.
 
 Examples:
   ktaudit run --config ktaudit.yaml
-  ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 2500001
-  ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 2500001 --to 2500100
+  ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 1200001
+  ktaudit run --preset whatsapp-v2 --audit-store ./audit --from 1200001 --to 1200100
+  ktaudit run --preset messenger --audit-store ./audit --from 625001
   ktaudit run --namespace example --log-directory ./log --audit-store ./audit --from 1 --to 50
   ktaudit run --namespace example --log-directory "s3://log?region=us-east-1" \
     --audit-store "s3://audit?region=us-east-1" --from 1 --to 100000`
@@ -97,7 +98,11 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 // afterwards and there is one log.
 func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config) error {
 	first := &namespaces[0]
+	if err := c.begin("--from", &c.From); err != nil {
+		return err
+	}
 	if len(namespaces) == 1 {
+		first.Anchor = cmp.Or(c.Anchor, first.Anchor)
 		first.LogDirectory = cmp.Or(c.LogDirectory, first.LogDirectory)
 	}
 	if c.To != 0 || len(namespaces) == 1 && first.Last != 0 {
@@ -161,5 +166,5 @@ func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Au
 		return report.Status{}, fmt.Errorf("%d of %d epochs have no verdict because of faults: see the log (--log-level warn), then run the same command again",
 			summary.Failed, summary.Total)
 	}
-	return report.ReadStatus(ctx, auditor.Store, auditor.Namespace, c.From, c.To)
+	return report.ReadStatus(ctx, auditor.Store, auditor.Namespace, auditor.Anchor, c.From, c.To)
 }

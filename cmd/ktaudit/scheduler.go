@@ -19,6 +19,7 @@ type schedulerCmd struct {
 	configFlags
 	namespaceFlag
 	logDirectoryFlag
+	anchorFlag
 	storeFlag
 	queueFlags
 	listenFlag
@@ -98,11 +99,15 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err == nil {
 		err = c.forOneLog(settings, namespaces, flagsGiven(map[string]bool{
-			"--first": c.First != 0, "--last": c.Last != 0, "--log-directory": c.LogDirectory != "",
+			"--first": c.First != 0, "--anchor": c.Anchor != "", "--last": c.Last != 0, "--log-directory": c.LogDirectory != "",
 		}))
+	}
+	if err == nil {
+		err = c.begin("--first", &c.First)
 	}
 	for i := range namespaces {
 		n := &namespaces[i]
+		n.Anchor = cmp.Or(c.Anchor, n.Anchor)
 		n.LogDirectory = cmp.Or(c.LogDirectory, n.LogDirectory)
 		n.First, n.Last = cmp.Or(c.First, n.First, config.DefaultNamespace().First), cmp.Or(c.Last, n.Last)
 		n.Poll, n.SilentAfter = cmp.Or(c.Poll, n.Poll), cmp.Or(c.SilentAfter, n.SilentAfter)
@@ -130,7 +135,12 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 	}
 	var schedules []schedule.Config
 	for i, n := range o.namespaces {
+		anchor, err := anchorFlag{n.Anchor}.anchor()
+		if err != nil {
+			return nil, err
+		}
 		s := schedule.Config{
+			Anchor:    anchor,
 			Namespace: n.Namespace, Fetcher: fetcher.New(logs[i], fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
 			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,

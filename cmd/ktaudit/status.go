@@ -18,6 +18,7 @@ type statusCmd struct {
 	storedFlags
 	queueFlags
 	rangeFlags
+	anchorFlag
 }
 
 func (statusCmd) Help() string {
@@ -35,6 +36,10 @@ Examples:
 func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	settings, namespaces, err := c.logs("status")
 	if err != nil {
+		return err
+	}
+	given := flagsGiven(map[string]bool{"--anchor": c.Anchor != ""})
+	if err := errors.Join(c.forOneLog(settings, namespaces, given), c.begin("--from", &c.From)); err != nil {
 		return err
 	}
 	c.queueFlags.fill(settings)
@@ -74,7 +79,12 @@ func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *a
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
-	status, err := report.ReadStatus(ctx, store, n.Namespace, c.From, c.To)
+	c.Anchor = cmp.Or(c.Anchor, n.Anchor)
+	anchor, err := c.anchor()
+	if err != nil {
+		return err
+	}
+	status, err := report.ReadStatus(ctx, store, n.Namespace, anchor, c.From, c.To)
 	if err != nil {
 		return err
 	}
@@ -141,7 +151,9 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	total := s.To - s.From + 1
 	a.line("epochs", "%s", rangeText(epochset.Range{From: s.From, To: s.To}))
-	if s.Head == 0 {
+	if s.Unanchored() {
+		a.line("head", "none: epoch %d does not begin with the anchor's digest", s.From)
+	} else if s.Head == 0 {
 		a.line("head", "none: epoch %d is not verified", s.From)
 	} else {
 		a.line("head", "%d", s.Head)
@@ -173,6 +185,11 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 		if i == maxListed {
 			a.printf("and %d more breaks: use --json to list them all\n", len(s.Breaks)-maxListed)
 			break
+		}
+		if b.Anchored {
+			a.printf("epoch %d does not begin with the anchor's digest: the anchor is wrong, or this is not the log that it is of\n", b.Epoch)
+			a.printf("  the anchor says that epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
+			continue
 		}
 		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories\n", b.Epoch, b.Epoch-1)
 		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)

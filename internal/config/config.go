@@ -55,6 +55,9 @@ type Namespace struct {
 	Signatures string `yaml:"signatures"`
 	// First is the first epoch to audit. Earlier ones are ignored.
 	First uint64 `yaml:"first"`
+	// Anchor is "EPOCH/DIGEST", the epoch before First and its digest, for verdict.ParseAnchor. Epoch
+	// First must begin with that digest. Empty means that it may begin with any.
+	Anchor string `yaml:"anchor"`
 	// Last is the last epoch of a log that is closed. 0 means that it is still being published.
 	Last uint64 `yaml:"last" zero:"none"`
 	// Poll is the interval between checks for new epochs.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Default returns the settings of a file that sets nothing, without a namespace.
@@ -51,7 +53,7 @@ func Unconfigured(namespace string) Namespace {
 }
 
 // DefaultNamespace returns the settings of a namespace that sets nothing. Logs known today publish
-// every minute or two.
+// every half minute to two minutes.
 func DefaultNamespace() Namespace {
 	return Namespace{
 		Configuration:  "whatsapp_v1",
@@ -80,6 +82,9 @@ func defaultBackfill() Backfill { return Backfill{Window: DefaultWindow} }
 func (c *Config) complete() {
 	for i := range c.Namespaces {
 		n := &c.Namespaces[i]
+		if anchor, err := verdict.ParseAnchor(n.Anchor); err == nil && !c.given(fmt.Sprintf("namespaces[%d].first", i)) && n.Preset == "" {
+			n.First = anchor.Epoch + 1
+		}
 		if n.Last != 0 && !c.given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
 			n.SilentAfter = 0 // a closed log publishes nothing
 		}
@@ -107,18 +112,32 @@ var presets = map[string]func(*Namespace){
 		n.Namespace = "whatsapp.key-transparency.v2"
 		n.LogDirectory = "s3list+https://d4ttn6vhp3mg0.cloudfront.net"
 		n.First = 722_606
+		n.Cadence = 30 * time.Second
+	},
+	"messenger": func(n *Namespace) {
+		n.Namespace = "messenger.key-transparency.v1"
+		n.LogDirectory = "s3list+https://d2e61astky5m6k.cloudfront.net"
+		n.First = 89_395 // the first that is still listed
+		n.Cadence = 2 * time.Minute
 	},
 }
 
 // PresetNames returns the names that Preset knows, sorted.
 func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
 
+// PresetList returns PresetNames as a text: "a, b or c".
+func PresetList() string {
+	names := PresetNames()
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
 // Preset returns a built-in namespace, with defaults: whatsapp-v1 and whatsapp-v2 are WhatsApp's
-// public logs.
+// public logs, messenger is Messenger's.
 func Preset(name string) (Namespace, error) {
 	set, ok := presets[name]
 	if !ok {
-		return Namespace{}, fmt.Errorf("unknown preset %.60q: use %s", name, strings.Join(PresetNames(), " or "))
+		return Namespace{}, fmt.Errorf("unknown preset %.60q: use %s", name, PresetList())
 	}
 	n := DefaultNamespace()
 	n.Preset = name

@@ -93,6 +93,12 @@ func (v checker) signatures(n *Namespace, path string) {
 
 func (v checker) epochs(n *Namespace, path string) {
 	v.must(path+"first", n.First <= verdict.MaxEpoch, "is too large: the last possible epoch is %d", uint64(verdict.MaxEpoch))
+	if n.Anchor != "" {
+		anchor, err := verdict.ParseAnchor(n.Anchor)
+		v.check(path+"anchor", err)
+		v.must(path+"anchor", err != nil || anchor.Epoch+1 == n.First, "is of epoch %d, but first is %d: give the digest of epoch %d, or set first to %d",
+			anchor.Epoch, n.First, n.First-1, anchor.Epoch+1)
+	}
 	v.must(path+"last", n.Last <= verdict.MaxEpoch, "is too large: the last possible epoch is %d", uint64(verdict.MaxEpoch))
 	v.must(path+"last", n.Last == 0 || n.First <= n.Last, "%d is before first, which is %d", n.Last, n.First)
 }

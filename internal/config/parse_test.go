@@ -55,7 +55,7 @@ func TestPresets(t *testing.T) {
 		v2.First != 722_606 || v2.Last != 0 || v2.SilentAfter == 0 || v2.Configuration != "whatsapp_v1" || len(v2.VerifyingKeys) != 0 {
 		t.Errorf("whatsapp-v2 is %+v", v2)
 	}
-	if _, err := Preset("whatsapp-v3"); err == nil || err.Error() != `unknown preset "whatsapp-v3": use whatsapp-v1 or whatsapp-v2` {
+	if _, err := Preset("whatsapp-v3"); err == nil || err.Error() != `unknown preset "whatsapp-v3": use messenger, whatsapp-v1 or whatsapp-v2` {
 		t.Errorf("whatsapp-v3: %v", err)
 	}
 }

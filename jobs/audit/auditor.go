@@ -58,6 +58,10 @@ type Config struct {
 	// it isn't.
 	First uint64
 
+	// Anchor is a digest that is known from elsewhere. The epoch after it is not judged, which is an
+	// error and no verdict, while it begins with another one. A zero Anchor is none.
+	Anchor verdict.Anchor
+
 	// MinAge is how old a batch or a signed digest must be before what is wrong with its bytes or
 	// its name is held against the log: a younger one may still be being written. 0 means that
 	// nothing is waited for, as for a log that is known to be written.

@@ -34,6 +34,9 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 	if err != nil {
 		return j.rejectedForNames(err)
 	}
+	if err := a.anchored(object); err != nil {
+		return j, err
+	}
 	j = j.ofBatch(object)
 
 	checking := time.Now()
@@ -67,6 +70,31 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 		j.object = object
 	}
 	return j.withFetched(found), nil
+}
+
+// CheckAnchor returns an error if the epoch after the anchor is published and does not begin with
+// the anchor's digest. That the log cannot be read, or not yet, is none: judging will tell.
+func (a *Auditor) CheckAnchor(ctx context.Context) error {
+	if a.Anchor.IsZero() {
+		return nil
+	}
+	object, err := a.Fetcher.Locate(ctx, a.Anchor.Epoch+1)
+	if err != nil {
+		return nil
+	}
+	return a.anchored(object)
+}
+
+// anchored returns an error for a batch that does not begin with the anchor's digest. That is no
+// rejection: the one who was wrong may be whoever wrote the anchor, and a verdict is for ever.
+func (a *Auditor) anchored(object fetcher.Object) error {
+	begin := object.Name.PreviousDigest.String()
+	if verdict.LinkDigests(a.Anchor.DigestBefore(object.Name.Epoch), begin) != verdict.Broken {
+		return nil
+	}
+	return fmt.Errorf("epoch %d begins with digest %s, but the anchor says that epoch %d ended with %s: "+
+		"the anchor is wrong, or this is not the log that it is of; nothing is judged from here on",
+		object.Name.Epoch, begin, a.Anchor.Epoch, a.Anchor.Digest)
 }
 
 // grounds returns why an epoch is to be rejected, nothing if it is not. What the batch itself shows

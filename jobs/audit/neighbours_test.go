@@ -90,7 +90,7 @@ func TestForkedLogIsNotVerified(t *testing.T) {
 			t.Parallel()
 			w := newSplicedWorld(t)
 			c.audit(t, w)
-			s, err := report.ReadStatus(t.Context(), w.config.Store, jobstest.Namespace, 1, 20)
+			s, err := report.ReadStatus(t.Context(), w.config.Store, jobstest.Namespace, verdict.Anchor{}, 1, 20)
 			if err != nil || s.Good() || s.Head != c.head || s.VerifiedCount != 19 || len(s.Rejected) != 1 ||
 				s.Rejected[0].Epoch != c.head+1 || s.Rejected[0].Reason != c.reason {
 				t.Fatalf("status is %+v, %v", s, err)
@@ -151,7 +151,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		audits.Wait()
 		w.config.Store = store
 		before, after := w.verdict(t, 10), w.verdict(t, 11)
-		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, 10, 11)
+		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 10, 11)
 		want := []report.Break{{Epoch: 11, PreviousDigest: after.PreviousDigest, Expected: before.Digest}}
 		if err != nil || s.Good() || s.Head != 10 || !cmp.Equal(s.Breaks, want) {
 			t.Errorf("status is %+v, %v, want %+v", s, err, want)
@@ -192,7 +192,7 @@ func TestForkBetweenRacers(t *testing.T) {
 		})
 		close(other)
 		audits.Wait()
-		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, 10, 11)
+		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 10, 11)
 		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != verdict.Equivocation {
 			t.Errorf("status is %+v, %v", s, err)
 		}

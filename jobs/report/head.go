@@ -17,15 +17,18 @@ type Head struct {
 	Head      uint64 `json:"head"`   // 0: From is not verified
 	Digest    string `json:"digest"` // after Head
 	Newest    uint64 `json:"newest"` // the last epoch with a verdict
+	// Unanchored: From is verified, and begins with another digest than that of the anchor.
+	Unanchored bool `json:"unanchored,omitempty"`
 }
 
-// ReadHead returns the head of the epochs from from (0: the first with a verdict) on.
-func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, from uint64) (Head, error) {
-	s, err := ReadStatus(ctx, store, namespace, from, 0)
+// ReadHead returns the head of the epochs from from (0: the first with a verdict) on. There
+// is none if they do not begin with the digest of the anchor.
+func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, anchor verdict.Anchor, from uint64) (Head, error) {
+	s, err := ReadStatus(ctx, store, namespace, anchor, from, 0)
 	if err != nil {
 		return Head{}, err
 	}
-	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To}
+	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To, Unanchored: s.Unanchored()}
 	if h.Head == 0 {
 		return h, nil
 	}

@@ -21,8 +21,11 @@ type HeadWalk struct {
 	ended  bool   // the next one is rejected or doesn't go on, and that is for ever
 }
 
-// NewHeadWalk starts at the first epoch of an audit.
-func NewHeadWalk(first uint64) *HeadWalk { return &HeadWalk{first: first, Next: first} }
+// NewHeadWalk starts at the first epoch of an audit. If it is the one after the anchor, it must
+// begin with the anchor's digest.
+func NewHeadWalk(first uint64, anchor verdict.Anchor) *HeadWalk {
+	return &HeadWalk{first: first, Next: first, digest: anchor.DigestBefore(first)}
+}
 
 // Head returns the last epoch that the walk has come to; 0 if it has come to none.
 func (w *HeadWalk) Head() uint64 {

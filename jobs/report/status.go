@@ -27,6 +27,8 @@ type Break struct {
 	Epoch          uint64 `json:"epoch"`
 	PreviousDigest string `json:"previous_digest"`
 	Expected       string `json:"expected"`
+	// Anchored: Expected is what the anchor says, and not a verdict.
+	Anchored bool `json:"anchored,omitempty"`
 }
 
 // Status is what the audit store knows about a range of a log's epochs.
@@ -50,17 +52,23 @@ type Status struct {
 	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
 }
 
+// Unanchored reports whether the range begins with another digest than that of the anchor.
+func (s Status) Unanchored() bool {
+	return len(s.Breaks) > 0 && s.Breaks[0].Anchored && s.Breaks[0].Epoch == s.From
+}
+
 // Good reports whether every epoch of the range is verified, and all are epochs of one log.
 func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
 
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the
-// last with a verdict).
+// last with a verdict). The epoch after the anchor must begin with the anchor's digest; if it
+// doesn't, that is a break.
 //
 // It reads every verdict that is not sealed, and is what reports whether the log is one: each verdict
 // is about a step from one digest to the next, and only here are all steps held against each other.
 // A rejected epoch claims nothing, so no epoch is held against it. Of what is sealed it believes
 // the seals; Sealer.Check holds them against the verdicts.
-func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, from, to uint64) (Status, error) {
+func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, anchor verdict.Anchor, from, to uint64) (Status, error) {
 	if err := epochset.CheckRange(max(from, 1), cmp.Or(to, verdict.MaxEpoch)); err != nil {
 		return Status{}, err
 	}
@@ -70,7 +78,7 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	}
 	s := statusReader{Status: Status{
 		Namespace: namespace, From: from, To: to, Verified: []epochset.Range{}, Gaps: []epochset.Range{}, Rejected: []RejectedEpoch{},
-	}, next: from}
+	}, next: from, anchor: anchor}
 	err = Walk(ctx, store, h, max(from, 1), cmp.Or(to, verdict.MaxEpoch), Visitor{
 		Sealed: func(span verdict.Span) error {
 			s.addSpan(span)
@@ -102,7 +110,7 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	case s.next > from:
 		s.To = s.next - 1
 	}
-	if len(s.Verified) > 0 && s.Verified[0].From == s.From {
+	if len(s.Verified) > 0 && s.Verified[0].From == s.From && !s.Unanchored() {
 		s.Head = s.Verified[0].To
 	}
 	return s.Status, nil
@@ -114,6 +122,7 @@ type statusReader struct {
 	// the first epoch not accounted for; 0: there is none yet, and the first verdict begins the
 	// range
 	next       uint64
+	anchor     verdict.Anchor
 	digest     string // after the epoch before next, if that is verified
 	sealedOnly []int  // the places in Rejected that only a seal has shown
 }
@@ -142,6 +151,9 @@ func (s *statusReader) addSpan(span verdict.Span) {
 	s.addGap(s.next, span.From)
 	breaks := span.Breaks
 	if adjacent && verdict.LinkDigests(s.digest, span.PreviousDigest) == verdict.Broken {
+		breaks = append([]uint64{span.From}, breaks...)
+	}
+	if !adjacent && verdict.LinkDigests(s.anchor.DigestBefore(span.From), span.PreviousDigest) == verdict.Broken {
 		breaks = append([]uint64{span.From}, breaks...)
 	}
 	start := span.From
@@ -215,6 +227,9 @@ func (s *statusReader) readDetails(ctx context.Context, store *auditstore.Store)
 	}
 	for i := range s.Breaks {
 		s.Breaks[i].Expected, s.Breaks[i].PreviousDigest, verdicts = verdicts[0].Digest, verdicts[1].PreviousDigest, verdicts[2:]
+		if digest := s.anchor.DigestBefore(s.Breaks[i].Epoch); digest != "" {
+			s.Breaks[i].Expected, s.Breaks[i].Anchored = digest, true
+		}
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestStatus(t *testing.T) {
 			for _, epoch := range []uint64{8, 13} {
 				jobstest.PutVerdict(t, store, epoch, "digest_mismatch")
 			}
-			got, err := ReadStatus(t.Context(), store, jobstest.Namespace, c.from, c.to)
+			got, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, c.from, c.to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,13 +80,13 @@ func TestStatus(t *testing.T) {
 
 func TestStatusOfNothing(t *testing.T) {
 	t.Parallel()
-	got, err := ReadStatus(t.Context(), auditstore.New(jobstest.OpenMemory(t)), jobstest.Namespace, 0, 0)
+	got, err := ReadStatus(t.Context(), auditstore.New(jobstest.OpenMemory(t)), jobstest.Namespace, verdict.Anchor{}, 0, 0)
 	want := Status{Namespace: jobstest.Namespace, Verified: []epochset.Range{}, Gaps: []epochset.Range{}, Rejected: []RejectedEpoch{}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, status differs (-want +got):\n%s", err, diff)
 	}
 	for _, c := range []struct{ from, to uint64 }{{5, 4}, {1, verdict.MaxEpoch + 1}, {1, math.MaxUint64}, {math.MaxUint64, 0}} {
-		if got, err := ReadStatus(t.Context(), auditstore.New(jobstest.OpenMemory(t)), jobstest.Namespace, c.from, c.to); err == nil {
+		if got, err := ReadStatus(t.Context(), auditstore.New(jobstest.OpenMemory(t)), jobstest.Namespace, verdict.Anchor{}, c.from, c.to); err == nil {
 			t.Errorf("from %d to %d: no error, %+v", c.from, c.to, got)
 		}
 	}
@@ -112,8 +112,8 @@ func TestStatusFindsBreaks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := ReadStatus(t.Context(), store, jobstest.Namespace, 0, 0)
-	want := []Break{{4, digest("b", 3), digest("a", 3)}, {12, digest("c", 11), digest("b", 11)}}
+	got, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 0, 0)
+	want := []Break{{4, digest("b", 3), digest("a", 3), false}, {12, digest("c", 11), digest("b", 11), false}}
 	verified := []epochset.Range{{From: 1, To: 3}, {From: 4, To: 5}, {From: 7, To: 8}, {From: 10, To: 11}, {From: 12, To: 12}}
 	if diff := cmp.Diff(want, got.Breaks); err != nil || diff != "" || got.Head != 3 || !cmp.Equal(got.Verified, verified) {
 		t.Errorf("%v, %+v, breaks differ (-want +got):\n%s", err, got, diff)
@@ -122,8 +122,53 @@ func TestStatusFindsBreaks(t *testing.T) {
 		from, to uint64
 		good     bool
 	}{{1, 3, true}, {3, 4, false}, {4, 5, true}, {11, 12, false}} {
-		if got, err := ReadStatus(t.Context(), store, jobstest.Namespace, c.from, c.to); err != nil || got.Good() != c.good {
+		if got, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, c.from, c.to); err != nil || got.Good() != c.good {
 			t.Errorf("%d to %d: %+v, %v", c.from, c.to, got, err)
+		}
+	}
+}
+
+// What is verified is worth nothing to whoever knows another digest before it.
+func TestAnchor(t *testing.T) {
+	t.Parallel()
+	store := auditstore.New(jobstest.OpenMemory(t))
+	digest := func(epoch uint64) string { return fmt.Sprintf("%064x", epoch) }
+	for epoch := uint64(7); epoch <= 9; epoch++ {
+		v := verdict.Verdict{
+			Schema: verdict.Schema, Namespace: jobstest.Namespace, Epoch: epoch, Outcome: verdict.Verified,
+			PreviousDigest: digest(epoch - 1), Digest: digest(epoch), Batch: verdict.Batch{SHA256: digest(epoch)},
+		}
+		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		anchor   verdict.Anchor
+		from, to uint64
+		head     uint64
+		expected string // of the break at epoch 7
+	}{
+		{"no anchor", verdict.Anchor{}, 0, 0, 9, ""},
+		{"the log's", verdict.Anchor{Epoch: 6, Digest: digest(6)}, 0, 0, 9, ""},
+		{"another log's", verdict.Anchor{Epoch: 6, Digest: digest(1)}, 0, 0, 0, digest(1)},
+		{"another log's, and a range", verdict.Anchor{Epoch: 6, Digest: digest(1)}, 7, 9, 0, digest(1)},
+		{"another log's, of another epoch", verdict.Anchor{Epoch: 6, Digest: digest(1)}, 8, 9, 9, ""},
+	} {
+		s, err := ReadStatus(t.Context(), store, jobstest.Namespace, c.anchor, c.from, c.to)
+		if err != nil || s.Head != c.head || s.Good() != (c.expected == "") {
+			t.Errorf("%s: %+v, %v", c.name, s, err)
+		}
+		if c.expected != "" && !cmp.Equal(s.Breaks, []Break{{7, digest(6), c.expected, true}}) {
+			t.Errorf("%s: breaks are %+v", c.name, s.Breaks)
+		}
+		h, err := ReadHead(t.Context(), store, jobstest.Namespace, c.anchor, c.from)
+		if err != nil || h.Head != c.head || (h.Digest == "") != (c.head == 0) {
+			t.Errorf("%s: head is %+v, %v", c.name, h, err)
+		}
+		walk := NewHeadWalk(max(c.from, 7), c.anchor)
+		if err := walk.Advance(t.Context(), store, verdict.History{Namespace: jobstest.Namespace}); err != nil || walk.Head() != c.head {
+			t.Errorf("%s: the walk comes to %d, %v", c.name, walk.Head(), err)
 		}
 	}
 }

@@ -20,6 +20,8 @@ type Config struct {
 	// First is the first epoch to audit. Last is the last one of a log that is closed; 0 means that
 	// it goes on.
 	First, Last uint64
+	// Anchor is the digest before First; a zero one is not known.
+	Anchor verdict.Anchor
 	// Cadence is how often the log publishes; 0 means to measure it. It bounds how far ahead epochs
 	// are followed, and for how long a missing one is looked for before that is an alert.
 	Cadence time.Duration

@@ -36,7 +36,7 @@ func newSealLoop(c Config, p *progress, log zerolog.Logger) *sealLoop {
 	return &sealLoop{
 		config: c, progress: p, log: log,
 		sealer: &seal.Sealer{Store: c.Store, Namespace: c.Namespace, Log: log, Metrics: c.Metrics},
-		walk:   report.NewHeadWalk(c.First),
+		walk:   report.NewHeadWalk(c.First, c.Anchor),
 	}
 }
 

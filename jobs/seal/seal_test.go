@@ -35,7 +35,7 @@ func sealAll(t testing.TB, s *Sealer) Counts {
 
 func readStatus(t testing.TB, store *auditstore.Store, from, to uint64) report.Status {
 	t.Helper()
-	s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, from, to)
+	s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, from, to)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func TestLostHistory(t *testing.T) {
 			for _, key := range keysUnder(t, bucket, jobstest.Namespace+"/history/") {
 				lose(t, bucket, key)
 			}
-			_, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, 0, 0)
+			_, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 0, 0)
 			if corrupt := errors.Is(err, auditstore.ErrCorrupt); corrupt != (name == "cut") {
 				t.Errorf("status without a history: %v", err)
 			}
@@ -199,7 +199,7 @@ func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 	if err := bucket.WriteAll(t.Context(), jobstest.Namespace+"/history/999999999998.json", []byte("{"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, 0, 0); !errors.Is(err, auditstore.ErrCorrupt) {
+	if _, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 0, 0); !errors.Is(err, auditstore.ErrCorrupt) {
 		t.Errorf("status before: %v", err)
 	}
 	for range 2 {

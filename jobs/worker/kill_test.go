@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/ktaudit/ktaudit/verdict"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -203,7 +204,7 @@ func logOnDisk(t *testing.T, epochs uint64) (dir string, store *auditstore.Store
 
 func checkAllJudged(t *testing.T, store *auditstore.Store, epochs uint64) {
 	t.Helper()
-	s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, 1, epochs)
+	s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 1, epochs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,7 @@ func TestKilledWorkers(t *testing.T) {
 	}
 	jobstest.Eventually(t, "all verdicts", func() bool {
 		enqueueAgain()
-		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, 1, epochs)
+		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 1, epochs)
 		return err == nil && s.MissingCount == 0
 	})
 	if lost == 0 {

@@ -46,7 +46,7 @@ func TestRunJudgesARange(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || last != got {
 			t.Errorf("summary differs (-want +got):\n%s\nlast progress %+v", diff, last)
 		}
-		status, err := report.ReadStatus(t.Context(), w.config.Store, jobstest.Namespace, 1, 40)
+		status, err := report.ReadStatus(t.Context(), w.config.Store, jobstest.Namespace, verdict.Anchor{}, 1, 40)
 		if err != nil || status.VerifiedCount != 37 || status.Head != 11 || len(status.Rejected) != 2 ||
 			!cmp.Equal(status.Gaps, []epochset.Range{{From: 15, To: 15}}) {
 			t.Errorf("status is %+v, %v", status, err)
