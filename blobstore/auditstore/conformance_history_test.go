@@ -106,10 +106,10 @@ func historyGoesOn(t *testing.T, open opener) {
 	if _, err := s.PutHistory(t.Context(), stale); !errors.Is(err, ErrDiffers) {
 		t.Errorf("a writer that is too late: %v, want ErrDiffers", err)
 	}
-	if n := len(listed(t, s, historyPrefix(namespace))); n != keptHistories+1 {
-		t.Errorf("%d histories are kept, want this one and %d before", n, keptHistories)
+	if n := len(listed(t, s, generationPrefix(namespace, histories))); n != keptGenerations+1 {
+		t.Errorf("%d histories are kept, want this one and %d before", n, keptGenerations)
 	}
-	stale.Generation = h.Generation - keptHistories - 5 // of which the next one was swept
+	stale.Generation = h.Generation - keptGenerations - 5 // of which the next one was swept
 	if _, err := s.PutHistory(t.Context(), stale); !errors.Is(err, ErrDiffers) {
 		t.Errorf("a writer that is far too late: %v, want ErrDiffers", err)
 	}
@@ -165,11 +165,11 @@ func corruptHistoryIsAnError(t *testing.T, open opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.objects.put(t.Context(), historyKey(namespace, 2), []byte(`{"schema":1,"namespace":"other"}`)); err != nil {
+	if err := s.objects.put(t.Context(), generationKey(namespace, histories, 2), []byte(`{"schema":1,"namespace":"other"}`)); err != nil {
 		t.Fatal(err)
 	}
 	h, err := open(t).History(t.Context(), namespace)
-	if !errors.Is(err, ErrCorrupt) || h.Generation != 2 || len(h.Spans) != 0 || !strings.Contains(err.Error(), historyKey(namespace, 2)) {
+	if !errors.Is(err, ErrCorrupt) || h.Generation != 2 || len(h.Spans) != 0 || !strings.Contains(err.Error(), generationKey(namespace, histories, 2)) {
 		t.Errorf("generation %d, %v, want ErrCorrupt with the key", h.Generation, err)
 	}
 	good.Generation = h.Generation
@@ -179,7 +179,7 @@ func corruptHistoryIsAnError(t *testing.T, open opener) {
 	if h, err := open(t).History(t.Context(), namespace); err != nil || h.Generation != 3 {
 		t.Errorf("after it: generation %d, %v", h.Generation, err)
 	}
-	if err := s.objects.put(t.Context(), historyKey(namespace, 4), []byte(`{"schema":2,"spans":7}`)); err != nil {
+	if err := s.objects.put(t.Context(), generationKey(namespace, histories, 4), []byte(`{"schema":2,"spans":7}`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := open(t).History(t.Context(), namespace); !errors.Is(err, verdict.ErrNewerSchema) {
