@@ -52,6 +52,26 @@ func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert 
 	}
 }
 
+// OfDoubleName is the alert on an epoch that has several batches by its names. It is the same
+// incident as that of a verdict which says so.
+func OfDoubleName(namespace string, epoch uint64, detail string) Alert {
+	return Alert{
+		Kind: Equivocation, Namespace: namespace, Epoch: epoch, Reason: string(verdict.Equivocation), Detail: detail,
+		Incident: incidentOf(Equivocation, epoch),
+		Summary:  fmt.Sprintf("%s published more than one batch for epoch %d", namespace, epoch),
+	}
+}
+
+// OfNamesChanged is the alert on names that are on record and are listed otherwise now. The evidence,
+// by its name, is part of the incident's: another change is another incident.
+func OfNamesChanged(namespace string, epoch uint64, change, detail, evidence string) Alert {
+	return Alert{
+		Kind: NamesChanged, Namespace: namespace, Epoch: epoch, Reason: change, Detail: detail,
+		Incident: fmt.Sprintf("%s-%.4x", incidentOf(NamesChanged, epoch), sha256.Sum256([]byte(evidence))),
+		Summary:  fmt.Sprintf("the name of epoch %d of %s is on record and has changed since: %s", epoch, namespace, change),
+	}
+}
+
 // OfSealedMismatch is the alert on a sealed shard whose verdicts are no longer those that were
 // sealed. The detail, which says what is wrong, is part of the incident's name: something else that
 // goes wrong with the shard later is another incident.

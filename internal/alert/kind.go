@@ -30,6 +30,8 @@ const (
 	Backlog Kind = "backlog"
 	// Transient: the audit of an epoch fails again and again. It ends.
 	Transient Kind = "transient"
+	// NamesChanged: names that a log listed are listed otherwise now.
+	NamesChanged Kind = "names_changed"
 	// Test: an operator checks that alerts arrive. It ends.
 	Test Kind = "test"
 )
@@ -58,6 +60,7 @@ var kinds = map[Kind]struct {
 	Silent:         {Warning, true, "KtauditLogSilent", "log silent"},
 	Backlog:        {Warning, true, "KtauditBacklog", "backlog"},
 	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	NamesChanged:   {Critical, false, "KtauditNamesChanged", "names changed"},
 	Test:           {Warning, true, "KtauditTest", "test alert"},
 }
 

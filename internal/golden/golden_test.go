@@ -37,6 +37,7 @@ var (
 	// people read it, no program does
 	summary       = scrub{regexp.MustCompile(`("summary":)"[^"]*"`), `${1}"SUMMARY"`}
 	recordedAt    = scrub{regexp.MustCompile(`("recorded_at":)` + timePattern), `${1}"TIME"`}
+	walkedAt      = scrub{regexp.MustCompile(`("walked_at":)` + timePattern), `${1}"TIME"`}
 	verifySeconds = scrub{regexp.MustCompile(`("verify_seconds":)[0-9.e-]+`), `${1}SECONDS`}
 	judged        = []scrub{startedAt, finishedAt, verifySeconds}
 
@@ -79,6 +80,11 @@ var kinds = []kind{
 
 	{"seal", `/seals/`, sealTwoShards, []scrub{longList}},
 	{"history", `/history/`, sealTwoShards, nil},
+
+	{"chain-piece", `/chain/`, walkNames, nil},
+	{"chain", `/chained/`, walkNames, []scrub{walkedAt}},
+	{"evidence-names", `/evidence/.*/names-`, walkNames, nil},
+	{"alert-names-changed", `/alerts/open/1-names_changed`, walkNames, []scrub{at, summary}},
 
 	{"alert-open", `/alerts/open/[12]-`, raiseEveryKind, nil},
 	{"alert-open-resolved", `/alerts/open/3-`, raiseEveryKind, nil},

@@ -87,7 +87,7 @@ func everything(t *testing.T) *metrics.Metrics {
 	}
 
 	for _, kind := range []string{
-		"rejected", "equivocation", "contradiction", "silent", "skipped", "implausible", "backlog", "transient", "sealed_mismatch", "test", "made_up",
+		"rejected", "equivocation", "contradiction", "silent", "skipped", "implausible", "names_changed", "backlog", "transient", "sealed_mismatch", "test", "made_up",
 	} {
 		m.AlertRaised(log, kind)
 	}

@@ -46,6 +46,7 @@ var allowed = []struct {
 	{"internal/metrics", []string{"internal/alert", "internal/tracing"}},
 	{"jobs/report", []string{"blobstore/auditstore"}},
 	{"jobs/incident", []string{"blobstore/auditstore", "internal/alert"}},
+	{"jobs/chain", []string{"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "validator"}},
 	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},
@@ -56,7 +57,7 @@ var allowed = []struct {
 	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
-		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal",
+		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain",
 	}},
 	{"internal/config", []string{"blobstore", "internal/alert", "signature", "validator"}},
 	{"internal/simlog", []string{"signature", "validator"}},

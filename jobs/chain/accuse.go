@@ -1,0 +1,97 @@
+package chain
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// namesEvidence shows what is wrong with names: that an epoch has several, or does not begin with the
+// digest of the one before.
+type namesEvidence struct {
+	Reason verdict.Reason `json:"reason"`
+	Epoch  uint64         `json:"epoch"`
+	// of a broken chain: the digest after the epoch before, and the one that this one begins with
+	Before         string              `json:"before,omitempty"`
+	PreviousDigest string              `json:"previous_digest,omitempty"`
+	Names          []verdict.ChainName `json:"names,omitempty"` // of an equivocation
+}
+
+// accuse puts evidence on record of the breaks and doubles that the chain before does not have, and
+// raises alerts, up to a number of each. It returns how many there are. What is missing accuses
+// nobody.
+func (k *walk) accuse(ctx context.Context, before, now verdict.Chain) (found int, err error) {
+	old := map[uint64]bool{}
+	was := before.Coverage(0, 0)
+	for _, epoch := range was.Breaks {
+		old[epoch] = true
+	}
+	for _, r := range was.Doubles {
+		for epoch := r.From; epoch <= r.To; epoch++ {
+			old[epoch] = true
+		}
+	}
+	is := now.Coverage(0, 0)
+	for _, epoch := range is.Breaks {
+		if old[epoch] {
+			continue
+		}
+		if found++; found > maxAccusations {
+			break
+		}
+		e := breakAt(now, epoch)
+		detail := fmt.Sprintf("by their names: epoch %d ends with digest %s, epoch %d begins with %s",
+			epoch-1, e.Before, epoch, e.PreviousDigest)
+		if err := k.raise(ctx, e, alert.OfBrokenChain(k.Namespace, epoch, string(verdict.BrokenChain), detail)); err != nil {
+			return found, err
+		}
+	}
+	doubles := 0
+	for _, r := range is.Doubles {
+		for epoch := r.From; epoch <= r.To && doubles < maxAccusations; epoch++ {
+			names, known := k.doubles[epoch]
+			if old[epoch] || !known {
+				continue
+			}
+			doubles++
+			e := namesEvidence{Reason: verdict.Equivocation, Epoch: epoch, Names: names}
+			if err := k.raise(ctx, e, alert.OfDoubleName(k.Namespace, epoch, "by its names: "+namesText(names))); err != nil {
+				return found, err
+			}
+		}
+	}
+	return found + doubles, nil
+}
+
+func (k *walk) raise(ctx context.Context, e namesEvidence, a alert.Alert) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	k.Logger.Error().Uint64("epoch", e.Epoch).Str("reason", string(e.Reason)).Msg("the names of a log contradict each other")
+	evidence := incident.Evidence{Kind: "names", Data: data, Extension: ".json"}
+	if err := k.incidents.PutEvidence(ctx, k.Namespace, e.Epoch, evidence); err != nil {
+		return err
+	}
+	return k.incidents.Raise(ctx, a)
+}
+
+// breakAt returns the evidence of an epoch that does not continue the one before it.
+func breakAt(c verdict.Chain, epoch uint64) namesEvidence {
+	e := namesEvidence{Reason: verdict.BrokenChain, Epoch: epoch}
+	for _, r := range c.Find((epoch - 1) / verdict.EpochsPerShard).Runs {
+		if r.To == epoch-1 {
+			e.Before = r.Digest
+		}
+	}
+	for _, r := range c.Find(epoch / verdict.EpochsPerShard).Runs {
+		if r.From == epoch {
+			e.PreviousDigest = r.PreviousDigest
+		}
+	}
+	return e
+}

@@ -1,0 +1,190 @@
+package chain
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/verdict"
+	"gocloud.dev/blob"
+)
+
+const (
+	// maxChanges is how many epochs a piece of evidence has, maxAccusations how many incidents of a
+	// kind one walk raises, and maxAccused of how many shards it says that names have changed. The
+	// next walk goes on.
+	maxChanges, maxAccusations, maxAccused = 100, 100, 10
+	// maxLookedFor is how many missing epochs of a shard are looked for again.
+	maxLookedFor = 3
+)
+
+// What became of the names of an epoch that were on record.
+const (
+	Came    = "came"    // another one was added to them
+	Went    = "went"    // they are not listed any more
+	Changed = "changed" // others are listed in their place
+)
+
+// Change is an epoch of which other names are listed than were on record.
+type Change struct {
+	Epoch    uint64              `json:"epoch"`
+	Change   string              `json:"change"`
+	Recorded []verdict.ChainName `json:"recorded"`
+	Listed   []verdict.ChainName `json:"listed"`
+}
+
+// changeEvidence shows that names on record have changed. It follows from what was on record and
+// what is listed, so that whoever finds the same writes the same bytes.
+type changeEvidence struct {
+	Shard      uint64   `json:"shard"`
+	Generation uint64   `json:"generation"` // of the names on record
+	SHA256     string   `json:"sha256"`     // of their object
+	Changes    []Change `json:"changes"`
+	More       int      `json:"more,omitempty"`
+}
+
+// changesBetween returns the epochs of which names on record have changed. A name of an epoch that
+// had none is no change: it was late.
+func changesBetween(on, listed verdict.ChainPiece) []Change {
+	now := map[uint64][]verdict.ChainName{}
+	listed.Names(func(epoch uint64, names []verdict.ChainName) { now[epoch] = names })
+	var all []Change
+	on.Names(func(epoch uint64, recorded []verdict.ChainName) {
+		names := now[epoch]
+		missing := slices.ContainsFunc(recorded, func(n verdict.ChainName) bool { return !slices.Contains(names, n) })
+		c := Change{Epoch: epoch, Recorded: recorded, Listed: names}
+		switch {
+		case len(names) == 0:
+			c.Change, c.Listed = Went, []verdict.ChainName{}
+		case missing && len(names) < len(recorded) && !slices.ContainsFunc(names, func(n verdict.ChainName) bool { return !slices.Contains(recorded, n) }):
+			c.Change = Went // one of several
+		case missing:
+			c.Change = Changed
+		case len(names) > len(recorded):
+			c.Change = Came
+		default:
+			return
+		}
+		all = append(all, c)
+	})
+	return all
+}
+
+// compare holds the names of a shard against those on record. It raises what has changed, and
+// reports whether the names may be recorded in their place.
+func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation uint64, hash string, listed verdict.ChainPiece) (bool, error) {
+	changes := changesBetween(on, listed)
+	if len(changes) == 0 {
+		return true, nil
+	}
+	k.mu.Lock()
+	k.accused++
+	enough := k.accused > maxAccused || generation >= auditstore.MaxChainGenerations
+	k.mu.Unlock()
+	gone := false
+	if !enough {
+		var err error
+		if gone, err = k.stayGone(ctx, changes); err != nil {
+			return false, err
+		}
+	}
+	if gone {
+		return true, k.raiseChange(ctx, on, generation, hash, changes)
+	}
+	k.mu.Lock()
+	k.result.Unconfirmed++
+	k.mu.Unlock()
+	k.Logger.Warn().Uint64("shard", on.Shard).Uint64("epoch", changes[0].Epoch).Bool("looked_again", !enough).
+		Msg("names on record are not listed or are listed otherwise: not confirmed, so the record stays and the next walk looks again")
+	// What is listed beside or in the place of a name on record needs no other look.
+	changes = slices.DeleteFunc(changes, func(c Change) bool { return c.Change == Went })
+	if enough || len(changes) == 0 {
+		return false, nil
+	}
+	return false, k.raiseChange(ctx, on, generation, hash, changes)
+}
+
+// stayGone looks for a few of the epochs whose names are missing, several times, and reports whether
+// none of them is there. Absence alone says little: a listing may have been kept from before, or lag
+// behind.
+func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
+	gone := slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.Change != Went })
+	if n := len(gone); n > maxLookedFor {
+		gone = []Change{gone[0], gone[n/2], gone[n-1]}
+	}
+	for range k.Looks {
+		if len(gone) == 0 {
+			break
+		}
+		if err := wait.For(ctx, k.LookPause); err != nil {
+			return false, err
+		}
+		for _, c := range gone {
+			there, err := k.isListed(ctx, c)
+			if err != nil || there {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// isListed reports whether a name that was on record, and not among those that were listed, is
+// listed now.
+func (k *walk) isListed(ctx context.Context, c Change) (found bool, err error) {
+	for _, prefix := range []string{fmt.Sprintf("%d/", c.Epoch), fmt.Sprintf("+%d/", c.Epoch)} {
+		err := k.lister.each(ctx, prefix, blob.FirstPageToken, func(page []*blob.ListObject, _ []byte) (bool, error) {
+			for _, o := range page {
+				name, _, ok := readKey(o.Key)
+				n := pair{name.PreviousDigest, name.Digest}.name()
+				found = found || ok && slices.Contains(c.Recorded, n) && !slices.Contains(c.Listed, n)
+			}
+			return !found, nil
+		})
+		if err != nil || found {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// raiseChange puts evidence on record that names have changed, and then raises an alert. A crash
+// between the two is repaired by the next walk, see record.
+func (k *walk) raiseChange(ctx context.Context, on verdict.ChainPiece, generation uint64, hash string, changes []Change) error {
+	e := changeEvidence{Shard: on.Shard, Generation: generation, SHA256: hash, Changes: changes}
+	if len(changes) > maxChanges {
+		e.Changes, e.More = changes[:maxChanges], len(changes)-maxChanges
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	first := changes[0]
+	k.Logger.Error().Uint64("epoch", first.Epoch).Str("change", first.Change).Int("epochs", len(changes)).
+		Msg("names on record have changed: the log directory is not what it was")
+	evidence := incident.Evidence{Kind: "names-changed", Data: data, Extension: ".json"}
+	if err := k.incidents.PutEvidence(ctx, k.Namespace, first.Epoch, evidence); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.result.Changes = append(k.result.Changes, e.Changes[:min(len(e.Changes), max(0, maxChanges-len(k.result.Changes)))]...)
+	k.mu.Unlock()
+	detail := fmt.Sprintf("epoch %d: recorded %s, listed now %s; epochs of the shard that differ: %d",
+		first.Epoch, namesText(first.Recorded), namesText(first.Listed), len(changes))
+	return k.incidents.Raise(ctx, alert.OfNamesChanged(k.Namespace, first.Epoch, first.Change, detail, evidence.Name()))
+}
+
+func namesText(names []verdict.ChainName) string {
+	switch len(names) {
+	case 0:
+		return "nothing"
+	case 1:
+		return names[0].PreviousDigest + "/" + names[0].Digest
+	}
+	return fmt.Sprintf("%s/%s and %d more", names[0].PreviousDigest, names[0].Digest, len(names)-1)
+}

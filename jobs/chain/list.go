@@ -1,0 +1,77 @@
+package chain
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/ktaudit/ktaudit/internal/text"
+	"gocloud.dev/blob"
+)
+
+const (
+	// pageSize is how many keys are asked for at a time; S3 lists no more. longPage is for stores that
+	// list from the beginning each time.
+	pageSize, longPage = 1000, 10_000
+	// maxShown is how much of a key errors and reports show.
+	maxShown = 200
+)
+
+// lister lists a bucket within a number of requests.
+type lister struct {
+	bucket   *blob.Bucket
+	size     int
+	max      int64
+	requests atomic.Int64
+}
+
+// each calls add with the objects below a prefix from a page on, in the order of their keys, which it
+// checks. It ends with the listing, or before the first page once add returns false.
+//
+// A page that brings nothing new is an error: a listing that goes round in circles, or back, would
+// never end, and nothing that was taken for complete before would be.
+func (l *lister) each(ctx context.Context, prefix string, token []byte, add func(page []*blob.ListObject, next []byte) (bool, error)) error {
+	last := ""
+	for len(token) > 0 {
+		page, next, err := l.bucket.ListPage(ctx, token, l.size, &blob.ListOptions{
+			Prefix: prefix,
+			BeforeList: func(func(any) bool) error {
+				if l.requests.Add(1) > l.max {
+					return fmt.Errorf("no end of the listing after %d requests: raise the limit if the log is that long", l.max)
+				}
+				return nil
+			},
+		})
+		if ctx.Err() != nil { // also after success: local disks ignore the context
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("listing the log's names after %q: %w", text.Clean(last, maxShown), err)
+		}
+		if len(page) == 0 && len(next) > 0 {
+			return fmt.Errorf("listing the log's names: an empty page after %q, and no end", text.Clean(last, maxShown))
+		}
+		if err := inOrder(page, &last); err != nil {
+			return err
+		}
+		more, err := add(page, next)
+		if err != nil || !more {
+			return err
+		}
+		token = next
+	}
+	return nil
+}
+
+// inOrder returns an error unless the keys of a page ascend after a last one, which becomes that of the
+// page.
+func inOrder(page []*blob.ListObject, last *string) error {
+	for _, o := range page {
+		if o.Key <= *last {
+			return fmt.Errorf("listing the log's names: %q comes after %q, so the listing is out of order or repeats itself: nothing can be concluded from it",
+				text.Clean(o.Key, maxShown), text.Clean(*last, maxShown))
+		}
+		*last = o.Key
+	}
+	return nil
+}
