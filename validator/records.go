@@ -86,8 +86,14 @@ func (rs *records) add(e *wire.Element) int {
 	}
 	i := rs.bucketOf(leadingBits(e.Label))
 	b := &rs.buckets[i]
-	rec := rs.room(b, recordHead+len(e.Label))
-	binary.LittleEndian.PutUint32(rec, uint32(rs.count))
+	putRecord(rs.room(b, recordHead+len(e.Label)), e, rs.count)
+	rs.count++
+	return i
+}
+
+// putRecord writes an element, which is the index-th of the proof, as a record.
+func putRecord(rec []byte, e *wire.Element, index int) {
+	binary.LittleEndian.PutUint32(rec, uint32(index))
 	length := uint16(e.Bits)
 	if e.Inserted {
 		length |= insertedFlag
@@ -96,8 +102,17 @@ func (rs *records) add(e *wire.Element) int {
 	rec[6] = uint8(len(e.Label))
 	copy(rec[7:], e.Value)
 	copy(rec[recordHead:], e.Label)
-	rs.count++
-	return i
+}
+
+// layOut makes the buckets that a proof of so many elements ends with, without any records.
+func (rs *records) layOut(count int) {
+	rs.count = count
+	switch {
+	case count > spreadAt:
+		rs.buckets = make([]bucket, 1<<bucketBits)
+	case count >= shortAt:
+		rs.buckets = make([]bucket, 1<<shortBits)
+	}
 }
 
 // room makes space for a record of n bytes in b.

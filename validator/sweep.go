@@ -71,14 +71,13 @@ type sweep struct {
 	stack     []openNode
 	current   subtree // what ends with the last label
 	begun     bool
-	labels    int                 // since it began
 	last      [4 + labelSize]byte // length and label of the last leaf
 	lastIndex int                 // of the last leaf's element
 
 	ended []ended    // since the last flush
 	done  []prepared // all
 
-	overlap *overlap // the first of those found; see firstOverlap
+	overlap *overlap // the first of those since the last subtree ended; see firstOverlap
 	byLevel []uint32
 	ends    []int
 	kept    []byte
@@ -169,10 +168,7 @@ func (s *sweep) advance(label []byte, index int) bool {
 		s.close(common)
 		s.stack = append(s.stack, openNode{depth: common, left: s.current})
 	}
-	if !s.begun {
-		s.begun, s.labels = true, 0
-	}
-	s.labels++
+	s.begun = true
 	copy(s.last[:], label)
 	s.lastIndex = index
 	return true
@@ -330,22 +326,28 @@ func (s *sweep) edge(t uint32) []byte {
 
 // endSubtree completes everything that is open: all labels since the last call are one subtree,
 // which is in done after the next flush. The next label begins another.
-func (s *sweep) endSubtree(bucket int) {
+//
+// elements is how many there were, with those that overlap.
+func (s *sweep) endSubtree(bucket, elements int) {
 	if !s.begun {
 		return
 	}
 	s.close(-1)
 	s.begun = false
-	s.ended = append(s.ended, ended{subtree: s.current, bucket: bucket, leaves: s.labels, label: s.last, index: s.lastIndex})
+	s.ended = append(s.ended, ended{
+		subtree: s.current, bucket: bucket, elements: elements, label: s.last, index: s.lastIndex, overlap: s.overlap,
+	})
+	s.overlap = nil
 }
 
 // ended is a subtree that nothing will be added to, with the label of one of its leaves.
 type ended struct {
 	subtree
-	bucket int
-	leaves int // how many elements are in it
-	label  [4 + labelSize]byte
-	index  int // of the label's element
+	bucket   int
+	elements int // how many are in it
+	label    [4 + labelSize]byte
+	index    int      // of the label's element
+	overlap  *overlap // the first of those in it
 }
 
 // export copies the subtree's edges out of the sweep.

@@ -26,12 +26,15 @@ type Options struct {
 	// are then dropped once they are hashed, so that memory is about the bytes of the inserted
 	// elements. If the order turns out to be another, Verify returns ErrUnordered.
 	Ordered bool
+	// MaxMemory is how many bytes VerifyInPasses may use. 0 or less means 256 MiB. Verify does not
+	// look at it.
+	MaxMemory int64
 	// Workers is how many goroutines may hash at once. 0 or less means GOMAXPROCS.
 	Workers int
 }
 
 // ErrUnordered means that the proof cannot be judged with Options.Ordered. Call Verify again
-// without it, with a reader of the same proof from its beginning.
+// without it, with a reader of the same proof from its beginning, or VerifyInPasses.
 var ErrUnordered = errors.New("the proof's elements do not come in the expected order")
 
 // Result is the judgement of one proof. Inserted and Unchanged count elements, Bytes the proof's

@@ -16,6 +16,7 @@ import (
 const (
 	defaultMaxElements = 32 << 20
 	defaultMaxBytes    = 2 << 30
+	defaultMaxMemory   = 256 << 20
 )
 
 // Verify reads an audit proof from r to its end and judges whether it proves, under configuration
@@ -27,7 +28,7 @@ const (
 // rest of r is left unread.
 //
 // Memory: at most twice the proof's bytes, and 3 MB for each worker; much less with
-// Options.Ordered. Time: linear in the proof's elements if they come in a few ordered stretches, as
+// Options.Ordered, and none that grows with the proof in VerifyInPasses. Time: linear in the proof's elements if they come in a few ordered stretches, as
 // logs write them, and n × log2(n) comparisons in any other order. Whatever the labels, hashing
 // costs at most 7 × unchanged + 6 × inserted BLAKE3 blocks (twice that without an order), nothing
 // recurses, and labels that fall into few buckets only cost parallelism.
@@ -36,7 +37,11 @@ func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Opti
 		return Result{}, err
 	}
 	v := newVerification(ctx, name, c, o)
-	result, err := v.run(r)
+	return v.conclude(v.run(r))
+}
+
+// conclude makes a rejection a Result.
+func (v *verification) conclude(result Result, err error) (Result, error) {
 	var rejected *wire.Fault
 	switch {
 	case errors.As(err, &rejected):
@@ -65,10 +70,9 @@ type verification struct {
 	units    chan []snapshot
 	workers  sync.WaitGroup
 
-	mu      sync.Mutex
-	fault   error // a worker's panic; it must not become a verdict
-	overlap *overlap
-	done    []prepared // by bucket; the zero value for one without elements
+	mu    sync.Mutex
+	fault error      // a worker's panic; it must not become a verdict
+	done  []prepared // by bucket; the zero value for one without elements
 }
 
 func newVerification(ctx context.Context, name Name, c Configuration, o Options) *verification {
@@ -77,6 +81,9 @@ func newVerification(ctx context.Context, name Name, c Configuration, o Options)
 	}
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
+	}
+	if o.MaxMemory <= 0 {
+		o.MaxMemory = defaultMaxMemory
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -118,28 +125,19 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 	var e wire.Element
 	filling := -1 // the bucket that unchanged nodes are going to
 	for {
-		switch err := d.Next(&e); {
+		switch err := v.next(d, &e, &result); {
 		case err == io.EOF:
 			return result, nil
 		case err != nil:
 			return result, err
-		}
-		at := d.Elements - 1
-		if at == v.options.MaxElements {
-			return result, &wire.Fault{Reason: verdict.BatchTooLarge, Detail: fmt.Sprintf("more than %d elements", v.options.MaxElements)}
-		}
-		if err := e.Trim(); err != nil {
-			return result, &wire.Fault{Reason: verdict.NoncanonicalLabel, Detail: fmt.Sprintf("element %d before byte %d: %s", at, d.Offset(), err)}
 		}
 		bucket := v.records.add(&e)
 		if v.options.Ordered && v.records.buckets[bucket].stale {
 			return result, ErrUnordered
 		}
 		if e.Inserted {
-			result.Inserted++
 			continue
 		}
-		result.Unchanged++
 		if len(v.records.buckets) == 1 {
 			continue // it is not known yet whether the proof will be spread over buckets
 		}
@@ -152,6 +150,26 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 			filling = bucket
 		}
 	}
+}
+
+// next decodes and counts the next element, if it is one that a tree may have.
+func (v *verification) next(d *wire.Decoder, e *wire.Element, result *Result) error {
+	if err := d.Next(e); err != nil {
+		return err
+	}
+	at := d.Elements - 1
+	if at == v.options.MaxElements {
+		return &wire.Fault{Reason: verdict.BatchTooLarge, Detail: fmt.Sprintf("more than %d elements", v.options.MaxElements)}
+	}
+	if err := e.Trim(); err != nil {
+		return &wire.Fault{Reason: verdict.NoncanonicalLabel, Detail: fmt.Sprintf("element %d before byte %d: %s", at, d.Offset(), err)}
+	}
+	if e.Inserted {
+		result.Inserted++
+	} else {
+		result.Unchanged++
+	}
+	return nil
 }
 
 // sendOnce sends a bucket to the workers, unless it was sent before. That the bucket is complete is
@@ -261,36 +279,47 @@ func (v *verification) hash(s *sweep, sorter *sorter, unit []snapshot) {
 			}
 			s.addLeaf(sorter.record(e))
 		}
-		s.endSubtree(b.bucket)
+		s.endSubtree(b.bucket, b.count)
 	}
+	v.collect(s)
+}
+
+// collect takes over the subtrees that a sweep has completed.
+func (v *verification) collect(s *sweep) {
 	s.flush()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.overlap = firstOverlap(v.overlap, s.overlap)
 	for _, p := range s.done {
 		// Of two, the larger is the later: a bucket that was sent too early is sent again whole.
-		if p.leaves >= v.done[p.bucket].leaves {
+		if p.elements >= v.done[p.bucket].elements {
 			v.done[p.bucket] = p
 		}
 	}
-	s.done, s.overlap = s.done[:0], nil
+	s.done = s.done[:0]
 }
 
 // judge joins the buckets' subtrees and compares the digests with the name's.
 func (v *verification) judge() error {
+	var first *overlap
+	for i := range v.done {
+		first = firstOverlap(first, v.done[i].overlap)
+	}
 	if len(v.done) > 1 {
 		s := newSweep(v.layout, len(v.done))
 		for i := range v.done {
-			if v.done[i].leaves > 0 {
+			if v.done[i].elements > 0 {
 				s.addPrepared(&v.done[i])
 			}
 		}
-		s.endSubtree(0)
+		s.endSubtree(0, v.records.count)
 		s.flush()
-		v.overlap, v.done = firstOverlap(v.overlap, s.overlap), s.done
+		v.done = s.done
+		if len(v.done) > 0 {
+			first = firstOverlap(first, v.done[0].overlap)
+		}
 	}
-	if v.overlap != nil {
-		return &wire.Fault{Reason: verdict.OverlappingLabels, Detail: v.overlap.String()}
+	if first != nil {
+		return &wire.Fault{Reason: verdict.OverlappingLabels, Detail: first.String()}
 	}
 	start, end := v.digests()
 	if start != v.name.PreviousDigest {

@@ -57,7 +57,7 @@ func isAboutLog(err error) bool { return err != nil && !fetcher.Transient(err) }
 // and for the window if it is compressed. Where that was too little it starts over with more, which
 // keeps batches that unpack to many times their size, or ask for a window of many times that, from
 // all doing so at once; likewise where the batch is not in the order that lets the validator do
-// with little.
+// with little. One in no order that does not fit into the budget as a whole is read several times.
 //
 // The caller commits or drops the draft; with an error there is none.
 func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (fetched, error) {
@@ -67,7 +67,11 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 	}
 	ordered := true
 	for {
-		found, err := a.fetchWithin(ctx, t, object, draft, guess, window, ordered)
+		read := a.fetchWithin
+		if !ordered && memoryFor(guess, window) > a.Budget.Size() {
+			read = a.fetchInPasses
+		}
+		found, err := read(ctx, t, object, draft, guess, window, ordered)
 		if err != nil {
 			found.draft.drop()
 			found.draft = nil

@@ -1,0 +1,121 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// leastInPass is how many elements a pass takes at least, however small the budget.
+const leastInPass = 1 << 14
+
+// fetchInPasses is fetchWithin for a batch that is in no order and larger than the budget. It reads
+// the batch as often as it takes to judge it in half of the budget, which leaves the rest to other
+// epochs. The draft is of the first pass; the validator sees to it that all read the same.
+func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.Object, draft bool, _, window int64, _ bool) (f fetched, err error) {
+	waiting := time.Now()
+	fixed := memoryForFetch + window
+	memory := max(a.Budget.Size()/2-fixed, validator.PassMemory(leastInPass))
+	release, err := a.Budget.acquire(ctx, memory+fixed)
+	if err != nil {
+		return f, err
+	}
+	defer release()
+	t.Stage(observe.Memory, waiting)
+
+	p := &passes{auditor: a, object: object, fetched: &f, archive: draft, window: window}
+	began := time.Now()
+	limits := a.Limits
+	limits.MaxMemory = memory
+	f.result, err = validator.VerifyInPasses(ctx, object.Name, p.open, a.Configuration, limits)
+	verified := time.Now()
+	switch {
+	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
+		return f, err
+	case errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0:
+		return tooLarge(f, object, err)
+	case errors.Is(err, fetcher.ErrTooLarge):
+		f.result = rejection(verdict.BatchTooLarge, err)
+	case errors.Is(err, fetcher.ErrCorrupt):
+		f.result = rejection(verdict.MalformedProof, err)
+	case err != nil:
+		return f, err
+	}
+	if p.fault != nil {
+		return f, p.fault
+	}
+	t.Read(f.info.StoredBytes, f.info.Bytes)
+	t.Overlapped(observe.Download, began, verified, p.waited)
+	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-p.waited)
+	f.took = verified.Sub(began)
+	return f, nil
+}
+
+// passes opens a batch for each pass over it.
+type passes struct {
+	auditor *Auditor
+	object  fetcher.Object
+	fetched *fetched
+	archive bool
+	window  int64
+	begun   bool
+	waited  time.Duration
+	fault   error // of what the first pass did not read to its end by itself
+}
+
+func (p *passes) open(ctx context.Context) (_ io.ReadCloser, err error) {
+	first := !p.begun
+	p.begun = true
+	var stored io.Writer // the interface must be nil, not hold a nil pointer
+	if first && p.archive {
+		if p.fetched.draft, err = p.auditor.newDraft(ctx, p.object); err != nil {
+			return nil, err
+		}
+		stored = p.fetched.draft
+	}
+	batch, err := p.auditor.Fetcher.WithWindow(p.window).Open(ctx, p.object, stored)
+	if err != nil {
+		return nil, err
+	}
+	return &pass{boundedReader: boundedReader{r: batch, left: 1 << 62}, passes: p, batch: batch, first: first}, nil
+}
+
+// pass is one pass over a batch.
+type pass struct {
+	boundedReader
+	passes *passes
+	batch  *fetcher.Batch
+	first  bool
+}
+
+// Read fails as a source that changes does if a later pass finds what the first did not.
+func (p *pass) Read(b []byte) (int, error) {
+	n, err := p.boundedReader.Read(b)
+	if !p.first && (errors.Is(err, fetcher.ErrTooLarge) || errors.Is(err, fetcher.ErrCorrupt)) {
+		err = fmt.Errorf("%w: %v", validator.ErrChanged, err)
+	}
+	return n, err
+}
+
+// Close ends a pass. The first one goes on to the batch's end, also when it is rejected before.
+func (p *pass) Close() error {
+	defer p.batch.Close()
+	p.passes.waited += p.waited
+	if !p.first {
+		return nil
+	}
+	f := p.passes.fetched
+	if p.passes.fault = p.batch.Finish(); p.passes.fault != nil {
+		return p.passes.fault
+	}
+	f.info, p.passes.fault = p.batch.Info()
+	f.stale = p.batch.Stale()
+	return p.passes.fault
+}
