@@ -18,10 +18,11 @@ var errStalled = errors.New("body stalled")
 // download reads an object from its first byte to its last, in as many requests as it takes. It
 // ends in io.EOF only after exactly as many bytes as the listing promised.
 type download struct {
-	ctx     context.Context
+	ctx     context.Context // ended by pace, too
 	bucket  *blob.Bucket
 	object  Object
 	options Options
+	pace    *pace
 
 	// body is the current request's, nil between requests; request is its context, ended by cancel
 	// or by idle.
@@ -37,16 +38,22 @@ type download struct {
 }
 
 func newDownload(ctx context.Context, bucket *blob.Bucket, object Object, o Options) *download {
+	ctx, pace := newPace(ctx, o.MinRate)
 	return &download{
-		ctx: ctx, bucket: bucket, object: object, options: o,
+		ctx: ctx, bucket: bucket, object: object, options: o, pace: pace,
 		failures: resume.NewBody(o.MaxAttempts, o.Backoff),
 	}
 }
 
 // Read never returns 0, nil. Its errors are final: io.EOF, the context's own, or one that names the
 // object.
-func (d *download) Read(p []byte) (int, error) {
+func (d *download) Read(p []byte) (n int, err error) {
+	d.pace.begin()
+	defer func() { d.pace.end(n) }()
 	for {
+		if d.ctx.Err() != nil { // also between reads: bodies on local disks ignore their context
+			return 0, d.ended()
+		}
 		n, err := d.read(p)
 		switch {
 		case n > 0:
@@ -130,13 +137,24 @@ func (d *download) retry(cause error) error {
 		cause = fmt.Errorf("%w: nothing came for %s", errStalled, d.options.IdleTimeout)
 	}
 	d.close()
-	if err := d.ctx.Err(); err != nil {
-		return err
+	if d.ctx.Err() != nil {
+		return d.ended()
 	}
 	if again := d.failures.Failed(); !again || isFinal(cause) {
 		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, cause)
 	}
-	return d.failures.Wait(d.ctx)
+	if d.failures.Wait(d.ctx) != nil {
+		return d.ended()
+	}
+	return nil
+}
+
+// ended returns what ended the whole download: the caller's context, or a source that is too slow.
+func (d *download) ended() error {
+	if err := d.pace.exceeded(d.ctx); err != nil {
+		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, err)
+	}
+	return d.ctx.Err()
 }
 
 // isFinal reports whether asking again at once is pointless. A missing object is such a case though

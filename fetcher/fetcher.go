@@ -11,6 +11,10 @@ import (
 	"gocloud.dev/blob"
 )
 
+// DefaultMinRate is the default of Options.MinRate. Ten transfers at this rate fit through a line of
+// 1.3 Mbit/s, and no public log is to be followed through less.
+const DefaultMinRate = 16 << 10
+
 // Options bound what one batch may cost. A zero field, or a negative one, stands for its default.
 type Options struct {
 	// MaxStoredBytes is how large an object may be in the log directory. Default 2 GiB.
@@ -38,9 +42,12 @@ type Options struct {
 	// Backoff is the wait before the second request. It doubles each time, up to 10 s or Backoff if
 	// that is longer, and varies at random by half of itself either way. Default 250 ms.
 	Backoff time.Duration
-	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 30 s.
-	// The context limits the time for a whole batch.
+	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 25 s.
 	IdleTimeout time.Duration
+	// MinRate is how many bytes a second the stored bytes of a batch must come at, over all its
+	// requests and the waits between them. What is slower for longer than a minute, or 40 s at the
+	// start, is a transient fault; so a batch of n bytes takes no more than 40 s and n / MinRate. Time in which nobody reads does not count. Default 16 KiB.
+	MinRate int64
 }
 
 func (o Options) withDefaults() Options {
@@ -51,7 +58,8 @@ func (o Options) withDefaults() Options {
 	o.MaxWindow = cmp.Or(max(o.MaxWindow, 0), 128<<20)
 	o.MaxAttempts = cmp.Or(max(o.MaxAttempts, 0), 5)
 	o.Backoff = cmp.Or(max(o.Backoff, 0), 250*time.Millisecond)
-	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 30*time.Second)
+	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 25*time.Second)
+	o.MinRate = cmp.Or(max(o.MinRate, 0), DefaultMinRate)
 	return o
 }
 

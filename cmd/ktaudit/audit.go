@@ -42,10 +42,11 @@ type limitFlags struct {
 	MaxBytes       byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch after decompression. By default ${default_max_bytes}."`
 	MaxStoredBytes byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch as stored. By default ${default_max_stored_bytes}."`
 	MaxElements    int      `group:"limits" placeholder:"N" help:"Maximum number of elements in a batch. By default ${default_max_elements}."`
+	MinRate        byteSize `kong:"-"`
 }
 
 func (f limitFlags) fetcher() fetcher.Options {
-	return fetcher.Options{MaxBytes: int64(f.MaxBytes), MaxStoredBytes: int64(f.MaxStoredBytes)}
+	return fetcher.Options{MaxBytes: int64(f.MaxBytes), MaxStoredBytes: int64(f.MaxStoredBytes), MinRate: int64(f.MinRate)}
 }
 
 func (f limitFlags) validator() validator.Options {

@@ -136,6 +136,7 @@ func (f *limitFlags) fill(l config.Limits) {
 	f.MaxBytes = cmp.Or(f.MaxBytes, byteSize(l.MaxBytes))
 	f.MaxStoredBytes = cmp.Or(f.MaxStoredBytes, byteSize(l.MaxStoredBytes))
 	f.MaxElements = cmp.Or(f.MaxElements, l.MaxElements)
+	f.MinRate = cmp.Or(f.MinRate, byteSize(l.MinRate))
 }
 
 // ofOneLog returns the given flags that apply to one log only.

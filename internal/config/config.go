@@ -84,13 +84,15 @@ type Namespace struct {
 	Backfills []Backfill    `yaml:"backfill,single"`
 }
 
-// Limits bound one batch. A batch that exceeds them is rejected.
+// Limits bound one batch. A batch that exceeds the first three is rejected.
 type Limits struct {
 	// MaxBytes bounds a batch after decompression, MaxStoredBytes as it is stored.
 	MaxBytes       Bytes `yaml:"max_bytes"`
 	MaxStoredBytes Bytes `yaml:"max_stored_bytes"`
 	// MaxElements bounds the inserted and the unchanged elements together.
 	MaxElements int `yaml:"max_elements"`
+	// MinRate is how many stored bytes must come in a second. A slower batch is tried again later.
+	MinRate Bytes `yaml:"min_rate"`
 }
 
 // Backfill is a range of history that is audited beside the new epochs.

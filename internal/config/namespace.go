@@ -48,6 +48,7 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.must(path+"retention", n.Retention == 0 || n.Archive, "has no effect without an archive: set archive: true, or leave retention out")
 	v.must(path+"limits.max_bytes", n.Limits.MaxBytes >= 0, "is negative")
 	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is negative")
+	v.must(path+"limits.min_rate", n.Limits.MinRate >= 1, "is too small: want 1B or more")
 	v.must(path+"limits.max_elements", n.Limits.MaxElements >= 0, "is negative")
 	for i, b := range n.Backfills {
 		v.backfill(n, b, fmt.Sprintf("%sbackfill[%d].", path, i))

@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 		Namespaces: []Namespace{{
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
 			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour,
-			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20},
+			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20, MinRate: 16 << 10},
 			Backfills: []Backfill{{From: 1, Cron: "@daily", Window: 10_000}},
 		}},
 	}
@@ -102,6 +102,7 @@ func TestValues(t *testing.T) {
 		{"{archive: true, retention: 30d}", func(n Namespace) any { return n.Retention }, 720 * time.Hour},
 		{"limits: {max_bytes: 512MiB}", func(n Namespace) any { return n.Limits.MaxBytes }, 512 * MiB},
 		{"limits: {max_bytes: 4096B}", func(n Namespace) any { return n.Limits.MaxStoredBytes }, 2 * GiB},
+		{"limits: {min_rate: 64KiB}", func(n Namespace) any { return n.Limits.MinRate }, Bytes(64 << 10)},
 		{"first: 0100", func(n Namespace) any { return n.First }, uint64(100)},
 		{"backfill: [{to: newest}, {from: 7, to: 9, window: 1}]", func(n Namespace) any { return n.Backfills },
 			[]Backfill{{1, 0, "", 10_000}, {7, 9, "", 1}}},
