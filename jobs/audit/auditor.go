@@ -37,7 +37,7 @@ func (e *ContradictionError) Error() string {
 	return fmt.Sprintf("epoch %d: found %s, on record is %s", e.Found.Epoch, describe(e.Found), describe(e.Recorded))
 }
 
-// Config says how one log is audited. Fields without a default must be set.
+// Config says how one log is audited. It is complete: New names a field that must be set and is not.
 type Config struct {
 	Namespace     string
 	Configuration validator.Configuration
@@ -53,7 +53,7 @@ type Config struct {
 	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the
 	// audit store already.
 	Signatures *blob.Bucket
-	// First is the epoch that the audit starts at. 0 means 1. The epoch before it is nobody's to
+	// First is the epoch that the audit starts at, which must be set. The epoch before it is nobody's to
 	// judge, so its signed digest is held against epoch First if it is there, and not waited for if
 	// it isn't.
 	First uint64
@@ -70,7 +70,8 @@ type Config struct {
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are
 	// kept.
 	Archive bool
-	// shared by all auditors of a process; nil means one of its own, NewBudget(0)
+	// Budget is the memory for batches in flight, which all auditors of a process share. It must be
+	// set.
 	Budget   *Budget
 	Software string          // of the verdict, such as "ktaudit 0.1.0"
 	Metrics  observe.Metrics // nil measures nothing

@@ -72,10 +72,6 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 			read = a.fetchInPasses
 		}
 		found, err := read(ctx, t, object, draft, guess, window, ordered)
-		if err != nil {
-			found.draft.drop()
-			found.draft = nil
-		}
 		switch {
 		case errors.Is(err, fetcher.ErrWindow) && window < usualWindow:
 			window = usualWindow
@@ -91,7 +87,7 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 	}
 }
 
-func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, draft bool, guess, window int64, ordered bool) (f fetched, err error) {
+func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, keep bool, guess, window int64, ordered bool) (f fetched, err error) {
 	waiting := time.Now()
 	release, err := a.Budget.acquire(ctx, memoryFor(guess, window))
 	if err != nil {
@@ -101,16 +97,22 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	t.Stage(observe.Memory, waiting)
 
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
-	if draft {
-		if f.draft, err = a.newDraft(ctx, object); err != nil {
+	var kept *draft
+	if keep {
+		if kept, err = a.newDraft(ctx, object); err != nil {
 			return f, err
 		}
-		stored = f.draft
+		defer func() {
+			if f.draft == nil { // not handed over: an error, a batch too large, or a panic
+				kept.drop()
+			}
+		}()
+		stored = kept
 	}
 	began := time.Now()
 	batch, err := a.Fetcher.WithWindow(window).Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
-		return tooLarge(f, object, err)
+		return tooLarge(object, err)
 	}
 	if err != nil {
 		return f, err
@@ -143,12 +145,14 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	f.info, err = batch.Info()
 	t.Read(f.info.StoredBytes, f.info.Bytes)
 	f.took, f.stale = finished.Sub(began), batch.Stale()
+	if err == nil {
+		f.draft = kept
+	}
 	return f, err
 }
 
 // tooLarge rejects a batch of which nothing was read.
-func tooLarge(f fetched, object fetcher.Object, cause error) (fetched, error) {
-	f.draft.drop()
+func tooLarge(object fetcher.Object, cause error) (fetched, error) {
 	evidence, err := evidenceOf("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size})
 	return fetched{
 		result: rejection(verdict.BatchTooLarge, cause), info: fetcher.Info{StoredBytes: object.Size},

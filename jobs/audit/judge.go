@@ -22,9 +22,13 @@ import (
 func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive bool) (j judgement, err error) {
 	started := time.Now()
 	j = a.newJudgement(epoch, started)
-	defer func() {
-		if err != nil {
+	defer func() { // a panic's stack is still there when it is passed on
+		p := recover()
+		if err != nil || p != nil {
 			j.draft.drop()
+		}
+		if p != nil {
+			panic(p)
 		}
 	}()
 	t.reaching = observe.LogDirectory

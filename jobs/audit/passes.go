@@ -30,6 +30,13 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	defer release()
 	t.Stage(observe.Memory, waiting)
 
+	whole := false
+	defer func() {
+		if !whole { // an error, or a panic
+			f.draft.drop()
+			f.draft = nil
+		}
+	}()
 	p := &passes{auditor: a, object: object, fetched: &f, archive: draft, window: window}
 	began := time.Now()
 	limits := a.Limits
@@ -40,7 +47,8 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
 		return f, err
 	case errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0:
-		return tooLarge(f, object, err)
+		f.draft.drop()
+		return tooLarge(object, err)
 	case errors.Is(err, fetcher.ErrTooLarge):
 		f.result = rejection(verdict.BatchTooLarge, err)
 	case errors.Is(err, fetcher.ErrCorrupt):
@@ -55,6 +63,7 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	t.Overlapped(observe.Download, began, verified, p.waited)
 	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-p.waited)
 	f.took = verified.Sub(began)
+	whole = true
 	return f, nil
 }
 
