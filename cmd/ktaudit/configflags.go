@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/internal/config"
 )
@@ -175,7 +176,23 @@ func missing(command string, settings ...string) error {
 	return fmt.Errorf("missing flags: %s (try ktaudit %s --help)", strings.Join(flags, ", "), command)
 }
 
-// complete checks that no setting of an audit is missing.
+// refuseNegative returns an error that names the flag if its value is below 0, which no number and no
+// duration of a setting may be. A negative value in the configuration file is refused by its check.
+func refuseNegative[T int | time.Duration](flag string, value T) error {
+	if value < 0 {
+		return fmt.Errorf("--%s=%v is negative: give 0 or more, or leave it out for the default", flag, value)
+	}
+	return nil
+}
+
+// complete checks that no setting of an audit is missing or negative.
 func (f auditFlags) complete(command string) error {
+	err := errors.Join(refuseNegative("concurrency", f.Concurrency), refuseNegative("shutdown-timeout", f.ShutdownTimeout))
+	if f.Settle != nil {
+		err = errors.Join(err, refuseNegative("settle", *f.Settle))
+	}
+	if err != nil {
+		return err
+	}
 	return missing(command, "--namespace=NAME", f.Namespace, "--log-directory=URL", f.LogDirectory, "--audit-store=URL", f.AuditStore)
 }

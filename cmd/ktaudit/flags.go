@@ -175,7 +175,7 @@ type byteSize int64
 
 // UnmarshalText reads a size as in a configuration file, or a plain number of bytes.
 func (s *byteSize) UnmarshalText(text []byte) error {
-	size := string(text)
+	size := strings.TrimPrefix(strings.TrimSpace(string(text)), "+")
 	if strings.Trim(size, "0123456789") == "" {
 		size += "B"
 	}

@@ -38,6 +38,7 @@ func TestByteSize(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]byteSize{
 		"1": 1, "4096": 4096, "3KiB": 3 << 10, "512MiB": 512 << 20, "4 GiB": 4 << 30, "2TiB": 2 << 40,
+		" 64 MiB": 64 << 20, "512MiB ": 512 << 20, "+1073741824": 1 << 30, "+": 0, "++1": 0, " ": 0,
 		"": 0, "0": 0, "-1": 0, "1GB": 0, "1.5GiB": 0, "GiB": 0, "9999999TiB": 0, "9223372036854775808": 0,
 	} {
 		var got byteSize

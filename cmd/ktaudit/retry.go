@@ -51,7 +51,10 @@ func (c retryCmd) Run(ctx context.Context, a *app) (err error) {
 }
 
 func (c retryCmd) check() error {
-	if c.All == (len(c.Epochs) > 0) {
+	if c.All && len(c.Epochs) > 0 {
+		return errors.New("--all and epochs cannot be given together: give the epochs' numbers, or --all for every one")
+	}
+	if !c.All && len(c.Epochs) == 0 {
 		return errors.New("no epochs given: give their numbers, or --all")
 	}
 	return checkEpochs(c.Epochs)

@@ -98,6 +98,9 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err == nil {
+		err = refuseNegative("poll", c.Poll)
+	}
+	if err == nil {
 		err = c.forOneLog(settings, namespaces, flagsGiven(map[string]bool{
 			"--first": c.First != 0, "--anchor": c.Anchor != "", "--last": c.Last != 0, "--log-directory": c.LogDirectory != "",
 		}))

@@ -18,7 +18,7 @@ func OfVerdict(v verdict.Verdict) Alert {
 	}
 	if v.Reason == verdict.Equivocation {
 		a.Kind, a.Incident = Equivocation, incidentOf(Equivocation, v.Epoch)
-		a.Summary = fmt.Sprintf("%s published more than one batch for epoch %d", v.Namespace, v.Epoch)
+		a.Summary = fmt.Sprintf("%s showed two histories at epoch %d", v.Namespace, v.Epoch)
 	}
 	return a
 }

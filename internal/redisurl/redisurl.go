@@ -12,6 +12,7 @@ package redisurl
 import (
 	"errors"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -46,15 +47,30 @@ func Parse(text string) (URL, error) {
 		return URL{}, ErrScheme
 	}
 	u := URL{Scheme: scheme}
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		u.MayHoldPassword = strings.Contains(rest[:i], ":")
-	}
+	before, _, hasAt := cutLast(rest, "@")
 	rest, u.Query, _ = strings.Cut(rest, "?")
 	u.Hosts, u.Path, _ = strings.Cut(rest, "/")
 	if i := strings.LastIndexByte(u.Hosts, '@'); i >= 0 {
 		u.Userinfo, u.Hosts = u.Hosts[:i], u.Hosts[i+1:]
 	}
+	u.MayHoldPassword = hasAt && strings.Contains(before, ":") && !u.isPlain()
 	return u, nil
+}
+
+// plainParts is a URL without userinfo, split by spaces: hosts with ports, a database and a query of
+// names and values, in which an @ is part of a value.
+var plainParts = regexp.MustCompile(`^([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?(,([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?)* [0-9]* (\w+=[^&]*(&\w+=[^&]*)*)?$`)
+
+// isPlain reports whether the parts can only be hosts, a database and a query.
+func (u URL) isPlain() bool {
+	return u.Userinfo == "" && plainParts.MatchString(u.Hosts+" "+u.Path+" "+u.Query)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // IsTLS reports whether the connection is to be encrypted.
