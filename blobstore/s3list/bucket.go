@@ -2,11 +2,14 @@ package s3list
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/text"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
 )
@@ -44,7 +47,7 @@ func (b *bucket) Close() error {
 
 // Attributes asks for the headers that a read would have.
 func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes, error) {
-	a, err := b.head(ctx, key)
+	a, err := patiently(ctx, b.client.options, func(ctx context.Context) (*driver.Attributes, error) { return b.head(ctx, key) })
 	return a, annotate(err, "head", key)
 }
 
@@ -66,10 +69,10 @@ func (b *bucket) head(ctx context.Context, key string) (*driver.Attributes, erro
 			return nil, malformed("object without a length")
 		}
 		return &driver.Attributes{
-			CacheControl:       e.Header.Get("Cache-Control"),
-			ContentDisposition: e.Header.Get("Content-Disposition"),
-			ContentEncoding:    e.Header.Get("Content-Encoding"),
-			ContentLanguage:    e.Header.Get("Content-Language"),
+			CacheControl:       headerText(e.Header, "Cache-Control"),
+			ContentDisposition: headerText(e.Header, "Content-Disposition"),
+			ContentEncoding:    headerText(e.Header, "Content-Encoding"),
+			ContentLanguage:    headerText(e.Header, "Content-Language"),
 			ContentType:        contentType(e.Header),
 			ModTime:            v.modTime,
 			Size:               e.ContentLength,
@@ -87,7 +90,7 @@ type version struct {
 // versionOf reads the headers that every S3 answer about an object has. A web page in its place
 // mostly has neither.
 func versionOf(h http.Header) (version, error) {
-	v := version{etag: h.Get("ETag")}
+	v := version{etag: boundedETag(h.Get("ETag"))}
 	if v.etag == "" {
 		return v, malformed("object without an ETag")
 	}
@@ -101,9 +104,37 @@ func versionOf(h http.Header) (version, error) {
 // ETag identifies a state of an object, without quotation marks and without the prefix of a weak
 // one. It is empty if the answer had none. A content delivery network may list one state of an
 // object and serve another.
+//
+// It is at most 256 printable ASCII characters: in place of one that is anything else stands its
+// SHA-256, since ETags are only compared.
 type ETag string
 
-func plainETag(s string) ETag { return ETag(strings.Trim(strings.TrimPrefix(s, "W/"), `"`)) }
+const (
+	maxETag       = 256
+	maxHeaderText = 512
+)
+
+// plainETag makes an ETag out of what a header or a listing says.
+func plainETag(s string) ETag {
+	s = strings.Trim(strings.TrimPrefix(s, "W/"), `"`)
+	if isETag(s) {
+		return ETag(s)
+	}
+	sum := sha256.Sum256([]byte(s))
+	return ETag("sha256:" + hex.EncodeToString(sum[:]))
+}
+
+// boundedETag is a header's ETag as it came, unless it cannot be kept as it is.
+func boundedETag(s string) string {
+	if isETag(s) {
+		return s
+	}
+	return `"` + string(plainETag(s)) + `"`
+}
+
+func isETag(s string) bool {
+	return len(s) <= maxETag && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+}
 
 func (e ETag) as(target any) bool {
 	to, ok := target.(*ETag)
@@ -113,8 +144,11 @@ func (e ETag) as(target any) bool {
 	return ok
 }
 
+// headerText is a header's value, cut and safe to print.
+func headerText(h http.Header, name string) string { return text.Clean(h.Get(name), maxHeaderText) }
+
 func contentType(h http.Header) string {
-	if t := h.Get("Content-Type"); t != "" {
+	if t := headerText(h, "Content-Type"); t != "" {
 		return t
 	}
 	return "application/octet-stream" // as S3 has it

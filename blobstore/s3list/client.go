@@ -35,7 +35,7 @@ func newClient(base *url.URL, o Options) *client {
 	c.host = join(c, base, o.Rate)
 	// No jar: no cookies. The client follows redirects through the transport, so that the rate
 	// limits them as well.
-	c.http = &http.Client{Transport: &limited{c: c, next: newTransport(o)}, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: &limited{c: c, next: newTransport(o)}, CheckRedirect: c.checkRedirect}
 	return c
 }
 
@@ -61,19 +61,37 @@ func newTransport(o Options) *http.Transport {
 	}
 }
 
-// checkRedirect keeps redirects within https, and those of an http test server within the server.
-func checkRedirect(to *http.Request, via []*http.Request) error {
+// checkRedirect keeps redirects on the log's host, or on those that the options list, and within
+// https. Only a plain http test server may send to plain http.
+func (c *client) checkRedirect(to *http.Request, via []*http.Request) error {
 	from := via[0].URL
 	switch {
 	case len(via) > maxRedirects:
 		return fmt.Errorf("%w: more than %d in a row", errRedirect, maxRedirects)
 	case to.URL.User != nil:
 		return fmt.Errorf("%w: to a URL with credentials", errRedirect)
-	case to.URL.Scheme != "https" && (from.Scheme != "http" || to.URL.Scheme != "http" || to.URL.Host != from.Host):
+	case to.URL.Scheme != "https" && (from.Scheme != "http" || to.URL.Scheme != "http"):
 		return fmt.Errorf("%w: from %s://%s to %.20q at %.200q", errRedirect, from.Scheme, from.Host, to.URL.Scheme, to.URL.Host)
+	case !c.mayRedirect(from, to.URL):
+		return fmt.Errorf("%w: from %s to another host, %.200q; if the log's files are there, add redirects=HOST to its URL",
+			errRedirect, from.Host, to.URL.Host)
 	}
 	to.Header.Del("Referer") // net/http adds it
 	return nil
+}
+
+// mayRedirect reports whether a redirect stays on the host or goes to one that the options list. A
+// host that moves from http to https stays the same.
+func (c *client) mayRedirect(from, to *url.URL) bool {
+	target := hostName(to)
+	upgraded := *from
+	upgraded.Scheme = to.Scheme
+	if target == hostName(from) || from.Scheme == "http" && to.Scheme == "https" && target == hostName(&upgraded) {
+		return true
+	}
+	return slices.ContainsFunc(c.options.Redirects, func(listed string) bool {
+		return target == hostName(&url.URL{Scheme: to.Scheme, Host: listed})
+	})
 }
 
 // limited is a transport that keeps to the host's rate and says who sends the request.
@@ -142,6 +160,7 @@ func (e *exchange) Read(p []byte) (int, error) {
 	e.idle.Reset(e.limit)
 	n, err := e.Body.Read(p)
 	e.idle.Stop()
+	patienceOf(e.parent).earn(n)
 	if err != nil && err != io.EOF {
 		err = connectionError(e.parent, err)
 	}
@@ -158,6 +177,7 @@ func (e *exchange) close() {
 func retry[T any](ctx context.Context, o Options, attempt func() (T, error)) (T, error) {
 	result, err := backoff.Retry(ctx, func() (T, error) {
 		result, err := attempt()
+		patienceOf(ctx).note(err)
 		if err != nil && !isTransient(err) {
 			err = backoff.Permanent(err)
 		}

@@ -62,29 +62,35 @@ func TestRedirects(t *testing.T) {
 	}
 	target, https, trust := secure(t)
 	plain := serve(t, map[string]string{"key": alphabet})
+	httpsHost, plainHost := parseURL(t, https).Host, parseURL(t, plain.URL).Host
 	o := quick()
 	o.tls = trust
 	for name, test := range map[string]struct {
 		secure   bool
 		location []string
-		want     string // "" if the redirect is followed
+		listed   []string // in the options
+		want     string   // "" if the redirect is followed
 	}{
-		"to another path":            {true, []string{"/key"}, ""},
-		"to another host":            {true, []string{https + "/key"}, ""},
-		"from http to https":         {false, []string{https + "/key"}, ""},
-		"from http to the same host": {false, []string{"/key"}, ""},
-		"three times":                {true, []string{"/key", "/key", "/key"}, ""},
-		"four times":                 {true, []string{"/key", "/key", "/key", "/key"}, "more than 3 in a row"},
-		"from https to http":         {true, []string{plain.URL + "/key"}, "redirect refused: from https://127.0.0.1:"},
-		"from http to another host":  {false, []string{plain.URL + "/key"}, "redirect refused: from http://127.0.0.1:"},
-		"with credentials":           {true, []string{strings.Replace(https, "://", "://u:p@", 1) + "/key"}, "to a URL with credentials"},
-		"to a file":                  {true, []string{"file:///etc/passwd"}, "redirect refused"},
-		"to nowhere":                 {true, []string{""}, "307"},
+		"to another path":            {true, []string{"/key"}, nil, ""},
+		"to another host":            {true, []string{https + "/key"}, nil, "add redirects=HOST to its URL"},
+		"to a listed host":           {true, []string{https + "/key"}, []string{"x", httpsHost}, ""},
+		"to a port not listed":       {true, []string{https + "/key"}, []string{"127.0.0.1"}, "to another host"},
+		"by way of another host":     {true, []string{"/key", https + "/key"}, nil, "to another host"},
+		"from http to https":         {false, []string{https + "/key"}, []string{httpsHost}, ""},
+		"from http to the same host": {false, []string{"/key"}, nil, ""},
+		"three times":                {true, []string{"/key", "/key", "/key"}, nil, ""},
+		"four times":                 {true, []string{"/key", "/key", "/key", "/key"}, nil, "more than 3 in a row"},
+		"from https to http":         {true, []string{plain.URL + "/key"}, []string{plainHost}, "redirect refused: from https://127.0.0.1:"},
+		"from http to another host":  {false, []string{plain.URL + "/key"}, nil, "redirect refused: from 127.0.0.1:"},
+		"with credentials":           {true, []string{strings.Replace(https, "://", "://u:p@", 1) + "/key"}, nil, "to a URL with credentials"},
+		"to a file":                  {true, []string{"file:///etc/passwd"}, nil, "redirect refused"},
+		"to nowhere":                 {true, []string{""}, nil, "307"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var from *s3listtest.Server
 			var address string
 			own := o
+			own.Redirects = test.listed
 			if test.secure {
 				// All of httptest's servers have the same certificate.
 				from, address, own.tls = secure(t)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/internal/text"
 	"gocloud.dev/gcerrors"
 )
 
@@ -32,14 +33,16 @@ var (
 
 const (
 	maxErrorBody    = 16 << 10
-	maxErrorMessage = 200
+	maxErrorMessage = 200  // of the server's
+	maxErrorText    = 1000 // of all of an error
+	maxErrorKey     = 300
 )
 
 // Error is a request that failed. gocloud's errors wrap it: errors.As finds it.
 type Error struct {
 	// Op is the operation: "list", "head" or "read", or the write that was refused.
 	Op string
-	// Key is the object's key, or the prefix that was listed.
+	// Key is the object's key, or the prefix that was listed; cut off after 300 bytes.
 	Key string
 	// Status is the HTTP status; 0 if there was none, or if it was good but the rest of the answer
 	// was not.
@@ -52,8 +55,10 @@ type Error struct {
 	transient bool // another attempt may succeed
 }
 
-// Error quotes the key.
-func (e *Error) Error() string { return fmt.Sprintf("%s %q: %v", e.Op, e.Key, e.Err) }
+// Error quotes the key. It is one line of at most 1,000 bytes, whatever the server said.
+func (e *Error) Error() string {
+	return text.Clean(fmt.Sprintf("%s %q: %v", e.Op, e.Key, e.Err), maxErrorText)
+}
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
@@ -85,7 +90,7 @@ func (e *Error) code() gcerrors.ErrorCode {
 		return gcerrors.FailedPrecondition
 	case is(ErrMalformed):
 		return gcerrors.Internal
-	case is(errTimeout):
+	case is(errTimeout), is(errSlow):
 		return gcerrors.DeadlineExceeded
 	case is(errHeld):
 		return gcerrors.ResourceExhausted
@@ -143,7 +148,7 @@ func statusError(status int, body io.Reader) *Error {
 	// counts in either case.
 	if xml.NewDecoder(io.LimitReader(body, maxErrorBody)).Decode(&answer) == nil && isName(answer.Code) {
 		e.Code = answer.Code
-		e.Err = fmt.Errorf("%w: %s: %.*q", e.Err, answer.Code, maxErrorMessage, answer.Message)
+		e.Err = fmt.Errorf("%w: %s: %q", e.Err, answer.Code, text.Cut(answer.Message, maxErrorMessage))
 	}
 	return e
 }
@@ -155,7 +160,7 @@ func isName(s string) bool {
 // annotate adds the failed operation to an error. Errors of the context stay as they are.
 func annotate(err error, op, key string) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		e.Op, e.Key = op, key
+		e.Op, e.Key = op, text.Cut(key, maxErrorKey)
 		if e.Status == http.StatusForbidden && op != "list" {
 			e.Err = fmt.Errorf("%w (S3 also says this of missing objects if listing is not allowed)", e.Err)
 		}

@@ -41,11 +41,7 @@ type host struct {
 
 // join adds c to its host's clients. leave must follow.
 func join(c *client, base *url.URL, perSecond float64) *host {
-	port := base.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
-	}
-	name := net.JoinHostPort(strings.ToLower(base.Hostname()), port)
+	name := hostName(base)
 	hosts.Lock()
 	defer hosts.Unlock()
 	h, ok := hosts.byName[name]
@@ -56,6 +52,15 @@ func join(c *client, base *url.URL, perSecond float64) *host {
 	h.rates[c] = perSecond
 	h.adjust()
 	return h
+}
+
+// hostName is a URL's host and port.
+func hostName(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 func (h *host) leave(c *client) {
@@ -95,7 +100,11 @@ func (h *host) wait(ctx context.Context, maxPause time.Duration) error {
 			return err
 		}
 		turn := h.limiter.Reserve()
-		if err := wait.For(ctx, turn.Delay()); err != nil {
+		p := patienceOf(ctx)
+		p.stop() // our own rate is not the host's fault
+		err := wait.For(ctx, turn.Delay())
+		p.start()
+		if err != nil {
 			turn.Cancel()
 			return err
 		}

@@ -52,7 +52,7 @@ func parseToken(b []byte) (t pageToken, err error) {
 // ListPaged lists a page. It may be longer than requested if a content delivery network does not
 // forward max-keys to S3.
 func (b *bucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
-	page, err := b.list(ctx, o)
+	page, err := patiently(ctx, b.client.options, func(ctx context.Context) (*driver.ListPage, error) { return b.list(ctx, o) })
 	return page, annotate(err, "list", o.Prefix)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"math"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ type Options struct {
 	// URL a new one to content networks, which keep empty listings for minutes otherwise. A server
 	// that refuses it is noticed.
 	Plain bool
+	// Redirects are hosts, each HOST or HOST:PORT, that the server may redirect to. Redirects to any
+	// other host than its own are refused; there may be three in a row.
+	Redirects []string
 	// Version of ktaudit to send with each request. Default what the Go build recorded.
 	Version string
 
@@ -52,6 +56,13 @@ type Options struct {
 	// listing, default 1 minute. IdleTimeout is how long a body may bring nothing, default 20 s.
 	ConnectTimeout, HeaderTimeout, ListTimeout, IdleTimeout time.Duration
 
+	// Patience is how long a host may bring nothing to a listing, a request for headers or an
+	// object's body, over all attempts, redirects and pauses; default 40 s. Bytes that come at more
+	// than MinRate a second, default 16 KiB, add to it up to a minute. What is slower fails. Waiting
+	// for the next turn at Rate does not count.
+	Patience time.Duration
+	MinRate  int64
+
 	tls *tls.Config // for tests, whose servers certify themselves
 }
 
@@ -65,6 +76,8 @@ func (o Options) withDefaults() Options {
 	o.HeaderTimeout = cmp.Or(max(o.HeaderTimeout, 0), 30*time.Second)
 	o.ListTimeout = cmp.Or(max(o.ListTimeout, 0), time.Minute)
 	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 20*time.Second)
+	o.Patience = cmp.Or(max(o.Patience, 0), 40*time.Second)
+	o.MinRate = cmp.Or(max(o.MinRate, 0), 16<<10)
 	return o
 }
 
@@ -75,6 +88,11 @@ func (o Options) validate() error {
 	if i := strings.IndexFunc(o.Contact, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()\`, r) }); i >= 0 ||
 		len(o.Contact) > maxContact {
 		return fmt.Errorf("contact %q: want a mail address or a URL, in ASCII, without spaces and brackets, up to %d bytes", o.Contact, maxContact)
+	}
+	for _, host := range o.Redirects {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" || u.User != nil {
+			return fmt.Errorf("redirects: %.100q: want hosts with commas between, such as files.example.org or files.example.org:8443", host)
+		}
 	}
 	return nil
 }

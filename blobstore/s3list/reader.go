@@ -18,10 +18,6 @@ import (
 // NewRangeReader starts to read an object. Its body ends in io.EOF only after all bytes of the
 // range. A body that breaks off is resumed where it broke, if the object is still the same.
 func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
-	r := &reader{
-		ctx: ctx, client: b.client, key: key, offset: offset, length: length,
-		failures: resume.NewBody(b.client.options.Attempts, b.client.options.Backoff),
-	}
 	if key == "" {
 		return nil, annotate(&Error{Err: errKey}, "read", key)
 	}
@@ -30,6 +26,13 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 			return nil, err
 		}
 	}
+	ctx, patience := newPatience(ctx, b.client.options, 0)
+	r := &reader{
+		ctx: ctx, patience: patience, client: b.client, key: key, offset: offset, length: length,
+		failures: resume.NewBody(b.client.options.Attempts, b.client.options.Backoff),
+	}
+	patience.start()
+	defer patience.stop()
 	err := errRange
 	if length != 0 { // HTTP has no range of no bytes
 		_, err = retry(ctx, b.client.options, func() (struct{}, error) { return struct{}{}, r.open() })
@@ -38,17 +41,19 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 		err = r.openEmpty(b)
 	}
 	if err != nil {
-		return nil, annotate(err, "read", key)
+		defer patience.close()
+		return nil, r.explain(err)
 	}
 	return r, nil
 }
 
 // reader is a range of an object.
 type reader struct {
-	ctx    context.Context
-	client *client
-	key    string
-	length int64 // as asked for; negative is to the object's end
+	ctx      context.Context // ended by patience, too
+	patience *patience
+	client   *client
+	key      string
+	length   int64 // as asked for; negative is to the object's end
 
 	offset     int64
 	answered   bool // there was a first answer; it set the fields below
@@ -63,6 +68,8 @@ type reader struct {
 
 // Read never returns 0, nil but for an empty p.
 func (r *reader) Read(p []byte) (int, error) {
+	r.patience.start()
+	defer r.patience.stop()
 	for {
 		if r.closed {
 			return 0, os.ErrClosed
@@ -75,7 +82,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 		if r.body == nil {
 			if _, err := retry(r.ctx, r.client.options, func() (struct{}, error) { return struct{}{}, r.open() }); err != nil {
-				return 0, annotate(err, "read", r.key)
+				return 0, r.explain(err)
 			}
 		}
 		n, err := r.body.Read(p[:min(int64(len(p)), r.end-r.offset)])
@@ -89,10 +96,15 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 		if err != nil {
 			if err := r.failed(err); err != nil {
-				return 0, annotate(err, "read", r.key)
+				return 0, r.explain(err)
 			}
 		}
 	}
+}
+
+// explain is an error of the whole operation.
+func (r *reader) explain(err error) error {
+	return annotate(r.patience.explain(r.ctx, err), "read", r.key)
 }
 
 // failed waits until a body that broke may be resumed. Its error is the one to give up with.
@@ -215,6 +227,7 @@ func (r *reader) As(target any) bool { return plainETag(r.version.etag).as(targe
 func (r *reader) Close() error {
 	r.closed = true
 	r.closeBody()
+	r.patience.close()
 	return nil
 }
 

@@ -23,7 +23,7 @@ const (
 )
 
 // Parameters returns the names of the query parameters that a bucket URL may have.
-func Parameters() []string { return []string{"contact", "random", "rate"} }
+func Parameters() []string { return []string{"contact", "random", "rate", "redirects"} }
 
 func init() {
 	blob.DefaultURLMux().RegisterBucket(SchemeHTTPS, &URLOpener{})
@@ -42,6 +42,7 @@ type URLOpener struct {
 //
 //	rate=10       requests a second to this host; Options.Rate
 //	contact=…     a mail address or URL; Options.Contact
+//	redirects=HOST,…  hosts that it may redirect to; Options.Redirects
 //	random=false  listings without a random query parameter; Options.Plain
 //
 // gocloud and package blobstore have removed prefix=FOLDER/ from the URL. OpenBucketURL makes no
@@ -49,7 +50,7 @@ type URLOpener struct {
 func (o *URLOpener) OpenBucketURL(_ context.Context, u *url.URL) (*blob.Bucket, error) {
 	b, err := open(u, o.Options)
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("open bucket %s://%s%s: %w", u.Scheme, u.Host, u.EscapedPath(), err)
 	}
 	return b, nil
 }
@@ -85,7 +86,7 @@ func parse(u *url.URL, options Options) (*url.URL, Options, error) {
 		value := q.Get(name)
 		switch {
 		case !slices.Contains(Parameters(), name):
-			return nil, options, fmt.Errorf("unknown parameter %q%s: want %s or prefix", name, suggest(name), strings.Join(Parameters(), ", "))
+			return nil, options, fmt.Errorf("unknown parameter %.100q%s: want %s or prefix", name, suggest(name), strings.Join(Parameters(), ", "))
 		case len(q[name]) > 1:
 			return nil, options, fmt.Errorf("parameter %q is given %d times", name, len(q[name]))
 		case value == "":
@@ -100,9 +101,11 @@ func parse(u *url.URL, options Options) (*url.URL, Options, error) {
 				return nil, options, errors.New("random: want true or false")
 			}
 			options.Plain = !on
+		case "redirects":
+			options.Redirects = strings.Split(value, ",")
 		case "rate":
 			if options.Rate, err = strconv.ParseFloat(value, 64); err != nil || options.Rate == 0 {
-				return nil, options, fmt.Errorf("rate=%s: want requests a second, over 0 and up to %d", value, maxRate)
+				return nil, options, fmt.Errorf("rate=%.40s: want requests a second, over 0 and up to %d", value, maxRate)
 			}
 		}
 	}

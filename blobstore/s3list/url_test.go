@@ -46,7 +46,7 @@ func version0() string {
 func TestOpenURLRefuses(t *testing.T) {
 	t.Parallel()
 	for rawURL, want := range map[string]string{
-		"s3list+https://h?rat=5":                               `unknown parameter "rat" (did you mean "rate"?): want contact, random, rate or prefix`,
+		"s3list+https://h?rat=5":                               `unknown parameter "rat" (did you mean "rate"?): want contact, random, rate, redirects or prefix`,
 		"s3list+https://h?rps=5":                               `did you mean "rate"?`,
 		"s3list+https://h?user_agent=x":                        `did you mean "contact"?`,
 		"s3list+https://h?Prefix=x":                            `did you mean "prefix"?`,
@@ -68,6 +68,11 @@ func TestOpenURLRefuses(t *testing.T) {
 		"s3list+https://h#x":                                   "it goes on after the path",
 		"s3list+https://h/a/../b":                              "is not a plain one",
 		"s3list+https://h?a=%zz":                               "invalid URL escape",
+		"s3list+https://h?tokn=secret":                         `unknown parameter "tokn"`,
+		"s3list+https://h?random=perhaps":                      "random: want true or false",
+		"s3list+https://h?redirects=https://x":                 `redirects: "https://x": want hosts with commas between`,
+		"s3list+https://h?redirects=x,":                        `redirects: "": want hosts`,
+		"s3list+https://h?redirects=u@x":                       `redirects: "u@x": want hosts`,
 		"s3list+https://h?contact=" + strings.Repeat("x", 201): "up to 200 bytes",
 	} {
 		_, err := blob.OpenBucket(t.Context(), rawURL)
