@@ -12,6 +12,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/spelling"
+	"github.com/ktaudit/ktaudit/internal/text"
 	"gocloud.dev/blob"
 )
 
@@ -43,7 +44,7 @@ var otherNames = map[string]string{
 
 // location is a bucket URL that has been understood.
 type location struct {
-	raw       string // as it was given
+	shown     string // as it was given, for messages: see show
 	scheme    string
 	url       *url.URL // without the parameters below; nil for a folder
 	folder    string   // of local disk
@@ -76,9 +77,9 @@ func parse(raw string) (location, error) {
 	if u.User != nil {
 		return location{}, fmt.Errorf("%s:// URL with a user name or password: credentials belong in the environment", name)
 	}
-	l := location{raw: raw, scheme: name, url: u}
+	l := location{shown: show(raw, s), scheme: name, url: u}
 	if err := l.parameters(s); err != nil {
-		return location{}, fmt.Errorf("bucket URL %s: %w", raw, err)
+		return location{}, fmt.Errorf("bucket URL %s: %w", l.shown, err)
 	}
 	switch {
 	case name == "file":
@@ -93,18 +94,41 @@ func parse(raw string) (location, error) {
 		err = l.bucketName(s)
 	}
 	if err != nil {
-		return location{}, fmt.Errorf("bucket URL %s: %w", raw, err)
+		return location{}, fmt.Errorf("bucket URL %s: %w", l.shown, err)
 	}
 	return l, nil
 }
 
 func parsePath(path string) (location, error) {
 	name, _, _ := strings.Cut(path, ":")
-	if _, ok := schemes[name]; ok && name != path {
-		return location{}, fmt.Errorf("bucket URL %s: a URL has // after the colon, as in %s", path, schemes[name].example)
+	if s, ok := schemes[name]; ok && name != path {
+		return location{}, fmt.Errorf("bucket URL %s: a URL has // after the colon, as in %s", show(path, s), s.example)
 	}
-	return location{raw: path, scheme: "file", folder: filepath.Clean(path)}, nil
+	return location{shown: path, scheme: "file", folder: filepath.Clean(path)}, nil
 }
+
+// show returns a bucket URL for messages. The value of a parameter that this kind of bucket does not
+// have is left out, since it may be a secret that belongs elsewhere, and so is one that is a URL
+// with a password.
+func show(raw string, s scheme) string {
+	before, query, ok := strings.Cut(raw, "?")
+	if !ok {
+		return text.Clean(raw, maxShown)
+	}
+	parameters := strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' })
+	for i, p := range parameters {
+		name, value, _ := strings.Cut(p, "=")
+		plain, err := url.QueryUnescape(value)
+		known := name == "prefix" || slices.Contains(s.parameters, name)
+		if value != "" && (!known || err != nil || strings.Contains(plain, "@") && strings.Contains(plain, "://")) {
+			parameters[i] = name + "=" + text.Mark
+		}
+	}
+	return text.Clean(before+"?"+strings.Join(parameters, "&"), maxShown)
+}
+
+// maxShown is how many bytes of a URL a message has.
+const maxShown = 1000
 
 // parameters checks the names of all and takes out those that ktaudit handles itself.
 func (l *location) parameters(s scheme) error {
@@ -115,7 +139,7 @@ func (l *location) parameters(s scheme) error {
 	known := append([]string{"prefix"}, s.parameters...)
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("unknown parameter %q%s; %s:// knows %s", name, suggest(name, known), l.scheme, strings.Join(known, ", "))
+			return fmt.Errorf("unknown parameter %.100q%s; %s:// knows %s", name, suggest(name, known), l.scheme, strings.Join(known, ", "))
 		}
 		if len(q[name]) > 1 {
 			return fmt.Errorf("parameter %q is given %d times", name, len(q[name]))

@@ -80,6 +80,25 @@ func TestPasswordsInURLsAreNotRepeated(t *testing.T) {
 	}
 }
 
+// TestHostileValuesAreNotRepeated: what stands in a parameter that is none may be a secret, and
+// belongs in no log.
+func TestHostileValuesAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ url, says string }{
+		{"s3list+https://h?token=hunter2", `bucket URL s3list+https://h?token=…: unknown parameter "token"`},
+		{"s3list+https://h?rate=5&x;y=hunter2&contact=%zzhunter2", "bucket URL s3list+https://h?rate=5&x&y=…&contact=…: "},
+		{"s3://b?regoin=x&secret_access_key=hunter2", "s3://b?regoin=…&secret_access_key=…: "},
+		{"s3://b?region=eu&secret=hunter2", `s3://b?region=eu&secret=…: unknown parameter "secret"`},
+		{"s3://b?endpoint=http%3A%2F%2Fu:hunter2@h&profil=x", "s3://b?endpoint=…&profil=…: "},
+		{"s3:b?token=hunter2", "bucket URL s3:b?token=…: "},
+	} {
+		err := blobstore.CheckURL(test.url)
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%q: %v", test.url, err)
+		}
+	}
+}
+
 func TestFoldersAreOpenedByURLAndByPath(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

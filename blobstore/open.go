@@ -95,7 +95,7 @@ func (l *location) openService(ctx context.Context, ask func(context.Context, *b
 	defer cancel()
 	b, err := schemes[l.scheme].open(ctx, l.url)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", l.raw, err)
+		return nil, fmt.Errorf("bucket %s: %w", l.shown, err)
 	}
 	if err := ask(ctx, b); err != nil {
 		_ = b.Close()
@@ -110,7 +110,7 @@ func (l *location) list(ctx context.Context, b *blob.Bucket) error {
 	if err == nil {
 		return nil
 	}
-	listing := fmt.Errorf("bucket %s %s: %w", l.raw, l.why(err), err)
+	listing := fmt.Errorf("bucket %s %s: %w", l.shown, l.why(err), err)
 	if mayPass(err) {
 		return noAnswerError{listing}
 	}

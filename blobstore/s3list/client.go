@@ -13,12 +13,15 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/resume"
 )
 
 const (
 	maxRedirects = 3
 	maxHeader    = 64 << 10
+	// maxAsking is how long a listing or a look at an object's headers may take, however fast.
+	maxAsking = 2 * time.Minute
 )
 
 // client sends requests to one bucket's host.
@@ -160,7 +163,7 @@ func (e *exchange) Read(p []byte) (int, error) {
 	e.idle.Reset(e.limit)
 	n, err := e.Body.Read(p)
 	e.idle.Stop()
-	patienceOf(e.parent).earn(n)
+	patience.Of(e.parent).Earn(n)
 	if err != nil && err != io.EOF {
 		err = connectionError(e.parent, err)
 	}
@@ -177,7 +180,7 @@ func (e *exchange) close() {
 func retry[T any](ctx context.Context, o Options, attempt func() (T, error)) (T, error) {
 	result, err := backoff.Retry(ctx, func() (T, error) {
 		result, err := attempt()
-		patienceOf(ctx).note(err)
+		patience.Of(ctx).Note(err)
 		if err != nil && !isTransient(err) {
 			err = backoff.Permanent(err)
 		}
@@ -187,6 +190,25 @@ func retry[T any](ctx context.Context, o Options, attempt func() (T, error)) (T,
 		return result, ctx.Err()
 	}
 	return result, err
+}
+
+// patiently makes attempts with the options' patience, for what is read in one go.
+func patiently[T any](caller context.Context, o Options, attempts func(context.Context) (T, error)) (T, error) {
+	ctx, p := patience.New(caller, o.limits(maxAsking))
+	defer p.Close()
+	p.Start()
+	result, err := attempts(ctx)
+	return result, explain(ctx, p, err)
+}
+
+// explain returns err, or what is to be said instead of it if the patience has ended.
+func explain(ctx context.Context, p *patience.Patience, err error) error {
+	if err != nil {
+		if slow := p.Exceeded(ctx); slow != nil {
+			return &Error{Err: slow}
+		}
+	}
+	return err
 }
 
 func isTransient(err error) bool {

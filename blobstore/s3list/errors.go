@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/text"
 	"gocloud.dev/gcerrors"
 )
@@ -90,7 +91,7 @@ func (e *Error) code() gcerrors.ErrorCode {
 		return gcerrors.FailedPrecondition
 	case is(ErrMalformed):
 		return gcerrors.Internal
-	case is(errTimeout), is(errSlow):
+	case is(errTimeout), is(patience.ErrSlow):
 		return gcerrors.DeadlineExceeded
 	case is(errHeld):
 		return gcerrors.ResourceExhausted

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/text"
+	"github.com/ktaudit/ktaudit/internal/httpcache"
 )
 
 // Freshness tells whether a listing was the log's own answer, or one that a content network had
@@ -74,50 +72,12 @@ func (f *Freshness) Watch(as func(any) bool) error {
 
 // add notes one more answer.
 func (f *Freshness) add(h http.Header, plain bool) {
-	cached, age, said := cacheHeaders(h)
+	cached, age, said := httpcache.Read(h)
 	f.Answers++
 	f.Cached = f.Cached || cached
 	f.Age = max(f.Age, age)
 	f.Cache = said
 	f.Plain = f.Plain || plain
-}
-
-// cacheHeaders reads what caches on the way said of an answer: the standard's Age and Cache-Status
-// (RFC 9111 and 9211), and what the large content networks send besides. "RefreshHit" and
-// "revalidated" are answers that the log has just confirmed.
-func cacheHeaders(h http.Header) (cached bool, age time.Duration, said string) {
-	if value := h.Get("Age"); value != "" {
-		seconds, err := strconv.ParseUint(value, 10, 31)
-		if err == nil {
-			age = time.Duration(seconds) * time.Second
-		}
-		cached = err != nil || seconds > 0 // what cannot be read is an age all the same
-	}
-	for _, name := range []string{"X-Cache", "Cf-Cache-Status", "Cache-Status"} {
-		for _, value := range h.Values(name) {
-			if said == "" {
-				said = text.Clean(value, 100)
-			}
-			cached = cached || saysHit(value)
-		}
-	}
-	return cached, age, said
-}
-
-// saysHit reads "Hit from cloudfront", "TCP_MEM_HIT", "MISS, HIT", "STALE" and "name; hit; ttl=5".
-func saysHit(value string) bool {
-	const longest = 1 << 10 // these headers are one line of text
-	words := strings.FieldsFunc(strings.ToLower(value[:min(len(value), longest)]), func(r rune) bool {
-		return strings.ContainsRune(" ,;\t", r)
-	})
-	for _, word := range words {
-		switch {
-		case strings.Contains(word, "refresh") || strings.Contains(word, "revalidat"):
-		case word == "hit" || word == "stale" || word == "updating" || strings.HasSuffix(word, "_hit"):
-			return true
-		}
-	}
-	return false
 }
 
 // randomParameter is the query parameter that makes each listing's URL a new one to caches, which

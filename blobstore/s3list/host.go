@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"golang.org/x/time/rate"
 )
@@ -100,10 +101,10 @@ func (h *host) wait(ctx context.Context, maxPause time.Duration) error {
 			return err
 		}
 		turn := h.limiter.Reserve()
-		p := patienceOf(ctx)
-		p.stop() // our own rate is not the host's fault
+		p := patience.Of(ctx)
+		p.Stop() // our own rate is not the host's fault
 		err := wait.For(ctx, turn.Delay())
-		p.start()
+		p.Start()
 		if err != nil {
 			turn.Cancel()
 			return err

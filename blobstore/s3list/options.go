@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/patience"
 )
 
 const (
@@ -79,6 +81,11 @@ func (o Options) withDefaults() Options {
 	o.Patience = cmp.Or(max(o.Patience, 0), 40*time.Second)
 	o.MinRate = cmp.Or(max(o.MinRate, 0), 16<<10)
 	return o
+}
+
+// limits are those of an operation; a total of 0 is no limit.
+func (o Options) limits(total time.Duration) patience.Limits {
+	return patience.Limits{Grace: o.Patience, MinRate: o.MinRate, Total: total}
 }
 
 func (o Options) validate() error {

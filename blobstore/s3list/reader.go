@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/resume"
 	"gocloud.dev/blob/driver"
 )
@@ -26,13 +27,13 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 			return nil, err
 		}
 	}
-	ctx, patience := newPatience(ctx, b.client.options, 0)
+	ctx, p := patience.New(ctx, b.client.options.limits(0))
 	r := &reader{
-		ctx: ctx, patience: patience, client: b.client, key: key, offset: offset, length: length,
+		ctx: ctx, patience: p, client: b.client, key: key, offset: offset, length: length,
 		failures: resume.NewBody(b.client.options.Attempts, b.client.options.Backoff),
 	}
-	patience.start()
-	defer patience.stop()
+	p.Start()
+	defer p.Stop()
 	err := errRange
 	if length != 0 { // HTTP has no range of no bytes
 		_, err = retry(ctx, b.client.options, func() (struct{}, error) { return struct{}{}, r.open() })
@@ -41,7 +42,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 		err = r.openEmpty(b)
 	}
 	if err != nil {
-		defer patience.close()
+		defer p.Close()
 		return nil, r.explain(err)
 	}
 	return r, nil
@@ -50,7 +51,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 // reader is a range of an object.
 type reader struct {
 	ctx      context.Context // ended by patience, too
-	patience *patience
+	patience *patience.Patience
 	client   *client
 	key      string
 	length   int64 // as asked for; negative is to the object's end
@@ -68,8 +69,8 @@ type reader struct {
 
 // Read never returns 0, nil but for an empty p.
 func (r *reader) Read(p []byte) (int, error) {
-	r.patience.start()
-	defer r.patience.stop()
+	r.patience.Start()
+	defer r.patience.Stop()
 	for {
 		if r.closed {
 			return 0, os.ErrClosed
@@ -104,7 +105,7 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // explain is an error of the whole operation.
 func (r *reader) explain(err error) error {
-	return annotate(r.patience.explain(r.ctx, err), "read", r.key)
+	return annotate(explain(r.ctx, r.patience, err), "read", r.key)
 }
 
 // failed waits until a body that broke may be resumed. Its error is the one to give up with.
@@ -227,7 +228,7 @@ func (r *reader) As(target any) bool { return plainETag(r.version.etag).as(targe
 func (r *reader) Close() error {
 	r.closed = true
 	r.closeBody()
-	r.patience.close()
+	r.patience.Close()
 	return nil
 }
 

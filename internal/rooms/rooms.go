@@ -24,7 +24,7 @@ const (
 var low = []string{
 	"verdict", "verdict/epochset", "jobs/observe",
 	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron",
-	"internal/redisurl",
+	"internal/redisurl", "internal/patience", "internal/httpcache",
 }
 
 // allowed are the rooms, from the bottom up, with what each may import besides low. A room may not
@@ -148,8 +148,10 @@ func mayImport(room, imported string) bool {
 	case slices.Contains(elsewhere, room):
 		return true
 	case slices.Contains(low, room):
-		// Within low only the plainest: epochset counts in verdict's shards, resume waits.
-		return imported == "verdict" && room == "verdict/epochset" || imported == "internal/wait" && room == "internal/resume"
+		// Within low only the plainest: epochset counts in verdict's shards, resume waits, httpcache
+		// cuts.
+		return imported == "verdict" && room == "verdict/epochset" ||
+			imported == "internal/wait" && room == "internal/resume" || imported == "internal/text" && room == "internal/httpcache"
 	case slices.Contains(low, imported):
 		return true
 	}
