@@ -128,7 +128,13 @@ func serve(t *testing.T, objects map[string]string) *s3listtest.Server {
 			t.Fatal(err)
 		}
 	}
-	return s3listtest.New(t, behind)
+	server := s3listtest.New(t, behind)
+	t.Cleanup(func() { // a pause that it asked for must not be held against the port's next owner
+		hosts.Lock()
+		defer hosts.Unlock()
+		delete(hosts.byName, parseURL(t, server.URL).Host)
+	})
+	return server
 }
 
 func openAt(t *testing.T, rawURL string, o Options) *blob.Bucket {
