@@ -111,6 +111,7 @@ func (d *download) open() error {
 	if d.modTime.IsZero() {
 		d.modTime = body.ModTime()
 		body.As(&d.etag)
+		d.etag = shortETag(d.etag)
 	}
 	switch {
 	case body.Size() > 0 && body.Size() != d.object.Size: // 0: the server didn't say
@@ -141,7 +142,7 @@ func (d *download) retry(cause error) error {
 		return d.ended()
 	}
 	if again := d.failures.Failed(); !again || isFinal(cause) {
-		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, cause)
+		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, cleaned(cause))
 	}
 	if d.failures.Wait(d.ctx) != nil {
 		return d.ended()

@@ -46,7 +46,8 @@ type Options struct {
 	IdleTimeout time.Duration
 	// MinRate is how many bytes a second the stored bytes of a batch must come at, over all its
 	// requests and the waits between them. What is slower for longer than a minute, or 40 s at the
-	// start, is a transient fault; so a batch of n bytes takes no more than 40 s and n / MinRate. Time in which nobody reads does not count. Default 16 KiB.
+	// start, is a transient fault; so a batch of n bytes takes no more than 40 s and n / MinRate.
+	// Time in which nobody reads does not count. Default 16 KiB.
 	MinRate int64
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,13 +13,15 @@ import (
 )
 
 const (
-	// maxKeys is how many objects under one epoch are read: as many as one request to S3 lists.
-	maxKeys = 1000
+	// maxKeys is how many objects under one epoch are read, pageSize how many of them one request to
+	// S3 lists.
+	maxKeys  = 10_000
+	pageSize = 1000
 	// maxListings is how many requests that may take. A store may answer with short pages, a
 	// hostile one with empty pages for ever.
-	maxListings = 4
+	maxListings = 14
 	// maxEvidence is how many keys an EquivocationError holds, maxKeyLength how many bytes of a key
-	// a NameError holds.
+	// an error holds.
 	maxEvidence  = 100
 	maxKeyLength = 1024
 )
@@ -43,18 +44,19 @@ type Object struct {
 	// ETag identifies the state of the object that was listed. Only buckets of package s3list set
 	// it, because only they may be behind a content delivery network that caches another state.
 	ETag s3list.ETag
-	// Stray is the key of the first object beside it that is not a batch, cut off after 1,024
-	// bytes, or empty.
-	Stray string
+	// Strays are the objects beside it that claim nothing.
+	Strays Strays
 }
 
 // Locate finds the batch of an epoch, of 1 or more. It returns *NotPublishedError if there is none,
 // *EquivocationError if there are batches with different digests, *NameError if there are only
-// other objects; other errors are faults of the listing.
+// other objects; other errors are faults of the listing, or ErrCrowded.
 //
-// An object beside a batch that is not a batch, such as a checksum or a file manager's leftovers,
-// changes nothing: it claims no digest. It is an error only where it may be all that the log
-// published.
+// What the akd crate would read as the name of a batch claims the digests in it, though it is not
+// written as names are: in upper case, or with more behind a third slash. With other digests than
+// the batch it is an equivocation; with the same ones, or with none, such as a checksum or a file
+// manager's leftovers, it is a stray. A stray changes nothing, except where it may be all that the
+// log published.
 //
 // One batch in several compressions is no equivocation, since all claim the same digests. Locate
 // returns the first key in byte order, so that every auditor judges the same object: the
@@ -65,50 +67,28 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	if epoch == 0 {
 		return Object{}, errors.New("epoch 0 has no batch")
 	}
-	listed, truncated, freshness, err := f.list(ctx, epoch)
+	c := claims{epoch: epoch}
+	truncated, freshness, err := f.list(ctx, &c)
 	if err != nil {
 		return Object{}, err
 	}
-	var batches []Object
-	var stray *NameError
-	for _, entry := range listed {
-		if isFolder(entry) || isUpload(entry.Key) {
-			continue
-		}
-		name, extension, err := ParseKey(entry.Key)
-		if err == nil && name.Epoch != epoch {
-			err = fmt.Errorf("it names epoch %d", name.Epoch)
-		}
-		if err != nil {
-			if stray == nil {
-				stray = nameError(epoch, entry, err)
-			}
-			if entry.ModTime.After(stray.ModTime) {
-				stray.ModTime = entry.ModTime
-			}
-			continue
-		}
-		object := Object{Key: entry.Key, Name: name, Extension: extension, Size: entry.Size, ModTime: entry.ModTime}
-		entry.As(&object.ETag)
-		batches = append(batches, object)
-	}
 	switch {
-	case slices.ContainsFunc(batches, func(o Object) bool { return o.Name != batches[0].Name }):
-		return Object{}, equivocation(epoch, batches)
-	case truncated: // there may be more batches among the objects that were not listed
-		return Object{}, nameError(epoch, listed[len(listed)-1],
-			fmt.Errorf("it is one of more than %d objects under the epoch", maxKeys))
-	case len(batches) > 0:
-		if stray != nil {
-			batches[0].Stray = stray.Key
-		}
-		return batches[0], nil
-	case stray != nil:
-		return Object{}, stray
+	case c.equivocal():
+		return Object{}, c.equivocation()
+	case truncated: // there may be another batch among the objects that were not listed
+		return Object{}, fmt.Errorf("epoch %d: more than %d objects are under it, of which one may be another batch: %w", epoch, maxKeys, ErrCrowded)
+	case c.batch != nil:
+		object := Object{Key: c.batch.Key, Name: c.name, Size: c.batch.Size, ModTime: c.batch.ModTime, Strays: c.strays}
+		_, object.Extension = cutExtension(object.Key)
+		c.batch.As(&object.ETag)
+		object.ETag = shortETag(object.ETag)
+		return object, nil
+	case c.misnamed != nil:
+		return Object{}, c.misnamed.with(c.strays)
 	}
 	if f.options.Present != nil {
 		if err := f.options.Present(ctx, prefixOf(epoch)); err != nil {
-			return Object{}, fmt.Errorf("epoch %d: %w", epoch, err)
+			return Object{}, fmt.Errorf("epoch %d: %w", epoch, cleaned(err))
 		}
 	}
 	return Object{}, &NotPublishedError{Epoch: epoch, Freshness: freshness}
@@ -118,29 +98,38 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 // epoch 10.
 func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
 
-// list returns the first maxKeys objects under an epoch in byte order, whether there are more, and
-// whose answer that is.
-func (f *Fetcher) list(ctx context.Context, epoch uint64) (objects []*blob.ListObject, truncated bool, freshness s3list.Freshness, err error) {
-	requests := 0
-	objects, next, err := f.bucket.ListPage(ctx, blob.FirstPageToken, maxKeys, &blob.ListOptions{
-		Prefix: prefixOf(epoch),
-		BeforeList: func(as func(any) bool) error {
-			if requests++; requests > maxListings {
-				return fmt.Errorf("no end after %d requests", maxListings)
-			}
-			return freshness.Watch(as)
-		},
-	})
-	if ctx.Err() != nil { // also after success: local disks ignore the context
-		return nil, false, freshness, ctx.Err()
+// list reads the objects under an epoch, page by page, until there are no more, two of them claim
+// different digests, or there are more than maxKeys; and says whose answer that is.
+func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshness s3list.Freshness, err error) {
+	requests, listed := 0, 0
+	for token := blob.FirstPageToken; ; {
+		page, next, err := f.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{
+			Prefix: prefixOf(c.epoch),
+			BeforeList: func(as func(any) bool) error {
+				if requests++; requests > maxListings {
+					return fmt.Errorf("no end after %d requests", maxListings)
+				}
+				return freshness.Watch(as)
+			},
+		})
+		if ctx.Err() != nil { // also after success: local disks ignore the context
+			return false, freshness, ctx.Err()
+		}
+		if err != nil {
+			return false, freshness, fmt.Errorf("epoch %d: listing its objects: %w", c.epoch, cleaned(err))
+		}
+		for _, entry := range page[:min(len(page), maxKeys-listed)] {
+			c.add(entry)
+		}
+		listed += len(page)
+		switch {
+		case listed > maxKeys, len(next) > 0 && (listed == maxKeys || c.equivocal()):
+			return true, freshness, nil
+		case len(next) == 0:
+			return false, freshness, nil
+		}
+		token = next
 	}
-	if err != nil {
-		return nil, false, freshness, fmt.Errorf("epoch %d: listing its objects: %w", epoch, err)
-	}
-	truncated = len(next) > 0 || len(objects) > maxKeys
-	objects = objects[:min(len(objects), maxKeys)]
-	slices.SortFunc(objects, func(a, b *blob.ListObject) int { return strings.Compare(a.Key, b.Key) })
-	return objects, truncated, freshness, nil
 }
 
 // ParseKey splits a batch's key, "{epoch}/{previous digest}/{digest}" and an extension, into the
@@ -149,14 +138,18 @@ func ParseKey(key string) (name validator.Name, extension string, err error) {
 	if len(key) > maxKeyLength {
 		return name, "", fmt.Errorf("it is %d bytes long", len(key))
 	}
-	for _, e := range extensions {
-		if s, ok := strings.CutSuffix(key, e); ok {
-			key, extension = s, e
-			break
-		}
-	}
+	key, extension = cutExtension(key)
 	name, err = validator.ParseName(key)
 	return name, extension, err
+}
+
+func cutExtension(key string) (rest, extension string) {
+	for _, e := range extensions {
+		if rest, ok := strings.CutSuffix(key, e); ok {
+			return rest, e
+		}
+	}
+	return key, ""
 }
 
 // isFolder reports whether an object only stands for a folder.
@@ -182,17 +175,4 @@ func isUpload(key string) bool {
 	}
 	_, _, err := ParseKey(key[:i])
 	return err == nil
-}
-
-func equivocation(epoch uint64, batches []Object) *EquivocationError {
-	e := &EquivocationError{Epoch: epoch}
-	for _, o := range batches[:min(len(batches), maxEvidence)] {
-		e.Keys = append(e.Keys, o.Key)
-	}
-	e.More = len(batches) - len(e.Keys)
-	return e
-}
-
-func nameError(epoch uint64, entry *blob.ListObject, err error) *NameError {
-	return &NameError{Epoch: epoch, Key: entry.Key[:min(len(entry.Key), maxKeyLength)], ModTime: entry.ModTime, Err: err}
 }

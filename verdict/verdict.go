@@ -43,6 +43,22 @@ type Verdict struct {
 	FinishedAt     time.Time `json:"finished_at"`
 	VerifySeconds  float64   `json:"verify_seconds"`
 	Software       string    `json:"software"`
+	Strays         *Strays   `json:"strays,omitempty"` // nil: none
+}
+
+// MaxStrays is how many names Strays has at most, MaxStrayBytes how long each is at most.
+const (
+	MaxStrays     = 10
+	MaxStrayBytes = 200
+)
+
+// Strays are the objects that lay under the epoch beside its batch and claim no other digests than
+// it does, such as a checksum. They say nothing against the log, but nothing honest needs them.
+type Strays struct {
+	// Names are the first keys, with what is not printable escaped.
+	Names []string `json:"names"`
+	// More is how many further ones were seen.
+	More int `json:"more,omitempty"`
 }
 
 // Batch describes the object that was judged.
@@ -95,6 +111,9 @@ func (v Verdict) Validate() error {
 	case v.Inserted < 0 || v.Unchanged < 0 || v.Batch.Bytes < 0 || v.Batch.StoredBytes < 0:
 		return errors.New("a negative count")
 	}
+	if err := v.Strays.validate(); err != nil {
+		return err
+	}
 	for _, d := range []struct{ field, value string }{
 		{"previous_digest", v.PreviousDigest},
 		{"digest", v.Digest},
@@ -105,6 +124,23 @@ func (v Verdict) Validate() error {
 		}
 		if !hex32.MatchString(d.value) {
 			return fmt.Errorf("%s %q is not 64 lower-case hexadecimal digits", d.field, d.value)
+		}
+	}
+	return nil
+}
+
+func (s *Strays) validate() error {
+	switch {
+	case s == nil:
+		return nil
+	case len(s.Names) == 0 || len(s.Names) > MaxStrays:
+		return fmt.Errorf("strays: %d names, want 1 to %d", len(s.Names), MaxStrays)
+	case s.More < 0:
+		return errors.New("strays: a negative count")
+	}
+	for _, name := range s.Names {
+		if len(name) > MaxStrayBytes {
+			return fmt.Errorf("strays: a name of %d bytes, the limit is %d", len(name), MaxStrayBytes)
 		}
 	}
 	return nil

@@ -56,12 +56,31 @@ func (a *Auditor) newJudgement(epoch uint64, started time.Time) judgement {
 // ofBatch is the judgement with the batch that it is about.
 func (j judgement) ofBatch(object fetcher.Object) judgement {
 	j.object = object
+	j.verdict.Strays = straysOf(object.Strays)
 	return j.named(object.Key, object.Name)
+}
+
+// straysOf is what a verdict says of strays.
+func straysOf(s fetcher.Strays) *verdict.Strays {
+	if len(s.Names) == 0 {
+		return nil
+	}
+	return &verdict.Strays{Names: s.Names, More: s.More}
 }
 
 func (j judgement) named(key string, name validator.Name) judgement {
 	j.verdict.Batch.Key = key
 	j.verdict.PreviousDigest, j.verdict.Digest = name.PreviousDigest.String(), name.Digest.String()
+	return j
+}
+
+// namedFirst is the judgement with the first of several keys that is well-formed, if there is one.
+func (j judgement) namedFirst(keys []string) judgement {
+	for _, key := range keys {
+		if name, _, err := fetcher.ParseKey(key); err == nil {
+			return j.named(key, name)
+		}
+	}
 	return j
 }
 
@@ -103,8 +122,9 @@ func evidenceOf(kind string, value any) (incident.Evidence, error) {
 // alone. Any other error is returned.
 func (j judgement) rejectedForNames(err error) (judgement, error) {
 	if e, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
-		if name, _, err := fetcher.ParseKey(e.Keys[0]); err == nil && j.object.Key == "" {
-			j = j.named(e.Keys[0], name)
+		if j.object.Key == "" {
+			j = j.namedFirst(e.Keys)
+			j.verdict.Strays = straysOf(e.Strays)
 		}
 		evidence, err := evidenceOf("equivocation", equivocation{e.Epoch, e.Keys, e.More})
 		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
@@ -113,6 +133,7 @@ func (j judgement) rejectedForNames(err error) (judgement, error) {
 	}
 	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
 		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
+		j.verdict.Strays = straysOf(e.Strays)
 		evidence, err := evidenceOf("name",
 			map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
 		return j.rejected(verdict.MalformedProof, e.Error()).with(evidence), err

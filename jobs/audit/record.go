@@ -17,6 +17,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// maxLoggedStrays keeps a log line short.
+const maxLoggedStrays = 3
+
 // saveTimeout is how long a finished verdict may take to be written once its job was told to end.
 const saveTimeout = 30 * time.Second
 
@@ -212,6 +215,10 @@ func (a *Auditor) logVerdict(j judgement, writing time.Duration) {
 	event := a.Log.WithLevel(level).Str("namespace", v.Namespace).Uint64("epoch", v.Epoch).Str("outcome", v.Outcome)
 	if v.Outcome == verdict.Rejected {
 		event.Str("reason", string(v.Reason)).Str("detail", v.Detail)
+	}
+	if s := v.Strays; s != nil {
+		event.Strs("strays", s.Names[:min(len(s.Names), maxLoggedStrays)]).
+			Int("strays_count", len(s.Names)+s.More)
 	}
 	event.Int("inserted", v.Inserted).Int("unchanged", v.Unchanged).
 		Int64("bytes", v.Batch.Bytes).Int64("stored_bytes", v.Batch.StoredBytes).Str("compression", v.Batch.Compression).

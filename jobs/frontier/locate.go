@@ -30,7 +30,7 @@ func Locate(ctx context.Context, log *fetcher.Fetcher, epoch uint64) (Answer, er
 	}
 	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
 	_, name := errors.AsType[*fetcher.NameError](err)
-	if err == nil || equivocation || name {
+	if err == nil || equivocation || name || errors.Is(err, fetcher.ErrCrowded) {
 		return Answer{Published: true, Object: object, Fresh: true}, nil
 	}
 	return Answer{}, err
