@@ -90,6 +90,15 @@ func auditForeignNeighbours(t *testing.T) []object {
 	return w.judge(t, 2, verdict.Rejected)
 }
 
+// auditStrays finds more objects beside a batch than a verdict names.
+func auditStrays(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{})
+	for n := range 12 {
+		w.write(t, fmt.Sprintf(`2/"%d" <&> é`, n), nil)
+	}
+	return w.judge(t, 2, verdict.Verified)
+}
+
 func auditBadName(t *testing.T) []object {
 	w := emptyWorld(t)
 	w.write(t, `2/no "name" <&> é`, []byte("x"))

@@ -60,6 +60,7 @@ var kinds = []kind{
 	{"verdict-rejected-proof", `/verdicts/`, auditMalformed, judged},
 	{"verdict-rejected-signature", `/verdicts/`, auditBadSignature, judged},
 	{"verdict-rejected-two-batches", `/verdicts/`, auditEquivocation, judged},
+	{"verdict-strays", `/verdicts/`, auditStrays, judged},
 	{"verdict-rejected-name", `/verdicts/`, auditBadName, judged},
 	{"signed-digest", `/signatures/`, auditSigned, nil},
 	{"archive", `/archive/\d`, auditArchived, nil},
