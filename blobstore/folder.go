@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
+	"github.com/ktaudit/ktaudit/internal/localdisk"
 )
 
 // Folder is a bucket on local disk.
@@ -48,21 +48,21 @@ func (l *location) checkFolder() error {
 			return err
 		}
 	}
-	f, err := os.Open(l.folder)
+	info, err := os.Stat(l.folder)
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("folder %s does not exist: if it is a new one, make it, or name it as %s", l.folder, l.createURL())
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	if !info.IsDir() { // opening a named pipe would block
+		return fmt.Errorf("%s is a file: a bucket on local disk is a folder", l.folder)
+	}
+	f, err := os.Open(l.folder)
 	if err != nil {
 		return err
 	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is a file: a bucket on local disk is a folder", l.folder)
-	}
+	_ = f.Close()
 	return nil
 }
 
@@ -79,21 +79,10 @@ func makeFolders(folder string) error {
 	if err := os.Mkdir(folder, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return SyncFolder(parent, (*os.File).Sync)
-}
-
-// SyncFolder brings the names in a folder to the disk, by sync, which is (*os.File).Sync outside
-// tests.
-func SyncFolder(folder string, sync func(*os.File) error) error {
-	f, err := os.Open(folder)
+	above, err := localdisk.Open(parent)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	// EINVAL comes from file systems on which folders cannot be synced; they keep their names safe
-	// in their own way.
-	if err := sync(f); err != nil && !errors.Is(err, syscall.EINVAL) {
-		return err
-	}
-	return nil
+	defer above.Close()
+	return above.Sync((*os.File).Sync)
 }

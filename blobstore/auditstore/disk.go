@@ -10,13 +10,16 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/localdisk"
 )
 
 const (
@@ -28,15 +31,21 @@ const (
 	abandonedAfter = time.Hour
 )
 
+// draftName matches what rand.Text returns.
+var draftName = regexp.MustCompile(`^[A-Z2-7]{26,}$`)
+
 // disk keeps objects in a folder of the local file system. gocloud's own driver will not do: its
 // IfNotExist is a check followed by a rename, so that two writers can both win, and it never syncs.
+//
+// Below the root no link is followed and only regular files are read or removed: see package
+// localdisk.
 type disk struct {
 	root   string // exists
 	prefix string // of all keys; empty or ending in "/"
 
 	sync    func(*os.File) error // (*os.File).Sync
-	durable sync.Map             // folders whose entry in their parent is known to be on disk
-	cleaned sync.Map             // folders of drafts that were cleaned of abandoned ones
+	durable sync.Map             // paths of folders whose entry in their parent is known to be on disk
+	cleaned sync.Map             // paths of folders whose drafts were cleaned of abandoned ones
 }
 
 // newDisk takes a folder that is there.
@@ -59,28 +68,40 @@ func (d *disk) put(ctx context.Context, key string, data []byte) error {
 
 func (d *disk) create(ctx context.Context, key string) (draft, error) {
 	namespace, rest, _ := strings.Cut(key, "/")
-	kind, _, _ := strings.Cut(rest, "/")
-	drafts := d.path(namespace + "/" + kind + "/" + draftsFolder)
-	if err := d.makeFolder(drafts); err != nil {
-		return nil, err
-	}
-	if _, done := d.cleaned.LoadOrStore(drafts, true); !done {
-		sweep(drafts)
-	}
-	// Read-only for whoever edits by hand; the descriptor may be written to all the same.
-	f, err := os.OpenFile(filepath.Join(drafts, rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	kind, final, _ := strings.Cut(rest, "/")
+	w := &diskDraft{ctx: ctx, disk: d, kindPath: d.prefix + namespace + "/" + kind, final: final, name: rand.Text()}
+	root, err := localdisk.Open(d.root)
 	if err != nil {
 		return nil, err
 	}
-	return &diskDraft{File: f, ctx: ctx, disk: d, final: d.path(key)}, nil
+	defer root.Close()
+	if w.kind, err = d.makeFolder(root, "", w.kindPath); err != nil {
+		return nil, err
+	}
+	if w.drafts, err = d.makeFolder(w.kind, w.kindPath, draftsFolder); err != nil {
+		w.kind.Close()
+		return nil, err
+	}
+	if _, done := d.cleaned.LoadOrStore(w.kindPath, true); !done {
+		sweep(w.drafts)
+	}
+	// Read-only for whoever edits by hand; the descriptor may be written to all the same.
+	if w.File, err = w.drafts.Create(w.name, 0o444); err != nil {
+		w.closeFolders()
+		return nil, err
+	}
+	return w, nil
 }
 
 // diskDraft is a file nobody looks at until it is linked to its final name.
 type diskDraft struct {
 	*os.File
-	ctx   context.Context
-	disk  *disk
-	final string
+	ctx  context.Context
+	disk *disk
+
+	kind, drafts *localdisk.Folder // of the namespace, and the folder of drafts in it
+	kindPath     string            // from the root
+	name, final  string            // in drafts, and from kind
 }
 
 // commit gives the draft its final name.
@@ -94,12 +115,15 @@ type diskDraft struct {
 // record. A draft that is left linked is a second name of the same file and is swept with the
 // others.
 func (w *diskDraft) commit() error {
-	if err := w.makeDurable(); err != nil {
+	info, folder, err := w.makeDurable()
+	if err != nil {
 		w.abort()
 		return err
 	}
-	result := os.Link(w.Name(), w.final)
-	_ = os.Remove(w.Name()) // if this fails, it is swept later
+	defer folder.Close()
+	defer w.closeFolders()
+	result := w.kind.Link(draftsFolder+"/"+w.name, w.final, info)
+	_ = w.drafts.Remove(w.name) // if this fails, it is swept later
 	switch {
 	case errors.Is(result, fs.ErrExist):
 		result = errExists
@@ -108,101 +132,145 @@ func (w *diskDraft) commit() error {
 	case result != nil:
 		return result
 	}
-	if err := w.disk.syncFolder(filepath.Dir(w.final)); err != nil {
+	if err := folder.Sync(w.disk.sync); err != nil {
 		return err
 	}
 	return result
 }
 
-// makeDurable brings the draft's bytes, and the folder it is to go to, to the disk.
-func (w *diskDraft) makeDurable() error {
+// makeDurable brings the draft's bytes, and the folder it is to go to, to the disk. It returns what
+// the draft is, and that folder.
+func (w *diskDraft) makeDurable() (fs.FileInfo, *localdisk.Folder, error) {
 	if err := w.ctx.Err(); err != nil {
-		return err
+		return nil, nil, err
+	}
+	info, err := w.Stat()
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := w.disk.sync(w.File); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := w.Close(); err != nil {
-		return err
+		return nil, nil, err
 	}
-	return w.disk.makeFolder(filepath.Dir(w.final))
+	folder, err := w.disk.makeFolder(w.kind, w.kindPath, path.Dir(w.final))
+	return info, folder, err
 }
 
 func (w *diskDraft) abort() {
 	_ = w.Close()
-	_ = os.Remove(w.Name())
+	_ = w.drafts.Remove(w.name)
+	w.closeFolders()
 }
 
-// makeFolder makes a folder below the root, with its parents, and sees to it that all of them
-// outlast a power failure. A folder that another process has made may not be on disk yet, so that
-// finding it there is not enough.
-func (d *disk) makeFolder(folder string) error {
-	if folder == d.root {
-		return nil
-	}
-	parent := filepath.Dir(folder)
-	if err := d.makeFolder(parent); err != nil {
-		return err
-	}
-	err := os.Mkdir(folder, 0o777)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if _, known := d.durable.Load(folder); known && err != nil {
-		return nil
-	}
-	if err := d.syncFolder(parent); err != nil {
-		return err
-	}
-	d.durable.Store(folder, true)
-	return nil
+func (w *diskDraft) closeFolders() {
+	w.drafts.Close()
+	w.kind.Close()
 }
 
-func (d *disk) syncFolder(folder string) error { return blobstore.SyncFolder(folder, d.sync) }
+// makeFolder makes a folder below another, whose path from the root is given, with what is between
+// them, and sees to it that all of it outlasts a power failure. A folder that another process has
+// made may not be on disk yet, so that finding it there is not enough.
+func (d *disk) makeFolder(in *localdisk.Folder, inPath, below string) (*localdisk.Folder, error) {
+	at, err := in.Folder("")
+	if err != nil || below == "." {
+		return at, err
+	}
+	for name := range strings.SplitSeq(below, "/") {
+		inPath = path.Join(inPath, name)
+		next, err := d.makeOne(at, name, inPath)
+		at.Close()
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	return at, nil
+}
+
+func (d *disk) makeOne(in *localdisk.Folder, name, path string) (*localdisk.Folder, error) {
+	made, err := in.Make(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, known := d.durable.Load(path); made || !known {
+		if err := in.Sync(d.sync); err != nil {
+			return nil, err
+		}
+		d.durable.Store(path, true)
+	}
+	return in.Folder(name)
+}
 
 // sweep removes the drafts of processes that died. What it cannot remove is left for the next one.
-func sweep(drafts string) {
-	entries, _ := os.ReadDir(drafts)
+//
+// It removes nothing else, whoever put it there: the folder was reached through no link, and of
+// what is in it only old regular files with a name that create makes are taken.
+func sweep(drafts *localdisk.Folder) {
+	entries, _ := drafts.Entries()
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > abandonedAfter {
-			_ = os.Remove(filepath.Join(drafts, e.Name()))
+		if !draftName.MatchString(e.Name()) {
+			continue
+		}
+		info, err := drafts.Stat(e.Name())
+		if err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > abandonedAfter {
+			_ = drafts.Remove(e.Name())
 		}
 	}
 }
 
 func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error) {
-	f, err := os.Open(d.path(key))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, cmp.Or(d.rootThere(), fmt.Errorf("%s: %w", key, ErrNotFound))
+	folder, err := d.folder(path.Dir(key))
+	if err != nil {
+		return nil, 0, d.notFound(key, err)
+	}
+	defer folder.Close()
+	f, info, err := folder.Open(path.Base(key))
+	if odd, ok := errors.AsType[*localdisk.NotPlainError](err); ok {
+		return nil, 0, fmt.Errorf("%s: %w: %w", key, ErrCorrupt, odd)
 	}
 	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file", f.Name())
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, 0, err
+		return nil, 0, d.notFound(key, err)
 	}
 	return f, info.Size(), nil
 }
 
+// notFound turns fs.ErrNotExist into ErrNotFound where it means that.
+func (d *disk) notFound(key string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return cmp.Or(d.rootThere(), fmt.Errorf("%s: %w", key, ErrNotFound))
+	}
+	return err
+}
+
+// folder opens the folder of a prefix. The root is opened anew each time: a volume that is held open
+// could not be unmounted, nor would one mounted in its place be seen.
+func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
+	root, err := localdisk.Open(d.root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Folder(strings.TrimSuffix(d.prefix+prefix, "/"))
+}
+
 // list reads one folder. gocloud's driver walks everything below it, once for every thousand keys.
+//
+// What is neither file nor folder is listed as both: whoever expects either of them opens it, and is
+// told. Left out, a shard behind a link would be missed by nobody.
 func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		entries, err := d.readDir(prefix)
+		entries, err := d.readDir(prefix, nil)
 		if err != nil {
 			yield("", err)
 			return
 		}
 		for _, e := range entries {
-			name := e.Name()
-			if e.IsDir() {
-				name += "/"
+			if name := e.Name(); !e.IsDir() && name > after && !yield(name, nil) {
+				return
 			}
-			if name > after && !yield(name, nil) {
+			if name := e.Name() + "/"; !e.Type().IsRegular() && name > after && !yield(name, nil) {
 				return
 			}
 		}
@@ -211,24 +279,23 @@ func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, e
 
 func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
-		files, err := d.readDir(prefix)
+		var files []entry
+		_, err := d.readDir(prefix, func(folder *localdisk.Folder, f fs.DirEntry) error {
+			info, err := folder.Stat(f.Name())
+			if err == nil && info.Mode().IsRegular() {
+				files = append(files, entry{f.Name(), info.Size(), info.ModTime()})
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // removed meanwhile
+			}
+			return err
+		})
 		if err != nil {
 			yield(entry{}, err)
 			return
 		}
 		for _, f := range files {
-			if !f.Type().IsRegular() {
-				continue
-			}
-			info, err := f.Info()
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // removed meanwhile
-			}
-			if err != nil {
-				yield(entry{}, err)
-				return
-			}
-			if !yield(entry{f.Name(), info.Size(), info.ModTime()}, nil) {
+			if !yield(f, nil) {
 				return
 			}
 		}
@@ -236,17 +303,31 @@ func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error]
 }
 
 func (d *disk) remove(_ context.Context, key string) error {
-	if err := os.Remove(d.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	folder, err := d.folder(path.Dir(key))
+	if err == nil {
+		defer folder.Close()
+		err = folder.Remove(path.Base(key))
 	}
-	return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
-// readDir returns what is in the folder of a prefix, in order; nothing if there is none.
-func (d *disk) readDir(prefix string) ([]os.DirEntry, error) {
-	entries, err := os.ReadDir(d.path(prefix))
+// readDir returns what is in the folder of a prefix, in order; nothing if there is none. It calls
+// each, if not nil, for every entry.
+func (d *disk) readDir(prefix string, each func(*localdisk.Folder, fs.DirEntry) error) ([]fs.DirEntry, error) {
+	folder, err := d.folder(prefix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, d.rootThere()
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	entries, err := folder.Entries()
+	for i := 0; err == nil && each != nil && i < len(entries); i++ {
+		err = each(folder, entries[i])
 	}
 	return entries, err
 }
