@@ -3,7 +3,6 @@ package auditstore
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,9 +29,6 @@ const (
 	abandonedAfter = time.Hour
 )
 
-// draftName matches what rand.Text returns.
-var draftName = regexp.MustCompile(`^[A-Z2-7]{26,}$`)
-
 // disk keeps objects in a folder of the local file system. gocloud's own driver will not do: its
 // IfNotExist is a check followed by a rename, so that two writers can both win, and it never syncs.
 //
@@ -43,15 +38,14 @@ type disk struct {
 	root   string // exists
 	prefix string // of all keys; empty or ending in "/"
 
-	sync    func(*os.File) error // (*os.File).Sync
-	durable sync.Map             // paths of folders whose entry in their parent is known to be on disk
-	cleaned sync.Map             // paths of folders whose drafts were cleaned of abandoned ones
+	localdisk.Maker
+	cleaned sync.Map // paths of folders whose drafts were cleaned of abandoned ones
 }
 
 // newDisk takes a folder that is there.
 func newDisk(f blobstore.Folder) (*disk, error) {
 	root, err := filepath.Abs(f.Path)
-	return &disk{root: root, prefix: f.Prefix, sync: (*os.File).Sync}, err
+	return &disk{root: root, prefix: f.Prefix, Maker: localdisk.Maker{Sync: (*os.File).Sync}}, err
 }
 
 func (d *disk) put(ctx context.Context, key string, data []byte) error {
@@ -69,21 +63,23 @@ func (d *disk) put(ctx context.Context, key string, data []byte) error {
 func (d *disk) create(ctx context.Context, key string) (draft, error) {
 	namespace, rest, _ := strings.Cut(key, "/")
 	kind, final, _ := strings.Cut(rest, "/")
-	w := &diskDraft{ctx: ctx, disk: d, kindPath: d.prefix + namespace + "/" + kind, final: final, name: rand.Text()}
+	w := &diskDraft{ctx: ctx, disk: d, kindPath: d.prefix + namespace + "/" + kind, final: final, name: localdisk.DraftName()}
 	root, err := localdisk.Open(d.root)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	if w.kind, err = d.makeFolder(root, "", w.kindPath); err != nil {
+	if w.kind, err = d.Make(root, "", w.kindPath); err != nil {
 		return nil, err
 	}
-	if w.drafts, err = d.makeFolder(w.kind, w.kindPath, draftsFolder); err != nil {
+	if w.drafts, err = d.Make(w.kind, w.kindPath, draftsFolder); err != nil {
 		w.kind.Close()
 		return nil, err
 	}
 	if _, done := d.cleaned.LoadOrStore(w.kindPath, true); !done {
-		sweep(w.drafts)
+		// The drafts of processes that died, and nothing else, whoever put it there: the folder was
+		// reached through no link.
+		w.drafts.SweepDrafts(abandonedAfter)
 	}
 	// Read-only for whoever edits by hand; the descriptor may be written to all the same.
 	if w.File, err = w.drafts.Create(w.name, 0o444); err != nil {
@@ -132,7 +128,7 @@ func (w *diskDraft) commit() error {
 	case result != nil:
 		return result
 	}
-	if err := folder.Sync(w.disk.sync); err != nil {
+	if err := folder.Sync(w.disk.Sync); err != nil {
 		return err
 	}
 	return result
@@ -148,13 +144,13 @@ func (w *diskDraft) makeDurable() (fs.FileInfo, *localdisk.Folder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := w.disk.sync(w.File); err != nil {
+	if err := w.disk.Sync(w.File); err != nil {
 		return nil, nil, err
 	}
 	if err := w.Close(); err != nil {
 		return nil, nil, err
 	}
-	folder, err := w.disk.makeFolder(w.kind, w.kindPath, path.Dir(w.final))
+	folder, err := w.disk.Make(w.kind, w.kindPath, path.Dir(w.final))
 	return info, folder, err
 }
 
@@ -167,57 +163,6 @@ func (w *diskDraft) abort() {
 func (w *diskDraft) closeFolders() {
 	w.drafts.Close()
 	w.kind.Close()
-}
-
-// makeFolder makes a folder below another, whose path from the root is given, with what is between
-// them, and sees to it that all of it outlasts a power failure. A folder that another process has
-// made may not be on disk yet, so that finding it there is not enough.
-func (d *disk) makeFolder(in *localdisk.Folder, inPath, below string) (*localdisk.Folder, error) {
-	at, err := in.Folder("")
-	if err != nil || below == "." {
-		return at, err
-	}
-	for name := range strings.SplitSeq(below, "/") {
-		inPath = path.Join(inPath, name)
-		next, err := d.makeOne(at, name, inPath)
-		at.Close()
-		if err != nil {
-			return nil, err
-		}
-		at = next
-	}
-	return at, nil
-}
-
-func (d *disk) makeOne(in *localdisk.Folder, name, path string) (*localdisk.Folder, error) {
-	made, err := in.Make(name)
-	if err != nil {
-		return nil, err
-	}
-	if _, known := d.durable.Load(path); made || !known {
-		if err := in.Sync(d.sync); err != nil {
-			return nil, err
-		}
-		d.durable.Store(path, true)
-	}
-	return in.Folder(name)
-}
-
-// sweep removes the drafts of processes that died. What it cannot remove is left for the next one.
-//
-// It removes nothing else, whoever put it there: the folder was reached through no link, and of
-// what is in it only old regular files with a name that create makes are taken.
-func sweep(drafts *localdisk.Folder) {
-	entries, _ := drafts.Entries()
-	for _, e := range entries {
-		if !draftName.MatchString(e.Name()) {
-			continue
-		}
-		info, err := drafts.Stat(e.Name())
-		if err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > abandonedAfter {
-			_ = drafts.Remove(e.Name())
-		}
-	}
 }
 
 func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error) {
@@ -261,7 +206,8 @@ func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
 // told. Left out, a shard behind a link would be missed by nobody.
 func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		entries, err := d.readDir(prefix, nil)
+		folder, entries, err := d.readDir(prefix)
+		folder.Close()
 		if err != nil {
 			yield("", err)
 			return
@@ -279,23 +225,22 @@ func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, e
 
 func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
-		var files []entry
-		_, err := d.readDir(prefix, func(folder *localdisk.Folder, f fs.DirEntry) error {
-			info, err := folder.Stat(f.Name())
-			if err == nil && info.Mode().IsRegular() {
-				files = append(files, entry{f.Name(), info.Size(), info.ModTime()})
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // removed meanwhile
-			}
-			return err
-		})
+		folder, files, err := d.readDir(prefix)
+		defer folder.Close()
 		if err != nil {
 			yield(entry{}, err)
 			return
 		}
 		for _, f := range files {
-			if !yield(f, nil) {
+			info, err := folder.Stat(f.Name())
+			if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+				continue // removed meanwhile, or no object
+			}
+			if err != nil {
+				yield(entry{}, err)
+				return
+			}
+			if !yield(entry{f.Name(), info.Size(), info.ModTime()}, nil) {
 				return
 			}
 		}
@@ -314,22 +259,18 @@ func (d *disk) remove(_ context.Context, key string) error {
 	return err
 }
 
-// readDir returns what is in the folder of a prefix, in order; nothing if there is none. It calls
-// each, if not nil, for every entry.
-func (d *disk) readDir(prefix string, each func(*localdisk.Folder, fs.DirEntry) error) ([]fs.DirEntry, error) {
+// readDir returns the folder of a prefix, which the caller closes, and what is in it, in order;
+// nothing if there is none.
+func (d *disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) {
 	folder, err := d.folder(prefix)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, d.rootThere()
+		return nil, nil, d.rootThere()
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer folder.Close()
 	entries, err := folder.Entries()
-	for i := 0; err == nil && each != nil && i < len(entries); i++ {
-		err = each(folder, entries[i])
-	}
-	return entries, err
+	return folder, entries, err
 }
 
 // rootThere returns an error if the root has gone, as when a volume was unmounted: then nothing

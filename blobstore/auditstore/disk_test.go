@@ -24,7 +24,7 @@ type syncs struct {
 func watch(t *testing.T, folder, key string) (*syncs, *Store) {
 	s := at(folder)(t)
 	w := &syncs{disk: s.objects.(*disk), key: key}
-	w.disk.sync = w.sync
+	w.disk.Sync = w.sync
 	return w, s
 }
 
