@@ -47,7 +47,7 @@ var allowed = []struct {
 	{"internal/metrics", []string{"internal/alert", "internal/tracing"}},
 	{"jobs/report", []string{"blobstore/auditstore"}},
 	{"jobs/incident", []string{"blobstore/auditstore", "internal/alert"}},
-	{"jobs/chain", []string{"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "validator"}},
+	{"jobs/chain", []string{"blobstore/auditstore", "blobstore/s3list", "fetcher", "internal/alert", "jobs/incident", "validator"}},
 	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},

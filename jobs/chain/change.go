@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
@@ -110,7 +111,7 @@ func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation ui
 }
 
 // stayGone looks for a few of the epochs whose names are missing, several times, and reports whether
-// none of them is there. Absence alone says little: a listing may have been kept from before, or lag
+// none of them is there. An answer out of a cache is no look. Absence alone says little: a listing may have been kept from before, or lag
 // behind.
 func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 	gone := slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.Change != Went })
@@ -125,8 +126,8 @@ func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 			return false, err
 		}
 		for _, c := range gone {
-			there, err := k.isListed(ctx, c)
-			if err != nil || there {
+			there, fresh, err := k.isListed(ctx, c)
+			if err != nil || there || !fresh {
 				return false, err
 			}
 		}
@@ -135,10 +136,11 @@ func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 }
 
 // isListed reports whether a name that was on record, and not among those that were listed, is
-// listed now.
-func (k *walk) isListed(ctx context.Context, c Change) (found bool, err error) {
+// listed now, and whether the answers were the log's own and not kept by a cache.
+func (k *walk) isListed(ctx context.Context, c Change) (found, fresh bool, err error) {
+	var f s3list.Freshness
 	for _, prefix := range []string{fmt.Sprintf("%d/", c.Epoch), fmt.Sprintf("+%d/", c.Epoch)} {
-		err := k.lister.each(ctx, prefix, blob.FirstPageToken, func(page []*blob.ListObject, _ []byte) (bool, error) {
+		err := k.lister.watched(ctx, prefix, blob.FirstPageToken, &f, func(page []*blob.ListObject, _ []byte) (bool, error) {
 			for _, o := range page {
 				name, _, ok := readKey(o.Key)
 				n := pair{name.PreviousDigest, name.Digest}.name()
@@ -147,10 +149,10 @@ func (k *walk) isListed(ctx context.Context, c Change) (found bool, err error) {
 			return !found, nil
 		})
 		if err != nil || found {
-			return found, err
+			return found, f.Fresh(), err
 		}
 	}
-	return false, nil
+	return false, f.Fresh(), nil
 }
 
 // raiseChange puts evidence on record that names have changed, and then raises an alert. A crash

@@ -180,6 +180,26 @@ func TestHostileAbsence(t *testing.T) {
 	}
 }
 
+// An empty answer that a cache has kept says nothing.
+func TestHostileCachedAbsence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 12_000)
+	w.walk(t)
+	w.names.Missing = map[uint64]bool{1500: true}
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("X-Cache", "Hit from cloudfront")
+		rw.Header().Set("Age", "180")
+		w.names.ServeHTTP(rw, r)
+	})
+	if r := w.walk(t); len(r.Changes) > 0 || r.Unconfirmed != 1 || len(w.incidents(t)) > 0 {
+		t.Errorf("%+v, alerts %q", r.Changes, w.incidents(t))
+	}
+	w.handler = nil
+	if r := w.walk(t); len(r.Changes) != 1 || r.Changes[0].Change != Went {
+		t.Errorf("%+v", r.Changes)
+	}
+}
+
 // Who hides one name to keep a changed one from being told of does not succeed.
 func TestHostileMask(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/text"
 	"gocloud.dev/blob"
 )
@@ -31,15 +32,22 @@ type lister struct {
 // A page that brings nothing new is an error: a listing that goes round in circles, or back, would
 // never end, and nothing that was taken for complete before would be.
 func (l *lister) each(ctx context.Context, prefix string, token []byte, add func(page []*blob.ListObject, next []byte) (bool, error)) error {
+	return l.watched(ctx, prefix, token, &s3list.Freshness{}, add)
+}
+
+// watched is each, and tells whether the answers were the log's own.
+func (l *lister) watched(
+	ctx context.Context, prefix string, token []byte, f *s3list.Freshness, add func(page []*blob.ListObject, next []byte) (bool, error),
+) error {
 	last := ""
 	for len(token) > 0 {
 		page, next, err := l.bucket.ListPage(ctx, token, l.size, &blob.ListOptions{
 			Prefix: prefix,
-			BeforeList: func(func(any) bool) error {
+			BeforeList: func(as func(any) bool) error {
 				if l.requests.Add(1) > l.max {
 					return fmt.Errorf("no end of the listing after %d requests: raise the limit if the log is that long", l.max)
 				}
-				return nil
+				return f.Watch(as)
 			},
 		})
 		if ctx.Err() != nil { // also after success: local disks ignore the context
