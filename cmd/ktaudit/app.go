@@ -130,8 +130,11 @@ func (b *bars) start(title string, total uint64) {
 // follow is start and set in one, for work whose size is known only after it has begun.
 func (b *bars) follow(title, unit string, done, total uint64) {
 	b.mu.Lock()
-	if b.bar == nil {
+	switch {
+	case b.bar == nil:
 		b.begin(title, unit, total)
+	case b.bar.GetMax64() != int64(total): // a guess that has become better
+		b.bar.ChangeMax64(int64(total))
 	}
 	b.mu.Unlock()
 	b.set(done)

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
+	"github.com/ktaudit/ktaudit/jobs/chain"
 )
 
 // Exit statuses, the same for every command.
@@ -41,6 +42,7 @@ type cli struct {
 	Status     statusCmd     `cmd:"" help:"Show which epochs are verified, rejected or missing."`
 	Head       headCmd       `cmd:"" help:"Show the last epoch up to which all are verified, and its digest."`
 	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
+	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`
 	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
 	Export     exportCmd     `cmd:"" help:"Export verdicts to standard output, as JSON lines or CSV."`
 	Alert      alertCmd      `cmd:"" help:"Test the alert targets."`
@@ -157,7 +159,8 @@ func helpVars() kong.Vars {
 		"default_poll": config.DurationText(n.Poll), "default_settle": config.DurationText(n.Settle),
 		"default_shutdown_timeout": config.DurationText(c.ShutdownTimeout),
 		"default_max_bytes":        n.Limits.MaxBytes.String(), "default_max_stored_bytes": n.Limits.MaxStoredBytes.String(),
-		"default_max_elements": strconv.Itoa(n.Limits.MaxElements),
+		"default_chain_requests": strconv.Itoa(chain.DefaultMaxRequests),
+		"default_max_elements":   strconv.Itoa(n.Limits.MaxElements),
 	}
 }
 

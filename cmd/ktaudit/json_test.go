@@ -13,7 +13,7 @@ import (
 // jsonCommands are the commands whose JSON programs read, with the transcript in testdata/json that
 // pins it.
 var jsonCommands = map[string]string{
-	"verify": "verify", "run": "run", "status": "status", "head": "seal", "seal": "seal", "seal --check": "seal",
+	"verify": "verify", "run": "run", "status": "status", "head": "seal", "chain": "chain", "seal": "seal", "seal --check": "seal",
 	"reverify": "reverify", "enqueue": "queue", "retry": "queue", "pause": "queue", "resume": "queue",
 	"config check": "config", "alert test": "alert", "simulate": "simulate", "demo": "demo", "version": "version", "export": "export",
 }

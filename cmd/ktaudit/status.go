@@ -146,6 +146,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	if s.To == 0 {
 		a.line("epochs", "no epoch has a verdict")
+		a.printChain(s.Chain)
 		a.printQueues(queues)
 		return
 	}
@@ -167,6 +168,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	if len(s.Breaks) > 0 {
 		a.line("breaks", "%d", len(s.Breaks))
 	}
+	a.printChain(s.Chain)
 	a.printQueues(queues)
 	if len(s.Rejected)+len(s.Breaks) > 0 {
 		a.printf("\n")

@@ -41,15 +41,21 @@ func (l *lister) watched(
 ) error {
 	last := ""
 	for len(token) > 0 {
+		before := l.requests.Load()
 		page, next, err := l.bucket.ListPage(ctx, token, l.size, &blob.ListOptions{
 			Prefix: prefix,
 			BeforeList: func(as func(any) bool) error {
-				if l.requests.Add(1) > l.max {
-					return fmt.Errorf("no end of the listing after %d requests: raise the limit if the log is that long", l.max)
+				if err := l.count(); err != nil {
+					return err
 				}
 				return f.Watch(as)
 			},
 		})
+		if err == nil && l.requests.Load() == before { // a driver that does not say when it asks
+			if err = l.count(); err != nil {
+				return err
+			}
+		}
 		if ctx.Err() != nil { // also after success: local disks ignore the context
 			return ctx.Err()
 		}
@@ -67,6 +73,14 @@ func (l *lister) watched(
 			return err
 		}
 		token = next
+	}
+	return nil
+}
+
+// count counts a request, and returns an error if it is one too many.
+func (l *lister) count() error {
+	if l.requests.Add(1) > l.max {
+		return fmt.Errorf("no end of the listing after %d requests: raise the limit if the log is that long", l.max)
 	}
 	return nil
 }

@@ -50,6 +50,8 @@ type Status struct {
 	Gaps        []epochset.Range `json:"gaps"`             // epochs without a verdict
 	Rejected    []RejectedEpoch  `json:"rejected"`         // the first 10,000
 	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
+	// Chain is what is on record of the names of the same range; nil if they were never walked.
+	Chain *ChainStatus `json:"chain,omitempty"`
 }
 
 // Unanchored reports whether the range begins with another digest than that of the anchor.
@@ -57,8 +59,11 @@ func (s Status) Unanchored() bool {
 	return len(s.Breaks) > 0 && s.Breaks[0].Anchored && s.Breaks[0].Epoch == s.From
 }
 
-// Good reports whether every epoch of the range is verified, and all are epochs of one log.
-func (s Status) Good() bool { return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 }
+// Good reports whether every epoch of the range is verified, and all are epochs of one log, by their
+// names, too.
+func (s Status) Good() bool {
+	return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 && !s.Chain.contradicts()
+}
 
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the
 // last with a verdict). The epoch after the anchor must begin with the anchor's digest; if it
@@ -113,7 +118,8 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	if len(s.Verified) > 0 && s.Verified[0].From == s.From && !s.Unanchored() {
 		s.Head = s.Verified[0].To
 	}
-	return s.Status, nil
+	s.Chain, err = ReadChain(ctx, store, namespace, from, to)
+	return s.Status, err
 }
 
 // statusReader makes a status of what it is given in the order of the epochs.
