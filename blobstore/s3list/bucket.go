@@ -30,8 +30,14 @@ func (b *bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	return gcerrors.Unknown
 }
 
-// As is for gocloud.
-func (b *bucket) As(any) bool { return false }
+// As is for gocloud: *Notices.
+func (b *bucket) As(target any) bool {
+	n, ok := target.(*Notices)
+	if ok {
+		n.random = b.client.random
+	}
+	return ok
+}
 
 // ErrorAs is for gocloud.
 func (b *bucket) ErrorAs(err error, target any) bool {

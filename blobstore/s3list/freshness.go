@@ -101,6 +101,7 @@ type random struct {
 
 	mu    sync.Mutex
 	until time.Time // the server refused it, and is asked without it until then
+	tell  func()    // of the first refusal
 }
 
 func (r *random) wanted() bool {
@@ -112,8 +113,26 @@ func (r *random) wanted() bool {
 // refused notes that the server answered without the parameter what it had refused with it.
 func (r *random) refused() {
 	r.mu.Lock()
+	if r.tell != nil && r.until.IsZero() {
+		defer r.tell()
+	}
 	defer r.mu.Unlock()
 	r.until = time.Now().Add(refusedFor)
+}
+
+// Notices tells what a server does that people should know once: see blob.Bucket.As.
+type Notices struct{ random *random }
+
+// OnRefusal has a function called once the server refuses the random parameter, which is now or
+// within a listing. Its empty listings may be old ones of a cache then.
+func (n *Notices) OnRefusal(tell func()) {
+	n.random.mu.Lock()
+	n.random.tell = tell
+	late := !n.random.until.IsZero()
+	n.random.mu.Unlock()
+	if late {
+		tell()
+	}
 }
 
 // mayRefuse reports whether an answer may mean that the server takes no parameter that it does not

@@ -79,6 +79,12 @@ func TestHostileServerRefusesTheRandomParameter(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 501} {
 		b, server := opened(t, map[string]string{"7/a/b": "batch"}, quick())
 		server.Always(s3listtest.RefuseUnknown(status))
+		told := 0
+		var notices Notices
+		if !b.As(&notices) {
+			t.Fatal("no notices")
+		}
+		notices.OnRefusal(func() { told++ })
 		for i := range 3 {
 			if keys, f := look(t, b, "7/"); !slices.Equal(keys, []string{"7/a/b"}) || !f.Plain {
 				t.Errorf("%d, listing %d: %q, %+v", status, i, keys, f)
@@ -86,6 +92,11 @@ func TestHostileServerRefusesTheRandomParameter(t *testing.T) {
 		}
 		if n := len(server.Requests()); n != 4 {
 			t.Errorf("%d: %d requests", status, n)
+		}
+		late := 0
+		notices.OnRefusal(func() { late++ })
+		if told != 1 || late != 1 {
+			t.Errorf("%d: told %d times, later %d times", status, told, late)
 		}
 	}
 	// What is refused with and without it says nothing about it.

@@ -29,6 +29,10 @@ type pageToken struct {
 
 // After returns the page token with which blob.Bucket.ListPage begins after a key. It takes the
 // whole key, also in a bucket that was opened with a prefix.
+//
+// A walk of a whole bucket calls ListPage with pages of 1,000 and the token of the page before, one
+// request each, and holds one page. To go on in another process it keeps the last key, not the
+// token, which the server chose.
 func After(key string) []byte { return pageToken{After: key}.encode() }
 
 func (t pageToken) encode() []byte {

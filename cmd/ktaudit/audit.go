@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
@@ -191,7 +192,14 @@ func (a *app) openOfLog(ctx context.Context, namespace, url string, amongOthers 
 	bucket, err := blobstore.OpenBucket(ctx, url)
 	if amongOthers && ctx.Err() == nil && errors.Is(err, blobstore.ErrNoAnswer) {
 		a.log.Warn().Str("namespace", namespace).Err(err).Msg("log is out of reach: ktaudit keeps trying, and audits the other logs meanwhile")
-		return blobstore.OpenUnasked(ctx, url)
+		bucket, err = blobstore.OpenUnasked(ctx, url)
+	}
+	var notices s3list.Notices
+	if err == nil && bucket.As(&notices) {
+		notices.OnRefusal(func() {
+			a.log.Warn().Str("namespace", namespace).Msg("the log's server refuses listings with a random query parameter, so ktaudit lists without: " +
+				"a cache on the way may hide new epochs for a while; random=false in the log's URL ends this warning")
+		})
 	}
 	return bucket, err
 }

@@ -77,3 +77,27 @@ func TestHostileHangingLogsAreOpenedTogether(t *testing.T) {
 		t.Errorf("after %s: %s", time.Since(began), warnings.String())
 	}
 }
+
+// TestHostileRefusalOfTheRandomParameter: an operator reads once that empty listings may be old.
+func TestHostileRefusalOfTheRandomParameter(t *testing.T) {
+	t.Parallel()
+	behind := memblob.OpenBucket(nil)
+	defer behind.Close()
+	server := s3listtest.New(t, behind)
+	server.Always(s3listtest.RefuseUnknown(http.StatusBadRequest))
+	var log strings.Builder
+	a := &app{log: zerolog.New(&log)}
+	bucket, err := a.openOfLog(t.Context(), "one", server.BucketURL(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	for range 3 {
+		if _, err := bucket.IsAccessible(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"namespace":"one"`) || !strings.Contains(got, "random query parameter") {
+		t.Errorf("log: %s", got)
+	}
+}
