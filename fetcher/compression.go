@@ -43,32 +43,38 @@ func sniff(head []byte) string {
 
 // newDecoder returns a reader of the decompressed content of r. In all formats several frames may
 // follow each other, as parallel compressors write them; anything else after a frame is an error,
-// so all of r is read. Memory: MaxWindow and a little more for zstd, 9 MiB for S2, under 100 KiB
-// for gzip.
-func newDecoder(r *bufio.Reader, o Options) (io.ReadCloser, string, error) {
+// so all of r is read. Memory: the window and a little more for zstd, 9 MiB for S2, under 100 KiB for
+// gzip.
+func newDecoder(r *bufio.Reader, window int64) (io.ReadCloser, *windowReader, string, error) {
 	head, err := r.Peek(sniffLength)
 	if err != nil && err != io.EOF {
-		return nil, "", err
+		return nil, nil, "", err
 	}
 	compression := sniff(head)
 	switch compression {
 	case compressionZstd:
 		// One goroutine decodes faster than a network delivers, and a decoder without goroutines
 		// cannot leak any.
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(uint64(max(o.MaxWindow, zstd.MinWindowSize))))
-		if err != nil {
-			return nil, compression, err
+		var source io.Reader = r
+		var frames *windowReader
+		if window >= maxBlock {
+			frames = newWindowReader(r, window)
+			source = frames
 		}
-		return d.IOReadCloser(), compression, nil
+		d, err := zstd.NewReader(source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(uint64(max(window, zstd.MinWindowSize))))
+		if err != nil {
+			return nil, nil, compression, err
+		}
+		return d.IOReadCloser(), frames, compression, nil
 	case compressionGzip:
 		d, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, compression, err
+			return nil, nil, compression, err
 		}
-		return d, compression, nil
+		return d, nil, compression, nil
 	case compressionS2:
-		return io.NopCloser(s2.NewReader(r, s2.ReaderAllocBlock(64<<10))), compression, nil
+		return io.NopCloser(s2.NewReader(r, s2.ReaderAllocBlock(64<<10))), nil, compression, nil
 	}
-	return io.NopCloser(r), compression, nil
+	return io.NopCloser(r), nil, compression, nil
 }

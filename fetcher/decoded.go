@@ -19,6 +19,7 @@ type decodedReader struct {
 
 	begun       bool
 	decoder     io.ReadCloser // nil if the first bytes are wrong already
+	frames      *windowReader // what a zstd decoder reads from; nil for others
 	compression string
 	bytes       int64
 	err         error
@@ -47,7 +48,7 @@ func (d *decodedReader) decode(p []byte) (n int, err error) {
 	if !d.begun {
 		d.begun = true
 		source := bufio.NewReaderSize(d.stored, bufferSizeFor(d.stored.size, storedBuffer))
-		if d.decoder, d.compression, err = newDecoder(source, d.options); err != nil {
+		if d.decoder, d.frames, d.compression, err = newDecoder(source, d.window()); err != nil {
 			return 0, err
 		}
 	}
@@ -66,10 +67,21 @@ func (d *decodedReader) classify(err error) error {
 		return io.EOF
 	case errors.Is(err, ErrTooLarge):
 		return fmt.Errorf("%s: %w", d.stored.label, err)
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fmt.Errorf("%s: %w: %w: %w: limit %d", d.stored.label, ErrTooLarge, ErrWindow, err, d.options.MaxWindow)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded),
+		// It may be the lack of what a larger window would hold.
+		d.frames != nil && d.frames.lowered && d.bytes > d.frames.window-maxBlock:
+		return fmt.Errorf("%s: %w: it makes use of more than the %d bytes that are set aside here: %w", d.stored.label, ErrWindow, d.window(), err)
 	}
 	return fmt.Errorf("%s: %s: %w: %w", d.stored.label, d.compression, ErrCorrupt, err)
+}
+
+// window is the largest window that makes sense: no frame can refer to more than may be unpacked.
+func (d *decodedReader) window() int64 {
+	most := d.options.MaxBytes
+	if d.stored.size >= 0 {
+		most = d.limit()
+	}
+	return min(d.options.MaxWindow, most+2*maxBlock)
 }
 
 // limit is how many decompressed bytes are allowed.

@@ -30,8 +30,9 @@ var (
 	// ErrTooLarge: the batch exceeds a limit of the Options. It is grounds for a rejection: the
 	// same object exceeds the limit every time.
 	ErrTooLarge = errors.New("batch too large")
-	// ErrWindow comes with ErrTooLarge where the limit is MaxWindow. A Fetcher that allows more may
-	// read the same object; see Fetcher.WithWindow.
+	// ErrWindow: the batch makes use of a larger zstd window than MaxWindow. A Fetcher that allows
+	// more may read the same object; see Fetcher.WithWindow. It says nothing about the log and is no
+	// grounds for a rejection.
 	ErrWindow = errors.New("zstd window too large")
 	// ErrCorrupt: the stored bytes are not valid in their compression format. It is grounds for a
 	// rejection once a second Open has ended in it too, because all the bytes that the store listed

@@ -27,8 +27,9 @@ type Options struct {
 	// RatioFloor is how many bytes a batch may decompress to whatever its ratio, for small batches
 	// with repetitive content. Default 16 MiB.
 	RatioFloor int64
-	// MaxWindow is the largest window in bytes that a zstd frame may ask for; the decoder holds
-	// that much and a little more. Default 128 MiB, which is also the zstd command's default limit.
+	// MaxWindow is how many bytes of a zstd frame's window a decoder holds, and a little more. A frame
+	// may ask for more as long as it unpacks to less. Default MaxBytes, with which every frame can be
+	// read that is within it.
 	MaxWindow int64
 
 	// Present, if not nil, is called with an epoch's prefix when nothing is listed under it. An
@@ -56,7 +57,7 @@ func (o Options) withDefaults() Options {
 	o.MaxBytes = cmp.Or(max(o.MaxBytes, 0), 4<<30)
 	o.MaxRatio = cmp.Or(max(o.MaxRatio, 0), 200)
 	o.RatioFloor = cmp.Or(max(o.RatioFloor, 0), 16<<20)
-	o.MaxWindow = cmp.Or(max(o.MaxWindow, 0), 128<<20)
+	o.MaxWindow = cmp.Or(max(o.MaxWindow, 0), o.MaxBytes)
 	o.MaxAttempts = cmp.Or(max(o.MaxAttempts, 0), 5)
 	o.Backoff = cmp.Or(max(o.Backoff, 0), 250*time.Millisecond)
 	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 25*time.Second)
@@ -84,8 +85,7 @@ func New(bucket *blob.Bucket, o Options) *Fetcher {
 	return &Fetcher{bucket: bucket, options: o.withDefaults()}
 }
 
-// MaxWindow is the largest window in bytes that a zstd frame may ask for. A decoder allocates as
-// much as a frame asks for, however little there is to decode.
+// MaxWindow is how many bytes of a zstd frame's window a decoder holds at most.
 func (f *Fetcher) MaxWindow() int64 { return f.options.MaxWindow }
 
 // WithWindow returns a Fetcher for the same log directory whose MaxWindow is n bytes, but at least

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	stdgzip "compress/gzip"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -163,12 +164,33 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// With a smaller window than frames ask for, a batch reads the same, or is said to need more.
+func TestFormatsInNarrowWindows(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1, 1000, 300 << 10, 1500 << 10} {
+		content := like(size, uint64(size))
+		for name, sample := range samples(t, content) {
+			for _, window := range []int64{128 << 10, 300 << 10, 1 << 20, 1<<20 + 1<<19} {
+				batch := fetch(t, one(sample.stored, nil), Options{MaxWindow: window}, nil)
+				got, err := io.ReadAll(batch)
+				if errors.Is(err, ErrWindow) && int64(size) > window-maxBlock {
+					continue
+				}
+				if err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%s of %d in %d: %d bytes, %v", name, size, window, len(got), err)
+				}
+			}
+		}
+	}
+}
+
 // What the commands write that a log's operator would use.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	content := like(600<<10, 20)
 	for _, command := range [][]string{
 		{"zstd", "-q", "-3"}, {"zstd", "-q", "-19"}, {"zstd", "-q", "--ultra", "-22"}, {"zstd", "-q", "--long=27"},
+		{"zstd", "-q", "--long=28"}, {"zstd", "-q", "--ultra", "--long=31"},
 		{"zstd", "-q", "-T0", "--rsyncable"}, {"gzip", "-9"}, {"gzip", "-1"},
 	} {
 		path, err := exec.LookPath(command[0])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -79,15 +80,16 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A frame may ask for MaxWindow and no more, and asking costs a decoder no more than that. Not in
-// parallel either.
-func TestWindow(t *testing.T) {
+// A frame may ask for any window, and asking costs a decoder no more than MaxWindow and no more than
+// the batch may unpack to. Not in parallel either.
+func TestHostileWindow(t *testing.T) {
 	frame := zstdFrame([]byte("proof"))
-	frame[5] = 17 << 3 // 2^27
+	frame[5] = 18 << 3 // 2^28, as zstd --long=28
 	for _, test := range []struct {
 		window int64
+		most   uint64
 		err    error
-	}{{128 << 20, nil}, {128<<20 - 1, ErrTooLarge}, {1, ErrTooLarge}} {
+	}{{0, 17 << 20, nil}, {128 << 20, 17 << 20, nil}, {1 << 20, 1 << 20, nil}, {256 << 10, 256 << 10, nil}, {1, 0, ErrWindow}} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		batch := fetch(t, one(frame, nil), Options{MaxWindow: test.window}, nil)
@@ -96,11 +98,10 @@ func TestWindow(t *testing.T) {
 		if !errors.Is(err, test.err) {
 			t.Errorf("window %d: %v", test.window, err)
 		}
-		most := uint64(1 << 20)
-		if test.err == nil {
-			most += 128 << 20
+		if err != nil && !Transient(err) {
+			t.Errorf("window %d: %v is held against the log", test.window, err)
 		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > most {
+		if used := after.TotalAlloc - before.TotalAlloc; used > test.most+1<<20 {
 			t.Errorf("window %d: %d KiB allocated", test.window, used>>10)
 		}
 	}
@@ -113,13 +114,24 @@ func TestWithWindow(t *testing.T) {
 	wide := zstdFrame([]byte("proof"))
 	wide[5] = 13 << 3 // 8 MiB
 	single := zstdBytes(t, like(64<<10, 15), zstd.WithSingleSegment(true))
+	half := random(1<<20, 16)
+	far := zstdBytes(t, slices.Concat(half, half, half), zstd.WithSingleSegment(true), zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	if len(far) > 3<<20/2 {
+		t.Fatalf("%d bytes refer to nothing far behind", len(far))
+	}
+	broken := slices.Clone(wide)
+	broken[len(broken)-8] = 0xff // the header of the last block
 	for name, test := range map[string]struct {
 		stored []byte
 		window int64
 		err    error
 	}{
 		"wide enough":             {wide, 8 << 20, nil},
-		"too narrow":              {wide, 8<<20 - 1, ErrWindow},
+		"wider than its content":  {wide, 128 << 10, nil},
+		"too narrow to tell":      {wide, 128<<10 - 1, ErrWindow},
+		"far back":                {far, 3 << 20, nil},
+		"far back, narrow":        {far, 1 << 19, ErrWindow},
+		"damaged":                 {broken, 128 << 10, ErrCorrupt},
 		"none":                    {wide, 0, ErrWindow},
 		"no wider than MaxWindow": {wide, 1 << 40, nil},
 		"single segment":          {single, 64 << 10, nil},
@@ -138,7 +150,7 @@ func TestWithWindow(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = io.Copy(io.Discard, batch)
-		if !errors.Is(err, test.err) || test.err != nil && !errors.Is(err, ErrTooLarge) {
+		if !errors.Is(err, test.err) || errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: got %v, want %v", name, err, test.err)
 		}
 		_ = batch.Close()

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"time"
@@ -32,7 +33,7 @@ const (
 	// compressionGuess is how many times its stored size a compressed batch is taken to have.
 	// Proofs are hashes, which hardly shrink.
 	compressionGuess = 3
-	// guessStep is by how much the guess is raised when it was wrong.
+	// guessStep is by how much the guess is raised when it was wrong, and a window that was too small.
 	guessStep = 8
 )
 
@@ -73,10 +74,10 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 		}
 		found, err := read(ctx, t, object, draft, guess, window, ordered)
 		switch {
-		case errors.Is(err, fetcher.ErrWindow) && window < usualWindow:
-			window = usualWindow
+		case errors.Is(err, fetcher.ErrWindow) && window < a.widestWindow():
+			window = min(max(window*guessStep, usualWindow), a.widestWindow())
 		case errors.Is(err, fetcher.ErrWindow):
-			window = a.Fetcher.MaxWindow()
+			return found, fmt.Errorf("%w: half the memory budget has no room for it, which is no fault of the log; give ktaudit more memory", err)
 		case errors.Is(err, errOverGuess):
 			guess *= guessStep
 		case errors.Is(err, validator.ErrUnordered):
@@ -85,6 +86,11 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 			return found, err
 		}
 	}
+}
+
+// widestWindow is the largest window that a decoder gets memory for.
+func (a *Auditor) widestWindow() int64 {
+	return min(a.Fetcher.MaxWindow(), max(a.Budget.Size()/2, usualWindow))
 }
 
 func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, keep bool, guess, window int64, ordered bool) (f fetched, err error) {
@@ -127,8 +133,6 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	f.result, err = validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
 	verified := time.Now()
 	switch {
-	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
-		return f, err
 	case errors.Is(err, fetcher.ErrTooLarge):
 		f.result = rejection(verdict.BatchTooLarge, err)
 	case errors.Is(err, fetcher.ErrCorrupt):

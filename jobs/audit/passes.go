@@ -44,8 +44,6 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	f.result, err = validator.VerifyInPasses(ctx, object.Name, p.open, a.Configuration, limits)
 	verified := time.Now()
 	switch {
-	case errors.Is(err, fetcher.ErrWindow) && window < a.Fetcher.MaxWindow():
-		return f, err
 	case errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0:
 		f.draft.drop()
 		return tooLarge(object, err)

@@ -129,7 +129,7 @@ func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Eviden
 
 // download returns the batch that was judged, as it is stored.
 func (a *Auditor) download(ctx context.Context, j judgement) ([]byte, error) {
-	window := a.Fetcher.MaxWindow()
+	window := a.widestWindow()
 	release, err := a.Budget.acquire(ctx, memoryFor(j.verdict.Batch.StoredBytes, window))
 	if err != nil {
 		return nil, err
