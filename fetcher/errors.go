@@ -27,9 +27,9 @@ var (
 	ErrCrowded = errors.New("too many objects to tell")
 	// ErrChanged: the object was replaced between its listing and its last byte. Locate it again.
 	ErrChanged = errors.New("object changed while it was read")
-	// ErrTooLarge: the batch exceeds a limit of the Options. It is grounds for a rejection: the
-	// same object exceeds the limit every time.
-	ErrTooLarge = errors.New("batch too large")
+	// ErrTooLarge: the batch exceeds a limit of the Options. It is grounds for a rejection, as one
+	// that was not judged: the same object exceeds the limit every time.
+	ErrTooLarge = errors.New("over the limits of this auditor")
 	// ErrWindow: the batch makes use of a larger zstd window than MaxWindow. A Fetcher that allows
 	// more may read the same object; see Fetcher.WithWindow. It says nothing about the log and is no
 	// grounds for a rejection.

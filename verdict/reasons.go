@@ -17,7 +17,8 @@ const (
 	PreviousDigestMismatch Reason = "previous_digest_mismatch"
 	// DigestMismatch: all nodes together do not hash to the digest after the epoch.
 	DigestMismatch Reason = "digest_mismatch"
-	// BatchTooLarge: the batch is over the auditor's limits.
+	// BatchTooLarge: the batch is over the auditor's limits. It was not judged, which is nothing
+	// against the log.
 	BatchTooLarge Reason = "batch_too_large"
 )
 

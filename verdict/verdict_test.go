@@ -154,3 +154,48 @@ func valid() Verdict {
 		VerifySeconds: 0.25, Software: "w",
 	}
 }
+
+// A limit of the auditor's is no statement about the batch, but digests are what they are.
+func TestLimitsContradictNothing(t *testing.T) {
+	t.Parallel()
+	verified := Verdict{Outcome: Verified, Digest: "a", PreviousDigest: "b"}
+	limited, malformed, other := verified, verified, verified
+	limited.Outcome, limited.Reason = Rejected, BatchTooLarge
+	malformed.Outcome, malformed.Reason = Rejected, MalformedProof
+	other.Digest = "c"
+	for _, c := range []struct {
+		name string
+		v, o Verdict
+		want bool
+	}{
+		{"verified", limited, verified, false}, {"malformed", limited, malformed, false}, {"another digest", limited, other, true},
+		{"no limit", malformed, verified, true},
+	} {
+		if c.v.Contradicts(c.o) != c.want || c.o.Contradicts(c.v) != c.want {
+			t.Errorf("%s: want %t", c.name, c.want)
+		}
+	}
+}
+
+func TestStraysAreBounded(t *testing.T) {
+	t.Parallel()
+	long := make([]string, MaxStrays)
+	for i := range long {
+		long[i] = strings.Repeat("x", MaxStrayBytes)
+	}
+	for _, c := range []struct {
+		strays *Strays
+		want   bool
+	}{
+		{nil, true}, {&Strays{Names: long, More: 1000}, true}, {&Strays{}, false}, {&Strays{Names: long, More: -1}, false},
+		{&Strays{Names: append(long, "x")}, false}, {&Strays{Names: []string{long[0] + "x"}}, false},
+	} {
+		v := Verdict{
+			Schema: Schema, Namespace: "example", Epoch: 1, Outcome: Rejected, Reason: Equivocation, Strays: c.strays,
+			Detail: strings.Repeat("x", MaxDetailBytes),
+		}
+		if _, err := v.Encode(); (err == nil) != c.want {
+			t.Errorf("%v: %v", c.strays, err)
+		}
+	}
+}

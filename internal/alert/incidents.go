@@ -16,6 +16,9 @@ func OfVerdict(v verdict.Verdict) Alert {
 		Reason: string(v.Reason), Detail: v.Detail,
 		Summary: fmt.Sprintf("epoch %d of %s was rejected: %s", v.Epoch, v.Namespace, v.Reason),
 	}
+	if v.Reason == verdict.BatchTooLarge {
+		a.Summary = fmt.Sprintf("epoch %d of %s was not judged: its batch is over the limits set here", v.Epoch, v.Namespace)
+	}
 	if v.Reason == verdict.Equivocation {
 		a.Kind, a.Incident = Equivocation, incidentOf(Equivocation, v.Epoch)
 		a.Summary = fmt.Sprintf("%s showed two histories at epoch %d", v.Namespace, v.Epoch)
