@@ -45,6 +45,8 @@ type Options struct {
 	Backoff time.Duration
 	// IdleTimeout is how long a request may bring nothing before it counts as failed. Default 25 s.
 	IdleTimeout time.Duration
+	// ListTimeout is how long it may take to list what is under an epoch. Default 1 minute.
+	ListTimeout time.Duration
 	// MinRate is how many bytes a second the stored bytes of a batch must come at, over all its
 	// requests and the waits between them. What is slower for longer than a minute, or 40 s at the
 	// start, is a transient fault; so a batch of n bytes takes no more than 40 s and n / MinRate.
@@ -61,6 +63,7 @@ func (o Options) withDefaults() Options {
 	o.MaxAttempts = cmp.Or(max(o.MaxAttempts, 0), 5)
 	o.Backoff = cmp.Or(max(o.Backoff, 0), 250*time.Millisecond)
 	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 25*time.Second)
+	o.ListTimeout = cmp.Or(max(o.ListTimeout, 0), time.Minute)
 	o.MinRate = cmp.Or(max(o.MinRate, 0), DefaultMinRate)
 	return o
 }

@@ -165,3 +165,28 @@ func TestSlowReader(t *testing.T) {
 		}
 	})
 }
+
+// hanging is a log directory that never ends to answer a listing.
+type hanging struct{ faultyBucket }
+
+func (b *hanging) ListPaged(ctx context.Context, _ *driver.ListOptions) (*driver.ListPage, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A listing that hangs is a fault after a minute, and does not pass for the caller's own end.
+func TestHostileHangingList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bucket := blob.NewBucket(&hanging{})
+		defer bucket.Close()
+		began := time.Now()
+		_, err := New(bucket, Options{}).Locate(t.Context(), 1)
+		if !errors.Is(err, errSlow) || errors.Is(err, context.DeadlineExceeded) || !Transient(err) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("took %s", took)
+		}
+	})
+}

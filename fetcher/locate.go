@@ -101,6 +101,9 @@ func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
 // list reads the objects under an epoch, page by page, until there are no more, two of them claim
 // different digests, or there are more than maxKeys; and says whose answer that is.
 func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshness s3list.Freshness, err error) {
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, f.options.ListTimeout)
+	defer cancel()
 	requests, listed := 0, 0
 	for token := blob.FirstPageToken; ; {
 		page, next, err := f.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{
@@ -112,8 +115,11 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 				return freshness.Watch(as)
 			},
 		})
-		if ctx.Err() != nil { // also after success: local disks ignore the context
-			return false, freshness, ctx.Err()
+		if caller.Err() != nil { // also after success: local disks ignore the context
+			return false, freshness, caller.Err()
+		}
+		if ctx.Err() != nil { // not the store's error, which would pass for the caller's
+			err = fmt.Errorf("%w: no end after %s", errSlow, f.options.ListTimeout)
 		}
 		if err != nil {
 			return false, freshness, fmt.Errorf("epoch %d: listing its objects: %w", c.epoch, cleaned(err))
