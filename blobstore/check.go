@@ -2,10 +2,10 @@ package blobstore
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/ktaudit/ktaudit/internal/localdisk"
+	"gocloud.dev/blob"
 )
 
 // CheckURL says what is wrong with a bucket URL or plain path as far as that shows without opening
@@ -16,22 +16,18 @@ func CheckURL(url string) error {
 }
 
 // Present returns a function that tells whether the folder of a bucket URL is there and what is
-// under a prefix of keys can be read, for gocloud lists what is not there or may not be read as if
-// it were empty; nil for buckets of other kinds, which say so themselves.
+// under a prefix of keys can be read; nil for buckets of other kinds, which say so themselves.
 func Present(url string) func(ctx context.Context, prefix string) error {
 	l, err := parse(url)
 	if err != nil || l.scheme != "file" {
 		return nil
 	}
+	bucket := localdisk.Bucket(l.folder) // holds nothing open
 	return func(ctx context.Context, prefix string) error {
 		if _, err := os.Stat(l.folder); err != nil {
 			return err
 		}
-		return filepath.WalkDir(filepath.Join(l.folder, l.prefix, prefix), func(_ string, _ fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return ctx.Err()
-			}
-			return errors.Join(err, ctx.Err())
-		})
+		_, _, err := bucket.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: l.prefix + prefix})
+		return err
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/ktaudit/ktaudit/internal/localdisk"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
-	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/blob/memblob"
 	"gocloud.dev/blob/s3blob"
@@ -39,8 +40,9 @@ const openTimeout = 15 * time.Second
 // missing credentials or an unreachable service is said here, in one error that tells what to
 // change, and not by the first of a million jobs.
 //
-// For writing what must be there only once use a Store: on local disk the bucket's IfNotExist is
-// not atomic.
+// On local disk no link is followed below the folder, and only regular files are read; what is
+// neither file nor folder is an error where it is listed or read. For writing what must be there
+// only once, and outlast a power failure, use a Store: on local disk the bucket syncs nothing.
 func OpenBucket(ctx context.Context, url string) (*blob.Bucket, error) {
 	l, err := parse(url)
 	if err != nil {
@@ -85,9 +87,8 @@ func (l *location) openFolder() (*blob.Bucket, error) {
 	if err := l.checkFolder(); err != nil {
 		return nil, err
 	}
-	// Temporary files elsewhere could be on another file system; metadata files beside the objects
-	// serve nobody.
-	return fileblob.OpenBucket(l.folder, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+	folder, err := filepath.Abs(l.folder) // whatever the working directory is later
+	return localdisk.Bucket(folder), err
 }
 
 func (l *location) openService(ctx context.Context, ask func(context.Context, *blob.Bucket) error) (*blob.Bucket, error) {

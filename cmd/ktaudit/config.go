@@ -19,7 +19,7 @@ type configCheckCmd struct {
 }
 
 func (configCheckCmd) Help() string {
-	return `Exits with 0 if the file is valid and with 2 if it is not. Connects to nothing and opens no other file. For an annotated
+	return `Exits with 0 if the file is valid and with 2 if it is not. Connects to nothing and reads no other file. For an annotated
 example see docs/ktaudit.example.yaml.
 
 Examples:

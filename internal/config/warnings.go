@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +29,35 @@ func (c *Config) Warnings() []Problem {
 			warn(fmt.Sprintf("namespaces[%d].log_directory", i), "without TLS, an attacker on the network can cause epochs to be rejected: use s3list+https")
 		}
 	}
+	for _, f := range c.secretFiles() {
+		if mode, open := openToOthers(f.file); open {
+			warn(f.path, "other users of this machine can read %s (mode %04o): run `chmod 600` on it, "+
+				"or have what mounts it set that mode, and replace the secret if it was there for long", f.file, mode)
+		}
+	}
 	return odd.list
+}
+
+// secretFile is a file with a secret, and the path of the setting that names it.
+type secretFile struct{ path, file string }
+
+func (c *Config) secretFiles() []secretFile {
+	all := []secretFile{{"redis_password_file", c.RedisPasswordFile}}
+	for _, t := range c.Alerts.Targets() {
+		all = append(all, secretFile{t.path + ".url_file", t.urlFile}, secretFile{t.path + ".secret_file", t.secretFile})
+	}
+	return slices.DeleteFunc(all, func(f secretFile) bool { return f.file == "" })
+}
+
+// openToOthers reports whether others than its owner may read or write a file, and its mode. A link is
+// followed, as it is when the secret is read. Of what is not there nothing is said: the file may be
+// checked on another machine than it is used on.
+func openToOthers(file string) (fs.FileMode, bool) {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() || runtime.GOOS == "windows" { // where modes say nothing
+		return 0, false
+	}
+	return info.Mode().Perm(), info.Mode().Perm()&0o077 != 0
 }
 
 // unprotected reports whether requests to a URL leave this machine without TLS.
