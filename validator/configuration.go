@@ -34,12 +34,20 @@ func Experimental(domainLabel string) Configuration {
 	return Configuration{kind: experimentalKind, domain: domainLabel}
 }
 
-// ParseConfiguration reads "whatsapp_v1" or "experimental:DOMAIN LABEL".
+// ConfigurationKinds returns the forms that ParseConfiguration reads: "whatsapp_v1" and
+// "experimental:LABEL", where LABEL stands for any domain label.
+func ConfigurationKinds() []string {
+	var forms []string
+	for _, kind := range configurationKinds {
+		forms = append(forms, kind.syntax())
+	}
+	return forms
+}
+
+// ParseConfiguration reads one of ConfigurationKinds, such as "experimental:ExampleLabel".
 func ParseConfiguration(s string) (Configuration, error) {
 	name, domain, hasDomain := strings.Cut(s, ":")
-	var known []string
 	for _, kind := range configurationKinds {
-		known = append(known, kind.syntax())
 		if kind.name != name || hasDomain && !kind.takesDomain {
 			continue
 		}
@@ -49,7 +57,7 @@ func ParseConfiguration(s string) (Configuration, error) {
 		}
 		return c, nil
 	}
-	return Configuration{}, fmt.Errorf("unknown configuration %q: want %s", s, strings.Join(known, " or "))
+	return Configuration{}, fmt.Errorf("unknown configuration %q: want %s", s, strings.Join(ConfigurationKinds(), " or "))
 }
 
 // syntax is the form that ParseConfiguration reads.

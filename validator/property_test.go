@@ -17,6 +17,16 @@ var layouts = map[string]struct {
 	"experimental": {refLayout{"A domain label"}, Experimental("A domain label")},
 }
 
+// TestEveryConfigurationHasAReference: none goes without the tests below.
+func TestEveryConfigurationHasAReference(t *testing.T) {
+	t.Parallel()
+	for _, kind := range configurationKinds {
+		if l, ok := layouts[kind.name]; !ok || l.configuration.kind != kind {
+			t.Errorf("configuration %s has no reference in layouts", kind.name)
+		}
+	}
+}
+
 // sizes of directories and insertions, with how many leading bits labels may share beyond chance.
 // The largest ones are spread over buckets and swept in several parts.
 var shapes = []struct{ directory, inserted, crowd int }{

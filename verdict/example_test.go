@@ -39,6 +39,11 @@ func ExampleDecode() {
 
 // Reasons lists every reason of a rejection, so that nothing that counts or shows them leaves one out.
 func ExampleReasons() {
-	fmt.Println(len(verdict.Reasons()), verdict.Reasons()[0])
-	// Output: 10 malformed_proof
+	rejected := map[verdict.Reason]int{}
+	for _, reason := range verdict.Reasons() {
+		rejected[reason] = 0 // shown, too, when there is none yet
+	}
+	rejected[verdict.Equivocation]++
+	fmt.Println(rejected[verdict.Equivocation], rejected[verdict.MalformedProof])
+	// Output: 1 0
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/jobs/chain"
+	"github.com/ktaudit/ktaudit/validator"
 )
 
 // Exit statuses, the same for every command.
@@ -155,6 +156,7 @@ func helpVars() kong.Vars {
 	c, n := config.Default(), config.DefaultNamespace()
 	return kong.Vars{
 		"tamper_kinds": tamperKinds(), "presets": config.PresetList(),
+		"configurations":        strings.Join(validator.ConfigurationKinds(), " or "),
 		"default_configuration": n.Configuration, "default_first": strconv.FormatUint(n.First, 10),
 		"default_poll": config.DurationText(n.Poll), "default_settle": config.DurationText(n.Settle),
 		"default_shutdown_timeout": config.DurationText(c.ShutdownTimeout),

@@ -18,7 +18,7 @@ import (
 
 // configurationFlag is how the log's tree is hashed.
 type configurationFlag struct {
-	Configuration string `group:"log" placeholder:"NAME" help:"Hash layout of the log's tree: whatsapp_v1 or experimental:DOMAIN-LABEL. By default ${default_configuration}."`
+	Configuration string `group:"log" placeholder:"NAME" help:"Hash layout of the log's tree: ${configurations}. By default ${default_configuration}."`
 }
 
 func (f configurationFlag) configuration() (validator.Configuration, error) {

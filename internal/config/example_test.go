@@ -1,10 +1,13 @@
 package config
 
 import (
+	"os"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/validator"
 )
 
 const exampleFile = "../../docs/ktaudit.example.yaml"
@@ -42,6 +45,13 @@ func TestExampleFile(t *testing.T) {
 		}
 	}
 	check(reflect.TypeFor[Config](), "")
+	text, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kinds := strings.Join(validator.ConfigurationKinds(), " or "); !strings.Contains(string(text), kinds) {
+		t.Errorf("the tree configurations are not named: %s", kinds)
+	}
 }
 
 // TestTags holds every exported field to having a name in the file.

@@ -32,6 +32,40 @@ func TestArrowsPointDown(t *testing.T) {
 	}
 }
 
+// The table in CONTRIBUTING.md has a place for every room, and its imports point down there, too.
+func TestContributingTable(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| room |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	row := map[string]int{}
+	for i, line := range strings.Split(table, "\n") {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, name := range strings.Split(cells[1], ",") {
+				row[strings.Trim(name, " `")] = i
+			}
+		}
+	}
+	for _, room := range low {
+		if row[room] == 0 {
+			t.Errorf("the table of rooms in CONTRIBUTING.md lacks %s", room)
+		}
+	}
+	for _, a := range allowed {
+		if row[a.room] == 0 {
+			t.Errorf("the table of rooms in CONTRIBUTING.md lacks %s", a.room)
+		}
+		for _, imported := range a.imports {
+			if imported != "*" && row[imported] < row[a.room] {
+				t.Errorf("the table of rooms in CONTRIBUTING.md has %s above %s, which imports it", imported, a.room)
+			}
+		}
+	}
+}
+
 func TestCheckFinds(t *testing.T) {
 	t.Parallel()
 	imports := func(path string) string { return "package x\n\nimport _ \"" + module + path + "\"\n" }

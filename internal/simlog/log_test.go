@@ -20,7 +20,17 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-var configurations = []validator.Configuration{validator.WhatsAppV1(), validator.Experimental("ExampleLabel")}
+// configurations has one of every kind, so that none is without this second implementation.
+var configurations = func() (all []validator.Configuration) {
+	for _, form := range validator.ConfigurationKinds() {
+		c, err := validator.ParseConfiguration(strings.Replace(form, "LABEL", "ExampleLabel", 1))
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, c)
+	}
+	return all
+}()
 
 // TestHonestLogsVerify draws options at random: whatever they are, every epoch verifies and begins
 // where the last ended.
@@ -31,7 +41,7 @@ func TestHonestLogsVerify(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(uint64(i), 0))
 			o := simlog.Options{
-				Configuration: configurations[i%2],
+				Configuration: configurations[i%len(configurations)],
 				Seed:          r.Uint64(),
 				First:         []uint64{0, 1, 2, 700_000, 1<<64 - 100}[r.IntN(5)],
 				Epochs:        1 + r.Uint64N(12),
