@@ -41,6 +41,10 @@ const (
 // whose digests do not meet.
 const BrokenChain Reason = "broken_chain"
 
+// Rollback is no reason of a rejection either: it is how a verified epoch contradicts an earlier
+// one, with whose digest it begins though others came between.
+const Rollback Reason = "rollback"
+
 // Reasons returns every reason of a rejection. Whatever counts, shows or simulates reasons asks
 // here.
 func Reasons() []Reason { return slices.Clone(reasons) }

@@ -22,6 +22,9 @@ type Seal struct {
 	Digests []string `json:"digests"`
 }
 
+// DigestPrefix is the part of a digest that a seal has.
+func DigestPrefix(digest string) string { return digest[:min(len(digest), digestPrefix)] }
+
 // digestPrefix is how many digits of a digest a seal has.
 const digestPrefix = 16
 
@@ -33,7 +36,7 @@ func (s *Seal) Add(v Verdict, object [sha256.Size]byte) {
 	one := Span{From: v.Epoch, To: v.Epoch}
 	digest := ""
 	if v.Outcome == Verified {
-		one.PreviousDigest, one.Digest, digest = v.PreviousDigest, v.Digest, v.Digest[:digestPrefix]
+		one.PreviousDigest, one.Digest, digest = v.PreviousDigest, v.Digest, DigestPrefix(v.Digest)
 	} else {
 		one.Rejected = []Rejection{{v.Epoch, v.Reason}}
 	}

@@ -170,7 +170,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	a.printChain(s.Chain)
 	a.printQueues(queues)
-	if len(s.Rejected)+len(s.Breaks) > 0 {
+	if len(s.Rejected)+len(s.Breaks)+len(s.Rollbacks) > 0 {
 		a.printf("\n")
 	}
 	for i, r := range s.Rejected {
@@ -195,6 +195,14 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 		}
 		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories\n", b.Epoch, b.Epoch-1)
 		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
+	}
+	for i, b := range s.Rollbacks {
+		if i == maxListed {
+			a.printf("and %d more rollbacks: use --json to list them all\n", len(s.Rollbacks)-maxListed)
+			break
+		}
+		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between\n", b.Epoch, b.To)
+		a.printf("  epoch %d ended with %s, and epoch %d begins with it\n", b.To, b.PreviousDigest, b.Epoch)
 	}
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
 	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)

@@ -84,7 +84,8 @@ type BrokenVerdict struct {
 
 // RecordBrokenChain puts on record, at the second of two verified epochs, that they are not of one
 // log, and then raises an alert. The reason is BrokenChain if the second does not start from the
-// digest that the first ends with, DigestReused if both end with the same digest.
+// digest that the first ends with, DigestReused if both end with the same digest, Rollback if the
+// second starts from the digest of the first though there were epochs between them.
 //
 // A crash between evidence and alert is repaired by whoever finds the two next: it does both again,
 // and each is there once, however often it is found.
@@ -94,6 +95,10 @@ func (r Recorder) RecordBrokenChain(ctx context.Context, reason verdict.Reason, 
 	if reason == verdict.DigestReused {
 		detail = fmt.Sprintf("epoch %d ends with digest %s, and so did epoch %d",
 			second.Epoch, second.Digest, first.Epoch)
+	}
+	if reason == verdict.Rollback {
+		detail = fmt.Sprintf("epoch %d begins with digest %s, with which epoch %d ended: the log went back, and its tree lacks what came between",
+			second.Epoch, second.PreviousDigest, first.Epoch)
 	}
 	r.Log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs contradict each other")
 	found := BrokenChain{Reason: reason}

@@ -52,6 +52,8 @@ type Status struct {
 	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
 	// Chain is what is on record of the names of the same range; nil if they were never walked.
 	Chain *ChainStatus `json:"chain,omitempty"`
+	// Rollbacks are looked for at the first 1,000 verified epochs after a rejected one or a break.
+	Rollbacks []Rollback `json:"rollbacks,omitempty"`
 }
 
 // Unanchored reports whether the range begins with another digest than that of the anchor.
@@ -62,7 +64,7 @@ func (s Status) Unanchored() bool {
 // Good reports whether every epoch of the range is verified, and all are epochs of one log, by their
 // names, too.
 func (s Status) Good() bool {
-	return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 && !s.Chain.contradicts()
+	return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 && len(s.Rollbacks) == 0 && !s.Chain.contradicts()
 }
 
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the
@@ -102,6 +104,9 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	})
 	if err == nil {
 		err = s.readDetails(ctx, store)
+	}
+	if err == nil {
+		err = s.readRollbacks(ctx, store)
 	}
 	if err != nil {
 		return Status{}, err

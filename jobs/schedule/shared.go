@@ -87,6 +87,9 @@ func (c verdictCheck) check(ctx context.Context, judged []uint64, checked *epoch
 		return err
 	}
 	var errs []error
+	if err := c.findRollbacks(ctx, fresh, verdicts); err != nil {
+		return err
+	}
 	for _, epoch := range fresh {
 		if _, readable := verdicts[epoch]; !readable {
 			if _, err := c.store.Verdict(ctx, c.namespace, epoch); err != nil && !errors.Is(err, auditstore.ErrNotFound) {
@@ -100,6 +103,30 @@ func (c verdictCheck) check(ctx context.Context, judged []uint64, checked *epoch
 		checked.Add(epoch)
 	}
 	return errors.Join(errs...)
+}
+
+// findRollbacks looks, at each verified epoch that comes after a rejected one or does not continue
+// the verified one before it, for an earlier epoch that it continues, all of them in one search.
+func (c verdictCheck) findRollbacks(ctx context.Context, fresh []uint64, verdicts map[uint64]verdict.Verdict) error {
+	wanted := map[uint64]string{}
+	for _, epoch := range fresh {
+		for _, pair := range [][2]verdict.Verdict{{verdicts[epoch-1], verdicts[epoch]}, {verdicts[epoch], verdicts[epoch+1]}} {
+			loose := pair[0].Outcome == verdict.Rejected || verdict.Between(pair[0], pair[1]) == verdict.Broken
+			if loose && pair[1].Outcome == verdict.Verified {
+				wanted[pair[1].Epoch] = pair[1].PreviousDigest
+			}
+		}
+	}
+	ends, err := report.FindEnds(ctx, c.store, c.namespace, wanted)
+	if err != nil {
+		return err
+	}
+	for epoch, end := range ends {
+		if err := c.incidents.RecordBrokenChain(ctx, verdict.Rollback, end, verdicts[epoch]); err != nil {
+			return fmt.Errorf("the rollback at epoch %d: %w", epoch, err)
+		}
+	}
+	return nil
 }
 
 // checkOne is check of one epoch, given its verdict and those on its neighbours.

@@ -1,0 +1,123 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+	"golang.org/x/sync/errgroup"
+)
+
+// Rollback is where a log went back: Epoch, which is verified, begins with the digest that an
+// earlier one than the epoch before ended with. What came between is not in its tree.
+type Rollback struct {
+	Epoch          uint64 `json:"epoch"`
+	To             uint64 `json:"to"` // the epoch that it begins after
+	PreviousDigest string `json:"previous_digest"`
+}
+
+// maxRollbacks bounds how many epochs a Status looks for rollbacks at.
+const maxRollbacks = 1000
+
+// readRollbacks looks for rollbacks at the verified epochs after a rejected one and at the breaks.
+func (s *statusReader) readRollbacks(ctx context.Context, store *auditstore.Store) error {
+	wanted := map[uint64]string{}
+	for _, r := range s.Verified {
+		_, rejected := slices.BinarySearchFunc(s.Rejected, r.From-1, func(r RejectedEpoch, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
+		broken := slices.ContainsFunc(s.Breaks, func(b Break) bool { return b.Epoch == r.From && !b.Anchored })
+		if len(wanted) == maxRollbacks || !rejected && !broken {
+			continue
+		}
+		v, err := store.Verdict(ctx, s.Namespace, r.From)
+		if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+			continue // readDetails says so where it matters
+		}
+		if err != nil {
+			return err
+		}
+		wanted[r.From] = v.PreviousDigest
+	}
+	found, err := FindEnds(ctx, store, s.Namespace, wanted)
+	for epoch, v := range found {
+		s.Rollbacks = append(s.Rollbacks, Rollback{Epoch: epoch, To: v.Epoch, PreviousDigest: v.Digest})
+	}
+	slices.SortFunc(s.Rollbacks, func(a, b Rollback) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	return err
+}
+
+// FindEnds returns, for epochs and the digests that they begin with, the verdict on the last epoch
+// before each that is verified and ended with that digest. For epochs that continue none, there is
+// nothing.
+//
+// It reads every verdict that is not sealed, and every seal: it is for what happens rarely.
+func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wanted map[uint64]string) (map[uint64]verdict.Verdict, error) {
+	found := map[uint64]verdict.Verdict{}
+	if len(wanted) == 0 {
+		return found, nil
+	}
+	h, err := ReadHistory(ctx, store, namespace)
+	if err != nil {
+		return nil, err
+	}
+	last := uint64(0)
+	byPrefix := map[string][]uint64{}
+	for epoch, digest := range wanted {
+		last = max(last, epoch-1)
+		prefix := verdict.DigestPrefix(digest)
+		byPrefix[prefix] = append(byPrefix[prefix], epoch)
+	}
+	var mu sync.Mutex
+	// read takes in one verdict. One that is gone or damaged ends with no digest that is known.
+	read := func(ctx context.Context, epoch uint64) error {
+		v, err := store.Verdict(ctx, namespace, epoch)
+		if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+			return nil
+		}
+		if err != nil || v.Outcome != verdict.Verified {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, at := range byPrefix[verdict.DigestPrefix(v.Digest)] {
+			if epoch < at && wanted[at] == v.Digest && found[at].Epoch < epoch {
+				found[at] = v
+			}
+		}
+		return nil
+	}
+	err = Walk(ctx, store, h, 1, last, Visitor{
+		Sealed: func(verdict.Span) error { return nil },
+		Open: func(epochs []uint64) error {
+			group, ctx := errgroup.WithContext(ctx)
+			group.SetLimit(ReadAhead)
+			for _, epoch := range epochs {
+				group.Go(func() error { return read(ctx, epoch) })
+			}
+			return group.Wait()
+		},
+	})
+	if err != nil || len(h.Spans) == 0 {
+		return found, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(ReadAhead)
+	for shard := range EachSealedShard(h, 1, last) {
+		group.Go(func() error {
+			seal, _, err := store.Seal(ctx, namespace, shard)
+			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+				return nil // Sealer.Check raises it
+			}
+			for i, prefix := range seal.Digests {
+				if err == nil && prefix != "" && byPrefix[prefix] != nil {
+					err = read(ctx, seal.From+uint64(i))
+				}
+			}
+			return err
+		})
+	}
+	return found, group.Wait()
+}
