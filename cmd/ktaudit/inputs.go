@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
@@ -154,19 +155,23 @@ func (c verifyCmd) fileName(path string) (validator.Name, error) {
 type batch struct {
 	*fetcher.Batch
 	file *os.File
+	stop func() bool // of what ends a read of file
 }
 
 // Close closes both.
 func (b batch) Close() error {
 	err := b.Batch.Close()
 	if b.file != nil {
+		b.stop()
 		err = errors.Join(err, b.file.Close())
 	}
 	return err
 }
 
+// openFile opens the file that an argument names. It may be reached by links, and may be a pipe: an
+// argument is the user's own choice, other than what is found in a log directory.
 func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error) {
-	file, err := os.Open(path)
+	file, err := openPatiently(ctx, path)
 	if err != nil {
 		return batch{}, err
 	}
@@ -182,7 +187,26 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	if err != nil {
 		return batch{}, errors.Join(err, file.Close())
 	}
-	return batch{decoded, file}, nil
+	// Whoever writes into a pipe may have stopped. Other files take no deadline and need none.
+	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Now()) })
+	return batch{decoded, file, stop}, nil
+}
+
+// openPatiently is os.Open that ends with the context: opening a named pipe waits for its other end.
+func openPatiently(ctx context.Context, path string) (*os.File, error) {
+	var file *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		file, err = os.Open(path)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return file, err
+	case <-ctx.Done(): // the process is about to end
+		return nil, ctx.Err()
+	}
 }
 
 // foundLog is a log directory on the local disk, with the epochs that it has a folder for,
@@ -193,15 +217,16 @@ type foundLog struct {
 }
 
 // findLogs finds the log directories in and under dir. A log directory is one with a folder that is
-// named by an epoch.
+// named by an epoch. Something else in such a folder's place, such as a link, counts as the epoch, so
+// that it is told that it cannot be read; dir itself may be a link.
 func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
 	at := map[string]int{} // where in logs a directory is
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil || !entry.IsDir() || path == dir {
+		if err != nil || entry.Type().IsRegular() || path == dir+string(filepath.Separator) {
 			return err
 		}
 		epoch, err := validator.ParseEpoch(entry.Name())
@@ -216,6 +241,9 @@ func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 			logs = append(logs, foundLog{dir: parent})
 		}
 		logs[i].epochs = append(logs[i].epochs, epoch)
+		if !entry.IsDir() {
+			return nil // SkipDir would leave out what comes after it
+		}
 		return fs.SkipDir
 	})
 	for _, log := range logs {
