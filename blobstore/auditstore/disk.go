@@ -77,8 +77,7 @@ func (d *disk) create(ctx context.Context, key string) (draft, error) {
 		return nil, err
 	}
 	if _, done := d.cleaned.LoadOrStore(w.kindPath, true); !done {
-		// The drafts of processes that died, and nothing else, whoever put it there: the folder was
-		// reached through no link.
+		// The drafts of processes that died, and nothing else: no link led to the folder.
 		w.drafts.SweepDrafts(abandonedAfter)
 	}
 	// Read-only for whoever edits by hand; the descriptor may be written to all the same.
@@ -207,11 +206,11 @@ func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
 func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		folder, entries, err := d.readDir(prefix)
-		folder.Close()
 		if err != nil {
 			yield("", err)
 			return
 		}
+		folder.Close()
 		for _, e := range entries {
 			if name := e.Name(); !e.IsDir() && name > after && !yield(name, nil) {
 				return
@@ -226,11 +225,11 @@ func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, e
 func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		folder, files, err := d.readDir(prefix)
-		defer folder.Close()
 		if err != nil {
 			yield(entry{}, err)
 			return
 		}
+		defer folder.Close()
 		for _, f := range files {
 			info, err := folder.Stat(f.Name())
 			if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
@@ -259,8 +258,7 @@ func (d *disk) remove(_ context.Context, key string) error {
 	return err
 }
 
-// readDir returns the folder of a prefix, which the caller closes, and what is in it, in order;
-// nothing if there is none.
+// readDir returns the folder of a prefix, to be closed, and what is in it, in order; or nothing.
 func (d *disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) {
 	folder, err := d.folder(prefix)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -270,6 +268,9 @@ func (d *disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) 
 		return nil, nil, err
 	}
 	entries, err := folder.Entries()
+	if err != nil {
+		folder.Close()
+	}
 	return folder, entries, err
 }
 
