@@ -77,6 +77,9 @@ type Namespace struct {
 	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means
 	// for ever.
 	BacklogAge time.Duration `yaml:"backlog_age" zero:"never"`
+	// ChainEvery is how often all names of the log are walked; new ones are as they come. 0 means
+	// that names are not walked.
+	ChainEvery time.Duration `yaml:"chain_every" zero:"never"`
 	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
 	Archive   bool          `yaml:"archive"`
 	Retention time.Duration `yaml:"retention" zero:"for ever"`

@@ -17,6 +17,9 @@ const minPoll = time.Second
 // minCadence is the shortest cadence. No log known is near it.
 const minCadence = 10 * time.Millisecond
 
+// minChainEvery keeps a typing mistake from listing a long log without an end.
+const minChainEvery = 10 * time.Minute
+
 // minRetention keeps a typing mistake, such as 6m for half a year, from removing batches for good.
 const minRetention = 24 * time.Hour
 
@@ -43,6 +46,8 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.signatures(n, path)
 	v.epochs(n, path)
 	v.times(n, path)
+	v.must(path+"chain_every", n.ChainEvery == 0 || n.ChainEvery >= minChainEvery, "%s is too short: want %s or more, or never",
+		DurationText(n.ChainEvery), DurationText(minChainEvery))
 	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more; note that m stands for minutes",
 		DurationText(n.Retention), DurationText(minRetention))
 	v.must(path+"retention", n.Retention == 0 || n.Archive, "has no effect without an archive: set archive: true, or leave retention out")

@@ -90,6 +90,7 @@ func TestValues(t *testing.T) {
 		{"poll: 1500ms", func(n Namespace) any { return n.Poll }, 1500 * time.Millisecond},
 		{"poll: 1m30s", func(n Namespace) any { return n.Poll }, 90 * time.Second},
 		{"poll: '15 m'", func(n Namespace) any { return n.Poll }, 15 * time.Minute},
+		{"chain_every: never", func(n Namespace) any { return n.ChainEvery }, time.Duration(0)},
 		{"cadence: 2m", func(n Namespace) any { return n.Cadence }, 2 * time.Minute},
 		{"cadence: auto", func(n Namespace) any { return n.Cadence }, time.Duration(0)},
 		{"settle: 10s", func(n Namespace) any { return n.Settle }, 10 * time.Second},

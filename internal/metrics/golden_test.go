@@ -86,6 +86,7 @@ func everything(t *testing.T) *metrics.Metrics {
 		judge(observe.Result{Failure: failure})
 	}
 
+	m.SetChain(log, observe.ChainState{Chained: 7, Gaps: 1, Doubles: 1, Breaks: 1, WalkedAt: time.Unix(1, 0)})
 	for _, kind := range []string{
 		"rejected", "equivocation", "contradiction", "silent", "skipped", "implausible", "names_changed", "backlog", "transient", "sealed_mismatch", "test", "made_up",
 	} {

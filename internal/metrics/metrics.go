@@ -58,6 +58,10 @@ type Metrics struct {
 
 	logs logCollector
 
+	chained     *prometheus.GaugeVec
+	chainFaults *prometheus.GaugeVec
+	chainWalked *prometheus.GaugeVec
+
 	mu           sync.Mutex
 	dependencies []*dependency
 }
@@ -97,13 +101,16 @@ func New(o Options) *Metrics {
 		archiveRemoved: counter("archive_removed_total", "Archived batches removed because their retention had ended.",
 			"namespace"),
 	}
+	m.chained = gauge("chained_epochs", "Epochs whose names continue each other, one batch each.", "namespace")
+	m.chainFaults = gauge("chain_faults", "Epochs that the chain of names is not whole at, by kind: gap, double or break.", "namespace", "kind")
+	m.chainWalked = gauge("chain_walked_timestamp_seconds", "When the last walk of all names began.", "namespace")
 	m.logs.states = map[string]observe.LogState{}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
 		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved,
-		&m.logs, (*dependencyCollector)(m),
+		m.chained, m.chainFaults, m.chainWalked, &m.logs, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
 		"version": o.Version, "commit": o.Commit, "go_version": o.GoVersion,
@@ -175,6 +182,19 @@ func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 func (m *Metrics) SetLog(namespace string, s observe.LogState) {
 	if m != nil {
 		m.logs.set(m.names.bound(namespace), s)
+	}
+}
+
+// SetChain shows what the last walk of a log's names found.
+func (m *Metrics) SetChain(namespace string, s observe.ChainState) {
+	if m == nil {
+		return
+	}
+	namespace = m.names.bound(namespace)
+	m.chained.WithLabelValues(namespace).Set(float64(s.Chained))
+	m.chainWalked.WithLabelValues(namespace).Set(seconds(s.WalkedAt))
+	for kind, n := range map[string]uint64{"gap": s.Gaps, "double": s.Doubles, "break": s.Breaks} {
+		m.chainFaults.WithLabelValues(namespace, kind).Set(float64(n))
 	}
 }
 

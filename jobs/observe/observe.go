@@ -72,12 +72,22 @@ type LogState struct {
 	OldestOpenSince time.Time
 }
 
+// ChainState is what names alone show of a log.
+type ChainState struct {
+	WalkedAt time.Time // when the last walk of all of them began
+	// Chained is how many epochs have one batch and are in a chain of names, Gaps how many have none,
+	// Doubles several; Breaks how many do not continue the one before.
+	Chained, Gaps, Doubles, Breaks uint64
+}
+
 // Metrics is told what happens. Its methods may be called from any goroutine.
 type Metrics interface {
 	// Begin is called when work on an epoch begins. The caller must call End of what it returns.
 	Begin(ctx context.Context, namespace string, epoch uint64) Attempt
 	// SetLog shows how far a log and its audit are.
 	SetLog(namespace string, s LogState)
+	// SetChain shows what the last walk of a log's names found.
+	SetChain(namespace string, s ChainState)
 	// AlertRaised counts an alert that was put into the outbox.
 	AlertRaised(namespace, kind string)
 	// ArchiveRemoved counts archived batches that were removed because their retention was over.
@@ -125,6 +135,7 @@ type Nothing struct{}
 
 func (Nothing) Begin(context.Context, string, uint64) Attempt         { return Nothing{} }
 func (Nothing) SetLog(string, LogState)                               {}
+func (Nothing) SetChain(string, ChainState)                           {}
 func (Nothing) AlertRaised(string, string)                            {}
 func (Nothing) ArchiveRemoved(string, int)                            {}
 func (Nothing) Stage(Stage, time.Time)                                {}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -39,6 +40,11 @@ type Config struct {
 	// history, with Window of its epochs on the queue.
 	Backfills []BackfillPlan
 	Window    int
+
+	// Names walks the log's names: those that are new as they come, and all once in ChainEvery. With
+	// nil they are not walked.
+	Names      *chain.Walker
+	ChainEvery time.Duration
 
 	Metrics observe.Metrics // nil measures nothing
 	Tracer  observe.Tracer  // nil traces nothing
@@ -74,6 +80,8 @@ func (c Config) validate() error {
 		err = fmt.Errorf("last epoch %d is before the first, %d", c.Last, c.First)
 	case max(c.First, c.Last) > verdict.MaxEpoch:
 		err = fmt.Errorf("the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
+	case c.Names != nil && c.ChainEvery <= 0:
+		err = errors.New("a schedule that walks names needs a time between two walks (ChainEvery)")
 	case c.Cadence < 0:
 		err = errors.New("a schedule needs a cadence of 0 or more")
 	case c.Poll <= 0:

@@ -46,7 +46,7 @@ func New(r *queue.Redis, logs []Config, log zerolog.Logger) (*Scheduler, error) 
 func (s *Scheduler) Run(ctx context.Context) error {
 	var group errgroup.Group
 	for _, l := range s.logs {
-		for _, run := range []func(context.Context){l.follower.run, l.backfiller.run, l.seals.run, l.retention.Run} {
+		for _, run := range []func(context.Context){l.follower.run, l.backfiller.run, l.seals.run, l.names.run, l.retention.Run} {
 			group.Go(func() error { run(ctx); return nil })
 		}
 	}
@@ -62,6 +62,7 @@ type scheduledLog struct {
 	follower   *follower
 	backfiller *backfiller
 	seals      *sealLoop
+	names      *chainLoop
 	retention  *retention.Remover
 }
 
@@ -82,6 +83,7 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 		follower:   newFollower(c, shared, q, incidents, log),
 		backfiller: backfiller,
 		seals:      newSealLoop(c, shared, log),
+		names:      &chainLoop{c, shared, log},
 		retention: retention.New(retention.Config{
 			Namespace: c.Namespace, Store: c.Store, Keep: c.Retention, First: c.First, Last: c.Last, Metrics: c.Metrics, Log: log,
 		}),
