@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 
@@ -50,8 +52,9 @@ func (s *statusReader) readRollbacks(ctx context.Context, store *auditstore.Stor
 }
 
 // FindEnds returns, for epochs and the digests that they begin with, the verdict on the last epoch
-// before each that is verified and ended with that digest. For epochs that continue none, there is
-// nothing.
+// before each that is verified and ended with that digest, if other verified epochs came between.
+// For an epoch that continues none, or the last one that is verified, as after a rejected epoch of
+// which the log took back what it said, there is nothing.
 //
 // It reads every verdict that is not sealed, and every seal: it is for what happens rarely.
 func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wanted map[uint64]string) (map[uint64]verdict.Verdict, error) {
@@ -64,6 +67,7 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 		return nil, err
 	}
 	last := uint64(0)
+	before := newNewestBefore(wanted)
 	byPrefix := map[string][]uint64{}
 	for epoch, digest := range wanted {
 		last = max(last, epoch-1)
@@ -82,6 +86,7 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		before.add(epoch)
 		for _, at := range byPrefix[verdict.DigestPrefix(v.Digest)] {
 			if epoch < at && wanted[at] == v.Digest && found[at].Epoch < epoch {
 				found[at] = v
@@ -90,7 +95,10 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 		return nil
 	}
 	err = Walk(ctx, store, h, 1, last, Visitor{
-		Sealed: func(verdict.Span) error { return nil },
+		Sealed: func(span verdict.Span) error {
+			before.addSpan(span)
+			return nil
+		},
 		Open: func(epochs []uint64) error {
 			group, ctx := errgroup.WithContext(ctx)
 			group.SetLimit(ReadAhead)
@@ -100,8 +108,8 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 			return group.Wait()
 		},
 	})
-	if err != nil || len(h.Spans) == 0 {
-		return found, err
+	if err != nil {
+		return nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(ReadAhead)
@@ -119,5 +127,55 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 			return err
 		})
 	}
-	return found, group.Wait()
+	err = group.Wait()
+	for at, newest := range before.all() {
+		if found[at].Epoch == newest {
+			delete(found, at)
+		}
+	}
+	return found, err
+}
+
+// newestBefore finds the newest verified epoch before each of some epochs.
+type newestBefore struct {
+	at     []uint64 // ascending
+	newest []uint64 // since the one before in at; 0: none
+}
+
+func newNewestBefore(wanted map[uint64]string) newestBefore {
+	at := slices.Sorted(maps.Keys(wanted))
+	return newestBefore{at, make([]uint64, len(at))}
+}
+
+// add takes in a verified epoch.
+func (b newestBefore) add(epoch uint64) {
+	if i, _ := slices.BinarySearch(b.at, epoch+1); i < len(b.at) {
+		b.newest[i] = max(b.newest[i], epoch)
+	}
+}
+
+// addSpan takes in epochs that all have a verdict.
+func (b newestBefore) addSpan(span verdict.Span) {
+	for _, at := range append(slices.Clone(b.at), span.To+1) {
+		epoch := min(at-1, span.To)
+		for epoch >= span.From && IsRejected(span, epoch) {
+			epoch--
+		}
+		if epoch >= span.From {
+			b.add(epoch)
+		}
+	}
+}
+
+// all yields each epoch with the newest verified one before it; 0 if there is none.
+func (b newestBefore) all() iter.Seq2[uint64, uint64] {
+	return func(yield func(uint64, uint64) bool) {
+		newest := uint64(0)
+		for i, at := range b.at {
+			newest = max(newest, b.newest[i])
+			if !yield(at, newest) {
+				return
+			}
+		}
+	}
 }

@@ -1,0 +1,73 @@
+package report
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+func TestRollbacks(t *testing.T) {
+	t.Parallel()
+	digest := func(n uint64) string { return fmt.Sprintf("%016x%048x", n, 0) }
+	for _, c := range []struct {
+		name     string
+		rejected []uint64
+		// begin is with the digest of which epoch one begins, if not of the one before
+		begin map[uint64]uint64
+		want  []Rollback
+	}{
+		{"none", []uint64{7}, nil, nil},
+		{"behind a rejected epoch", []uint64{7}, map[uint64]uint64{8: 3}, []Rollback{{8, 3, digest(3)}}},
+		{"behind several", []uint64{5, 6, 7}, map[uint64]uint64{8: 3}, []Rollback{{8, 3, digest(3)}}},
+		{"at a break", nil, map[uint64]uint64{8: 3}, []Rollback{{8, 3, digest(3)}}},
+		{"the rejected epoch is taken back", []uint64{7}, map[uint64]uint64{8: 6}, nil},
+		{"several rejected epochs are taken back", []uint64{5, 6, 7}, map[uint64]uint64{8: 4}, nil},
+		{"to another log", []uint64{7}, map[uint64]uint64{8: 1000}, nil},
+		{"twice", []uint64{4, 9}, map[uint64]uint64{5: 2, 10: 6}, []Rollback{{5, 2, digest(2)}, {10, 6, digest(6)}}},
+		{"to the first", []uint64{11}, map[uint64]uint64{12: 1}, []Rollback{{12, 1, digest(1)}}},
+	} {
+		store := auditstore.New(jobstest.OpenMemory(t))
+		for epoch := uint64(1); epoch <= 12; epoch++ {
+			v := verdict.Verdict{
+				Schema: verdict.Schema, Namespace: jobstest.Namespace, Epoch: epoch, Outcome: verdict.Verified,
+				PreviousDigest: digest(epoch - 1), Digest: digest(epoch), Batch: verdict.Batch{SHA256: digest(epoch)},
+			}
+			if at, other := c.begin[epoch]; other {
+				v.PreviousDigest = digest(at)
+			}
+			for _, rejected := range c.rejected {
+				if epoch == rejected {
+					v.Outcome, v.Reason = verdict.Rejected, verdict.MalformedProof
+				}
+			}
+			if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 0, 0)
+		if diff := cmp.Diff(c.want, s.Rollbacks); err != nil || diff != "" {
+			t.Errorf("%s: %v, rollbacks differ (-want +got):\n%s", c.name, err, diff)
+		}
+	}
+}
+
+// What is sealed costs no verdict but those that may be ends.
+func TestNewestBefore(t *testing.T) {
+	t.Parallel()
+	b := newNewestBefore(map[uint64]string{5: "", 12: "", 3000: "", 5000: ""})
+	b.addSpan(verdict.Span{From: 1, To: 1999, Rejected: []verdict.Rejection{{Epoch: 4}, {Epoch: 10}, {Epoch: 11}, {Epoch: 1999}}})
+	b.add(2100)
+	b.add(2050)
+	b.add(6000)
+	got := map[uint64]uint64{}
+	for at, newest := range b.all() {
+		got[at] = newest
+	}
+	if diff := cmp.Diff(map[uint64]uint64{5: 3, 12: 9, 3000: 2100, 5000: 2100}, got); diff != "" {
+		t.Errorf("newest before (-want +got):\n%s", diff)
+	}
+}
