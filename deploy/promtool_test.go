@@ -98,6 +98,7 @@ func page(t *testing.T) string {
 	m.AlertSent("slack", nil)
 	m.AlertSent("slack", errors.New("down"))
 	m.WatchMemory(1, func() int64 { return 1 })
+	m.WatchStalled(func() map[string]observe.Stall { return map[string]observe.Stall{"example": {}} })
 	m.WatchDependency("redis", func(context.Context) error { return nil })
 	m.WatchDependency("audit_store", func(context.Context) error { return nil })
 	m.WatchQueues(func(context.Context) (metrics.Queues, error) {

@@ -11,11 +11,16 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
+
+// maxLogLine is how long a log line is at most, in bytes. On a terminal, where fields are coloured,
+// it may take some more.
+const maxLogLine = 2 << 10
 
 // app is where every command writes its results, log lines and progress.
 type app struct {
@@ -45,7 +50,7 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	if g.LogFormat == "console" || g.LogFormat == "auto" && terminal {
 		w = zerolog.ConsoleWriter{Out: b, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
 	}
-	log := zerolog.New(w).Level(parsedLevel).With().Timestamp().Logger()
+	log := zerolog.New(text.NewLogWriter(w, maxLogLine)).Level(parsedLevel).With().Timestamp().Logger()
 	redis.SetLogger(redisLogger{log})
 	return &app{
 		out:  &output{w: stdout},

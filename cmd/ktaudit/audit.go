@@ -133,6 +133,7 @@ func (f auditFlags) openAll(
 	ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers,
 ) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
+	audit.LimitHeap()
 	budget := audit.NewBudget(int64(f.Memory))
 	each := make([]auditFlags, len(namespaces))
 	for i, n := range namespaces {

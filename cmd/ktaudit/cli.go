@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
+	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/validator"
 )
@@ -72,7 +73,8 @@ Each flag can also be set by the environment variable shown beside it.`
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(stderr, "ktaudit: internal error: %v\nThis is a bug. Please report it with the lines below.\n%s", p, debug.Stack())
+			fmt.Fprintf(stderr, "ktaudit: internal error: %s\nThis is a bug. Please report it with the lines below.\n%s",
+				text.Clean(fmt.Sprint(p), maxErrorLine), debug.Stack())
 			status = exitFailed
 		}
 	}()
@@ -194,8 +196,18 @@ func usageError(err error) error {
 	return fmt.Errorf("%w (try %s --help)", err, command)
 }
 
-// fail prints one line for err.
+// What fail prints at most. A configuration file's problems are a line each.
+const maxErrorLine, maxErrorLines = 2 << 10, 200
+
+// fail prints err, which may quote what a server said.
 func fail(stderr io.Writer, err error) int {
-	fmt.Fprintf(stderr, "ktaudit: %s\n", strings.TrimSpace(err.Error()))
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	if len(lines) > maxErrorLines {
+		lines = append(lines[:maxErrorLines], text.Mark)
+	}
+	for i, line := range lines {
+		lines[i] = text.Clean(line, maxErrorLine)
+	}
+	fmt.Fprintf(stderr, "ktaudit: %s\n", strings.Join(lines, "\n"))
 	return exitFailed
 }

@@ -91,7 +91,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, scheduler) })
+	return sendBeside(ctx, dispatcher, a.log, func() error { return c.follow(ctx, a, o, by, scheduler) })
 }
 
 // putInto lays the flags over the settings of the logs. If a range is to be audited, To is not 0
@@ -129,11 +129,12 @@ func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config)
 }
 
 // follow is scheduler and worker in one.
-func (c runCmd) follow(ctx context.Context, a *app, o observed, scheduler *schedule.Scheduler) error {
+func (c runCmd) follow(ctx context.Context, a *app, o observed, by observers, scheduler *schedule.Scheduler) error {
 	worker, err := worker.New(o.redis, o.auditors, c.worker(), a.log)
 	if err != nil {
 		return err
 	}
+	by.metrics.WatchStalled(worker.Stalled)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return scheduler.Run(ctx) })
 	group.Go(func() error { return worker.Run(ctx) })

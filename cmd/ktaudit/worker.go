@@ -65,5 +65,6 @@ func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	by.metrics.WatchStalled(worker.Stalled)
 	return worker.Run(ctx)
 }

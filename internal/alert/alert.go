@@ -73,7 +73,7 @@ func (a Alert) complete(now time.Time) (Alert, error) {
 			a.Incident, a.Reason)
 	}
 	a.Severity = kind.Severity()
-	a.Summary, a.Detail = text.Cut(oneLine(a.Summary), maxSummary), text.Cut(a.Detail, maxDetail)
+	a.Summary, a.Detail = text.Clean(a.Summary, maxSummary), cleanLines(a.Detail, maxDetail)
 	if a.At.IsZero() {
 		a.At = now
 	}

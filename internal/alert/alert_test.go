@@ -2,6 +2,7 @@ package alert
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -83,6 +84,36 @@ func TestWhatALogPublishedDoesNotPreventAnAlert(t *testing.T) {
 	got, err := decode(namespace, "1-rejected.000000000001", data)
 	if err != nil || len(got.Summary) > maxSummary || len(got.Detail) > maxDetail || !utf8.ValidString(got.Detail) || strings.ContainsAny(got.Summary, "\n\x1b") {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What a log says reaches chats and terminals as text and as nothing else.
+func TestHostileTextInAlerts(t *testing.T) {
+	t.Parallel()
+	const hostile = "key \x1b[2J\u202e\u2066\u2028\u009b\r\ufeff"
+	a := OfVerdict(rejection(1))
+	a.Summary, a.Detail = hostile, hostile+"\nsecond line"
+	open := inMemory()
+	raise(t, open(t), a)
+	data, err := open(t).Outbox(namespace).Notice(t.Context(), "1-rejected.000000000001")
+	must(t, err)
+	got, err := decode(namespace, "1-rejected.000000000001", data)
+	must(t, err)
+	slack, err := slackBody([]Alert{got})
+	must(t, err)
+	webhook, err := webhookBody(got)
+	must(t, err)
+	manager, err := alertmanagerBody([]Alert{got}, time.Now())
+	must(t, err)
+	for what, body := range map[string][]byte{"notice": data, "slack": slack, "webhook": webhook, "alertmanager": manager} {
+		var decoded any
+		must(t, json.Unmarshal(body, &decoded))
+		if shown := fmt.Sprint(decoded); strings.ContainsAny(shown, "\x1b\u202e\u2066\u2028\u009b\r\ufeff") {
+			t.Errorf("%s: %q", what, shown)
+		}
+	}
+	if want := `key \x1b[2J\u202e\u2066\u2028\u009b\r\ufeff`; got.Summary != want || got.Detail != want+"\nsecond line" {
+		t.Errorf("summary %q, detail %q", got.Summary, got.Detail)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/ktaudit/ktaudit/internal/text"
 )
 
 const (
@@ -70,7 +68,7 @@ func slackBody(alerts []Alert) ([]byte, error) {
 			facts += ", until " + a.ResolvedAt.Format(time.RFC3339)
 		}
 		if a.Detail != "" {
-			facts += "\n" + escape(text.Cut(a.Detail, slackDetail))
+			facts += "\n" + escape(cleanLines(a.Detail, slackDetail))
 		}
 		lines = append(lines, headline+"\n"+facts)
 		message.Blocks = append(message.Blocks, section(headline+"\n"+facts))

@@ -2,15 +2,16 @@ package alert
 
 import (
 	"strings"
-	"unicode"
+
+	"github.com/ktaudit/ktaudit/internal/text"
 )
 
-// oneLine replaces control characters, which would break a line or confuse a terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
+// cleanLines returns a text of one or more lines in at most limit bytes, in which nothing but the
+// ends of lines does anything to a terminal or a chat: it may come from a log.
+func cleanLines(s string, limit int) string {
+	var lines []string
+	for line := range strings.SplitSeq(text.Cut(s, limit), "\n") {
+		lines = append(lines, text.Clean(line, limit))
+	}
+	return text.Cut(strings.Join(lines, "\n"), limit)
 }

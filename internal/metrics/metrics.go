@@ -64,6 +64,7 @@ type Metrics struct {
 
 	mu           sync.Mutex
 	dependencies []*dependency
+	stalled      func() map[string]observe.Stall // nil: nothing is worked on
 }
 
 // durationBuckets reach from a cache hit to the largest batch on a slow line.

@@ -27,7 +27,8 @@ const (
 //
 //	/metrics   for Prometheus
 //	/healthz   200 while the process is alive
-//	/readyz    200 while every dependency answers and the process is not stopping, else 503; names those that do not
+//	/readyz    200 while every dependency answers and the process is not stopping, else 503; names those that do not,
+//	           and logs whose epochs in flight come no further
 type Server struct {
 	metrics *Metrics
 	http    *http.Server
@@ -127,7 +128,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if text == "" {
 		text = "ok\n"
 	}
-	answer(w, status, text)
+	answer(w, status, text+s.metrics.stalls())
 }
 
 // note logs when a dependency stops answering and when it answers again.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/rs/zerolog"
 )
 
@@ -252,4 +253,32 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// A log that gives nothing shows; that the others go on is no reason to be unready.
+func TestHostileStallShows(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Namespaces: []string{"hostile", "honest"}})
+	m.WatchStalled(func() map[string]observe.Stall {
+		return map[string]observe.Stall{"hostile": {Epochs: 8, For: 95 * time.Second}, "honest": {Epochs: 1, For: 3 * time.Second}}
+	})
+	s, err := m.Serve(t.Context(), "127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for path, want := range map[string]string{
+		"/readyz":  "log hostile: 8 epochs come no further, for 1m35s; other logs go on\n",
+		"/metrics": "ktaudit_stalled_epochs{namespace=\"hostile\"} 8\n",
+	} {
+		response, err := http.Get("http://" + s.Address() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), want) || path == "/readyz" && strings.Contains(string(body), "honest") {
+			t.Errorf("%s: %d %s", path, response.StatusCode, body)
+		}
+	}
 }

@@ -51,11 +51,12 @@ var allowed = []struct {
 	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},
+	{"jobs/share", nil},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"jobs/audit", []string{
-		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "jobs/report", "signature", "validator",
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
 	}},
-	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal"}},
+	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
 		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain",

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -34,7 +35,7 @@ func (t *attempt) result(ctx context.Context, v verdict.Verdict, created bool, e
 		result.Failure = observe.Unsettled
 	case errors.Is(err, ErrNoSignature):
 		result.Failure = observe.NotSigned
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, share.ErrReclaimed):
 		result.Failure = observe.HandedBack
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		result.Failure = observe.Timeout

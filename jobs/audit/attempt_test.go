@@ -99,16 +99,3 @@ func TestAuditStoreDownIsMeasured(t *testing.T) {
 		t.Errorf("measured %v", got)
 	}
 }
-
-func TestBudgetKnowsWhatIsReserved(t *testing.T) {
-	t.Parallel()
-	b := NewBudget(100)
-	release, err := b.acquire(t.Context(), 70)
-	if err != nil || b.Reserved() != 70 {
-		t.Errorf("%d reserved, %v", b.Reserved(), err)
-	}
-	release()
-	if b.Reserved() != 0 {
-		t.Errorf("%d reserved in the end", b.Reserved())
-	}
-}

@@ -105,6 +105,7 @@ func New(c Config) (*Auditor, error) {
 	case c.MinAge < 0:
 		return nil, fmt.Errorf("auditor of %s: MinAge is negative", c.Namespace)
 	default:
+		c.Budget.memory.Join(c.Namespace)
 		return &Auditor{Config: c}, nil
 	}
 	return nil, fmt.Errorf("auditor of %s: %s is not set", c.Namespace, missing)

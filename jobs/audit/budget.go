@@ -3,64 +3,54 @@ package audit
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"os"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
-	"golang.org/x/sync/semaphore"
+	"github.com/ktaudit/ktaudit/jobs/share"
 )
 
 // defaultBudget is used where the machine does not say how much memory it has.
 const defaultBudget = 2 << 30
 
-// Budget bounds the memory of all epochs in flight in a process, and shares out its cores. An epoch
-// waits until its estimate fits, in the order of arrival, so that big ones are not starved. One
-// that is bigger than the whole budget runs alone.
-type Budget struct {
-	size     int64
-	free     *semaphore.Weighted
-	reserved atomic.Int64
-	sharing  atomic.Int64 // epochs that are being verified
-}
+// Budget bounds the memory of all epochs in flight in a process, and shares out its cores: see
+// share.Memory. An epoch waits until its estimate fits; one that is bigger than the whole budget has
+// all of it.
+type Budget struct{ memory *share.Memory }
 
 // NewBudget returns a budget of so many bytes. 0 means half of the memory of this container or
 // machine.
 func NewBudget(size int64) *Budget {
 	if size <= 0 {
-		size = memoryLimit("/sys/fs/cgroup/memory.max", "/proc/meminfo") / 2
+		size = budgetOf(machineMemory())
 	}
-	return &Budget{size: size, free: semaphore.NewWeighted(size)}
+	return &Budget{share.NewMemory(size)}
+}
+
+// budgetOf is the budget of a process that may use so much memory, and heapLimitOf how large its heap
+// may get. Live memory is the budget's and little more; the rest is for what the garbage collector
+// has not collected yet, which it collects sooner the nearer the heap is to its limit, and for what
+// is no heap.
+func budgetOf(memory int64) int64    { return memory / 2 }
+func heapLimitOf(memory int64) int64 { return memory / 10 * 9 }
+
+func machineMemory() int64 { return memoryLimit("/sys/fs/cgroup/memory.max", "/proc/meminfo") }
+
+// LimitHeap makes the garbage collector heed the memory of this container or machine, unless the
+// environment variable GOMEMLIMIT says what it is to heed. By itself it lets the heap grow to twice
+// what is in use, which with a full budget is the whole container.
+func LimitHeap() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(heapLimitOf(machineMemory()))
+	}
 }
 
 // Size is the budget in bytes.
-func (b *Budget) Size() int64 { return b.size }
+func (b *Budget) Size() int64 { return b.memory.Size() }
 
 // Reserved is how many bytes are set aside now.
-func (b *Budget) Reserved() int64 { return b.reserved.Load() }
-
-// acquire waits until n bytes are free, or all if n is more than there are. The caller must call
-// release.
-func (b *Budget) acquire(ctx context.Context, n int64) (release func(), err error) {
-	n = min(max(n, 0), b.size)
-	if err := b.free.Acquire(ctx, n); err != nil {
-		return nil, err
-	}
-	b.reserved.Add(n)
-	return func() {
-		b.reserved.Add(-n)
-		b.free.Release(n)
-	}, nil
-}
-
-// share returns how many goroutines one more epoch may hash with, so that a lone one has every core
-// and many don't get in each other's way. The caller must call done.
-func (b *Budget) share() (workers int, done func()) {
-	n := int(b.sharing.Add(1))
-	return max(1, runtime.GOMAXPROCS(0)/n), func() { b.sharing.Add(-1) }
-}
+func (b *Budget) Reserved() int64 { return b.memory.Used() }
 
 // memoryLimit reads how much memory this process may use from a cgroup's limit and from the
 // kernel's MemTotal, whichever is less.

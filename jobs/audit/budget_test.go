@@ -1,71 +1,12 @@
 package audit
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"regexp"
+	"strconv"
 	"testing"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 )
-
-func TestBudgetHoldsBackWhatDoesNotFit(t *testing.T) {
-	t.Parallel()
-	b := NewBudget(100)
-	var used, most atomic.Int64
-	var group errgroup.Group
-	for range 50 {
-		group.Go(func() error {
-			release, err := b.acquire(t.Context(), 30)
-			if err != nil {
-				return err
-			}
-			defer release()
-			n := used.Add(30)
-			defer used.Add(-30)
-			for {
-				m := most.Load()
-				if n <= m || most.CompareAndSwap(m, n) {
-					return nil
-				}
-			}
-		})
-	}
-	if err := group.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if most.Load() > 100 {
-		t.Errorf("%d bytes were in use of a budget of 100", most.Load())
-	}
-}
-
-func TestBudgetRunsTheOversizedAlone(t *testing.T) {
-	t.Parallel()
-	b := NewBudget(100)
-	small, err := b.acquire(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := b.acquire(ctx, 1<<40); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("acquired more than the budget beside another: %v", err)
-	}
-	small()
-	big, err := b.acquire(t.Context(), 1<<40)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := b.acquire(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("acquired one byte beside an oversized one: %v", err)
-	}
-	big()
-}
 
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
@@ -96,5 +37,35 @@ func TestMemoryLimit(t *testing.T) {
 				t.Errorf("limit is %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// What the shipped container may use is enough for the worst batch that the shipped limits allow:
+// whatever its size, it is judged within the budget or not at all.
+func TestShippedLimits(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../deploy/kubernetes/worker.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`limits: \{memory: (\d+)Gi\}`).FindSubmatch(text)
+	if found == nil {
+		t.Fatal("the worker has no memory limit")
+	}
+	gib, _ := strconv.ParseInt(string(found[1]), 10, 64)
+	container := gib << 30
+	budget, heap := budgetOf(container), heapLimitOf(container)
+	// What a process has beside batches, measured idle at 30 MB, and with 8 epochs at 60 MB.
+	const besides = 256 << 20
+	if budget+besides > heap || heap >= container {
+		t.Errorf("of %d bytes, the budget is %d and the heap's limit %d", container, budget, heap)
+	}
+	// The largest batch of a public log, in order or not, fits.
+	if need := memoryFor(292<<20, usualWindow); need > budget {
+		t.Errorf("a batch of 292 MB takes %d bytes of %d", need, budget)
+	}
+	// Many slow ones at once fit, of several logs.
+	if shared := budget / 8; 8*memoryWhenSmall > shared {
+		t.Errorf("8 small ones take more than a share of %d", shared)
 	}
 }

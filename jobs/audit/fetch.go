@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -95,17 +96,20 @@ func (a *Auditor) widestWindow() int64 {
 
 func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, keep bool, guess, window int64, ordered bool) (f fetched, err error) {
 	waiting := time.Now()
-	release, err := a.Budget.acquire(ctx, memoryFor(guess, window))
+	outer := ctx // a draft outlives the hold
+	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, memoryFor(guess, window))
 	if err != nil {
 		return f, err
 	}
-	defer release()
+	defer hold.Release()
+	defer func() { err = reclaimed(ctx, object, err) }()
 	t.Stage(observe.Memory, waiting)
+	share.Progress(ctx)
 
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
 	var kept *draft
 	if keep {
-		if kept, err = a.newDraft(ctx, object); err != nil {
+		if kept, err = a.newDraft(outer, object); err != nil {
 			return f, err
 		}
 		defer func() {
@@ -126,12 +130,12 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	defer batch.Close()
 
 	limits := a.Limits
-	workers, done := a.Budget.share()
-	defer done()
-	limits.Workers, limits.Ordered = workers, ordered
-	proof := &boundedReader{r: batch, left: guess}
+	limits.Workers, limits.Ordered = hold.Cores(runtime.GOMAXPROCS(0)), ordered
+	proof := newBoundedReader(ctx, batch, guess, window, hold)
+	defer proof.close()
 	f.result, err = validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
 	verified := time.Now()
+	share.Progress(ctx)
 	switch {
 	case errors.Is(err, fetcher.ErrTooLarge):
 		f.result = rejection(verdict.BatchTooLarge, err)
@@ -153,6 +157,14 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 		f.draft = kept
 	}
 	return f, err
+}
+
+// reclaimed says why work under the context of a hold has failed, if the hold was reclaimed.
+func reclaimed(held context.Context, object fetcher.Object, err error) error {
+	if err != nil && errors.Is(context.Cause(held), share.ErrReclaimed) {
+		return fmt.Errorf("epoch %d: %w", object.Name.Epoch, share.ErrReclaimed)
+	}
+	return err
 }
 
 // tooLarge rejects a batch of which nothing was read.
@@ -179,25 +191,6 @@ func memoryFor(size, window int64) int64 {
 
 func rejection(reason verdict.Reason, err error) validator.Result {
 	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
-}
-
-// boundedReader passes on so many bytes, and fails if there are more. It adds up how long it waits
-// for them.
-type boundedReader struct {
-	r      io.Reader
-	left   int64
-	waited time.Duration
-}
-
-func (g *boundedReader) Read(p []byte) (int, error) {
-	began := time.Now()
-	n, err := g.r.Read(p[:min(int64(len(p)), g.left+1)])
-	g.waited += time.Since(began)
-	if int64(n) > g.left {
-		return 0, errOverGuess
-	}
-	g.left -= int64(n)
-	return n, err
 }
 
 // draft is a batch on its way into the archive. A nil draft is none.

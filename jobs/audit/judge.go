@@ -8,6 +8,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -35,6 +36,7 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 	object, err := a.locate(ctx, epoch)
 	j.locateTook = time.Since(started)
 	t.Stage(observe.Locate, started)
+	share.Progress(ctx)
 	if err != nil {
 		return j.rejectedForNames(err)
 	}
@@ -48,6 +50,7 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 	signed, err := a.checkSignatures(ctx, object.Name)
 	j.signatureTook = time.Since(checking)
 	t.Stage(observe.Signature, checking)
+	share.Progress(ctx)
 	if err != nil {
 		return j, err
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -17,17 +19,19 @@ import (
 const leastInPass = 1 << 14
 
 // fetchInPasses is fetchWithin for a batch that is in no order and larger than the budget. It reads
-// the batch as often as it takes to judge it in half of the budget, which leaves the rest to other
-// epochs. The draft is of the first pass; the validator sees to it that all read the same.
+// the batch as often as it takes to judge it in its log's share of the budget, at most half of it,
+// which leaves the rest to other epochs. The draft is of the first pass; the validator sees to it that all read the same.
 func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.Object, draft bool, _, window int64, _ bool) (f fetched, err error) {
 	waiting := time.Now()
 	fixed := memoryForFetch + window
-	memory := max(a.Budget.Size()/2-fixed, validator.PassMemory(leastInPass))
-	release, err := a.Budget.acquire(ctx, memory+fixed)
+	memory := max(min(a.Budget.Size()/2, a.Budget.memory.Share())-fixed, validator.PassMemory(leastInPass))
+	outer := ctx // a draft outlives the hold
+	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, memory+fixed)
 	if err != nil {
 		return f, err
 	}
-	defer release()
+	defer hold.Release()
+	defer func() { err = reclaimed(ctx, object, err) }()
 	t.Stage(observe.Memory, waiting)
 
 	whole := false
@@ -37,10 +41,10 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 			f.draft = nil
 		}
 	}()
-	p := &passes{auditor: a, object: object, fetched: &f, archive: draft, window: window}
+	p := &passes{outer: outer, auditor: a, object: object, fetched: &f, archive: draft, window: window}
 	began := time.Now()
 	limits := a.Limits
-	limits.MaxMemory = memory
+	limits.MaxMemory, limits.Workers = memory, hold.Cores(runtime.GOMAXPROCS(0))
 	f.result, err = validator.VerifyInPasses(ctx, object.Name, p.open, a.Configuration, limits)
 	verified := time.Now()
 	switch {
@@ -67,6 +71,7 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 
 // passes opens a batch for each pass over it.
 type passes struct {
+	outer   context.Context // of the draft
 	auditor *Auditor
 	object  fetcher.Object
 	fetched *fetched
@@ -82,7 +87,7 @@ func (p *passes) open(ctx context.Context) (_ io.ReadCloser, err error) {
 	p.begun = true
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
 	if first && p.archive {
-		if p.fetched.draft, err = p.auditor.newDraft(ctx, p.object); err != nil {
+		if p.fetched.draft, err = p.auditor.newDraft(p.outer, p.object); err != nil {
 			return nil, err
 		}
 		stored = p.fetched.draft
@@ -91,20 +96,27 @@ func (p *passes) open(ctx context.Context) (_ io.ReadCloser, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pass{boundedReader: boundedReader{r: batch, left: 1 << 62}, passes: p, batch: batch, first: first}, nil
+	return &pass{ctx: ctx, passes: p, batch: batch, first: first}, nil
 }
 
 // pass is one pass over a batch.
 type pass struct {
-	boundedReader
+	ctx    context.Context
 	passes *passes
 	batch  *fetcher.Batch
 	first  bool
+	came   int64 // since the last progress
 }
 
 // Read fails as a source that changes does if a later pass finds what the first did not.
 func (p *pass) Read(b []byte) (int, error) {
-	n, err := p.boundedReader.Read(b)
+	began := time.Now()
+	n, err := p.batch.Read(b)
+	p.passes.waited += time.Since(began)
+	if p.came += int64(n); p.came >= progressStep {
+		p.came = 0
+		share.Progress(p.ctx)
+	}
 	if !p.first && (errors.Is(err, fetcher.ErrTooLarge) || errors.Is(err, fetcher.ErrCorrupt)) {
 		err = fmt.Errorf("%w: %v", validator.ErrChanged, err)
 	}
@@ -114,7 +126,6 @@ func (p *pass) Read(b []byte) (int, error) {
 // Close ends a pass. The first one goes on to the batch's end, also when it is rejected before.
 func (p *pass) Close() error {
 	defer p.batch.Close()
-	p.passes.waited += p.waited
 	if !p.first {
 		return nil
 	}

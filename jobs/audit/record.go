@@ -130,11 +130,11 @@ func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Eviden
 // download returns the batch that was judged, as it is stored.
 func (a *Auditor) download(ctx context.Context, j judgement) ([]byte, error) {
 	window := a.widestWindow()
-	release, err := a.Budget.acquire(ctx, memoryFor(j.verdict.Batch.StoredBytes, window))
+	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, memoryFor(j.verdict.Batch.StoredBytes, window))
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer hold.Release()
 	var stored bytes.Buffer
 	batch, err := a.Fetcher.WithWindow(window).Open(ctx, j.object, &stored)
 	if err != nil {

@@ -80,6 +80,12 @@ type ChainState struct {
 	Chained, Gaps, Doubles, Breaks uint64
 }
 
+// Stall is what of a log's work is in flight and comes no further.
+type Stall struct {
+	Epochs int
+	For    time.Duration // the longest of them
+}
+
 // Metrics is told what happens. Its methods may be called from any goroutine.
 type Metrics interface {
 	// Begin is called when work on an epoch begins. The caller must call End of what it returns.

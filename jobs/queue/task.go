@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // TypeAudit is the asynq type name of the task that audits one epoch.
@@ -18,6 +20,9 @@ const TaskTimeout = 30 * time.Minute
 // up, even when the error was none of its own; an epoch must never be given up because a network
 // was down for a week.
 const maxRetry = 1<<31 - 1
+
+// maxPayload is more than a task of the longest namespace takes.
+const maxPayload = 512
 
 // Class of a queue. Fresh epochs go ahead of history.
 type Class string
@@ -68,11 +73,14 @@ func EpochOfID(namespace, id string) (uint64, bool) {
 // ParseTask reads a task's payload. The queue is shared with whoever can reach Redis, so it is not
 // trusted.
 func ParseTask(payload []byte) (Task, error) {
+	if len(payload) > maxPayload {
+		return Task{}, fmt.Errorf("task payload of %d bytes: want at most %d", len(payload), maxPayload)
+	}
 	var t Task
 	if err := json.Unmarshal(payload, &t); err != nil {
 		return Task{}, fmt.Errorf("task payload %.100q: %w", payload, err)
 	}
-	if t.Namespace == "" || t.Epoch == 0 {
+	if verdict.CheckNamespace(t.Namespace) != nil || t.Epoch == 0 {
 		return Task{}, fmt.Errorf("task payload %.100q lacks a namespace or an epoch", payload)
 	}
 	return t, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -118,7 +119,7 @@ func (r *run) takeIn(a attempt) {
 	switch {
 	case a.err == nil || contradicted:
 		r.finish(a.epoch, outcomeCount(&r.summary, a.verdict))
-	case errors.Is(a.err, context.Canceled):
+	case errors.Is(a.err, context.Canceled), errors.Is(a.err, share.ErrReclaimed):
 	case errors.Is(a.err, audit.ErrTooRecent):
 		if open.tooRecentSince.IsZero() {
 			open.tooRecentSince = time.Now()

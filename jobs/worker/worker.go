@@ -4,22 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
 
 // Config says how a worker works. All fields must be set.
 type Config struct {
-	// Concurrency is how many epochs are in flight at once. Most of a small epoch's time is waiting
-	// for the network, and the auditors' Budget holds back big ones.
+	// Concurrency is how many epochs are worked on at once; jobs/share says how the logs share
+	// them. Most of a small epoch's time is waiting for the network, and the auditors' Budget holds
+	// back big ones.
 	Concurrency int
 	// ShutdownTimeout is how long epochs in flight may go on after the worker was told to stop.
 	// What is not done by then is handed back to the queue.
@@ -61,10 +66,11 @@ type Worker struct {
 	// observe, if not nil, is told of every attempt at an epoch.
 	observe func(attempt)
 
+	slots     *share.Slots
 	running   sync.WaitGroup
 	inFlight  atomic.Int64
-	faults    logLimit // lines about epochs
-	machinery logLimit // and about the queue
+	faults    map[string]*logLimit // lines about a log's epochs, by namespace
+	machinery logLimit             // and about the queue
 }
 
 // attempt is how one try at an epoch ended.
@@ -80,26 +86,65 @@ func New(r *queue.Redis, auditors []*audit.Auditor, c Config, log zerolog.Logger
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	w := &Worker{config: c, redis: r, auditors: map[string]*audit.Auditor{}, log: log}
+	w := &Worker{config: c, redis: r, auditors: map[string]*audit.Auditor{}, log: log, faults: map[string]*logLimit{}}
 	for _, a := range auditors {
 		if w.auditors[a.Namespace] != nil {
 			return nil, fmt.Errorf("worker has two auditors for %s", a.Namespace)
 		}
-		w.auditors[a.Namespace] = a
+		w.auditors[a.Namespace], w.faults[a.Namespace] = a, &logLimit{}
 	}
 	if len(auditors) == 0 {
 		return nil, errors.New("worker has no log to audit")
 	}
+	w.slots = share.NewSlots(c.Concurrency, slices.Collect(maps.Keys(w.auditors)))
 	return w, nil
 }
 
+// Stalled returns how many epochs of each log are in flight and come no further.
+func (w *Worker) Stalled() map[string]observe.Stall { return w.slots.Stalled() }
+
 // Run works until ctx ends (by a signal, say). It then takes no more epochs, finishes those in
 // flight or hands them back, and returns nil. An error means that the worker did not start.
+//
+// Each log has a server of its own at the queue. A server takes as many tasks as there are slots,
+// so that one log's tasks, whatever becomes of them, never keep it from taking another log's. Which
+// of the tasks taken are worked on, the slots decide.
 func (w *Worker) Run(ctx context.Context) error {
-	server := asynq.NewServerFromRedisClient(w.redis.Client, asynq.Config{
+	var servers []*asynq.Server
+	shutdown := func() {
+		var group sync.WaitGroup
+		for _, server := range servers {
+			group.Go(server.Shutdown)
+		}
+		group.Wait()
+	}
+	for namespace := range w.auditors {
+		server := w.server(namespace)
+		if err := server.Start(asynq.HandlerFunc(func(task context.Context, t *asynq.Task) error {
+			return w.process(task, ctx, namespace, t)
+		})); err != nil {
+			shutdown()
+			return fmt.Errorf("starting the worker of %s: %w", namespace, err)
+		}
+		servers = append(servers, server)
+	}
+	w.log.Info().Int("concurrency", w.config.Concurrency).Str("redis", w.redis.String()).Msg("worker started")
+	<-ctx.Done()
+	w.log.Info().Msg("worker stops: epochs in flight are finished or handed back")
+	shutdown()
+	// asynq gave the unfinished epochs back to the queue and then cancelled them. One that had
+	// reached its verdict may be writing it, on a context of its own that ends by itself.
+	w.running.Wait()
+	w.log.Info().Msg("worker stopped")
+	return nil
+}
+
+// server takes one log's tasks, its fresh epochs strictly before its history.
+func (w *Worker) server(namespace string) *asynq.Server {
+	return asynq.NewServerFromRedisClient(w.redis.Client, asynq.Config{
 		Concurrency:              w.config.Concurrency,
-		Queues:                   w.queues(),
-		StrictPriority:           len(w.auditors) == 1,
+		Queues:                   map[string]int{queue.Name(namespace, queue.Fresh): 2, queue.Name(namespace, queue.Backfill): 1},
+		StrictPriority:           true,
 		ShutdownTimeout:          w.config.ShutdownTimeout,
 		RetryDelayFunc:           w.retryDelay,
 		IsFailure:                isFailure,
@@ -108,49 +153,39 @@ func (w *Worker) Run(ctx context.Context) error {
 		Logger:                   asynqLogger{w.log, &w.machinery},
 		LogLevel:                 asynq.DebugLevel,
 	})
-	if err := server.Start(asynq.HandlerFunc(w.process)); err != nil {
-		return fmt.Errorf("starting the worker: %w", err)
-	}
-	w.log.Info().Int("concurrency", w.config.Concurrency).Str("redis", w.redis.String()).Msg("worker started")
-	<-ctx.Done()
-	w.log.Info().Msg("worker stops: epochs in flight are finished or handed back")
-	server.Shutdown()
-	// asynq gave the unfinished epochs back to the queue and then cancelled them. One that had
-	// reached its verdict may be writing it, on a context of its own that ends by itself.
-	w.running.Wait()
-	w.log.Info().Msg("worker stopped")
-	return nil
 }
 
-// queues gives each log's fresh epochs precedence over all history. With one log it is strict;
-// between several, chance by these weights keeps one log's backfill from starving another's.
-func (w *Worker) queues() map[string]int {
-	queues := map[string]int{}
-	for namespace := range w.auditors {
-		queues[queue.Name(namespace, queue.Fresh)] = 20
-		queues[queue.Name(namespace, queue.Backfill)] = 1
-	}
-	return queues
-}
-
-// process handles one task. What it returns decides whether asynq forgets the task (nil) or tries
-// it again.
-func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
+// process handles one task of a log. What it returns decides whether asynq forgets the task (nil)
+// or tries it again. Once the worker stops, a task that has no slot yet is handed back.
+func (w *Worker) process(ctx, working context.Context, namespace string, t *asynq.Task) error {
 	w.running.Add(1)
 	defer w.running.Done()
 
 	task, err := queue.ParseTask(t.Payload())
-	auditor := w.auditors[task.Namespace]
-	if err == nil && auditor == nil {
+	if err == nil && task.Namespace != namespace {
 		err = fmt.Errorf("task for %s is on another log's queue", task.ID())
 	}
 	if err != nil {
 		// Nothing of ours writes such a task, and trying again cannot help. The epoch it may have
 		// stood for has no verdict, so it is enqueued again.
 		w.log.Error().Err(err).Msg("task dropped")
-		return fmt.Errorf("%w: %w", asynq.RevokeTask, err)
+		return kept(namespace, fmt.Errorf("%w: %w", asynq.RevokeTask, err))
 	}
-	return w.audit(ctx, auditor, task.Epoch)
+	name, _ := asynq.GetQueueName(ctx)
+	slot, err := w.enter(ctx, working, namespace, name == queue.Name(namespace, queue.Fresh))
+	if err != nil {
+		return kept(namespace, err)
+	}
+	defer slot.Leave()
+	return kept(namespace, w.audit(share.WithProgress(ctx, slot.Progress), w.auditors[namespace], task.Epoch))
+}
+
+// enter waits for a slot while neither context has ended.
+func (w *Worker) enter(ctx, working context.Context, namespace string, fresh bool) (*share.Slot, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(working, cancel)()
+	return w.slots.Enter(waiting, namespace, fresh)
 }
 
 // audit makes one attempt at an epoch and logs, unless the auditor has, and reports to the observer
@@ -176,8 +211,10 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 		event, message = w.log.Debug(), "epoch not there yet"
 	case errors.Is(err, context.Canceled):
 		event, message = w.log.Info(), "epoch handed back"
+	case errors.Is(err, share.ErrReclaimed):
+		event, message = w.log.Debug(), "epoch put back for another one"
 	default:
-		event = w.faults.event(w.log, zerolog.WarnLevel)
+		event = w.faults[auditor.Namespace].event(w.log, zerolog.WarnLevel)
 	}
 	if retried, ok := asynq.GetRetryCount(ctx); ok {
 		event = event.Int("retried", retried)
@@ -189,7 +226,8 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 // isFailure says which errors count against an epoch's retries, on which the pause before the next
 // one depends: those that are neither the end of a worker nor a log that has not published yet.
 func isFailure(err error) bool {
-	return !audit.IsNotYet(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, asynq.ErrLeaseExpired)
+	return !audit.IsNotYet(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, asynq.ErrLeaseExpired) &&
+		!errors.Is(err, share.ErrReclaimed)
 }
 
 // retryDelay is flat while nothing is wrong, and doubles with each failure otherwise. The jitter
