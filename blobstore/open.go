@@ -42,7 +42,8 @@ const openTimeout = 15 * time.Second
 //
 // On local disk no link is followed below the folder, and only regular files are read; what is
 // neither file nor folder is an error where it is listed or read. For writing what must be there
-// only once, and outlast a power failure, use a Store: on local disk the bucket syncs nothing.
+// only once, and outlast a power failure, use package auditstore: on local disk the bucket syncs
+// nothing.
 func OpenBucket(ctx context.Context, url string) (*blob.Bucket, error) {
 	l, err := parse(url)
 	if err != nil {

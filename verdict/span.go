@@ -30,6 +30,17 @@ type Rejection struct {
 // Epochs is how many epochs the span has.
 func (s Span) Epochs() uint64 { return s.To - s.From + 1 }
 
+// FindRejection returns where in Rejected an epoch is, or would be.
+func (s Span) FindRejection(epoch uint64) (i int, found bool) {
+	return slices.BinarySearchFunc(s.Rejected, epoch, func(r Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
+}
+
+// IsRejected reports whether an epoch of the span was rejected.
+func (s Span) IsRejected(epoch uint64) bool {
+	_, found := s.FindRejection(epoch)
+	return found
+}
+
 // Join is the span of s and of next, which begins with the epoch after s.
 func (s Span) Join(next Span) Span {
 	joined := Span{
@@ -45,10 +56,6 @@ func (s Span) Join(next Span) Span {
 
 // Validate returns what is wrong with a span that was read, or nil.
 func (s Span) Validate() error {
-	rejected := func(epoch uint64) bool {
-		_, found := slices.BinarySearchFunc(s.Rejected, epoch, func(r Rejection, e uint64) int { return cmp.Compare(r.Epoch, e) })
-		return found
-	}
 	last := uint64(0)
 	for _, r := range s.Rejected {
 		if r.Epoch < s.From || r.Epoch > s.To || r.Epoch <= last || !reason.MatchString(string(r.Reason)) {
@@ -58,7 +65,7 @@ func (s Span) Validate() error {
 	}
 	last = s.From
 	for _, epoch := range s.Breaks {
-		if epoch <= last || epoch > s.To || rejected(epoch) {
+		if epoch <= last || epoch > s.To || s.IsRejected(epoch) {
 			return fmt.Errorf("epochs %d to %d: break at epoch %d is out of place", s.From, s.To, epoch)
 		}
 		last = epoch
@@ -67,7 +74,7 @@ func (s Span) Validate() error {
 		epoch  uint64
 		digest string
 	}{{s.From, s.PreviousDigest}, {s.To, s.Digest}} {
-		if rejected(end.epoch) != (end.digest == "") || end.digest != "" && !hex32.MatchString(end.digest) {
+		if s.IsRejected(end.epoch) != (end.digest == "") || end.digest != "" && !hex32.MatchString(end.digest) {
 			return fmt.Errorf("epochs %d to %d: digest %.80q at epoch %d", s.From, s.To, end.digest, end.epoch)
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/ktaudit/ktaudit/internal/text"
-	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -51,7 +49,6 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 		w = zerolog.ConsoleWriter{Out: b, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
 	}
 	log := zerolog.New(text.NewLogWriter(w, maxLogLine)).Level(parsedLevel).With().Timestamp().Logger()
-	redis.SetLogger(redisLogger{log})
 	return &app{
 		out:  &output{w: stdout},
 		log:  log,
@@ -67,14 +64,6 @@ func (a *app) serve() {
 	if !a.levelGiven {
 		a.log = a.log.Level(zerolog.InfoLevel)
 	}
-}
-
-// redisLogger takes the lines that the Redis client would print to standard error by itself. They
-// are single failed attempts; the jobs report the errors that matter.
-type redisLogger struct{ log zerolog.Logger }
-
-func (l redisLogger) Printf(_ context.Context, format string, args ...any) {
-	l.log.Debug().Msgf(format, args...)
 }
 
 func isTerminal(w io.Writer) bool {

@@ -18,7 +18,7 @@ import (
 )
 
 // TestStatusOfMillions asks for status and head of two million epochs of which all but the last few
-// hundred are sealed, and says how long they took; TestStatusRequests of package jobs holds down
+// hundred are sealed, and says how long they took; TestStatusRequests of jobs/seal holds down
 // what they may cost. Of what is sealed they read the history, and nothing else is made of it here
 // but the verdicts that are shown: those on rejected epochs, and on the head.
 func TestStatusOfMillions(t *testing.T) {

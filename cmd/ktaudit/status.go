@@ -109,7 +109,8 @@ func (q *queueState) read(r *queue.Redis, namespace string) {
 	}
 }
 
-// maxListed is how many ranges and rejections are printed for a human; --json has all.
+// maxListed is how many ranges and rejections are printed for a human; --json has
+// up to report.MaxListed.
 const maxListed = 20
 
 // nextSteps are the places that the advice at the end of a report names.
@@ -175,7 +176,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	for i, r := range s.Rejected {
 		if i == maxListed {
-			a.printf("and %d more rejected: use --json to list them all\n", s.RejectedCount-maxListed)
+			a.printf("and %d more rejected: use --json to list up to %d\n", s.RejectedCount-maxListed, report.MaxListed)
 			break
 		}
 		a.printf("epoch %d rejected: %s\n", r.Epoch, r.Reason)
@@ -185,7 +186,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	for i, b := range s.Breaks {
 		if i == maxListed {
-			a.printf("and %d more breaks: use --json to list them all\n", len(s.Breaks)-maxListed)
+			a.printf("and %d more breaks: use --json to list up to %d\n", len(s.Breaks)-maxListed, report.MaxListed)
 			break
 		}
 		if b.Anchored {

@@ -79,13 +79,12 @@ func OfNamesChanged(namespace string, epoch uint64, change, detail, evidence str
 // sealed. The detail, which says what is wrong, is part of the incident's name: something else that
 // goes wrong with the shard later is another incident.
 func OfSealedMismatch(namespace string, shard uint64, detail string) Alert {
-	first := shard * verdict.EpochsPerShard
+	first, last := verdict.ShardRange(shard)
 	return Alert{
 		Kind: SealedMismatch, Namespace: namespace, Epoch: first,
 		Incident: fmt.Sprintf("%s/%09d-%.4x", SealedMismatch, shard, sha256.Sum256([]byte(detail))),
-		Summary: fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was",
-			namespace, first, first+verdict.EpochsPerShard-1),
-		Detail: detail,
+		Summary:  fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was", namespace, first, last),
+		Detail:   detail,
 	}
 }
 

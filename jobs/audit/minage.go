@@ -8,7 +8,7 @@ import (
 
 // ErrTooRecent: what was found would reject the epoch, but was written so short a time ago that it
 // may still be being written. Retry later.
-var ErrTooRecent = errors.New("written too recently to be held against the log")
+var ErrTooRecent = errors.New("looks wrong, but was written so recently that it may be incomplete")
 
 // tooRecentError is an ErrTooRecent that knows when to try again. It hides its cause from
 // errors.Is, lest it be taken for a rejection.
@@ -18,7 +18,7 @@ type tooRecentError struct {
 }
 
 func (e *tooRecentError) Error() string {
-	return fmt.Sprintf("%v, look again in %s: %v", ErrTooRecent, e.after.Round(time.Second), e.cause)
+	return fmt.Sprintf("%v; it is tried again in %s: %v", ErrTooRecent, e.after.Round(time.Second), e.cause)
 }
 
 func (e *tooRecentError) Is(target error) bool { return target == ErrTooRecent }

@@ -93,7 +93,7 @@ func (a *Auditor) neighbour(ctx context.Context, epoch uint64) (verdict.Verdict,
 		return verdict.Verdict{}, nil
 	}
 	v, err := a.Store.Verdict(ctx, a.Namespace, epoch)
-	if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+	if auditstore.IsLost(err) {
 		err = nil
 	}
 	return v, err

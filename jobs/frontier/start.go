@@ -66,7 +66,7 @@ func (f *Frontier) isReached(ctx context.Context, epoch uint64) (bool, error) {
 // wasThere reports whether an epoch has a verdict, or else whether the log has it.
 func (f *Frontier) wasThere(ctx context.Context, epoch uint64) (bool, error) {
 	_, err := f.config.Store.Verdict(ctx, f.config.Namespace, epoch)
-	if err == nil || errors.Is(err, auditstore.ErrCorrupt) || errors.Is(err, verdict.ErrNewerSchema) {
+	if err == nil || auditstore.IsUnreadable(err) {
 		return true, nil
 	}
 	if !errors.Is(err, auditstore.ErrNotFound) {

@@ -9,12 +9,14 @@ package observe
 import (
 	"context"
 	"time"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // What can come of an epoch that was judged.
 const (
-	Verified = "verified"
-	Rejected = "rejected"
+	Verified = string(verdict.Verified)
+	Rejected = string(verdict.Rejected)
 	// Duplicate: the verdict was on record already, before work began or when it was done.
 	Duplicate = "duplicate"
 	// Contradiction: another verdict is on record.

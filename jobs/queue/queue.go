@@ -17,15 +17,15 @@ import (
 const (
 	// scanPage is how many IDs are read at once.
 	scanPage = 10_000
-	// leaseGrace is how long after its end a lease is still believed in. A worker renews a lease of
-	// 30 s every 5 s, so this only has to cover clocks that differ. asynq's own recoverer takes 30
-	// s and looks once a minute.
+	// LeaseGrace is how long after its end a lease is still believed in. A worker renews a lease of
+	// 30 s every 5 s, so this only has to cover clocks that differ. asynq's own recoverer takes 30 s
+	// and looks once a minute.
 	LeaseGrace = 5 * time.Second
 	// scanGrace is how much older than a scan a task must be to have to be in it, for the same
 	// reason.
 	scanGrace = time.Minute
 	// leaseLimit and pauseLimit are further ahead than a lease and a pause can end, by clocks that
-	// differ by minutes: a lease is for 30 s, and Worker.retryDelay never gives more than its
+	// differ by minutes: a lease is for 30 s, and retryDelay of jobs/worker never gives more than its
 	// MaxRetryDelay and a quarter of it. What reaches further was written by a clock that was
 	// wrong, and would block its epoch until that time has really come.
 	leaseLimit = 5 * time.Minute
@@ -124,7 +124,7 @@ if not msg then return "dead" end
 return "alive"
 `)
 
-// condition says what holds the task ID, given when the queue was last read by readQueued.
+// condition says what holds the task ID, given when the queue was last read by ReadQueued.
 func condition(ctx context.Context, client redis.UniversalClient, queue, id string, scanned time.Time) (string, error) {
 	keys := []string{Key(queue, "t:"+id)}
 	for _, what := range []string{"pending", "lease", "scheduled", "retry", "archived", "completed"} {

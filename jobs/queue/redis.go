@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -36,6 +37,7 @@ type Redis struct {
 //	redis-sentinel://[user][:password@]host[:port],host…[/db]?master=NAME
 //	redis-cluster://[user][:password@]host[:port],host…
 func Connect(ctx context.Context, url string, log zerolog.Logger) (*Redis, error) {
+	setLogger.Do(func() { redis.SetLogger(redisLogger{log}) })
 	if url == Embedded {
 		return startEmbedded()
 	}
@@ -43,7 +45,6 @@ func Connect(ctx context.Context, url string, log zerolog.Logger) (*Redis, error
 	if err != nil {
 		return nil, err
 	}
-	redis.SetLogger(redisLogger{log}) // there is one for the process
 	// The slots of a worker share the pool with its heartbeat, on which the leases of its tasks
 	// depend.
 	options.PoolSize = 32 + 10*runtime.GOMAXPROCS(0)
@@ -104,8 +105,11 @@ func (r *Redis) Close() error {
 	return err
 }
 
-// redisLogger takes what go-redis would write to standard error. It comes back as errors of the
-// calls it is about, too.
+// setLogger is done once: go-redis has one logger for the process, and reads it unguarded.
+var setLogger sync.Once
+
+// redisLogger takes what go-redis would write to standard error: single failed attempts, which come
+// back as errors of the calls they are about, too.
 type redisLogger struct{ log zerolog.Logger }
 
 func (l redisLogger) Printf(_ context.Context, format string, args ...any) {

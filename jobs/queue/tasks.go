@@ -21,7 +21,7 @@ func (r *Redis) LastAttempt(namespace string, epoch uint64) (fault bool, why err
 	for _, c := range Classes {
 		task, err := inspector.GetTaskInfo(Name(namespace, c), Task{namespace, epoch}.ID())
 		if err == nil && task.LastErr != "" {
-			return task.Retried > 0, errors.New(task.LastErr) // see isFailure
+			return task.Retried > 0, errors.New(task.LastErr) // see isFailure of jobs/worker
 		}
 	}
 	return false, nil

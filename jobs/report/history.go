@@ -1,12 +1,10 @@
 package report
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -68,24 +66,14 @@ func Clip(s verdict.Span, from, to uint64) verdict.Span {
 	if to < s.To {
 		s.To, s.Digest = to, ""
 	}
-	first, _ := findRejection(s.Rejected, s.From)
-	last, found := findRejection(s.Rejected, s.To)
+	first, _ := s.FindRejection(s.From)
+	last, found := s.FindRejection(s.To)
 	if found {
 		last++
 	}
 	s.Rejected = s.Rejected[first:last]
 	s.Breaks = epochset.Within(s.Breaks, s.From+1, s.To)
 	return s
-}
-
-func findRejection(all []verdict.Rejection, epoch uint64) (int, bool) {
-	return slices.BinarySearchFunc(all, epoch, func(r verdict.Rejection, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
-}
-
-// IsRejected reports whether an epoch of a span was rejected.
-func IsRejected(s verdict.Span, epoch uint64) bool {
-	_, found := findRejection(s.Rejected, epoch)
-	return found
 }
 
 // ReadHistory reads what is sealed. What it cannot read it explains.

@@ -34,7 +34,7 @@ func JudgedRuns(ctx context.Context, store *auditstore.Store, namespace string, 
 // into why an epoch fails has perhaps just removed it, and if not, the worker says what is wrong.
 func IsJudged(ctx context.Context, store *auditstore.Store, namespace string, epoch uint64) (bool, error) {
 	_, err := store.Verdict(ctx, namespace, epoch)
-	if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+	if auditstore.IsLost(err) {
 		return false, nil
 	}
 	return err == nil, err
@@ -50,7 +50,8 @@ func SplitJudged(ctx context.Context, store *auditstore.Store, namespace string,
 			errs = append(errs, fmt.Errorf("verdicts of %s: %w", namespace, err))
 			continue
 		}
-		first, last := max(from, shard*verdict.EpochsPerShard), min(to, shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1)
+		first, last := verdict.ShardRange(shard)
+		first, last = max(from, first), min(to, last)
 		judged = append(judged, epochset.Within(epochs, first, last)...)
 		open = append(open, epochset.Without(first, last, epochs)...)
 	}

@@ -2,7 +2,6 @@ package report
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -62,9 +61,9 @@ func ReadVerdicts(ctx context.Context, store *auditstore.Store, namespace string
 	return verdicts, group.Wait()
 }
 
-// ReadAround reads the verdicts of the epochs and their neighbours, without those whose reading
-// ends in one of the errors to be passed over.
-func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64, passOver ...error) (map[uint64]verdict.Verdict, error) {
+// ReadAround reads the verdicts of the epochs and their neighbours, without those that are not there
+// or cannot be read.
+func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) (map[uint64]verdict.Verdict, error) {
 	wanted := map[uint64]bool{}
 	for _, epoch := range epochs {
 		wanted[max(epoch, 2)-1], wanted[epoch], wanted[min(epoch+1, verdict.MaxEpoch)] = true, true, true
@@ -76,7 +75,7 @@ func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, 
 	for epoch := range wanted {
 		group.Go(func() error {
 			v, err := store.Verdict(ctx, namespace, epoch)
-			if slices.ContainsFunc(passOver, func(target error) bool { return errors.Is(err, target) }) {
+			if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
 				return nil
 			}
 			if err != nil {

@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"context"
-	"errors"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -11,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxListed bounds how many rejections a Status lists, which it counts all, and how many breaks.
-const maxListed = 10_000
+// MaxListed bounds how many rejections a Status lists, which it counts all, and how many breaks.
+const MaxListed = 10_000
 
 // RejectedEpoch is a rejection on record.
 type RejectedEpoch struct {
@@ -171,7 +170,7 @@ func (s *statusReader) addSpan(span verdict.Span) {
 	for _, r := range span.Rejected {
 		breaks = s.addVerified(start, r.Epoch-1, adjacent && start == span.From, breaks)
 		s.RejectedCount++
-		if len(s.Rejected) < maxListed {
+		if len(s.Rejected) < MaxListed {
 			s.sealedOnly = append(s.sealedOnly, len(s.Rejected))
 			s.Rejected = append(s.Rejected, RejectedEpoch{Epoch: r.Epoch, Reason: verdict.Reason(r.Reason)})
 		}
@@ -188,7 +187,7 @@ func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uin
 		end := to
 		if len(breaks) > 0 && breaks[0] == from {
 			continues = false
-			if len(s.Breaks) < maxListed {
+			if len(s.Breaks) < MaxListed {
 				s.Breaks = append(s.Breaks, Break{Epoch: from})
 			}
 			breaks = breaks[1:]
@@ -223,7 +222,7 @@ func (s *statusReader) readDetails(ctx context.Context, store *auditstore.Store)
 	for i, epoch := range epochs {
 		group.Go(func() (err error) {
 			verdicts[i], err = store.Verdict(groupCtx, s.Namespace, epoch)
-			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+			if auditstore.IsLost(err) {
 				verdicts[i] = verdict.Verdict{Detail: "its verdict is not what was sealed: " + err.Error()}
 				err = nil
 			}

@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	// retentionPause is the time between two passes, the shorter one while there is more to do than
-	// a pass does.
+	// passPause is the time between two passes; busyPause, while there is more to do than a pass
+	// does.
 	passPause, busyPause = 10 * time.Minute, time.Minute
-	// retentionSettle is how long nothing is removed after the start, and after the clock was set.
+	// clockGrace is how long nothing is removed after the start, and after the clock was set.
 	// A clock that is wrong at the start of a machine has been put right by then, or somebody has
 	// noticed.
 	clockGrace = time.Hour
@@ -32,7 +32,7 @@ const (
 	// maxChecksPerPass is how many shards and old batches a pass checks before it leaves the
 	// rest to the next one. The last shard is finished.
 	maxChecksPerPass = 2000
-	// retentionRecheck is when a shard is looked at again that has batches which stay longer than
+	// recheckAfter is when a shard is looked at again that has batches which stay longer than
 	// they have to.
 	recheckAfter = 24 * time.Hour
 	// passTimeout bounds a pass; what it left undone the next one does.
@@ -62,8 +62,8 @@ type Remover struct {
 	ClockGrace  time.Duration
 	Pause, busy time.Duration
 	clock       steadyClock
-	// due says when something in a shard may be old enough. A shard that is not in it was not
-	// looked at yet.
+	// nextCheck says when something in a shard may be old enough. A shard that is not in it was
+	// not looked at yet.
 	nextCheck map[uint64]time.Time
 }
 
@@ -138,7 +138,7 @@ func (r *Remover) pass(ctx context.Context) (more bool, err error) {
 	return false, nil
 }
 
-// steady reports whether the clock has not been set for a while.
+// isClockSteady reports whether the clock has not been set for a while.
 func (r *Remover) isClockSteady() bool {
 	now := time.Now()
 	if by := r.clock.observe(now); by != 0 {
@@ -188,7 +188,7 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 		epochs[i] = b.Epoch
 	}
 	// What is not there or cannot be made out keeps a batch.
-	verdicts, err := report.ReadAround(ctx, r.Store, r.Namespace, epochs, auditstore.ErrNotFound, auditstore.ErrCorrupt, verdict.ErrNewerSchema)
+	verdicts, err := report.ReadAround(ctx, r.Store, r.Namespace, epochs)
 	if err != nil {
 		return old, 0, err
 	}

@@ -102,7 +102,8 @@ func (f *backfill) last(end uint64) uint64 {
 // missing returns the epochs of a shard that are the backfill's, have no verdict, and may have been
 // published.
 func (f *backfill) missing(shard uint64, judged []uint64, last uint64) []uint64 {
-	from, to := max(f.From, shard*verdict.EpochsPerShard), min(last, shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1)
+	from, to := verdict.ShardRange(shard)
+	from, to = max(f.From, from), min(last, to)
 	var missing []uint64
 	for _, epoch := range epochset.Without(from, to, judged) {
 		if !f.excepts(epoch) && !f.gaps.Has(epoch) {
@@ -124,7 +125,8 @@ func (f *backfill) excepts(epoch uint64) bool {
 
 // exceptsShard reports whether all of a shard is another backfill's.
 func (f *backfill) exceptsShard(shard uint64) bool {
-	from, to := max(f.From, shard*verdict.EpochsPerShard), shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1
+	from, to := verdict.ShardRange(shard)
+	from = max(f.From, from)
 	for _, r := range f.except {
 		if r.From <= from && (r.To == 0 || to <= r.To) {
 			return true

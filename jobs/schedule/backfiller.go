@@ -75,7 +75,7 @@ func (b *backfiller) run(ctx context.Context) {
 			err := b.round(work, last)
 			end(err)
 			cancel()
-			logFailure(ctx, b.log, err, "history was not all put on the queue; the next round tries again")
+			logFailure(ctx, b.log, err, "some epochs of history could not be put on the queue; the next round tries again")
 		}
 		_ = wait.For(ctx, min(backfillTick, b.config.Poll/4+1))
 	}
@@ -221,7 +221,8 @@ func (b *backfiller) unjudgedOf(ctx context.Context, f *backfill, end uint64) ([
 // shard has all that the backfill will ever want in it. The verdicts of a shard that was complete
 // when it was first listed are old.
 func (b *backfiller) takeIn(ctx context.Context, f *backfill, shard uint64, judged, missing []uint64, last uint64) error {
-	complete := len(missing) == 0 && (last >= shard*verdict.EpochsPerShard+verdict.EpochsPerShard-1 || last == f.To)
+	_, end := verdict.ShardRange(shard)
+	complete := len(missing) == 0 && (last >= end || last == f.To)
 	checked := f.checked[shard]
 	if checked == nil && !complete {
 		checked = &epochset.Set{}
@@ -285,7 +286,7 @@ func (b *backfiller) skipSealed(ctx context.Context) error {
 	h, err := b.config.Store.History(ctx, b.config.Namespace)
 	// Of one that is corrupt whoever seals next makes a new one; one of a later version says
 	// nothing to this one.
-	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) && !errors.Is(err, verdict.ErrNewerSchema) {
+	if err != nil && !auditstore.IsUnreadable(err) {
 		return fmt.Errorf("history of seals of %s: %w", b.config.Namespace, err)
 	}
 	for _, f := range b.backfills {

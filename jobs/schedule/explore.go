@@ -52,7 +52,7 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 	}
 	if missing > 0 {
 		b.log.Info().Int("epochs", missing).Uint64("from", unknown[0]).
-			Msg("the log has not published all epochs of its history; what is missing is searched for now and then")
+			Msg("the log lacks epochs of its history; they are not put on the queue, and each round looks for some of them again")
 		unjudged = slices.DeleteFunc(unjudged, f.gaps.Has)
 	}
 	there, err := b.locateEach(ctx, again)

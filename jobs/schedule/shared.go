@@ -81,8 +81,7 @@ func (c verdictCheck) check(ctx context.Context, judged []uint64, checked *epoch
 	if len(fresh) == 0 {
 		return nil
 	}
-	verdicts, err := report.ReadAround(ctx, c.store, c.namespace, fresh,
-		auditstore.ErrNotFound, auditstore.ErrCorrupt, verdict.ErrNewerSchema)
+	verdicts, err := report.ReadAround(ctx, c.store, c.namespace, fresh)
 	if err != nil {
 		return err
 	}

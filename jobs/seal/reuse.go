@@ -3,7 +3,6 @@ package seal
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strconv"
 	"sync"
 
@@ -88,7 +87,7 @@ func (s *Sealer) readDigests(ctx context.Context, h *verdict.History) error {
 		}
 		group.Go(func() error {
 			seal, _, err := s.Store.Seal(ctx, s.Namespace, shard)
-			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+			if auditstore.IsLost(err) {
 				// raises it, and keeps no other shard from being sealed
 				_, err = s.checkShard(ctx, shard, span, false)
 				return err

@@ -339,7 +339,7 @@ func (s *Sealer) readPair(ctx context.Context, a, b uint64) (first, second verdi
 	var pair [2]verdict.Verdict
 	for i, epoch := range []uint64{a, b} {
 		pair[i], err = s.Store.Verdict(ctx, s.Namespace, epoch)
-		if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+		if auditstore.IsLost(err) {
 			_, err = s.checkShard(ctx, epoch/verdict.EpochsPerShard, nil, true)
 			return first, second, err
 		}

@@ -113,7 +113,7 @@ func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.Seale
 func (s *Sealer) compareSeal(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	seal, hash, err := s.Store.Seal(ctx, s.Namespace, shard)
 	switch {
-	case errors.Is(err, auditstore.ErrNotFound), errors.Is(err, auditstore.ErrCorrupt):
+	case auditstore.IsLost(err):
 		return err.Error(), nil
 	case err != nil:
 		return "", err

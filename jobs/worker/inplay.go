@@ -12,7 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// fill puts more epochs in play when half of the window is free. Those with a verdict are settled
+// fill puts more epochs in play when half of the window is free. Those with a verdict are finished
 // at once.
 func (r *run) fill(ctx context.Context) error {
 	for r.next <= r.config.To && len(r.open) <= r.config.Window/2 {
@@ -65,7 +65,7 @@ func (r *run) unjudged(from, to uint64) []uint64 {
 	return epochs
 }
 
-// finishJudged settles those of the epochs that are open; all have a verdict, whoever wrote it.
+// finishJudged finishes those of the epochs that are open; all have a verdict, whoever wrote it.
 func (r *run) finishJudged(ctx context.Context, epochs []uint64) error {
 	epochs = slices.DeleteFunc(epochs, func(epoch uint64) bool { return r.open[epoch] == nil })
 	verdicts, err := report.ReadVerdicts(ctx, r.auditor.Store, r.auditor.Namespace, epochs)
@@ -78,12 +78,12 @@ func (r *run) finishJudged(ctx context.Context, epochs []uint64) error {
 	return nil
 }
 
-// finishSealed settles those epochs of a sealed span that are open.
+// finishSealed finishes those epochs of a sealed span that are open.
 func (r *run) finishSealed(span verdict.Span) {
 	for epoch := span.From; epoch <= span.To; epoch++ {
 		switch {
 		case r.open[epoch] == nil:
-		case report.IsRejected(span, epoch):
+		case span.IsRejected(epoch):
 			r.finish(epoch, &r.summary.Rejected)
 		default:
 			r.finish(epoch, &r.summary.Verified)
@@ -111,7 +111,7 @@ func (r *run) finish(epoch uint64, count *uint64) {
 func (r *run) takeIn(a attempt) {
 	open := r.open[a.epoch]
 	if open == nil {
-		return // not ours, or settled
+		return // not ours, or finished
 	}
 	r.progressed = time.Now()
 	r.withoutQueue = r.withoutQueue && !a.queued
@@ -137,7 +137,7 @@ func (r *run) takeIn(a attempt) {
 	}
 }
 
-// giveUp settles an epoch that was waited for long enough.
+// giveUp finishes an epoch that was waited for long enough.
 func (r *run) giveUp(epoch uint64, open *epochState) {
 	switch {
 	case !open.missingSince.IsZero() && time.Since(open.missingSince) >= r.config.NotPublishedWait:

@@ -208,7 +208,7 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 	message := "epoch not judged: will be tried again"
 	switch {
 	case audit.IsNotYet(err):
-		event, message = w.log.Debug(), "epoch not there yet"
+		event, message = w.log.Debug(), "epoch not ready (not published, not signed or too recent); it is tried again"
 	case errors.Is(err, context.Canceled):
 		event, message = w.log.Info(), "epoch handed back"
 	case errors.Is(err, share.ErrReclaimed):

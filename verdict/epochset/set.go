@@ -6,7 +6,7 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// epochSet is a set of epochs, a bit each, so that the millions that a queue holds take little
+// Set is a set of epochs, a bit each, so that the millions that a queue holds take little
 // memory. The zero value is empty.
 type Set struct {
 	shards map[uint64]*[(verdict.EpochsPerShard + 63) / 64]uint64
