@@ -109,8 +109,8 @@ func (q *queueState) read(r *queue.Redis, namespace string) {
 	}
 }
 
-// maxListed is how many ranges and rejections are printed for a human; --json has
-// up to report.MaxListed.
+// maxListed is how many ranges and rejections are printed for a human; --json has up to
+// report.MaxListed.
 const maxListed = 20
 
 // nextSteps are the places that the advice at the end of a report names.
