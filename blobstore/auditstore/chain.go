@@ -1,8 +1,6 @@
 package auditstore
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,35 +105,20 @@ func chainPieceKey(namespace string, shard, generation uint64) (string, error) {
 // written after it.
 func (s *Store) Chain(ctx context.Context, namespace string) (verdict.Chain, error) {
 	c := verdict.Chain{Schema: verdict.Schema, Namespace: namespace}
-	err := error(nil)
-	for range 3 {
-		if c.Generation, err = s.newest(ctx, namespace, chains); err != nil || c.Generation == 0 {
-			return c, err
-		}
-		key := generationKey(namespace, chains, c.Generation)
-		var data []byte
-		if data, err = s.get(ctx, key, maxChainBytes); errors.Is(err, ErrNotFound) {
-			continue // removed since, for there are newer ones
-		}
-		if err != nil {
-			return c, err
-		}
-		// What stands between two braces takes more room in memory than in the object.
-		if len(data) < minBraceBytes*bytes.Count(data, []byte("{")) {
-			return c, fmt.Errorf("%s: %w: %d bytes of braces", key, ErrCorrupt, len(data))
-		}
+	generation, err := s.readNewest(ctx, namespace, chains, maxChainBytes, func(key string, generation uint64, data []byte) error {
 		var read verdict.Chain
-		err = decodeLine(key, data, &read, &read.Schema, func() error {
-			if read.Namespace != namespace || read.Generation != c.Generation {
+		err := decodeLine(key, data, &read, &read.Schema, func() error {
+			if read.Namespace != namespace || read.Generation != generation {
 				return fmt.Errorf("chain %d of %q", read.Generation, read.Namespace)
 			}
 			return read.Validate()
 		})
-		if err != nil {
-			return c, err
+		if err == nil {
+			c = read
 		}
-		return read, nil
-	}
+		return err
+	})
+	c.Generation = generation
 	return c, err
 }
 
@@ -154,13 +137,5 @@ func (s *Store) PutChain(ctx context.Context, c verdict.Chain) (verdict.Chain, e
 	if err != nil {
 		return c, err
 	}
-	// As in PutHistory.
-	if newest, err := s.newest(ctx, c.Namespace, chains); err != nil || newest > c.Generation {
-		return c, cmp.Or(err, fmt.Errorf("%s: %w: there is generation %d", key, ErrDiffers, newest))
-	}
-	if err := s.putSame(ctx, key, data, maxChainBytes); err != nil {
-		return c, err
-	}
-	s.sweep(ctx, c.Namespace, chains, c.Generation)
-	return c, nil
+	return c, s.putNewest(ctx, c.Namespace, chains, c.Generation, data, maxChainBytes)
 }

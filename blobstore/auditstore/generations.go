@@ -1,7 +1,10 @@
 package auditstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,6 +20,8 @@ const (
 	// sweptGenerations is how many outdated versions are removed each time that a new one is
 	// written.
 	sweptGenerations = 16
+	// minBraceBytes is less than anything in braces takes: a span, a rejection or a shard.
+	minBraceBytes = 20
 )
 
 // newest returns the newest generation of a kind, 0 if there is none.
@@ -33,6 +38,48 @@ func (s *Store) newest(ctx context.Context, namespace, kind string) (uint64, err
 		}
 	}
 	return 0, nil
+}
+
+// readNewest has parse read the newest generation of a kind, and returns which it is; 0 if there is
+// none. With an ErrCorrupt comes the generation of the one that cannot be read.
+func (s *Store) readNewest(ctx context.Context, namespace, kind string, limit int64,
+	parse func(key string, generation uint64, data []byte) error) (generation uint64, err error) {
+	for range 3 {
+		if generation, err = s.newest(ctx, namespace, kind); err != nil || generation == 0 {
+			return generation, err
+		}
+		key := generationKey(namespace, kind, generation)
+		var data []byte
+		data, err = s.get(ctx, key, limit)
+		if errors.Is(err, ErrNotFound) {
+			continue // removed since, for there are newer ones
+		}
+		if err != nil {
+			return generation, err
+		}
+		// What stands between two braces takes more room in memory than in the object.
+		if len(data) < minBraceBytes*bytes.Count(data, []byte("{")) {
+			return generation, fmt.Errorf("%s: %w: %d bytes of braces", key, ErrCorrupt, len(data))
+		}
+		return generation, parse(key, generation, data)
+	}
+	return generation, err
+}
+
+// putNewest writes a generation of a kind, unless there is a newer one or another of its number, and
+// removes old ones.
+func (s *Store) putNewest(ctx context.Context, namespace, kind string, generation uint64, data []byte, limit int64) error {
+	key := generationKey(namespace, kind, generation)
+	// To a writer that was away for long the name may be free again, for what had it was swept.
+	// Nobody would read what it wrote there.
+	if newest, err := s.newest(ctx, namespace, kind); err != nil || newest > generation {
+		return cmp.Or(err, fmt.Errorf("%s: %w: there is generation %d", key, ErrDiffers, newest))
+	}
+	if err := s.putSame(ctx, key, data, limit); err != nil {
+		return err
+	}
+	s.sweep(ctx, namespace, kind, generation)
+	return nil
 }
 
 // sweep removes versions long before a generation. Somebody may be about to read the last few. And

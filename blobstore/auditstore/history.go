@@ -1,8 +1,6 @@
 package auditstore
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,48 +8,28 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-const (
-	// maxHistoryBytes caps a history. Ten million epochs with a few rejections take 700 KB.
-	maxHistoryBytes = 32 << 20
-	// minBraceBytes is less than anything in braces takes in a history: a span or a rejection.
-	minBraceBytes = 20
-)
+// maxHistoryBytes caps a history. Ten million epochs with a few rejections take 700 KB.
+const maxHistoryBytes = 32 << 20
 
 // History returns what is sealed of a namespace; empty, of generation 0, if nothing is. With an
 // ErrCorrupt comes the generation of the one that cannot be read, so that another can be written
 // after it.
 func (s *Store) History(ctx context.Context, namespace string) (verdict.History, error) {
 	h := verdict.History{Schema: verdict.Schema, Namespace: namespace}
-	err := error(nil)
-	for range 3 {
-		if h.Generation, err = s.newest(ctx, namespace, histories); err != nil || h.Generation == 0 {
-			return h, err
-		}
-		key := generationKey(namespace, histories, h.Generation)
-		var data []byte
-		data, err = s.get(ctx, key, maxHistoryBytes)
-		if errors.Is(err, ErrNotFound) {
-			continue // removed since, for there are newer ones
-		}
-		if err != nil {
-			return h, err
-		}
-		// What stands between two braces takes more room in memory than in the object.
-		if len(data) < minBraceBytes*bytes.Count(data, []byte("{")) {
-			return h, fmt.Errorf("%s: %w: %d bytes of braces", key, ErrCorrupt, len(data))
-		}
+	generation, err := s.readNewest(ctx, namespace, histories, maxHistoryBytes, func(key string, generation uint64, data []byte) error {
 		var read verdict.History
-		err = decodeLine(key, data, &read, &read.Schema, func() error {
-			if read.Namespace != namespace || read.Generation != h.Generation {
+		err := decodeLine(key, data, &read, &read.Schema, func() error {
+			if read.Namespace != namespace || read.Generation != generation {
 				return fmt.Errorf("history %d of %q", read.Generation, read.Namespace)
 			}
 			return read.Validate()
 		})
-		if err != nil {
-			return h, err
+		if err == nil {
+			h = read
 		}
-		return read, nil
-	}
+		return err
+	})
+	h.Generation = generation
 	return h, err
 }
 
@@ -68,14 +46,5 @@ func (s *Store) PutHistory(ctx context.Context, h verdict.History) (verdict.Hist
 	if err != nil {
 		return h, err
 	}
-	// To a writer that was away for long the name may be free again, for what had it was swept.
-	// Nobody would read what it wrote there.
-	if newest, err := s.newest(ctx, h.Namespace, histories); err != nil || newest > h.Generation {
-		return h, cmp.Or(err, fmt.Errorf("%s: %w: there is generation %d", key, ErrDiffers, newest))
-	}
-	if err := s.putSame(ctx, key, data, maxHistoryBytes); err != nil {
-		return h, err
-	}
-	s.sweep(ctx, h.Namespace, histories, h.Generation)
-	return h, nil
+	return h, s.putNewest(ctx, h.Namespace, histories, h.Generation, data, maxHistoryBytes)
 }

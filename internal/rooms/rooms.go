@@ -150,9 +150,9 @@ func mayImport(room, imported string) bool {
 	case slices.Contains(elsewhere, room):
 		return true
 	case slices.Contains(low, room):
-		// Within low only the plainest: epochset counts in verdict's shards, resume waits, httpcache
-		// cuts.
-		return imported == "verdict" && room == "verdict/epochset" ||
+		// Within low only the plainest: epochset counts in verdict's shards, observe has verdict's
+		// outcomes, resume waits, httpcache cuts.
+		return imported == "verdict" && (room == "verdict/epochset" || room == "jobs/observe") ||
 			imported == "internal/wait" && room == "internal/resume" || imported == "internal/text" && room == "internal/httpcache"
 	case slices.Contains(low, imported):
 		return true
