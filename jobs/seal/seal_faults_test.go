@@ -103,7 +103,7 @@ func TestStatusRequests(t *testing.T) {
 		return watch.Requests.Load()
 	}
 	few, many := requests(20), requests(2000)
-	if want := int64(2 + 2 + 5); few != want || many != want { // the history, the open shard, its verdicts
+	if want := int64(2 + 2 + 5 + 1); few != want || many != want { // the history, the open shard, its verdicts, no chain
 		t.Errorf("%d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
 	}
 }
