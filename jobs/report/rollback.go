@@ -158,7 +158,7 @@ func (b newestBefore) add(epoch uint64) {
 func (b newestBefore) addSpan(span verdict.Span) {
 	for _, at := range append(slices.Clone(b.at), span.To+1) {
 		epoch := min(at-1, span.To)
-		for epoch >= span.From && IsRejected(span, epoch) {
+		for epoch >= span.From && span.IsRejected(epoch) {
 			epoch--
 		}
 		if epoch >= span.From {
