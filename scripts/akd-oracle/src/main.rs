@@ -75,11 +75,15 @@ impl Run {
                 Ok(proof) => proof,
                 Err(error) => return self.unjudged(file, &error),
             };
-            let judgement = self.judge.judge(*version, &proof.name, proof.data);
+            let (key, judgement) = if self.options.adopt {
+                judge::adopt(&self.judge, *version, proof.epoch, &proof.data)
+            } else {
+                (proof.key, self.judge.judge(*version, &proof.name, proof.data))
+            };
             if judgement.verdict.is_err() {
                 self.status = self.status.max(REJECTED);
             }
-            if let Err(error) = self.print(*version, proof.epoch, &proof.key, &judgement) {
+            if let Err(error) = self.print(*version, proof.epoch, &key, &judgement) {
                 // Nobody reads the verdicts any more; judging on would be for nothing.
                 eprintln!("akd-oracle: {error}");
                 std::process::exit(UNJUDGED.into());

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use crate::judge::{Configuration, Version};
 
-pub const USAGE: &str =
-    "usage: akd-oracle [--akd 0.13|0.12|both] [--configuration whatsapp_v1|experimental:LABEL] [--timing] PATH...";
+pub const USAGE: &str = "usage: akd-oracle [--akd 0.13|0.12|both] [--configuration whatsapp_v1|experimental:LABEL] [--timing] [--adopt] PATH...";
 
 pub const HELP: &str = "\
 akd-oracle judges audit proofs with the akd crate and prints one verdict a line:
@@ -20,6 +19,9 @@ compressed with zstd or gzip. Each PATH's proofs are judged in the order of thei
 
     --akd 0.13|0.12|both   which release judges (0.13)
     --configuration C      whatsapp_v1, or experimental:LABEL with its domain label (whatsapp_v1)
+    --adopt                ignore the digests in the objects' names and judge each proof under those that akd
+                           itself computes for it, which the printed KEY has; where akd refuses before it
+                           hashes, the digests are zeros
     --timing               add a column after KEY: milliseconds spent verifying, without reading and decoding
     --help                 print this
 
@@ -30,6 +32,7 @@ pub struct Options {
     pub versions: &'static [Version],
     pub configuration: Configuration,
     pub timing: bool,
+    pub adopt: bool,
     pub paths: Vec<PathBuf>,
 }
 
@@ -40,6 +43,7 @@ impl Options {
             versions: &[Version::Akd13],
             configuration: Configuration::WhatsAppV1,
             timing: false,
+            adopt: false,
             paths: Vec::new(),
         };
         let mut arguments = arguments.into_iter();
@@ -53,6 +57,7 @@ impl Options {
                 "--akd" => options.versions = versions(&value()?)?,
                 "--configuration" => options.configuration = value()?.parse()?,
                 "--timing" => options.timing = true,
+                "--adopt" => options.adopt = true,
                 "--help" | "-h" => return Ok(None),
                 _ if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
                 _ => options.paths.push(PathBuf::from(&flag)),
@@ -90,16 +95,16 @@ mod tests {
         let options = parse("log").unwrap().unwrap();
         assert_eq!(options.versions, &[Version::Akd13]);
         assert_eq!(options.configuration, Configuration::WhatsAppV1);
-        assert!(!options.timing);
+        assert!(!options.timing && !options.adopt);
         assert_eq!(options.paths, [PathBuf::from("log")]);
     }
 
     #[test]
     fn every_option() {
-        let options = parse("--akd=both --timing --configuration experimental:A:B a b=c").unwrap().unwrap();
+        let options = parse("--akd=both --timing --adopt --configuration experimental:A:B a b=c").unwrap().unwrap();
         assert_eq!(options.versions, &[Version::Akd13, Version::Akd12]);
         assert_eq!(options.configuration, Configuration::Experimental("A:B".to_string()));
-        assert!(options.timing);
+        assert!(options.timing && options.adopt);
         assert_eq!(options.paths, [PathBuf::from("a"), PathBuf::from("b=c")]);
     }
 
