@@ -107,9 +107,9 @@ func parsePath(path string) (location, error) {
 	return location{shown: path, scheme: "file", folder: filepath.Clean(path)}, nil
 }
 
-// show returns a bucket URL for messages. The value of a parameter that this kind of bucket does not
-// have is left out, since it may be a secret that belongs elsewhere, and so is one that is a URL
-// with a password.
+// show returns a bucket URL for messages. The value of a parameter that this kind of bucket does
+// not have is left out, since it may be a secret that belongs elsewhere, and so is one that is a
+// URL with a password.
 func show(raw string, s scheme) string {
 	before, query, ok := strings.Cut(raw, "?")
 	if !ok {

@@ -28,7 +28,8 @@ const openTimeout = 15 * time.Second
 
 // OpenBucket opens a bucket:
 //
-//	s3://BUCKET       S3 and servers like it; …?endpoint=http://HOST:PORT&use_path_style=true for one's own server
+//	s3://BUCKET       S3 and servers like it, one's own with
+//	                  …?endpoint=http://HOST:PORT&use_path_style=true
 //	gs://BUCKET       Google Cloud Storage
 //	azblob://CONTAINER   Azure
 //	file:///FOLDER    local disk, as is a plain path; …?create_dir=true makes the folder
@@ -125,8 +126,8 @@ type noAnswerError struct{ error }
 func (e noAnswerError) Unwrap() error      { return e.error }
 func (noAnswerError) Is(target error) bool { return target == ErrNoAnswer }
 
-// mayPass reports whether a listing failed of the network or of a server in trouble. The drivers agree
-// on little: S3's has the status only.
+// mayPass reports whether a listing failed of the network or of a server in trouble. The drivers
+// agree on little: S3's has the status only.
 func mayPass(err error) bool {
 	switch gcerrors.Code(err) {
 	case gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:

@@ -17,8 +17,8 @@ const (
 
 // Strays are objects under an epoch that claim nothing which its batch does not.
 type Strays struct {
-	// Names are the first keys in the order of the listing, at most 10. Each is safe to show and cut
-	// to 200 bytes.
+	// Names are the first keys in the order of the listing, at most 10. Each is safe to show and
+	// cut to 200 bytes.
 	Names []string
 	// More is how many further ones were seen.
 	More int

@@ -43,8 +43,8 @@ func sniff(head []byte) string {
 
 // newDecoder returns a reader of the decompressed content of r. In all formats several frames may
 // follow each other, as parallel compressors write them; anything else after a frame is an error,
-// so all of r is read. Memory: the window and a little more for zstd, 9 MiB for S2, under 100 KiB for
-// gzip.
+// so all of r is read. Memory: the window and a little more for zstd, 9 MiB for S2, under 100 KiB
+// for gzip.
 func newDecoder(r *bufio.Reader, window int64) (io.ReadCloser, *windowReader, string, error) {
 	head, err := r.Peek(sniffLength)
 	if err != nil && err != io.EOF {

@@ -31,8 +31,8 @@ var (
 	// that was not judged: the same object exceeds the limit every time.
 	ErrTooLarge = errors.New("over the limits of this auditor")
 	// ErrWindow: the batch makes use of a larger zstd window than MaxWindow. A Fetcher that allows
-	// more may read the same object; see Fetcher.WithWindow. It says nothing about the log and is no
-	// grounds for a rejection.
+	// more may read the same object; see Fetcher.WithWindow. It says nothing about the log and is
+	// no grounds for a rejection.
 	ErrWindow = errors.New("zstd window too large")
 	// ErrCorrupt: the stored bytes are not valid in their compression format. It is grounds for a
 	// rejection once a second Open has ended in it too, because all the bytes that the store listed
@@ -40,8 +40,8 @@ var (
 	ErrCorrupt = errors.New("corrupt compression")
 )
 
-// NotPublishedError is an ErrNotPublished that tells whose answer it is. Only a fresh one shows that
-// the log has not published the epoch, and its listings may lag behind its objects even so.
+// NotPublishedError is an ErrNotPublished that tells whose answer it is. Only a fresh one shows
+// that the log has not published the epoch, and its listings may lag behind its objects even so.
 type NotPublishedError struct {
 	Epoch     uint64
 	Freshness s3list.Freshness
@@ -62,9 +62,9 @@ func (e *NotPublishedError) Unwrap() error { return ErrNotPublished }
 // epoch.
 type EquivocationError struct {
 	Epoch uint64
-	// Keys are the keys of the objects that claim digests for the epoch, in order and at most 100 of
-	// them. Two at least claim different ones. They are safe to show, and need not be well-formed:
-	// see Locate.
+	// Keys are the keys of the objects that claim digests for the epoch, in order and at most 100
+	// of them. Two at least claim different ones. They are safe to show, and need not be
+	// well-formed: see Locate.
 	Keys []string
 	// More is how many further keys were seen before listing stopped.
 	More int

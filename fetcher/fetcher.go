@@ -11,8 +11,8 @@ import (
 	"gocloud.dev/blob"
 )
 
-// DefaultMinRate is the default of Options.MinRate. Ten transfers at this rate fit through a line of
-// 1.3 Mbit/s, and no public log is to be followed through less.
+// DefaultMinRate is the default of Options.MinRate. Ten transfers at this rate fit through a line
+// of 1.3 Mbit/s, and no public log is to be followed through less.
 const DefaultMinRate = 16 << 10
 
 // Options bound what one batch may cost. A zero field, or a negative one, stands for its default.
@@ -27,9 +27,9 @@ type Options struct {
 	// RatioFloor is how many bytes a batch may decompress to whatever its ratio, for small batches
 	// with repetitive content. Default 16 MiB.
 	RatioFloor int64
-	// MaxWindow is how many bytes of a zstd frame's window a decoder holds, and a little more. A frame
-	// may ask for more as long as it unpacks to less. Default MaxBytes, with which every frame can be
-	// read that is within it.
+	// MaxWindow is how many bytes of a zstd frame's window a decoder holds, and a little more. A
+	// frame may ask for more as long as it unpacks to less. Default MaxBytes, with which every
+	// frame can be read that is within it.
 	MaxWindow int64
 
 	// Present, if not nil, is called with an epoch's prefix when nothing is listed under it. An

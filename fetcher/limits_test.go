@@ -80,8 +80,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A frame may ask for any window, and asking costs a decoder no more than MaxWindow and no more than
-// the batch may unpack to. Not in parallel either.
+// A frame may ask for any window, and asking costs a decoder no more than MaxWindow and no more
+// than the batch may unpack to. Not in parallel either.
 func TestHostileWindow(t *testing.T) {
 	frame := zstdFrame([]byte("proof"))
 	frame[5] = 18 << 3 // 2^28, as zstd --long=28

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxKeys is how many objects under one epoch are read, pageSize how many of them one request to
-	// S3 lists.
+	// maxKeys is how many objects under one epoch are read, pageSize how many of them one request
+	// to S3 lists.
 	maxKeys  = 10_000
 	pageSize = 1000
 	// maxListings is how many requests that may take. A store may answer with short pages, a

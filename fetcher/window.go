@@ -15,10 +15,11 @@ const (
 	maxBlock = 128 << 10
 )
 
-// windowReader passes on zstd frames, and lowers the window that a frame asks for where that is more
-// than there is memory for. A decoder allocates what a frame asks for, however little there is to
-// decode; but a frame that unpacks to no more than the lower window reads the same with it. One that
-// goes on may refer to what the decoder no longer has, and then ends in an error of the decoder's.
+// windowReader passes on zstd frames, and lowers the window that a frame asks for where that is
+// more than there is memory for. A decoder allocates what a frame asks for, however little there is
+// to decode; but a frame that unpacks to no more than the lower window reads the same with it. One
+// that goes on may refer to what the decoder no longer has, and then ends in an error of the
+// decoder's.
 //
 // It leaves everything that it does not understand to the decoder, as it is.
 type windowReader struct {

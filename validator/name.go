@@ -55,9 +55,9 @@ func ParseName(s string) (Name, error) {
 }
 
 // ReadName reads a name as leniently as the akd crate does, for which an epoch may have a plus sign
-// or leading zeros, digests may have upper-case digits, and what follows a third slash says nothing.
-// What ReadName takes and ParseName does not is a batch to others all the same: another digest in it
-// is an equivocation.
+// or leading zeros, digests may have upper-case digits, and what follows a third slash says
+// nothing. What ReadName takes and ParseName does not is a batch to others all the same: another
+// digest in it is an equivocation.
 func ReadName(s string) (Name, error) {
 	parts := strings.SplitN(s, "/", 4)
 	if len(parts) < 3 {

@@ -24,8 +24,8 @@ const (
 // PassMemory is how many bytes VerifyInPasses needs to hold so many elements at once.
 func PassMemory(elements int) int64 { return int64(elements)*slotBytes + passOverhead }
 
-// Passes is how often VerifyInPasses reads a proof of so many elements at most, if it may use so many
-// bytes of memory.
+// Passes is how often VerifyInPasses reads a proof of so many elements at most, if it may use so
+// many bytes of memory.
 func Passes(elements int, memory int64) int {
 	half := passSlots(memory) / 2
 	if elements <= 2*half {
@@ -68,9 +68,9 @@ func (s *slot) compare(o *slot) int {
 // time, as many as fit into Options.MaxMemory. That takes Passes at most, whatever the labels and
 // their order. It hashes in one goroutine.
 //
-// open returns the proof from its beginning; each reader is closed before the next is opened, and an
-// error of Close counts as one of reading. A source that does not give the same bytes in each pass is
-// an error, ErrChanged.
+// open returns the proof from its beginning; each reader is closed before the next is opened, and
+// an error of Close counts as one of reading. A source that does not give the same bytes in each
+// pass is an error, ErrChanged.
 func VerifyInPasses(ctx context.Context, name Name, open func(context.Context) (io.ReadCloser, error), c Configuration, o Options) (Result, error) {
 	if err := c.validate(); err != nil {
 		return Result{}, err
@@ -130,8 +130,8 @@ func (p *passes) run() (Result, error) {
 	return result, p.judge()
 }
 
-// read makes a pass over the proof, after which slots holds the next elements in order. What is wrong
-// with a proof shows in the first.
+// read makes a pass over the proof, after which slots holds the next elements in order. What is
+// wrong with a proof shows in the first.
 func (p *passes) read(first bool) (result Result, err error) {
 	p.slots, p.hasCeiling = p.slots[:0], false
 	r, err := p.open(p.ctx)

@@ -29,8 +29,8 @@ func inPasses(t testing.TB, name Name, data []byte, c Configuration, slots int) 
 	return r, reads
 }
 
-// TestPassesGiveTheSameResult: to the last character, in no more passes than Passes says, for honest
-// proofs and changed ones, in any order, with labels apart or crowded.
+// TestPassesGiveTheSameResult: to the last character, in no more passes than Passes says, for
+// honest proofs and changed ones, in any order, with labels apart or crowded.
 func TestPassesGiveTheSameResult(t *testing.T) {
 	t.Parallel()
 	same := func(t *testing.T, name Name, proof []refElement, c Configuration) {
@@ -72,7 +72,8 @@ func TestPassesGiveTheSameResult(t *testing.T) {
 						same(t, name, apply(r, slices.Clone(honest), r.IntN(len(honest))), l.configuration)
 					}
 				}
-				// Many overlaps: shells above others, some above other shells, and labels that come twice.
+				// Many overlaps: shells above others, some above other shells, and labels that come
+				// twice.
 				for _, n := range []int{2, 200} {
 					proof := slices.Clone(honest)
 					for range min(n, len(honest)) {
@@ -119,8 +120,8 @@ func TestHostileOrderInBoundedMemory(t *testing.T) { // not parallel: it reads t
 	}
 }
 
-// TestPassesOfAChangingProof: a source that serves other bytes the second time is no log's fault, and
-// nothing is verified from the parts of two proofs.
+// TestPassesOfAChangingProof: a source that serves other bytes the second time is no log's fault,
+// and nothing is verified from the parts of two proofs.
 func TestPassesOfAChangingProof(t *testing.T) {
 	t.Parallel()
 	p := readProofs(t, "whatsapp-v1/medium")[0]

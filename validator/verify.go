@@ -28,10 +28,11 @@ const (
 // rest of r is left unread.
 //
 // Memory: at most twice the proof's bytes, and 3 MB for each worker; much less with
-// Options.Ordered, and none that grows with the proof in VerifyInPasses. Time: linear in the proof's elements if they come in a few ordered stretches, as
-// logs write them, and n × log2(n) comparisons in any other order. Whatever the labels, hashing
-// costs at most 7 × unchanged + 6 × inserted BLAKE3 blocks (twice that without an order), nothing
-// recurses, and labels that fall into few buckets only cost parallelism.
+// Options.Ordered, and none that grows with the proof in VerifyInPasses. Time: linear in the
+// proof's elements if they come in a few ordered stretches, as logs write them, and n × log2(n)
+// comparisons in any other order. Whatever the labels, hashing costs at most 7 × unchanged + 6 ×
+// inserted BLAKE3 blocks (twice that without an order), nothing recurses, and labels that fall into
+// few buckets only cost parallelism.
 func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Options) (Result, error) {
 	if err := c.validate(); err != nil {
 		return Result{}, err

@@ -44,8 +44,8 @@ func (a Anchor) String() string {
 	return fmt.Sprintf("%d/%s", a.Epoch, a.Digest)
 }
 
-// DigestBefore returns the digest that an epoch must start from by the anchor; nothing if the anchor
-// does not say.
+// DigestBefore returns the digest that an epoch must start from by the anchor; nothing if the
+// anchor does not say.
 func (a Anchor) DigestBefore(epoch uint64) string {
 	if a.IsZero() || epoch != a.Epoch+1 {
 		return ""

@@ -8,15 +8,15 @@ import (
 )
 
 // ChainPiece is what a log listed of the epochs of one shard: names only, no batch was read. It
-// follows from the names alone, so that whoever walks the log again and is shown the same writes the
-// same bytes, and so that bytes that differ show that a name came, went or changed. Each version is
-// written once, as the next generation of its shard.
+// follows from the names alone, so that whoever walks the log again and is shown the same writes
+// the same bytes, and so that bytes that differ show that a name came, went or changed. Each
+// version is written once, as the next generation of its shard.
 type ChainPiece struct {
 	Schema    int    `json:"schema"`
 	Namespace string `json:"namespace"`
 	Shard     uint64 `json:"shard"`
-	// Runs are the epochs that have one batch each, ascending, and as long as each epoch follows the
-	// one before and begins with its digest. Between two runs is a gap, a double or a break.
+	// Runs are the epochs that have one batch each, ascending, and as long as each epoch follows
+	// the one before and begins with its digest. Between two runs is a gap, a double or a break.
 	Runs []ChainRun `json:"runs"`
 	// Doubles are the epochs with more than one batch, ascending.
 	Doubles []ChainDouble `json:"doubles,omitempty"`

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// ChainCoverage is what a Chain says of a range of epochs. Each of Chained is a statement of its own
-// and says no more than this: the names of all epochs from From to To continue each other, one batch
-// each.
+// ChainCoverage is what a Chain says of a range of epochs. Each of Chained is a statement of its
+// own and says no more than this: the names of all epochs from From to To continue each other, one
+// batch each.
 type ChainCoverage struct {
 	From, To uint64 // as asked, or the first and the last epoch with a name; 0 when there is none
 	Chained  []ChainRange

@@ -7,8 +7,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Two verdicts on neighbouring epochs are of one log if the second starts from the digest that the first
-// ended with.
+// Two verdicts on neighbouring epochs are of one log if the second starts from the digest that the
+// first ended with.
 func ExampleBetween() {
 	digest := func(digit string) string { return strings.Repeat(digit, 64) }
 	first := verdict.Verdict{Epoch: 7, Outcome: verdict.Verified, PreviousDigest: digest("a"), Digest: digest("b")}
@@ -37,7 +37,8 @@ func ExampleDecode() {
 	// Output: 17 rejected overlapping_labels
 }
 
-// Reasons lists every reason of a rejection, so that nothing that counts or shows them leaves one out.
+// Reasons lists every reason of a rejection, so that nothing that counts or shows them leaves one
+// out.
 func ExampleReasons() {
 	rejected := map[verdict.Reason]int{}
 	for _, reason := range verdict.Reasons() {

@@ -148,8 +148,8 @@ func (s *Strays) validate() error {
 
 // Contradicts reports whether v and o, two verdicts on the same epoch, cannot both be right: they
 // differ in the outcome or in a digest. Two rejections for different reasons do not contradict each
-// other, nor do timing and software count; nor does BatchTooLarge say anything about the batch, since
-// it is a limit of the auditor's that another run may not have.
+// other, nor do timing and software count; nor does BatchTooLarge say anything about the batch,
+// since it is a limit of the auditor's that another run may not have.
 func (v Verdict) Contradicts(o Verdict) bool {
 	unlimited := v.Reason != BatchTooLarge && o.Reason != BatchTooLarge
 	return unlimited && v.Outcome != o.Outcome || v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest

@@ -2,7 +2,8 @@ package auditstore
 
 import "testing"
 
-// BenchmarkDisk writes and reads verdicts on local disk: `put` is mostly what the disk takes to sync.
+// BenchmarkDisk writes and reads verdicts on local disk: `put` is mostly what the disk takes to
+// sync.
 func BenchmarkDisk(b *testing.B) {
 	s, err := Open(b.Context(), b.TempDir())
 	if err != nil {

@@ -29,8 +29,8 @@ const (
 	maxChainBytes = 32 << 20
 )
 
-// PutChainPiece records a shard's names as a generation, from 1 on, once, and returns the SHA-256 of
-// its object, hexadecimal. ErrDiffers if other names are on record as that generation.
+// PutChainPiece records a shard's names as a generation, from 1 on, once, and returns the SHA-256
+// of its object, hexadecimal. ErrDiffers if other names are on record as that generation.
 func (s *Store) PutChainPiece(ctx context.Context, p verdict.ChainPiece, generation uint64) (hash string, err error) {
 	key, err := chainPieceKey(p.Namespace, p.Shard, generation)
 	if err != nil {

@@ -188,8 +188,8 @@ func (d *disk) notFound(key string, err error) error {
 	return err
 }
 
-// folder opens the folder of a prefix. The root is opened anew each time: a volume that is held open
-// could not be unmounted, nor would one mounted in its place be seen.
+// folder opens the folder of a prefix. The root is opened anew each time: a volume that is held
+// open could not be unmounted, nor would one mounted in its place be seen.
 func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
 	root, err := localdisk.Open(d.root)
 	if err != nil {
@@ -201,8 +201,8 @@ func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
 
 // list reads one folder. gocloud's driver walks everything below it, once for every thousand keys.
 //
-// What is neither file nor folder is listed as both: whoever expects either of them opens it, and is
-// told. Left out, a shard behind a link would be missed by nobody.
+// What is neither file nor folder is listed as both: whoever expects either of them opens it, and
+// is told. Left out, a shard behind a link would be missed by nobody.
 func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		folder, entries, err := d.readDir(prefix)

@@ -6,5 +6,6 @@
 // also survives a power failure. Nothing but archived batches, open notices, claims and outdated
 // histories is ever removed.
 //
-// What the objects mean is said by package verdict, when one is due is left to the rooms of jobs. The package does not log.
+// What the objects mean is said by package verdict, when one is due is left to the rooms of jobs.
+// The package does not log.
 package auditstore

@@ -12,7 +12,7 @@ import (
 )
 
 // A history of seals and a chain of names go on changing: each version is a new object, the next
-// generation, and the newest counts. The names count down, so that a listing begins with the newest.
+// generation, and the newest counts. Names count down, so that a listing begins with the newest.
 
 const (
 	// keptGenerations is how many outdated versions are kept before the newest.
@@ -66,8 +66,7 @@ func (s *Store) readNewest(ctx context.Context, namespace, kind string, limit in
 	return generation, err
 }
 
-// putNewest writes a generation of a kind, unless there is a newer one or another of its number, and
-// removes old ones.
+// putNewest writes a generation of a kind, unless there is a newer one, and removes old ones.
 func (s *Store) putNewest(ctx context.Context, namespace, kind string, generation uint64, data []byte, limit int64) error {
 	key := generationKey(namespace, kind, generation)
 	// To a writer that was away for long the name may be free again, for what had it was swept.

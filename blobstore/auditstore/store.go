@@ -40,13 +40,11 @@ var (
 	ErrCorrupt = errors.New("corrupt object in the audit store")
 )
 
-// IsLost reports whether an error says that there is nothing to go by under a key: no object, or one
-// that is damaged. One of a later schema is not lost, and whoever passes over what is lost waits for
-// a version that can read it.
+// IsLost reports whether an error says that there is no object, or one that is damaged. One of a
+// later schema is not lost: it waits for a version that can read it.
 func IsLost(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) }
 
-// IsUnreadable reports whether an error says that there is an object under a key that cannot be
-// read: it is damaged, or of a later schema.
+// IsUnreadable reports whether an error says that an object is damaged or of a later schema.
 func IsUnreadable(err error) bool {
 	return errors.Is(err, ErrCorrupt) || errors.Is(err, verdict.ErrNewerSchema)
 }

@@ -10,8 +10,8 @@
 // minutes: each request therefore has a random parameter, and Freshness tells what caches say they
 // kept. A body comes whole and of one version of
 // the object, or ends in an error. Answers may be hostile and have limits: in
-// bytes, in time over all attempts, and in the hosts that they redirect to. What a server said is cut
-// and cleaned before it is in an error.
+// bytes, in time over all attempts, and in the hosts that they redirect to. What a server said is
+// cut and cleaned before it is in an error.
 //
 // It also promises to be polite: all buckets of a host share one rate of requests, Retry-After is
 // obeyed, failed requests are repeated a few times with growing random waits, and each request says

@@ -34,8 +34,8 @@ type Options struct {
 	// URL a new one to content networks, which keep empty listings for minutes otherwise. A server
 	// that refuses it is noticed.
 	Plain bool
-	// Redirects are hosts, each HOST or HOST:PORT, that the server may redirect to. Redirects to any
-	// other host than its own are refused; there may be three in a row.
+	// Redirects are hosts, each HOST or HOST:PORT, that the server may redirect to. Redirects to
+	// any other host than its own are refused; there may be three in a row.
 	Redirects []string
 	// Version of ktaudit to send with each request. Default what the Go build recorded.
 	Version string
@@ -60,8 +60,8 @@ type Options struct {
 
 	// Patience is how long a host may bring nothing to a listing, a request for headers or an
 	// object's body, over all attempts, redirects and pauses; default 40 s. Bytes that come at more
-	// than MinRate a second, default 16 KiB, add to it up to a minute. What is slower fails. Waiting
-	// for the next turn at Rate does not count.
+	// than MinRate a second, default 16 KiB, add to it up to a minute. What is slower fails.
+	// Waiting for the next turn at Rate does not count.
 	Patience time.Duration
 	MinRate  int64
 

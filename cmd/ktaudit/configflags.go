@@ -176,8 +176,9 @@ func missing(command string, settings ...string) error {
 	return fmt.Errorf("missing flags: %s (try ktaudit %s --help)", strings.Join(flags, ", "), command)
 }
 
-// refuseNegative returns an error that names the flag if its value is below 0, which no number and no
-// duration of a setting may be. A negative value in the configuration file is refused by its check.
+// refuseNegative returns an error that names the flag if its value is below 0, which no number and
+// no duration of a setting may be. A negative value in the configuration file is refused by its
+// check.
 func refuseNegative[T int | time.Duration](flag string, value T) error {
 	if value < 0 {
 		return fmt.Errorf("--%s=%v is negative: give 0 or more, or leave it out for the default", flag, value)

@@ -32,9 +32,9 @@ var paceEpochs = flag.Uint64("pace-epochs", 40, "how many epochs the honest log 
 const paceMemory, paceSlots = 64 << 20, 8
 
 // TestHostilePace audits an honest log beside one of each hostile kind, in one process and with two
-// workers on a real Redis. The honest log must come to its end while the other holds all it can, the
-// memory set aside stays within the budget, and a task takes at most 1 KB of Redis. It prints how
-// long the honest log took, which says little with few epochs; for figures:
+// workers on a real Redis. The honest log must come to its end while the other holds all it can,
+// the memory set aside stays within the budget, and a task takes at most 1 KB of Redis. It prints
+// how long the honest log took, which says little with few epochs; for figures:
 //
 //	go test ./cmd/ktaudit -run TestHostilePace -v -timeout 30m -pace-epochs 3000
 func TestHostilePace(t *testing.T) { // not parallel: it measures

@@ -192,7 +192,8 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	return batch{decoded, file, stop}, nil
 }
 
-// openPatiently is os.Open that ends with the context: opening a named pipe waits for its other end.
+// openPatiently is os.Open that ends with the context: opening a named pipe waits for its other
+// end.
 func openPatiently(ctx context.Context, path string) (*os.File, error) {
 	var file *os.File
 	opened := make(chan error, 1)
@@ -217,8 +218,8 @@ type foundLog struct {
 }
 
 // findLogs finds the log directories in and under dir. A log directory is one with a folder that is
-// named by an epoch. Something else in such a folder's place, such as a link, counts as the epoch, so
-// that it is told that it cannot be read; dir itself may be a link.
+// named by an epoch. Something else in such a folder's place, such as a link, counts as the epoch,
+// so that it is told that it cannot be read; dir itself may be a link.
 func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
 	at := map[string]int{} // where in logs a directory is

@@ -19,9 +19,9 @@ const (
 	maxPerRound = 200
 )
 
-// deliver sends what the target does not have, the worst first, and reports whether there is more to
-// do. It sends under one claim, for half its lease at most: the other half is for the last request
-// and its marks.
+// deliver sends what the target does not have, the worst first, and reports whether there is more
+// to do. It sends under one claim, for half its lease at most: the other half is for the last
+// request and its marks.
 //
 // The mark of a delivery is looked for under the claim, and written before the claim is given back,
 // so that the next holder sees it. While it cannot be written, the claim is kept until it ends, and

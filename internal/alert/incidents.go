@@ -65,8 +65,8 @@ func OfDoubleName(namespace string, epoch uint64, detail string) Alert {
 	}
 }
 
-// OfNamesChanged is the alert on names that are on record and are listed otherwise now. The evidence,
-// by its name, is part of the incident's: another change is another incident.
+// OfNamesChanged is the alert on names that are on record and are listed otherwise now. The
+// evidence, by its name, is part of the incident's: another change is another incident.
 func OfNamesChanged(namespace string, epoch uint64, change, detail, evidence string) Alert {
 	return Alert{
 		Kind: NamesChanged, Namespace: namespace, Epoch: epoch, Reason: change, Detail: detail,
@@ -107,8 +107,9 @@ func OfSkipped(namespace string, epoch, next uint64) Alert {
 	}
 }
 
-// OfImplausible is the alert on an epoch that a log lists so far ahead of its chain, which ends with
-// another epoch, that it cannot have come to it. Resolve its incident if it has, or lists it no more.
+// OfImplausible is the alert on an epoch that a log lists so far ahead of its chain, which ends
+// with another epoch, that it cannot have come to it. Resolve its incident if it has, or lists it
+// no more.
 func OfImplausible(namespace string, epoch, chained uint64) Alert {
 	return Alert{
 		Kind: Implausible, Namespace: namespace, Incident: incidentOf(Implausible, epoch), Epoch: epoch,

@@ -21,8 +21,8 @@ const (
 	SealedMismatch Kind = "sealed_mismatch"
 	// Skipped: a log went on without an epoch. It ends if the epoch is published after all.
 	Skipped Kind = "skipped"
-	// Implausible: a log lists an epoch far ahead of what it can have come to. It ends if the log comes
-	// to it, or lists it no more.
+	// Implausible: a log lists an epoch far ahead of what it can have come to. It ends if the log
+	// comes to it, or lists it no more.
 	Implausible Kind = "implausible"
 	// Silent: a log publishes nothing. It ends.
 	Silent Kind = "silent"

@@ -55,15 +55,15 @@ type Namespace struct {
 	Signatures string `yaml:"signatures"`
 	// First is the first epoch to audit. Earlier ones are ignored.
 	First uint64 `yaml:"first"`
-	// Anchor is "EPOCH/DIGEST", the epoch before First and its digest, for verdict.ParseAnchor. Epoch
-	// First must begin with that digest. Empty means that it may begin with any.
+	// Anchor is "EPOCH/DIGEST", the epoch before First and its digest, for verdict.ParseAnchor.
+	// Epoch First must begin with that digest. Empty means that it may begin with any.
 	Anchor string `yaml:"anchor"`
 	// Last is the last epoch of a log that is closed. 0 means that it is still being published.
 	Last uint64 `yaml:"last" zero:"none"`
 	// Poll is the interval between checks for new epochs.
 	Poll time.Duration `yaml:"poll"`
-	// Cadence is how often the log publishes. It bounds how far ahead epochs are followed, and for how
-	// long a missing one is looked for before that is an alert. 0 means to measure it.
+	// Cadence is how often the log publishes. It bounds how far ahead epochs are followed, and for
+	// how long a missing one is looked for before that is an alert. 0 means to measure it.
 	Cadence time.Duration `yaml:"cadence" zero:"auto"`
 	// Settle is how old a batch or signed digest must be before an error in it is held against the
 	// log. 0 means no minimum, for a log that is completely written.

@@ -49,9 +49,9 @@ func (c *Config) secretFiles() []secretFile {
 	return slices.DeleteFunc(all, func(f secretFile) bool { return f.file == "" })
 }
 
-// openToOthers reports whether others than its owner may read or write a file, and its mode. A link is
-// followed, as it is when the secret is read. Of what is not there nothing is said: the file may be
-// checked on another machine than it is used on.
+// openToOthers reports whether others than its owner may read or write a file, and its mode. A link
+// is followed, as it is when the secret is read. Of what is not there nothing is said: the file may
+// be checked on another machine than it is used on.
 func openToOthers(file string) (fs.FileMode, bool) {
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() || runtime.GOOS == "windows" { // where modes say nothing

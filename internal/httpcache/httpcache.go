@@ -12,10 +12,10 @@ import (
 	"github.com/ktaudit/ktaudit/internal/text"
 )
 
-// Read returns whether a cache on the way said that it had kept an answer, for how long, and its words,
-// cleaned and at most 100 bytes. It reads the standard's Age and Cache-Status
-// (RFC 9111 and 9211), and what the large content networks send besides. "RefreshHit" and
-// "revalidated" are answers that the log has just confirmed.
+// Read returns whether a cache on the way said that it had kept an answer, for how long, and its
+// words, cleaned and at most 100 bytes. It reads the standard's Age and Cache-Status (RFC 9111 and
+// 9211), and what the large content networks send besides. "RefreshHit" and "revalidated" are
+// answers that the log has just confirmed.
 func Read(h http.Header) (cached bool, age time.Duration, said string) {
 	if value := h.Get("Age"); value != "" {
 		seconds, err := strconv.ParseUint(value, 10, 31)

@@ -19,10 +19,10 @@ import (
 // Bucket opens a folder as a bucket. Keys are paths below it, as they are: those that are no path,
 // such as "a//b" or "../a", are refused.
 //
-// It stands for gocloud's fileblob, which follows links, waits for named pipes, lists what it may not
-// read as if it were empty, takes "a__0x2f__b" for a key with a slash, and walks everything below a
-// prefix for every page. Objects have neither metadata nor checksums. They are replaced atomically,
-// and IfNotExist is atomic, too; nothing is synced.
+// It stands for gocloud's fileblob, which follows links, waits for named pipes, lists what it may
+// not read as if it were empty, takes "a__0x2f__b" for a key with a slash, and walks everything
+// below a prefix for every page. Objects have neither metadata nor checksums. They are replaced
+// atomically, and IfNotExist is atomic, too; nothing is synced.
 func Bucket(folder string) *blob.Bucket { return blob.NewBucket(&bucket{folder}) }
 
 // bucket opens its folder anew for each request: a volume that is held open could not be unmounted,

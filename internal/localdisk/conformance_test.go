@@ -12,9 +12,10 @@ import (
 	"gocloud.dev/blob/drivertest"
 )
 
-// TestConformance runs gocloud's suite for drivers. Left out is what this one does not have: metadata,
-// checksums, signed URLs (that test leaves itself out), and keys that are no path. Content types, which
-// it does not keep, either, the harness keeps for it, since most of TestWrite is about more.
+// TestConformance runs gocloud's suite for drivers. Left out is what this one does not have:
+// metadata, checksums, signed URLs (that test leaves itself out), and keys that are no path.
+// Content types, which it does not keep, either, the harness keeps for it, since most of TestWrite
+// is about more.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	drivertest.RunConformanceTests(t, func(_ context.Context, t *testing.T) (drivertest.Harness, error) {

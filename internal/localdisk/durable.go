@@ -58,8 +58,8 @@ var draftName = regexp.MustCompile(`^[A-Z2-7]{26,}$`)
 // DraftName returns a name for an unfinished file that no other has.
 func DraftName() string { return rand.Text() }
 
-// SweepDrafts removes the regular files of a folder that DraftName has named and nobody has written to
-// for some time. What it cannot remove it leaves.
+// SweepDrafts removes the regular files of a folder that DraftName has named and nobody has written
+// to for some time. What it cannot remove it leaves.
 func (f *Folder) SweepDrafts(age time.Duration) {
 	entries, _ := f.Entries()
 	for _, e := range entries {

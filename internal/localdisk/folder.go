@@ -1,16 +1,16 @@
 // Package localdisk reaches files below a folder of the local disk, one part of a path at a time,
 // and follows no symbolic link on the way.
 //
-// A folder that ktaudit reads is written by others. A link in it could make ktaudit read, replace or
-// remove files elsewhere, and opening a named pipe blocks for ever. Package os has [os.Root] against
-// links that lead out of a folder; this package also refuses those that stay within it, and
+// A folder that ktaudit reads is written by others. A link in it could make ktaudit read, replace
+// or remove files elsewhere, and opening a named pipe blocks for ever. Package os has [os.Root]
+// against links that lead out of a folder; this package also refuses those that stay within it, and
 // whatever is neither a regular file nor a folder. The folder itself, and those above it, may be
 // reached by links: whoever names it has chosen them.
 //
 // Nothing can be exchanged between a check and what follows it. A folder is looked at, opened, and
-// compared with what was looked at; it cannot block, and what is open stays the same folder whatever
-// its name means later. A file likewise. Hard links are files like any other and cannot be told
-// apart.
+// compared with what was looked at; it cannot block, and what is open stays the same folder
+// whatever its name means later. A file likewise. Hard links are files like any other and cannot be
+// told apart.
 package localdisk
 
 import (
@@ -241,8 +241,8 @@ func (f *Folder) Entries() ([]fs.DirEntry, error) {
 }
 
 // self opens the folder as a file. One that os.Root opens looks at each entry when it is listed,
-// which takes four times as long as the listing; so it is opened by its path, if that still leads to
-// the folder.
+// which takes four times as long as the listing; so it is opened by its path, if that still leads
+// to the folder.
 func (f *Folder) self() (*os.File, error) {
 	own, err := f.root.Stat(".")
 	if err != nil {

@@ -19,9 +19,10 @@ var errFull = errors.New("page is full")
 // ListPaged lists the regular files below the folder that the prefix names. Of that it reads only
 // the folders that may hold what it returns.
 //
-// What is neither file nor folder is an error, if it might stand for an object that is asked for. Left
-// out, what the log put there would be missed by nobody, and as an object it would be a batch beside
-// others, though nobody can say what it holds. A folder that may not be read is an error, too.
+// What is neither file nor folder is an error, if it might stand for an object that is asked for.
+// Left out, what the log put there would be missed by nobody, and as an object it would be a batch
+// beside others, though nobody can say what it holds. A folder that may not be read is an error,
+// too.
 func (b *bucket) ListPaged(ctx context.Context, o *driver.ListOptions) (*driver.ListPage, error) {
 	if o.BeforeList != nil {
 		if err := o.BeforeList(func(any) bool { return false }); err != nil {

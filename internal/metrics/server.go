@@ -27,8 +27,8 @@ const (
 //
 //	/metrics   for Prometheus
 //	/healthz   200 while the process is alive
-//	/readyz    200 while every dependency answers and the process is not stopping, else 503; names those that do not,
-//	           and logs whose epochs in flight come no further
+//	/readyz    200 while every dependency answers and the process is not stopping, else 503; names
+//	           those that do not, and logs whose epochs in flight come no further
 type Server struct {
 	metrics *Metrics
 	http    *http.Server

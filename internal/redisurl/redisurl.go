@@ -1,12 +1,13 @@
-// Package redisurl takes Redis URLs apart, for the configuration, the command line and the queue alike.
+// Package redisurl takes Redis URLs apart, for the configuration, the command line and the queue
+// alike.
 //
 //	redis://[user][:password@]host[:port][/db]          rediss:// is the same with TLS
 //	unix://[user][:password@]/path/to/socket[?db=N]
 //	redis-sentinel://[user][:password@]host[:port],host…[/db]?master=NAME
 //	redis-cluster://[user][:password@]host[:port],host…
 //
-// net/url accepts no list of hosts and quotes the password in its errors; nothing from here does. What
-// the parts mean is left to package queue.
+// net/url accepts no list of hosts and quotes the password in its errors; nothing from here does.
+// What the parts mean is left to package queue.
 package redisurl
 
 import (
@@ -57,8 +58,8 @@ func Parse(text string) (URL, error) {
 	return u, nil
 }
 
-// plainParts is a URL without userinfo, split by spaces: hosts with ports, a database and a query of
-// names and values, in which an @ is part of a value.
+// plainParts is a URL without userinfo, split by spaces: hosts with ports, a database and a query
+// of names and values, in which an @ is part of a value.
 var plainParts = regexp.MustCompile(`^([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?(,([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?)* [0-9]* (\w+=[^&]*(&\w+=[^&]*)*)?$`)
 
 // isPlain reports whether the parts can only be hosts, a database and a query.

@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// closed are packages that other programs can import and have no use for: what they record are alerts
-// of internal/alert.
+// closed are packages that other programs can import and have no use for: what they record are
+// alerts of internal/alert.
 var closed = []string{"jobs/incident"}
 
-// checkPublic returns the exported declarations of a file of a public package that mention a type of an
-// internal one, which whoever imports the package cannot make.
+// checkPublic returns the exported declarations of a file of a public package that mention a type
+// of an internal one, which whoever imports the package cannot make.
 func checkPublic(file, relative string) (wrong []string, err error) {
 	room := packageOf(relative)
 	if strings.HasPrefix(room, "internal/") || strings.HasPrefix(room, "cmd/") || slices.Contains(closed, room) {

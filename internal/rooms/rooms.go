@@ -1,5 +1,6 @@
 // Package rooms holds the shape of the project: which package may import which, that public
-// packages take only public types, and how large a package and a file may grow. Its test fails on a line that breaks the rules; nothing imports it.
+// packages take only public types, how large a package and a file may grow, and how wide a comment.
+// Its test fails on a line that breaks the rules; nothing imports it.
 package rooms
 
 import (
@@ -13,14 +14,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
 	maxFileLines    = 400
 	maxPackageLines = 2000
+	// maxCommentColumns is for lines that hold nothing but a comment, with tabs of four columns.
+	maxCommentColumns = 100
 )
 
-// low are the packages at the bottom, which import nothing above them and which every room may import.
+// low are the packages at the bottom, which import nothing above them and which every room may
+// import.
 var low = []string{
 	"verdict", "verdict/epochset", "jobs/observe",
 	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron",
@@ -75,7 +80,8 @@ var elsewhere = []string{
 
 const module = "github.com/ktaudit/ktaudit/"
 
-// Check returns what breaks the rules below a folder that holds the module, each with its file and line.
+// Check returns what breaks the rules below a folder that holds the module, each with its file and
+// line.
 func Check(root string) ([]string, error) {
 	var wrong []string
 	lines := map[string]int{} // by package
@@ -138,7 +144,11 @@ func checkFile(path, relative string) (wrong []string, lines int, err error) {
 			wrong = append(wrong, fmt.Sprintf("%s:%d: %s may not import %s", relative, line, packageOf(relative), imported))
 		}
 	}
-	if lines, err = countLines(path); lines > maxFileLines {
+	lines, wide, err := readLines(path)
+	for _, line := range wide {
+		wrong = append(wrong, fmt.Sprintf("%s:%d: a comment may have %d columns", relative, line, maxCommentColumns))
+	}
+	if lines > maxFileLines {
 		wrong = append(wrong, fmt.Sprintf("%s: %d lines, a file may have %d", relative, lines, maxFileLines))
 	}
 	return wrong, lines, err
@@ -177,15 +187,21 @@ func place(room string) int {
 
 func packageOf(file string) string { return filepath.ToSlash(filepath.Dir(file)) }
 
-func countLines(path string) (n int, err error) {
+// readLines returns how many lines a file has, and which of them are comments that are too wide.
+func readLines(path string) (n int, wide []int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); ; n++ {
 		if !lines.Scan() {
-			return n, lines.Err()
+			return n, wide, lines.Err()
+		}
+		line := strings.ReplaceAll(lines.Text(), "\t", "    ")
+		comment := strings.HasPrefix(strings.TrimLeft(line, " "), "//")
+		if comment && utf8.RuneCountInString(line) > maxCommentColumns {
+			wide = append(wide, n+1)
 		}
 	}
 }

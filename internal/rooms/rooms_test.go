@@ -82,6 +82,7 @@ func TestCheckFinds(t *testing.T) {
 		{"an internal type in a public method", "jobs/schedule/a.go",
 			imported("internal/alert") + "func (c *Config) Raise(a alert.Alert) {}\n", "mentions Alert of internal/alert"},
 		{"a package without a place", "jobs/other/a.go", "package x\n", "jobs/other: a package without a place"},
+		{"a wide comment", "validator/a.go", "package x\n\n\t// " + strings.Repeat("é", 94) + "\n", "validator/a.go:3: a comment may have 100"},
 		{"a long file", "validator/a.go", "package x\n" + strings.Repeat("\n", maxFileLines), "a file may have 400"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,7 +90,7 @@ func TestCheckFinds(t *testing.T) {
 			root := t.TempDir()
 			write(t, root, c.file, c.text)
 			write(t, root, "jobs/audit/fine_test.go", imports("jobs/worker")) // tests may
-			write(t, root, "jobs/audit/fine.go", imported("internal/alert")+"type hidden struct{ alert.Alert }\nfunc (h hidden) F(alert.Alert) {}\n")
+			write(t, root, "jobs/audit/fine.go", imported("internal/alert")+"// "+strings.Repeat("é", 97)+"\ntype hidden struct{ alert.Alert }\nfunc (h hidden) F(alert.Alert) {}\n")
 			wrong, err := Check(root)
 			if err != nil || len(wrong) != 1 || !strings.Contains(wrong[0], c.want) {
 				t.Errorf("%q, %v, want one line with %q", wrong, err, c.want)

@@ -77,8 +77,8 @@ func decodeLabel(b []byte, e *Element) error {
 }
 
 // fields calls visit for each field of a message that is held whole and stands within so many
-// others: 1 for an element, 2 for a label. value is not nil for wire type bytes; v is the number for
-// wire type varint. visit does not see what is in groups.
+// others: 1 for an element, 2 for a label. value is not nil for wire type bytes; v is the number
+// for wire type varint. visit does not see what is in groups.
 func fields(b []byte, depth int, visit func(num protowire.Number, wire protowire.Type, value []byte, v uint64) error) error {
 	var open groups
 	for len(b) > 0 {

@@ -9,8 +9,8 @@ import (
 
 // Numbers are as wide as the akd crate takes them, and as long: it reads tags, label_len and the
 // lengths of plain fields as 32 bits in at most five bytes, the lengths of messages and the values
-// of unknown fields as 64 bits in at most ten. Other decoders cut longer ones off, so that one proof
-// could mean two things.
+// of unknown fields as 64 bits in at most ten. Other decoders cut longer ones off, so that one
+// proof could mean two things.
 const (
 	wide   = 10
 	narrow = 5

@@ -52,8 +52,8 @@ func long(first byte, n int) string {
 	return hex.EncodeToString(append(append([]byte{first | 0x80}, bytes.Repeat([]byte{0x80}, n-2)...), 0))
 }
 
-// TestHostileNumbers: numbers are taken in as many bytes as akd 0.13 takes them, wherever they stand.
-// scripts/compare-akd asks akd itself.
+// TestHostileNumbers: numbers are taken in as many bytes as akd 0.13 takes them, wherever they
+// stand. scripts/compare-akd asks akd itself.
 func TestHostileNumbers(t *testing.T) {
 	t.Parallel()
 	nested := func(open, closed string, n int) string { return strings.Repeat(open, n) + strings.Repeat(closed, n) }

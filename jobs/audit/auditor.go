@@ -18,8 +18,8 @@ import (
 	"gocloud.dev/blob"
 )
 
-// IsNotYet reports whether err means that the log has not published all of an epoch yet, or only just:
-// no fault, and no verdict.
+// IsNotYet reports whether err means that the log has not published all of an epoch yet, or only
+// just: no fault, and no verdict.
 func IsNotYet(err error) bool {
 	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrTooRecent)
 }
@@ -37,7 +37,8 @@ func (e *ContradictionError) Error() string {
 	return fmt.Sprintf("epoch %d: found %s, on record is %s", e.Found.Epoch, describe(e.Found), describe(e.Recorded))
 }
 
-// Config says how one log is audited. It is complete: New names a field that must be set and is not.
+// Config says how one log is audited. It is complete: New names a field that must be set and is
+// not.
 type Config struct {
 	Namespace     string
 	Configuration validator.Configuration
@@ -53,13 +54,13 @@ type Config struct {
 	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the
 	// audit store already.
 	Signatures *blob.Bucket
-	// First is the epoch that the audit starts at, which must be set. The epoch before it is nobody's to
-	// judge, so its signed digest is held against epoch First if it is there, and not waited for if
-	// it isn't.
+	// First is the epoch that the audit starts at, which must be set. The epoch before it is
+	// nobody's to judge, so its signed digest is held against epoch First if it is there, and not
+	// waited for if it isn't.
 	First uint64
 
-	// Anchor is a digest that is known from elsewhere. The epoch after it is not judged, which is an
-	// error and no verdict, while it begins with another one. A zero Anchor is none.
+	// Anchor is a digest that is known from elsewhere. The epoch after it is not judged, which is
+	// an error and no verdict, while it begins with another one. A zero Anchor is none.
 	Anchor verdict.Anchor
 
 	// MinAge is how old a batch or a signed digest must be before what is wrong with its bytes or

@@ -15,8 +15,8 @@ import (
 const defaultBudget = 2 << 30
 
 // Budget bounds the memory of all epochs in flight in a process, and shares out its cores: see
-// share.Memory. An epoch waits until its estimate fits; one that is bigger than the whole budget has
-// all of it.
+// share.Memory. An epoch waits until its estimate fits; one that is bigger than the whole budget
+// has all of it.
 type Budget struct{ memory *share.Memory }
 
 // NewBudget returns a budget of so many bytes. 0 means half of the memory of this container or
@@ -28,10 +28,10 @@ func NewBudget(size int64) *Budget {
 	return &Budget{share.NewMemory(size)}
 }
 
-// budgetOf is the budget of a process that may use so much memory, and heapLimitOf how large its heap
-// may get. Live memory is the budget's and little more; the rest is for what the garbage collector
-// has not collected yet, which it collects sooner the nearer the heap is to its limit, and for what
-// is no heap.
+// budgetOf is the budget of a process that may use so much memory, and heapLimitOf how large its
+// heap may get. Live memory is the budget's and little more; the rest is for what the garbage
+// collector has not collected yet, which it collects sooner the nearer the heap is to its limit,
+// and for what is no heap.
 func budgetOf(memory int64) int64    { return memory / 2 }
 func heapLimitOf(memory int64) int64 { return memory / 10 * 9 }
 

@@ -34,7 +34,8 @@ const (
 	// compressionGuess is how many times its stored size a compressed batch is taken to have.
 	// Proofs are hashes, which hardly shrink.
 	compressionGuess = 3
-	// guessStep is by how much the guess is raised when it was wrong, and a window that was too small.
+	// guessStep is by how much the guess is raised when it was wrong, and a window that was too
+	// small.
 	guessStep = 8
 )
 

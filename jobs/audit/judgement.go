@@ -95,8 +95,8 @@ func (j judgement) withFetched(f fetched) judgement {
 	return j
 }
 
-// rejected is the judgement with a rejection. Details quote what a log published, so they are cut: by
-// hand and not by text.Cut, whose mark counts towards the limit, for details are stored bytes.
+// rejected is the judgement with a rejection. Details quote what a log published, so they are cut:
+// by hand and not by text.Cut, whose mark counts towards the limit, for details are stored bytes.
 func (j judgement) rejected(reason verdict.Reason, detail string) judgement {
 	detail = strings.ToValidUTF8(detail, "?")
 	if len(detail) > maxDetail {

@@ -23,7 +23,8 @@ func (e *tooRecentError) Error() string {
 
 func (e *tooRecentError) Is(target error) bool { return target == ErrTooRecent }
 
-// RetryAfter returns how long to wait before an epoch is tried again that was refused with an ErrTooRecent.
+// RetryAfter returns how long to wait before an epoch is tried again that was refused with an
+// ErrTooRecent.
 func RetryAfter(err error) (after time.Duration, ok bool) {
 	tooRecent, ok := errors.AsType[*tooRecentError](err)
 	if !ok {
@@ -32,8 +33,8 @@ func RetryAfter(err error) (after time.Duration, ok bool) {
 	return tooRecent.after, true
 }
 
-// oldEnough returns nil if cause, something wrong with an object that was last written at that time, may
-// be held against the log, and an ErrTooRecent otherwise.
+// oldEnough returns nil if cause, something wrong with an object that was last written at that
+// time, may be held against the log, and an ErrTooRecent otherwise.
 //
 // On a local disk a file can be read while cp or rsync is still writing it, under its own name or a
 // temporary one; its first half looks like a malformed or a wrong batch, and does so however often

@@ -20,7 +20,8 @@ const leastInPass = 1 << 14
 
 // fetchInPasses is fetchWithin for a batch that is in no order and larger than the budget. It reads
 // the batch as often as it takes to judge it in its log's share of the budget, at most half of it,
-// which leaves the rest to other epochs. The draft is of the first pass; the validator sees to it that all read the same.
+// which leaves the rest to other epochs. The draft is of the first pass; the validator sees to it
+// that all read the same.
 func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.Object, draft bool, _, window int64, _ bool) (f fetched, err error) {
 	waiting := time.Now()
 	fixed := memoryForFetch + window

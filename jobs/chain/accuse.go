@@ -10,8 +10,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// namesEvidence shows what is wrong with names: that an epoch has several, or does not begin with the
-// digest of the one before.
+// namesEvidence shows what is wrong with names: that an epoch has several, or does not begin with
+// the digest of the one before.
 type namesEvidence struct {
 	Reason verdict.Reason `json:"reason"`
 	Epoch  uint64         `json:"epoch"`

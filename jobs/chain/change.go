@@ -110,9 +110,9 @@ func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation ui
 	return false, k.raiseChange(ctx, on, generation, hash, changes)
 }
 
-// stayGone looks for a few of the epochs whose names are missing, several times, and reports whether
-// none of them is there. An answer out of a cache is no look. Absence alone says little: a listing may have been kept from before, or lag
-// behind.
+// stayGone looks for a few of the epochs whose names are missing, several times, and reports
+// whether none of them is there. An answer out of a cache is no look. Absence alone says little: a
+// listing may have been kept from before, or lag behind.
 func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 	gone := slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.Change != Went })
 	if n := len(gone); n > maxLookedFor {

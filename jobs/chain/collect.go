@@ -24,9 +24,9 @@ const (
 
 // collector sorts a listing's keys into shards. A listing is in the order of texts: "1/", "10/",
 // "100/", …, "1000000/", …, "2/". Epochs of as many digits come in their own order, and those of a
-// shard but the first have as many digits. So a shard is complete as soon as the next one of as many
-// digits begins, and few are incomplete at a time. The epochs of the first shard, and names that
-// write an epoch otherwise, are kept until the end.
+// shard but the first have as many digits. So a shard is complete as soon as the next one of as
+// many digits begins, and few are incomplete at a time. The epochs of the first shard, and names
+// that write an epoch otherwise, are kept until the end.
 type collector struct {
 	namespace string
 	wanted    func(shard uint64) bool              // nil: all
@@ -121,8 +121,8 @@ func (p *part) end() error {
 	return nil
 }
 
-// finish adds to a shard the names that write its epochs otherwise, and passes it on. Those all come
-// before the first key that begins with a digit from 1 to 9.
+// finish adds to a shard the names that write its epochs otherwise, and passes it on. Those all
+// come before the first key that begins with a digit from 1 to 9.
 func (c *collector) finish(s *shardNames) error {
 	if s == nil {
 		return nil

@@ -30,8 +30,8 @@ func page(w io.Writer, prefix, token string, keys ...string) {
 	io.WriteString(w, `</ListBucketResult>`)
 }
 
-// A listing that has no end, or goes back, costs a bounded number of requests, is an error that says
-// so, and leaves no chain on record.
+// A listing that has no end, or goes back, costs a bounded number of requests, is an error that
+// says so, and leaves no chain on record.
 func TestHostileListings(t *testing.T) {
 	t.Parallel()
 	key := func(epoch uint64) string { return (&s3listtest.Names{}).KeyOf(epoch) }
@@ -148,8 +148,8 @@ func TestHostileStrays(t *testing.T) {
 	}
 }
 
-// A listing that was kept from before, or a directory that lists nothing for once, takes no name off
-// the record.
+// A listing that was kept from before, or a directory that lists nothing for once, takes no name
+// off the record.
 func TestHostileAbsence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 12_000)

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// pageSize is how many keys are asked for at a time; S3 lists no more. longPage is for stores that
-	// list from the beginning each time.
+	// pageSize is how many keys are asked for at a time; S3 lists no more. longPage is for stores
+	// that list from the beginning each time.
 	pageSize, longPage = 1000, 10_000
 	// maxShown is how much of a key errors and reports show.
 	maxShown = 200
@@ -26,8 +26,8 @@ type lister struct {
 	requests atomic.Int64
 }
 
-// each calls add with the objects below a prefix from a page on, in the order of their keys, which it
-// checks. It ends with the listing, or before the first page once add returns false.
+// each calls add with the objects below a prefix from a page on, in the order of their keys, which
+// it checks. It ends with the listing, or before the first page once add returns false.
 //
 // A page that brings nothing new is an error: a listing that goes round in circles, or back, would
 // never end, and nothing that was taken for complete before would be.
@@ -85,8 +85,8 @@ func (l *lister) count() error {
 	return nil
 }
 
-// inOrder returns an error unless the keys of a page ascend after a last one, which becomes that of the
-// page.
+// inOrder returns an error unless the keys of a page ascend after a last one, which becomes that of
+// the page.
 func inOrder(page []*blob.ListObject, last *string) error {
 	for _, o := range page {
 		if o.Key <= *last {

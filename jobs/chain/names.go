@@ -25,8 +25,9 @@ func comparePairs(a, b pair) int {
 	return bytes.Compare(a.digest[:], b.digest[:])
 }
 
-// readKey reads a key as the name of an epoch's batch, as leniently as the akd crate does. Canonical
-// says that the epoch is written as all do; the keys of such an epoch stand together in a listing.
+// readKey reads a key as the name of an epoch's batch, as leniently as the akd crate does.
+// Canonical says that the epoch is written as all do; the keys of such an epoch stand together in a
+// listing.
 func readKey(key string) (name validator.Name, canonical, ok bool) {
 	name, _, err := fetcher.ParseKey(key)
 	if err != nil {
@@ -86,8 +87,8 @@ func (s *shardNames) add(epoch uint64, p pair) {
 	}
 }
 
-// piece returns the names as they are recorded: the same bytes for the same names, in whatever order
-// they came.
+// piece returns the names as they are recorded: the same bytes for the same names, in whatever
+// order they came.
 func (s *shardNames) piece(namespace string) verdict.ChainPiece {
 	p := verdict.ChainPiece{Schema: verdict.Schema, Namespace: namespace, Shard: s.shard, Runs: []verdict.ChainRun{}}
 	before := -1 // the epoch that the last run ends with
@@ -117,7 +118,8 @@ func (s *shardNames) piece(namespace string) verdict.ChainPiece {
 	return p
 }
 
-// isFull reports whether each epoch of the piece's shard has one batch and continues the one before.
+// isFull reports whether each epoch of the piece's shard has one batch and continues the one
+// before.
 func isFull(p verdict.ChainPiece) bool {
 	from, to := verdict.ShardRange(p.Shard)
 	return len(p.Doubles) == 0 && len(p.Runs) == 1 && p.Runs[0].From == from && p.Runs[0].To == to

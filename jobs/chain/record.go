@@ -32,9 +32,9 @@ func (k *walk) finished(ctx context.Context, p verdict.ChainPiece) error {
 	return nil
 }
 
-// recordPending records the shards that are not whole. In a walk of the whole log those that are far
-// from all others are not history: to name an epoch costs a log next to nothing, and to record a
-// shard costs us an object. An extension leaves them as they are until the next such walk.
+// recordPending records the shards that are not whole. In a walk of the whole log those that are
+// far from all others are not history: to name an epoch costs a log next to nothing, and to record
+// a shard costs us an object. An extension leaves them as they are until the next such walk.
 func (k *walk) recordPending(ctx context.Context, whole bool) error {
 	slices.SortFunc(k.pending, func(a, b verdict.ChainPiece) int { return cmp.Compare(a.Shard, b.Shard) })
 	history := map[uint64]bool{}
@@ -108,10 +108,10 @@ func historyOf(entries []verdict.ChainEntry, first uint64) (near []verdict.Chain
 // record puts a shard's names on record, unless they are there.
 //
 // Names on record that have changed are evidence and an alert first, and a generation of their own
-// then. A crash between them leaves the older generation as the newest: the next walk finds the same
-// change, whose evidence and alert exist once, however often it is found. A crash after the piece
-// leaves one that the chain does not mention: the next walk writes the same bytes, or finds by their
-// name that others are there, and goes on from those.
+// then. A crash between them leaves the older generation as the newest: the next walk finds the
+// same change, whose evidence and alert exist once, however often it is found. A crash after the
+// piece leaves one that the chain does not mention: the next walk writes the same bytes, or finds
+// by their name that others are there, and goes on from those.
 func (k *walk) record(ctx context.Context, p verdict.ChainPiece) error {
 	hash, err := auditstore.ChainPieceHash(p)
 	if err != nil {
@@ -203,8 +203,8 @@ func (k *walk) recordVanished(ctx context.Context) error {
 // finish raises what the walk shows and records the sum of what is known, after which the walk is
 // done. An extension that found nothing but a few more epochs is not worth a new version.
 //
-// Evidence and alerts come before the chain. After a crash between them the next walk finds the same,
-// and each exists once.
+// Evidence and alerts come before the chain. After a crash between them the next walk finds the
+// same, and each exists once.
 func (k *walk) finish(ctx context.Context, whole bool) (Result, error) {
 	k.sortEntries()
 	r := k.result
@@ -233,8 +233,8 @@ func (k *walk) finish(ctx context.Context, whole bool) (Result, error) {
 		if !errors.Is(err, auditstore.ErrDiffers) || attempt == attempts {
 			return k.partial(), err
 		}
-		// Another walk was first. What it found on the same shards is as good; a whole walk that began
-		// later knows more.
+		// Another walk was first. What it found on the same shards is as good; a whole walk that
+		// began later knows more.
 		if base, err = k.Store.Chain(ctx, k.Namespace); err != nil {
 			return k.partial(), err
 		}

@@ -19,8 +19,9 @@ import (
 const (
 	// DefaultMaxRequests is enough for twenty million epochs.
 	DefaultMaxRequests = 20_000
-	// DefaultLooks is how often a name that is missing is looked for again before it counts as gone,
-	// DefaultLookPause how long to wait before each. Content networks keep what they answered.
+	// DefaultLooks is how often a name that is missing is looked for again before it counts as
+	// gone, DefaultLookPause how long to wait before each. Content networks keep what they
+	// answered.
 	DefaultLooks     = 3
 	DefaultLookPause = 20 * time.Second
 	// DefaultParallel is how many parts of a listing are read at a time.

@@ -77,8 +77,8 @@ func (f *Frontier) ChainedSince() time.Time { return f.chained.since }
 // StandsSince returns since when this process knows the chain to end where it does.
 func (f *Frontier) StandsSince() time.Time { return f.chainedAt }
 
-// Newest returns the newest epoch to be followed, which is Chained or a plausible one behind missing
-// ones.
+// Newest returns the newest epoch to be followed, which is Chained or a plausible one behind
+// missing ones.
 func (f *Frontier) Newest() uint64 { return f.newest.epoch }
 
 // IsInGap reports whether an epoch is one of those missing between Chained and what is followed.
@@ -135,8 +135,9 @@ func (f *Frontier) goOn(ctx context.Context, now time.Time) error {
 		return err
 	}
 	f.newest, err = f.run(ctx, f.newest, now)
-	// A log that has published as many epochs behind the missing ones goes on without them. It takes
-	// two to say that any continue each other. Nothing is to come behind the last one of a closed log.
+	// A log that has published as many epochs behind the missing ones goes on without them. It
+	// takes two to say that any continue each other. Nothing is to come behind the last one of a
+	// closed log.
 	missing := f.resumed - f.chained.epoch - 1
 	if f.newest.epoch-f.resumed+1 >= max(2, missing) || f.newest.epoch == f.config.Last {
 		f.chain(f.newest, now)
@@ -163,8 +164,8 @@ func (f *Frontier) chain(to position, now time.Time) {
 
 // pass looks for an epoch behind missing ones. It reports whether it found one to follow.
 //
-// An epoch of which the log cannot be that far yet is not asked for, because a content network keeps
-// the answer that it is missing; those far away will not come before that is forgotten.
+// An epoch of which the log cannot be that far yet is not asked for, because a content network
+// keeps the answer that it is missing; those far away will not come before that is forgotten.
 func (f *Frontier) pass(ctx context.Context, now time.Time, far bool) (found bool, err error) {
 	still := now.Sub(f.newest.since)
 	due := uint64(max(0, still/f.Cadence()))
@@ -204,8 +205,8 @@ func (f *Frontier) pass(ctx context.Context, now time.Time, far bool) (found boo
 			f.newest, f.resumed = to, to.epoch
 			return true, nil
 		}
-		// What is near will be plausible in time, or the chain comes to it. Of a log that was published
-		// just now, all of it, there is no telling yet.
+		// What is near will be plausible in time, or the chain comes to it. Of a log that was
+		// published just now, all of it, there is no telling yet.
 		if isFirst := f.searches == 1; f.beyond == 0 && !isNear && !(isPlausible && isFirst) {
 			f.beyond = epoch
 		}
@@ -219,8 +220,8 @@ func (f *Frontier) plausible(now time.Time) uint64 {
 	return f.chained.epoch + slack + uint64(max(0, now.Sub(f.chainedAt)/f.Cadence()))
 }
 
-// place is the position of an epoch that is there, dated by the log's clock if that shows a time that
-// is not ahead.
+// place is the position of an epoch that is there, dated by the log's clock if that shows a time
+// that is not ahead.
 func place(epoch uint64, a Answer, now time.Time) position {
 	t := a.Object.ModTime
 	if t.IsZero() || t.After(now) {

@@ -188,8 +188,8 @@ func TestHostileJunkAtDoublingDistances(t *testing.T) {
 	}
 }
 
-// While a log stands still, junk ahead moves what is followed no faster than the log would, and what
-// comes next is looked for all the same.
+// While a log stands still, junk ahead moves what is followed no faster than the log would, and
+// what comes next is looked for all the same.
 func TestHostileJunkAheadOfASilentLog(t *testing.T) {
 	t.Parallel()
 	l := &log{has: func(epoch uint64) bool { return epoch <= 50 || epoch%2 == 0 }, at: paced(50, start, 30*time.Second)}

@@ -52,8 +52,8 @@ func (g *Gaps) Add(epoch uint64) {
 	*g = s
 }
 
-// ToLocate returns the first epochs of up to n runs, with which a log would go on, and up to n others
-// by chance, ascending.
+// ToLocate returns the first epochs of up to n runs, with which a log would go on, and up to n
+// others by chance, ascending.
 func (g Gaps) ToLocate(n int) []uint64 {
 	epochs := g.some(n)
 	for _, r := range g[:min(len(g), n)] {

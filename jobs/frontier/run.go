@@ -11,13 +11,13 @@ import (
 const (
 	// walked is how many epochs are looked for one by one before the steps grow, by stride each.
 	walked, stride = 4, 8
-	// samples is how many epochs of a stretch are looked for, by chance, before it counts as there, and
-	// lastSamples how many of the last one.
+	// samples is how many epochs of a stretch are looked for, by chance, before it counts as there,
+	// and lastSamples how many of the last one.
 	samples, lastSamples = 3, 8
 	// maxEnds bounds how often an end that stands alone is given up for one before it.
 	maxEnds = 16
-	// longest is how many epochs a log may have, one each second for eight years. A server can make up
-	// a listing for any epoch, which costs it nothing.
+	// longest is how many epochs a log may have, one each second for eight years. A server can make
+	// up a listing for any epoch, which costs it nothing.
 	longest = 1 << 28
 )
 
@@ -111,7 +111,8 @@ func (f *Frontier) sample(ctx context.Context, n, from, to uint64) (missing uint
 	return 0, nil
 }
 
-// holeBefore returns a missing one of the two epochs before an end, or 0. It looks at none up to from.
+// holeBefore returns a missing one of the two epochs before an end, or 0. It looks at none up to
+// from.
 func (f *Frontier) holeBefore(ctx context.Context, from, end uint64) (uint64, error) {
 	for epoch := end - 1; epoch > from && epoch+2 >= end; epoch-- {
 		answer, err := f.locate(ctx, epoch)

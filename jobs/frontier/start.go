@@ -45,7 +45,8 @@ func (f *Frontier) start(ctx context.Context, now time.Time) error {
 	return f.date(ctx, now)
 }
 
-// isReached reports whether the epochs up to one were there: the two before it, and others by chance.
+// isReached reports whether the epochs up to one were there: the two before it, and others by
+// chance.
 func (f *Frontier) isReached(ctx context.Context, epoch uint64) (bool, error) {
 	for i := range uint64(2 + samples) {
 		other := epoch - min(epoch, i+1)

@@ -77,8 +77,8 @@ type LogState struct {
 // ChainState is what names alone show of a log.
 type ChainState struct {
 	WalkedAt time.Time // when the last walk of all of them began
-	// Chained is how many epochs have one batch and are in a chain of names, Gaps how many have none,
-	// Doubles several; Breaks how many do not continue the one before.
+	// Chained is how many epochs have one batch and are in a chain of names, Gaps how many have
+	// none, Doubles several; Breaks how many do not continue the one before.
 	Chained, Gaps, Doubles, Breaks uint64
 }
 

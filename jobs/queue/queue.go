@@ -18,15 +18,15 @@ const (
 	// scanPage is how many IDs are read at once.
 	scanPage = 10_000
 	// LeaseGrace is how long after its end a lease is still believed in. A worker renews a lease of
-	// 30 s every 5 s, so this only has to cover clocks that differ. asynq's own recoverer takes 30 s
-	// and looks once a minute.
+	// 30 s every 5 s, so this only has to cover clocks that differ. asynq's own recoverer takes 30
+	// s and looks once a minute.
 	LeaseGrace = 5 * time.Second
 	// scanGrace is how much older than a scan a task must be to have to be in it, for the same
 	// reason.
 	scanGrace = time.Minute
 	// leaseLimit and pauseLimit are further ahead than a lease and a pause can end, by clocks that
-	// differ by minutes: a lease is for 30 s, and retryDelay of jobs/worker never gives more than its
-	// MaxRetryDelay and a quarter of it. What reaches further was written by a clock that was
+	// differ by minutes: a lease is for 30 s, and retryDelay of jobs/worker never gives more than
+	// its MaxRetryDelay and a quarter of it. What reaches further was written by a clock that was
 	// wrong, and would block its epoch until that time has really come.
 	leaseLimit = 5 * time.Minute
 	pauseLimit = 15 * time.Minute

@@ -11,7 +11,8 @@ import (
 )
 
 // ChainStatus is what the last walk of a log's names found in a range of epochs. It says of each
-// range in Chained that the names of all its epochs continue each other, one batch each, and no more.
+// range in Chained that the names of all its epochs continue each other, one batch each, and no
+// more.
 type ChainStatus struct {
 	WalkedAt time.Time `json:"walked_at"` // when the last walk of the whole log began
 	// as asked, or the first and the last epoch with a name; 0 when there is none

@@ -8,8 +8,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// maxHeadSteps bounds how many verdicts are read in a call of Advance to find the last epoch up to which all
-// are verified.
+// maxHeadSteps bounds how many verdicts are read in a call of Advance to find the last epoch up to
+// which all are verified.
 const maxHeadSteps = 5000
 
 // HeadWalk is on its way to the last epoch up to which every epoch is verified and begins where the

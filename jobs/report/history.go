@@ -42,8 +42,8 @@ func Walk(ctx context.Context, store *auditstore.Store, h verdict.History, from,
 	return EachShard(ctx, store, h.Namespace, next, to, visit.Open)
 }
 
-// EachSealedShard yields the sealed shards among those with the epochs from from to to, each with the
-// span that it is in.
+// EachSealedShard yields the sealed shards among those with the epochs from from to to, each with
+// the span that it is in.
 func EachSealedShard(h verdict.History, from, to uint64) iter.Seq2[uint64, *verdict.SealedSpan] {
 	return func(yield func(uint64, *verdict.SealedSpan) bool) {
 		for i := range h.Spans {

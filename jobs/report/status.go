@@ -60,8 +60,8 @@ func (s Status) Unanchored() bool {
 	return len(s.Breaks) > 0 && s.Breaks[0].Anchored && s.Breaks[0].Epoch == s.From
 }
 
-// Good reports whether every epoch of the range is verified, and all are epochs of one log, by their
-// names, too.
+// Good reports whether every epoch of the range is verified, and all are epochs of one log, by
+// their names, too.
 func (s Status) Good() bool {
 	return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 && len(s.Rollbacks) == 0 && !s.Chain.contradicts()
 }
@@ -70,10 +70,10 @@ func (s Status) Good() bool {
 // last with a verdict). The epoch after the anchor must begin with the anchor's digest; if it
 // doesn't, that is a break.
 //
-// It reads every verdict that is not sealed, and is what reports whether the log is one: each verdict
-// is about a step from one digest to the next, and only here are all steps held against each other.
-// A rejected epoch claims nothing, so no epoch is held against it. Of what is sealed it believes
-// the seals; Sealer.Check holds them against the verdicts.
+// It reads every verdict that is not sealed, and is what reports whether the log is one: each
+// verdict is about a step from one digest to the next, and only here are all steps held against
+// each other. A rejected epoch claims nothing, so no epoch is held against it. Of what is sealed it
+// believes the seals; Sealer.Check holds them against the verdicts.
 func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, anchor verdict.Anchor, from, to uint64) (Status, error) {
 	if err := epochset.CheckRange(max(from, 1), cmp.Or(to, verdict.MaxEpoch)); err != nil {
 		return Status{}, err
@@ -206,8 +206,8 @@ func (s *statusReader) addVerified(from, to uint64, continues bool, breaks []uin
 	return breaks
 }
 
-// readDetails reads the verdicts on what is listed, of which there are few, for what a seal does not
-// say. One that is gone does not hide what the seal knows.
+// readDetails reads the verdicts on what is listed, of which there are few, for what a seal does
+// not say. One that is gone does not hide what the seal knows.
 func (s *statusReader) readDetails(ctx context.Context, store *auditstore.Store) error {
 	var epochs []uint64
 	for _, i := range s.sealedOnly {

@@ -38,8 +38,8 @@ type backfill struct {
 	lowest      uint64    // epoch without a verdict, 0 if there was none
 	lowestSince time.Time // when it was first found to be the lowest
 
-	// what the log has not published of it. Those epochs have no place in the window or on the queue, so
-	// that history goes on behind them; after a restart they are found again.
+	// what the log has not published of it. Those epochs have no place in the window or on the
+	// queue, so that history goes on behind them; after a restart they are found again.
 	gaps      frontier.Gaps
 	published epochset.Set         // epochs without a verdict that the log has
 	explored  time.Time            // when epochs were last located in the log

@@ -114,9 +114,9 @@ func (f *follower) alertOnImplausible(ctx context.Context, now time.Time, open [
 
 const staleListings = "a content network answers for the log, with listings that it has kept"
 
-// alertOnSilence raises an alert when the log's chain has not gone on for too long, also when it has
-// never shown an epoch, as happens with a wrong log directory. It resolves it when the chain has
-// gone on, or when it is known to end before that epoch: the first one was set anew.
+// alertOnSilence raises an alert when the log's chain has not gone on for too long, also when it
+// has never shown an epoch, as happens with a wrong log directory. It resolves it when the chain
+// has gone on, or when it is known to end before that epoch: the first one was set anew.
 func (f *follower) alertOnSilence(ctx context.Context, now time.Time, open []alert.Alert) error {
 	var errs []error
 	for _, a := range open {

@@ -41,8 +41,8 @@ type Config struct {
 	Backfills []BackfillPlan
 	Window    int
 
-	// Names walks the log's names: those that are new as they come, and all once in ChainEvery. With
-	// nil they are not walked.
+	// Names walks the log's names: those that are new as they come, and all once in ChainEvery.
+	// With nil they are not walked.
 	Names      *chain.Walker
 	ChainEvery time.Duration
 

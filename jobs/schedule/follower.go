@@ -47,8 +47,8 @@ type follower struct {
 	observations observations // of recent epochs without a verdict
 	checked      epochset.Set // whose verdicts were checked
 
-	// the last epoch that continues the log's chain, and when it was published; while there is none:
-	// when that was noticed
+	// the last epoch that continues the log's chain, and when it was published; while there is
+	// none: when that was noticed
 	chained      uint64
 	chainedSince time.Time
 	patience     patience
@@ -200,8 +200,8 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, 
 	return errors.Join(append(errs, f.verdicts.check(ctx, append(judged, ahead...), &f.checked))...)
 }
 
-// judgedAhead returns, now and then, epochs with a verdict that are not followed: of a log that lists
-// some far ahead, or ends before them today. What they show is told all the same.
+// judgedAhead returns, now and then, epochs with a verdict that are not followed: of a log that
+// lists some far ahead, or ends before them today. What they show is told all the same.
 func (f *follower) judgedAhead(ctx context.Context, newest uint64) (ahead []uint64, err error) {
 	f.rounds++
 	if f.rounds%aheadPeriod != 1 || newest >= verdict.MaxEpoch {
@@ -220,8 +220,8 @@ func (f *follower) judgedAhead(ctx context.Context, newest uint64) (ahead []uint
 	return ahead, err
 }
 
-// isAhead reports whether an epoch is not there yet, though a later one is. Workers would ask for it
-// again and again, and a content network would keep the answer.
+// isAhead reports whether an epoch is not there yet, though a later one is. Workers would ask for
+// it again and again, and a content network would keep the answer.
 func (f *follower) isAhead(epoch uint64) bool {
 	return f.frontier.IsInGap(epoch) && !f.observations.published(epoch)
 }

@@ -67,8 +67,8 @@ func TestHostileJunkAtDoublingDistances(t *testing.T) {
 	jobstest.WantNotices(t, w.config.Store, "2-implausible.000000001612")
 }
 
-// What was rejected far ahead, by an earlier version that followed it, does not keep the head there.
-// What else is on record there is still told.
+// What was rejected far ahead, by an earlier version that followed it, does not keep the head
+// there. What else is on record there is still told.
 func TestHostileFarVerdictsOnRecord(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
@@ -97,8 +97,8 @@ func TestHostileFarVerdictsOnRecord(t *testing.T) {
 	}
 }
 
-// An island of two epochs that continue each other is told of and not followed, and silence is judged
-// where the chain ends. When the island is gone, that is told too.
+// An island of two epochs that continue each other is told of and not followed, and silence is
+// judged where the chain ends. When the island is gone, that is told too.
 func TestHostileFarIsland(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
@@ -186,8 +186,8 @@ func TestHostileHangingLogCostsOnlyItself(t *testing.T) {
 	}
 }
 
-// A missing epoch is no skip as long as only a cache says that it is missing; once the log itself has
-// said so often enough and for long enough, it is. So it is in history.
+// A missing epoch is no skip as long as only a cache says that it is missing; once the log itself
+// has said so often enough and for long enough, it is. So it is in history.
 func TestHostileCachedAbsenceIsNoSkip(t *testing.T) {
 	t.Parallel()
 	for name, recent := range map[string]uint64{"recent": 1000, "history": 10} {

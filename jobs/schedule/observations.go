@@ -12,8 +12,9 @@ import (
 const (
 	// maxLocated bounds how many epochs without a verdict are located in the log in one round.
 	maxLocated = 64
-	// An epoch is skipped once so many fresh answers, over so many times the log's cadence, have not
-	// had it, though a later one was there all the while. Listings lag behind, each in its own way.
+	// An epoch is skipped once so many fresh answers, over so many times the log's cadence, have
+	// not had it, though a later one was there all the while. Listings lag behind, each in its own
+	// way.
 	skippedLooks, skippedCadences = 3, 4
 )
 
@@ -27,7 +28,8 @@ type observation struct {
 	absence   absence   // while it is not
 }
 
-// absence is how often, and since when, an epoch was looked for in vain while a later one was there.
+// absence is how often, and since when, an epoch was looked for in vain while a later one was
+// there.
 type absence struct {
 	looks int
 	since time.Time

@@ -32,9 +32,9 @@ const historyAttempts = 8
 // sealed against the verdicts. Any number of them may work on one audit store: all make the same
 // seals, and of the histories the first counts.
 //
-// A shard is sealed once everything that its verdicts show is on record: the alerts on its rejections
-// and on epochs that don't belong to one log are in the outbox before the history says that the
-// shard is sealed. After a crash between them it is sealed again.
+// A shard is sealed once everything that its verdicts show is on record: the alerts on its
+// rejections and on epochs that don't belong to one log are in the outbox before the history says
+// that the shard is sealed. After a crash between them it is sealed again.
 type Sealer struct {
 	Store     *auditstore.Store
 	Namespace string
@@ -165,8 +165,8 @@ type sealed struct {
 	hash string
 }
 
-// sealShard seals a shard if it is full. If it is not, and the history may be lost, it makes sure that
-// it never was.
+// sealShard seals a shard if it is full. If it is not, and the history may be lost, it makes sure
+// that it never was.
 func (s *Sealer) sealShard(ctx context.Context, shard uint64, lost bool) (sealed, bool, error) {
 	epochs, err := s.Store.Epochs(ctx, s.Namespace, shard)
 	if err != nil {

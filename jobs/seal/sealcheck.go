@@ -95,8 +95,8 @@ func anyShard(h verdict.History) (verdict.SealedSpan, uint64) {
 }
 
 // checkShard returns what is wrong with a shard, which is part of a span of the history or, if that
-// is nil, not in it: nothing if all is well. The check is whole if it compares the verdicts, too. What is
-// wrong is read twice before an alert is raised.
+// is nil, not in it: nothing if all is well. The check is whole if it compares the verdicts, too.
+// What is wrong is read twice before an alert is raised.
 func (s *Sealer) checkShard(ctx context.Context, shard uint64, in *verdict.SealedSpan, whole bool) (string, error) {
 	detail, err := s.compareSeal(ctx, shard, in, whole)
 	if err != nil || detail == "" {
@@ -129,8 +129,8 @@ func (s *Sealer) compareSeal(ctx context.Context, shard uint64, in *verdict.Seal
 	return s.checkSeal(ctx, seal)
 }
 
-// sameExceptions reports whether two spans of the same epochs agree on which were rejected and which
-// don't go on where the one before ended. Whether the first does, a seal cannot tell.
+// sameExceptions reports whether two spans of the same epochs agree on which were rejected and
+// which don't go on where the one before ended. Whether the first does, a seal cannot tell.
 func sameExceptions(a, b verdict.Span) bool {
 	return slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Breaks, b.Breaks)
 }

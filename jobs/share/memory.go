@@ -200,10 +200,10 @@ func (m *Memory) review(l *memoryLog, w *memoryWaiter) {
 	}
 }
 
-// reclaimBeyond takes from another log the youngest slow epoch, for one that waits to have more than
-// its log's share: at first only a younger one that has, or waits for, more than a share itself, so
-// that of two that wait for each other the older one goes on; when it is its turn, any. The lock is
-// held.
+// reclaimBeyond takes from another log the youngest slow epoch, for one that waits to have more
+// than its log's share: at first only a younger one that has, or waits for, more than a share
+// itself, so that of two that wait for each other the older one goes on; when it is its turn, any.
+// The lock is held.
 func (m *Memory) reclaimBeyond(own *memoryLog, w *memoryWaiter) {
 	turn := time.Since(w.since) >= turnAfter
 	var victim *Hold
@@ -349,8 +349,8 @@ func (m *Memory) grant(l *memoryLog) {
 	close(w.granted)
 }
 
-// reclaimFor takes so much back that n bytes will be free, as far as there is anything to take; with
-// idle only from big epochs of which nothing has come.
+// reclaimFor takes so much back that n bytes will be free, as far as there is anything to take;
+// with idle only from big epochs of which nothing has come.
 func (m *Memory) reclaimFor(n int64, idle bool) {
 	lack := m.used + n - m.size
 	over := map[*memoryLog]int64{} // by how much logs are beyond their shares

@@ -187,8 +187,8 @@ func TestBigEpochsHaveTheirTurn(t *testing.T) {
 	})
 }
 
-// Objects that are listed as bigger than the whole budget, one after the other, and of which nothing
-// comes, cost a log within its share next to nothing.
+// Objects that are listed as bigger than the whole budget, one after the other, and of which
+// nothing comes, cost a log within its share next to nothing.
 func TestHostileGiantsCostATenth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,7 +227,8 @@ func TestHostileGiantsCostATenth(t *testing.T) {
 	})
 }
 
-// Epochs that shrank and want more than there is: none waits for ever, and the oldest comes through.
+// Epochs that shrank and want more than there is: none waits for ever, and the oldest comes
+// through.
 func TestGrowingIsNoDeadlock(t *testing.T) {
 	t.Parallel()
 	for _, logs := range [][]string{{"a"}, {"a", "b"}, {"a", "b", "c"}} {

@@ -12,8 +12,8 @@ import (
 // Listings has a fault befall listings only.
 func Listings(f Fault) Fault { return only(isListing, f) }
 
-// Objects has a fault befall the objects whose keys begin with a prefix, when they are read or their
-// headers are.
+// Objects has a fault befall the objects whose keys begin with a prefix, when they are read or
+// their headers are.
 func Objects(prefix string, f Fault) Fault {
 	return only(func(r *http.Request) bool {
 		return !isListing(r) && strings.HasPrefix(strings.TrimPrefix(r.URL.Path, "/"), prefix)
@@ -35,8 +35,8 @@ func only(which func(*http.Request) bool, f Fault) Fault {
 	}
 }
 
-// Drip sends the headers at once, and then n bytes of the body after each interval, until the client
-// has gone. The body is not held in memory; see Pretend for a large one.
+// Drip sends the headers at once, and then n bytes of the body after each interval, until the
+// client has gone. The body is not held in memory; see Pretend for a large one.
 func Drip(n int, every time.Duration) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
