@@ -67,6 +67,9 @@ func (d *decodedReader) classify(err error) error {
 		return io.EOF
 	case errors.Is(err, ErrTooLarge):
 		return fmt.Errorf("%s: %w", d.stored.label, err)
+	case d.window() < d.options.MaxWindow && (errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded)):
+		// No larger window would help: it claims to unpack to more than it may.
+		return fmt.Errorf("%s: claims more than the %d bytes that it may unpack to: %w: %w", d.stored.label, d.limit(), ErrTooLarge, err)
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded),
 		// It may be the lack of what a larger window would hold.
 		d.frames != nil && d.frames.lowered && d.bytes > d.frames.window-maxBlock:
