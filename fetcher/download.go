@@ -8,21 +8,29 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/resume"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
+
+// grace is how long a transfer may take to begin, and what a small object costs that never comes.
+// It has room for the longest pause that a host may ask for, or for one request that stalled, and
+// for another one.
+const grace = 40 * time.Second
 
 var errStalled = errors.New("body stalled")
 
 // download reads an object from its first byte to its last, in as many requests as it takes. It
 // ends in io.EOF only after exactly as many bytes as the listing promised.
 type download struct {
-	ctx     context.Context // ended by pace, too
+	ctx     context.Context // ended by patience, too
 	bucket  *blob.Bucket
 	object  Object
 	options Options
-	pace    *pace
+	// patience lasts for the whole object, and counts only while a Read waits: not while the
+	// verifier keeps the source waiting
+	patience *patience.Patience
 
 	// body is the current request's, nil between requests; request is its context, ended by cancel
 	// or by idle.
@@ -38,9 +46,9 @@ type download struct {
 }
 
 func newDownload(ctx context.Context, bucket *blob.Bucket, object Object, o Options) *download {
-	ctx, pace := newPace(ctx, o.MinRate)
+	ctx, p := patience.New(ctx, patience.Limits{Grace: grace, MinRate: o.MinRate})
 	return &download{
-		ctx: ctx, bucket: bucket, object: object, options: o, pace: pace,
+		ctx: ctx, bucket: bucket, object: object, options: o, patience: p,
 		failures: resume.NewBody(o.MaxAttempts, o.Backoff),
 	}
 }
@@ -48,8 +56,11 @@ func newDownload(ctx context.Context, bucket *blob.Bucket, object Object, o Opti
 // Read never returns 0, nil. Its errors are final: io.EOF, the context's own, or one that names the
 // object.
 func (d *download) Read(p []byte) (n int, err error) {
-	d.pace.begin()
-	defer func() { d.pace.end(n) }()
+	d.patience.Start()
+	defer func() {
+		d.patience.Stop()
+		d.patience.Earn(n)
+	}()
 	for {
 		if d.ctx.Err() != nil { // also between reads: bodies on local disks ignore their context
 			return 0, d.ended()
@@ -152,7 +163,7 @@ func (d *download) retry(cause error) error {
 
 // ended returns what ended the whole download: the caller's context, or a source that is too slow.
 func (d *download) ended() error {
-	if err := d.pace.exceeded(d.ctx); err != nil {
+	if err := d.patience.Exceeded(d.ctx); err != nil {
 		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, err)
 	}
 	return d.ctx.Err()
@@ -169,6 +180,12 @@ func isFinal(err error) bool {
 		return true
 	}
 	return false
+}
+
+// end ends the download.
+func (d *download) end() {
+	d.close()
+	d.patience.Close()
 }
 
 // close ends the current request.

@@ -118,7 +118,7 @@ func (f *Fetcher) Open(ctx context.Context, object Object, archive io.Writer) (*
 	body := newDownload(ctx, f.bucket, object, f.options)
 	batch := newBatch(ctx, cancel, &storedReader{
 		ctx: ctx, label: label, r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: archive,
-	}, body.close, f.options)
+	}, body.end, f.options)
 	batch.stale = body.stale
 	return batch, nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/resume"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
@@ -110,7 +111,7 @@ func TestHostileDrip(t *testing.T) {
 					}
 					return
 				}
-				if !errors.Is(err, errSlow) || !Transient(err) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), key(1, digestA, digestB)) {
+				if !errors.Is(err, patience.ErrSlow) || !Transient(err) || errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), key(1, digestA, digestB)) {
 					t.Errorf("got %v, want that it is too slow", err)
 				}
 			})
@@ -133,7 +134,7 @@ func TestHostileStandstill(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer batch.Close()
-		if _, err := io.Copy(io.Discard, batch); !errors.Is(err, errSlow) && !errors.Is(err, errStalled) {
+		if _, err := io.Copy(io.Discard, batch); !errors.Is(err, patience.ErrSlow) && !errors.Is(err, errStalled) {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(began); took > 2*time.Minute {
@@ -182,7 +183,7 @@ func TestHostileHangingList(t *testing.T) {
 		defer bucket.Close()
 		began := time.Now()
 		_, err := New(bucket, Options{}).Locate(t.Context(), 1)
-		if !errors.Is(err, errSlow) || errors.Is(err, context.DeadlineExceeded) || !Transient(err) {
+		if !errors.Is(err, patience.ErrSlow) || errors.Is(err, context.DeadlineExceeded) || !Transient(err) {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(began); took > time.Minute {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/validator"
 	"gocloud.dev/blob"
 )
@@ -119,7 +120,7 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 			return false, freshness, caller.Err()
 		}
 		if ctx.Err() != nil { // not the store's error, which would pass for the caller's
-			err = fmt.Errorf("%w: no end after %s", errSlow, f.options.ListTimeout)
+			err = fmt.Errorf("%w: no end after %s", patience.ErrSlow, f.options.ListTimeout)
 		}
 		if err != nil {
 			return false, freshness, fmt.Errorf("epoch %d: listing its objects: %w", c.epoch, cleaned(err))

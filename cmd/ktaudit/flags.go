@@ -84,6 +84,18 @@ func (f anchorFlag) anchor() (verdict.Anchor, error) {
 	return anchor, nil
 }
 
+// of returns the anchor of a log: the one of the flag, else that of the configuration.
+func (f anchorFlag) of(n config.Namespace) (verdict.Anchor, error) {
+	return anchorFlag{cmp.Or(f.Anchor, n.Anchor)}.anchor()
+}
+
+// beginOne is begin for a command that may be about several logs, of which no flag can give an
+// anchor.
+func (f anchorFlag) beginOne(c configFlags, settings *config.Config, chosen []config.Namespace, first *uint64) error {
+	given := flagsGiven(map[string]bool{"--anchor": f.Anchor != ""})
+	return errors.Join(c.forOneLog(settings, chosen, given), f.begin("--from", first))
+}
+
 // begin completes the first epoch, which flag gives, from an anchor that a flag gives, and refuses
 // one of another epoch.
 func (f anchorFlag) begin(flag string, first *uint64) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -29,8 +28,7 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	given := flagsGiven(map[string]bool{"--anchor": c.Anchor != ""})
-	if err := errors.Join(c.forOneLog(settings, namespaces, given), c.begin("--from", &c.From)); err != nil {
+	if err := c.beginOne(c.configFlags, settings, namespaces, &c.From); err != nil {
 		return err
 	}
 	store, err := c.open(ctx)
@@ -46,7 +44,7 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 		if err := r.checkBounds(); err != nil {
 			return err
 		}
-		anchor, err := anchorFlag{cmp.Or(c.Anchor, n.Anchor)}.anchor()
+		anchor, err := c.of(n)
 		if err != nil {
 			return err
 		}

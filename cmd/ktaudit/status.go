@@ -38,8 +38,7 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	given := flagsGiven(map[string]bool{"--anchor": c.Anchor != ""})
-	if err := errors.Join(c.forOneLog(settings, namespaces, given), c.begin("--from", &c.From)); err != nil {
+	if err := c.beginOne(c.configFlags, settings, namespaces, &c.From); err != nil {
 		return err
 	}
 	c.queueFlags.fill(settings)
@@ -79,8 +78,7 @@ func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *a
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
-	c.Anchor = cmp.Or(c.Anchor, n.Anchor)
-	anchor, err := c.anchor()
+	anchor, err := c.of(n)
 	if err != nil {
 		return err
 	}

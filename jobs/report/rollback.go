@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"context"
-	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -30,12 +29,13 @@ func (s *statusReader) readRollbacks(ctx context.Context, store *auditstore.Stor
 	wanted := map[uint64]string{}
 	for _, r := range s.Verified {
 		_, rejected := slices.BinarySearchFunc(s.Rejected, r.From-1, func(r RejectedEpoch, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
-		broken := slices.ContainsFunc(s.Breaks, func(b Break) bool { return b.Epoch == r.From && !b.Anchored })
+		at, broken := slices.BinarySearchFunc(s.Breaks, r.From, func(b Break, epoch uint64) int { return cmp.Compare(b.Epoch, epoch) })
+		broken = broken && !s.Breaks[at].Anchored
 		if len(wanted) == maxRollbacks || !rejected && !broken {
 			continue
 		}
 		v, err := store.Verdict(ctx, s.Namespace, r.From)
-		if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+		if auditstore.IsLost(err) {
 			continue // readDetails says so where it matters
 		}
 		if err != nil {
@@ -78,7 +78,7 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 	// read takes in one verdict. One that is gone or damaged ends with no digest that is known.
 	read := func(ctx context.Context, epoch uint64) error {
 		v, err := store.Verdict(ctx, namespace, epoch)
-		if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+		if auditstore.IsLost(err) {
 			return nil
 		}
 		if err != nil || v.Outcome != verdict.Verified {
@@ -116,7 +116,7 @@ func FindEnds(ctx context.Context, store *auditstore.Store, namespace string, wa
 	for shard := range EachSealedShard(h, 1, last) {
 		group.Go(func() error {
 			seal, _, err := store.Seal(ctx, namespace, shard)
-			if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+			if auditstore.IsLost(err) {
 				return nil // Sealer.Check raises it
 			}
 			for i, prefix := range seal.Digests {
