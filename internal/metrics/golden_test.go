@@ -99,7 +99,7 @@ func everything(t *testing.T) *metrics.Metrics {
 	m.SetAlertsPending(1, 1)
 	m.ArchiveRemoved(log, 1)
 	m.ArchiveRemoved("made-up", 1)
-	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour})
+	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour, Chain: time.Hour})
 	m.SetLog(log, observe.LogState{Head: 1, Newest: 3, NewestSince: time.Now(), Open: 2, OldestOpenSince: time.Now()})
 	m.WatchMemory(2, func() int64 { return 1 })
 	m.WatchStalled(func() map[string]observe.Stall { return map[string]observe.Stall{log: {Epochs: 1, For: time.Second}} })

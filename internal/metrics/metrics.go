@@ -103,7 +103,7 @@ func New(o Options) *Metrics {
 			"namespace"),
 	}
 	m.chained = gauge("chained_epochs", "Epochs whose names continue each other, one batch each.", "namespace")
-	m.chainFaults = gauge("chain_faults", "Epochs that the chain of names is not whole at, by kind: gap, double or break.", "namespace", "kind")
+	m.chainFaults = gauge("chain_faults", "Epochs where the chain of names is not whole, by kind: gap, double or break.", "namespace", "kind")
 	m.chainWalked = gauge("chain_walked_timestamp_seconds", "When the last walk of all names began.", "namespace")
 	m.logs.states = map[string]observe.LogState{}
 	m.registry.MustRegister(
@@ -165,6 +165,7 @@ func (m *Metrics) WatchMemory(budget int64, reserved func() int64) {
 type Thresholds struct {
 	Silent  time.Duration // nothing published
 	Backlog time.Duration // age of the oldest epoch without a verdict
+	Chain   time.Duration // from one walk of all names to the next
 }
 
 // SetThresholds shows the thresholds of a log, so that the rules in deploy/prometheus can use them.
@@ -172,7 +173,7 @@ func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 	if m == nil {
 		return
 	}
-	for name, d := range map[string]time.Duration{"silent": t.Silent, "backlog": t.Backlog} {
+	for name, d := range map[string]time.Duration{"silent": t.Silent, "backlog": t.Backlog, "chain": t.Chain} {
 		if d > 0 {
 			m.thresholds.WithLabelValues(m.names.bound(namespace), name).Set(d.Seconds())
 		}
