@@ -9,6 +9,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+
+	"github.com/ktaudit/ktaudit/internal/writeonce"
 )
 
 // extensions are those an archived batch may have, as it had them in the log directory. They tell
@@ -21,7 +23,7 @@ type ArchiveWriter struct {
 	ctx    context.Context
 	store  *Store
 	key    string
-	draft  draft
+	draft  writeonce.Draft
 	sha256 hash.Hash
 	size   int64
 	ended  bool
@@ -39,7 +41,7 @@ func (s *Store) ArchiveWriter(ctx context.Context, namespace string, epoch uint6
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.objects.create(ctx, key)
+	d, err := s.objects.Create(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -83,16 +85,16 @@ func (w *ArchiveWriter) Commit() error {
 		return w.err
 	}
 	if w.err != nil {
-		w.end(w.draft.abort)
+		w.end(w.draft.Abort)
 		return w.err
 	}
 	w.ended = true
-	err := w.draft.commit()
+	err := w.draft.Commit()
 	if err == nil {
 		return nil
 	}
 	w.err = w.compare()
-	if w.err != nil && !errors.Is(w.err, ErrDiffers) && !errors.Is(err, errExists) {
+	if w.err != nil && !errors.Is(w.err, ErrDiffers) && !errors.Is(err, writeonce.ErrExists) {
 		w.err = fmt.Errorf("write %s: %w", w.key, err) // nothing can be said of what is on record
 	}
 	return w.err
@@ -103,7 +105,7 @@ func (w *ArchiveWriter) Abort() {
 	if w.ended {
 		return
 	}
-	w.end(w.draft.abort)
+	w.end(w.draft.Abort)
 	if w.err == nil {
 		w.err = fmt.Errorf("%s: %w", w.key, errAborted)
 	}
@@ -116,7 +118,7 @@ func (w *ArchiveWriter) end(how func()) {
 
 // compare reads the archive on record and reports whether it is what was written.
 func (w *ArchiveWriter) compare() error {
-	r, size, err := w.store.objects.open(w.ctx, w.key)
+	r, size, err := w.store.open(w.ctx, w.key)
 	if err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func (s *Store) OpenArchive(ctx context.Context, namespace string, epoch uint64)
 	for _, extension := range extensions {
 		var r io.ReadCloser
 		var size int64
-		r, size, err = s.objects.open(ctx, key+extension)
+		r, size, err = s.open(ctx, key+extension)
 		if err == nil {
 			return &Archive{r, key + extension, size}, nil
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/writeonce"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -40,15 +41,15 @@ func (s *Store) Archives(ctx context.Context, namespace string, shard uint64) ([
 		return nil, err
 	}
 	var all []Archived
-	for e, err := range s.objects.entries(ctx, shardPrefix(namespace, archives, shard)) {
+	for e, err := range s.objects.Entries(ctx, shardPrefix(namespace, archives, shard)) {
 		if err != nil {
 			return nil, err
 		}
-		digits := e.name[:min(len(e.name), 12)]
-		extension := e.name[len(digits):]
+		digits := e.Name[:min(len(e.Name), 12)]
+		extension := e.Name[len(digits):]
 		epoch, ok := padded(digits, 12)
 		if ok && epoch/verdict.EpochsPerShard == shard && slices.Contains(extensions, extension) {
-			all = append(all, Archived{epoch, extension, e.size, e.modified})
+			all = append(all, Archived{epoch, extension, e.Size, e.Modified})
 		}
 	}
 	return all, nil
@@ -78,7 +79,7 @@ func (s *Store) RemoveArchive(ctx context.Context, namespace string, epoch uint6
 	if err != nil {
 		return err
 	}
-	return s.objects.remove(ctx, key)
+	return s.objects.Remove(ctx, key)
 }
 
 // leftClocks is when an object of Now counts as left behind by a process that died.
@@ -97,18 +98,18 @@ func (s *Store) Now(ctx context.Context, namespace string) (now time.Time, err e
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		// it may be there although its writing failed
-		err = errors.Join(err, s.objects.remove(ctx, prefix+own))
+		err = errors.Join(err, s.objects.Remove(ctx, prefix+own))
 	}()
-	if err := s.objects.put(ctx, prefix+own, []byte("ktaudit asks here what time it is.\n")); err != nil {
+	if err := s.objects.Put(ctx, prefix+own, []byte("ktaudit asks here what time it is.\n")); err != nil {
 		return time.Time{}, err
 	}
-	var others []entry
-	for e, err := range s.objects.entries(ctx, prefix) {
+	var others []writeonce.Entry
+	for e, err := range s.objects.Entries(ctx, prefix) {
 		if err != nil {
 			return time.Time{}, err
 		}
-		if e.name == own {
-			now = e.modified
+		if e.Name == own {
+			now = e.Modified
 		} else {
 			others = append(others, e)
 		}
@@ -117,8 +118,8 @@ func (s *Store) Now(ctx context.Context, namespace string) (now time.Time, err e
 		return time.Time{}, fmt.Errorf("%s%s was written and is not listed: this store cannot tell the time", prefix, own)
 	}
 	for _, e := range others {
-		if now.Sub(e.modified) > leftClocks {
-			if err := s.objects.remove(ctx, prefix+e.name); err != nil {
+		if now.Sub(e.Modified) > leftClocks {
+			if err := s.objects.Remove(ctx, prefix+e.Name); err != nil {
 				return time.Time{}, err
 			}
 		}

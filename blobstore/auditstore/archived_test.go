@@ -30,7 +30,7 @@ func archivesAreListedByShard(t *testing.T, open opener) {
 	put(t, s, verdictBy(5000, "w"))
 	for _, key := range []string{"000000000/000000000002.bz2", "000000000/000000000002.zst.bak", "000000000/2", "000000000/00000000000x",
 		"000000000/000000001000", "000000000/000000000003/x", "README", "1/000000001000", "clock/x"} {
-		must(t, s.objects.put(t.Context(), namespace+"/archive/"+key, []byte("x")))
+		must(t, s.objects.Put(t.Context(), namespace+"/archive/"+key, []byte("x")))
 	}
 	for shard, archives := range want {
 		got, err := open(t).Archives(t.Context(), namespace, shard)
@@ -79,7 +79,7 @@ func removedArchiveIsGone(t *testing.T, open opener) {
 func contents(t *testing.T, s *Store, prefix string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for name, err := range s.objects.list(t.Context(), prefix, "") {
+	for name, err := range s.objects.List(t.Context(), prefix, "") {
 		must(t, err)
 		if strings.HasSuffix(name, "/") {
 			for key, data := range contents(t, s, prefix+name) {
@@ -87,7 +87,7 @@ func contents(t *testing.T, s *Store, prefix string) map[string]string {
 			}
 			continue
 		}
-		r, _, err := s.objects.open(t.Context(), prefix+name)
+		r, _, err := s.objects.Open(t.Context(), prefix+name)
 		must(t, err)
 		data, err := io.ReadAll(r)
 		must(t, errors.Join(err, r.Close()))
@@ -156,7 +156,7 @@ func TestLeftClocksAreRemoved(t *testing.T) {
 	s := at(dir)(t)
 	for name, age := range map[string]time.Duration{"old": 2 * leftClocks, "young": leftClocks / 2} {
 		key := namespace + "/archive/clock/" + name
-		must(t, s.objects.put(t.Context(), key, nil))
+		must(t, s.objects.Put(t.Context(), key, nil))
 		modified := time.Now().Add(-age)
 		must(t, os.Chtimes(filepath.Join(dir, key), modified, modified))
 	}

@@ -63,7 +63,7 @@ func (b Begun) Remove(ctx context.Context, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	return b.store.objects.remove(ctx, key)
+	return b.store.objects.Remove(ctx, key)
 }
 
 func (b Begun) key(due time.Time) (string, error) {

@@ -62,7 +62,7 @@ func begunIsOnce(t *testing.T, open opener) {
 		t.Fatal(err)
 	}
 	for _, stranger := range []string{"000000000060.json.bak", "60.json", "00000000006x.json", "000000000060/x.json"} {
-		must(t, s.objects.put(t.Context(), namespace+"/schedule/1-newest/"+stranger, nil))
+		must(t, s.objects.Put(t.Context(), namespace+"/schedule/1-newest/"+stranger, nil))
 	}
 	want(first, second)
 	for range 2 {

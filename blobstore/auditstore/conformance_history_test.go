@@ -119,7 +119,7 @@ func historyGoesOn(t *testing.T, open opener) {
 }
 
 func listed(t *testing.T, s *Store, prefix string) (names []string) {
-	for name, err := range s.objects.list(t.Context(), prefix, "") {
+	for name, err := range s.objects.List(t.Context(), prefix, "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +165,7 @@ func corruptHistoryIsAnError(t *testing.T, open opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.objects.put(t.Context(), generationKey(namespace, histories, 2), []byte(`{"schema":1,"namespace":"other"}`)); err != nil {
+	if err := s.objects.Put(t.Context(), generationKey(namespace, histories, 2), []byte(`{"schema":1,"namespace":"other"}`)); err != nil {
 		t.Fatal(err)
 	}
 	h, err := open(t).History(t.Context(), namespace)
@@ -179,7 +179,7 @@ func corruptHistoryIsAnError(t *testing.T, open opener) {
 	if h, err := open(t).History(t.Context(), namespace); err != nil || h.Generation != 3 {
 		t.Errorf("after it: generation %d, %v", h.Generation, err)
 	}
-	if err := s.objects.put(t.Context(), generationKey(namespace, histories, 4), []byte(`{"schema":2,"spans":7}`)); err != nil {
+	if err := s.objects.Put(t.Context(), generationKey(namespace, histories, 4), []byte(`{"schema":2,"spans":7}`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := open(t).History(t.Context(), namespace); !errors.Is(err, verdict.ErrNewerSchema) {

@@ -252,7 +252,7 @@ func otherObjectsAreNotListed(t *testing.T, open opener) {
 	put(t, s, verdictBy(1, "w"))
 	for _, key := range []string{"000000000/000000000002.json.bak", "000000000/2.json", "000000000/00000000000x.json",
 		"000000000/000000001000.json", "000000000/000000000003/x.json", "README", "1/000000001000.json"} {
-		if err := s.objects.put(t.Context(), namespace+"/verdicts/"+key, []byte("x")); err != nil {
+		if err := s.objects.Put(t.Context(), namespace+"/verdicts/"+key, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -277,7 +277,7 @@ func corruptVerdictIsAnError(t *testing.T, open opener) {
 	} {
 		epoch := uint64(10 + i)
 		key, _ := jsonKey(namespace, verdicts, epoch)
-		if err := s.objects.put(t.Context(), key, []byte(damaged)); err != nil {
+		if err := s.objects.Put(t.Context(), key, []byte(damaged)); err != nil {
 			t.Fatal(err)
 		}
 		_, readErr := s.Verdict(t.Context(), namespace, epoch)

@@ -29,7 +29,7 @@ func (s *Store) newest(ctx context.Context, namespace, kind string) (uint64, err
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return 0, err
 	}
-	for name, err := range s.objects.list(ctx, generationPrefix(namespace, kind), "") {
+	for name, err := range s.objects.List(ctx, generationPrefix(namespace, kind), "") {
 		if err != nil {
 			return 0, err
 		}
@@ -91,13 +91,13 @@ func (s *Store) sweep(ctx context.Context, namespace, kind string, generation ui
 	prefix := generationPrefix(namespace, kind)
 	before := strings.TrimPrefix(generationKey(namespace, kind, generation-keptGenerations), prefix)
 	removed := 0
-	for name, err := range s.objects.list(ctx, prefix, before) {
+	for name, err := range s.objects.List(ctx, prefix, before) {
 		if _, ok := generationOf(name); err != nil || removed == sweptGenerations {
 			return
 		} else if !ok {
 			continue
 		}
-		if err := s.objects.remove(ctx, prefix+name); err != nil {
+		if err := s.objects.Remove(ctx, prefix+name); err != nil {
 			return
 		}
 		removed++

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/writeonce"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -55,7 +56,7 @@ func (o Outbox) Open(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var names []string
-	for file, err := range o.store.objects.list(ctx, prefix, "") {
+	for file, err := range o.store.objects.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +94,7 @@ func (o Outbox) Close(ctx context.Context, name string, record []byte) error {
 	if err != nil {
 		return err
 	}
-	return o.store.objects.remove(ctx, key)
+	return o.store.objects.Remove(ctx, key)
 }
 
 // MarkDelivered records that a target has a notice. The first record stays.
@@ -131,7 +132,7 @@ func (o Outbox) Claim(ctx context.Context, target string, lease time.Duration) (
 	}
 	name := fmt.Sprintf("%013d-%s", time.Now().Add(lease).UnixMilli(), rand.Text())
 	c := &Claim{o.store, prefix + name + ".json"}
-	if err := o.store.objects.put(ctx, c.key, []byte("{}\n")); err != nil {
+	if err := o.store.objects.Put(ctx, c.key, []byte("{}\n")); err != nil {
 		c.withdraw(ctx) // it may have been written all the same
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func (o Outbox) Claim(ctx context.Context, target string, lease time.Duration) (
 // otherClaims reports whether there is a live one, and removes the dead.
 func (o Outbox) otherClaims(ctx context.Context, prefix, own string, lease time.Duration) (live bool, err error) {
 	now := time.Now()
-	for file, err := range o.store.objects.list(ctx, prefix, "") {
+	for file, err := range o.store.objects.List(ctx, prefix, "") {
 		if err != nil {
 			return false, err
 		}
@@ -160,7 +161,7 @@ func (o Outbox) otherClaims(ctx context.Context, prefix, own string, lease time.
 		}
 		if left := time.UnixMilli(until).Sub(now); left > 0 && left <= 2*lease {
 			live = true
-		} else if err := o.store.objects.remove(ctx, prefix+file); err != nil {
+		} else if err := o.store.objects.Remove(ctx, prefix+file); err != nil {
 			return false, err
 		}
 	}
@@ -174,7 +175,7 @@ type Claim struct {
 }
 
 // Release gives the right back. If that fails it ends with the lease.
-func (c *Claim) Release(ctx context.Context) error { return c.store.objects.remove(ctx, c.key) }
+func (c *Claim) Release(ctx context.Context) error { return c.store.objects.Remove(ctx, c.key) }
 
 // withdraw removes a claim that is of no use, even when the caller has been told to stop: it would
 // hold up others for a lease.
@@ -193,8 +194,8 @@ func (o Outbox) create(ctx context.Context, data []byte, parts ...string) (creat
 	if len(data) > MaxNoticeBytes {
 		return false, fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), MaxNoticeBytes)
 	}
-	err = o.store.objects.put(ctx, key, data)
-	if errors.Is(err, errExists) {
+	err = o.store.objects.Put(ctx, key, data)
+	if errors.Is(err, writeonce.ErrExists) {
 		return false, nil
 	}
 	return err == nil, err

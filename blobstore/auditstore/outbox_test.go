@@ -136,7 +136,7 @@ func strangersAreNotListed(t *testing.T, open opener) {
 	o := s.Outbox(namespace)
 	mustPut(t, o, "a", nil)
 	for _, key := range []string{"a.json.bak", "b", "folder/b.json", "a..b.json", ".b.json", "b c.json"} {
-		must(t, s.objects.put(t.Context(), namespace+"/alerts/open/"+key, []byte("x")))
+		must(t, s.objects.Put(t.Context(), namespace+"/alerts/open/"+key, []byte("x")))
 	}
 	wantOpen(t, o, "a")
 }
@@ -209,7 +209,7 @@ func claimHasOneHolder(t *testing.T, open opener) {
 func plantClaim(t *testing.T, s *Store, until time.Time) string {
 	t.Helper()
 	key := fmt.Sprintf("%s/alerts/claims/pager/%013d-X.json", namespace, until.UnixMilli())
-	must(t, s.objects.put(t.Context(), key, nil))
+	must(t, s.objects.Put(t.Context(), key, nil))
 	return key
 }
 
@@ -221,7 +221,7 @@ func liveClaimCounts(t *testing.T, open opener) {
 			t.Errorf("beside a live claim: %v, want ErrClaimed", err)
 		}
 	}
-	must(t, s.objects.remove(t.Context(), key))
+	must(t, s.objects.Remove(t.Context(), key))
 	if _, err := s.Outbox(namespace).Claim(t.Context(), "pager", testLease); err != nil {
 		t.Errorf("those who withdrew left something behind: %v", err)
 	}
@@ -282,7 +282,7 @@ func TestOpenNoticesAreListedUpToALimit(t *testing.T) {
 	t.Parallel()
 	s := New(memblob.OpenBucket(nil))
 	for i := range MaxOpenNotices + 5 {
-		must(t, s.objects.put(t.Context(), fmt.Sprintf("%s/alerts/open/%09d.json", namespace, i), nil))
+		must(t, s.objects.Put(t.Context(), fmt.Sprintf("%s/alerts/open/%09d.json", namespace, i), nil))
 	}
 	got, err := s.Outbox(namespace).Open(t.Context())
 	if err != nil || len(got) != MaxOpenNotices || got[0] != "000000000" || !slices.IsSorted(got) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/writeonce"
 	"github.com/ktaudit/ktaudit/verdict"
 	"gocloud.dev/blob"
 )
@@ -52,7 +53,7 @@ func IsUnreadable(err error) bool {
 // Store is an audit store. It may be used by several goroutines, and the bucket behind it by
 // several processes.
 type Store struct {
-	objects objects
+	objects writeonce.Objects
 }
 
 // Open opens the audit store in a bucket, given as for OpenBucket. On local disk the folder
@@ -64,7 +65,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, err
 	}
 	if folder != nil {
-		d, err := newDisk(*folder)
+		d, err := writeonce.NewDisk(*folder)
 		return &Store{d}, err
 	}
 	if blobstore.IsReadOnly(url) {
@@ -79,10 +80,10 @@ func Open(ctx context.Context, url string) (*Store, error) {
 
 // New is the audit store in an open bucket, which it takes over. The bucket's IfNotExist must
 // be atomic: that of gocloud's driver for local disk is not, so a folder needs Open.
-func New(b *blob.Bucket) *Store { return &Store{&bucket{Bucket: b}} }
+func New(b *blob.Bucket) *Store { return &Store{writeonce.NewBucket(b)} }
 
 // Close releases the bucket.
-func (s *Store) Close() error { return s.objects.close() }
+func (s *Store) Close() error { return s.objects.Close() }
 
 // PutVerdict records what was concluded about an epoch, once. It returns the verdict on record: v,
 // with created true, or else the one that was there before, which stays. To repeat a PutVerdict
@@ -176,7 +177,7 @@ func (s *Store) numbers(ctx context.Context, prefix, after string, number func(n
 // numbersTo is numbers that ends after the number last.
 func (s *Store) numbersTo(ctx context.Context, prefix, after string, last uint64, number func(name string) (uint64, bool)) ([]uint64, error) {
 	var all []uint64
-	for name, err := range s.objects.list(ctx, prefix, after) {
+	for name, err := range s.objects.List(ctx, prefix, after) {
 		if err != nil {
 			return nil, err
 		}
@@ -236,8 +237,8 @@ func (s *Store) put(ctx context.Context, key string, data []byte, limit int64) (
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), limit)
 	}
-	err := s.objects.put(ctx, key, data)
-	if errors.Is(err, errExists) {
+	err := s.objects.Put(ctx, key, data)
+	if errors.Is(err, writeonce.ErrExists) {
 		return s.get(ctx, key, limit)
 	}
 	return data, err
@@ -254,7 +255,7 @@ func (s *Store) putSame(ctx context.Context, key string, data []byte, limit int6
 // get reads an object of at most limit bytes. The audit store wrote it within that limit, so a
 // larger one is corrupt.
 func (s *Store) get(ctx context.Context, key string, limit int64) ([]byte, error) {
-	r, size, err := s.objects.open(ctx, key)
+	r, size, err := s.open(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -270,4 +271,16 @@ func (s *Store) get(ctx context.Context, key string, limit int64) ([]byte, error
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	return data, nil
+}
+
+// open opens an object; ErrNotFound if there is none, ErrCorrupt if what is there is no file.
+func (s *Store) open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	r, size, err := s.objects.Open(ctx, key)
+	if odd, ok := errors.AsType[*writeonce.NotAnObjectError](err); ok {
+		return nil, 0, fmt.Errorf("%s: %w: %w", key, ErrCorrupt, odd)
+	}
+	if errors.Is(err, writeonce.ErrNotFound) {
+		return nil, 0, fmt.Errorf("%s: %w", key, ErrNotFound)
+	}
+	return r, size, err
 }

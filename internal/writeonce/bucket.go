@@ -1,4 +1,4 @@
-package auditstore
+package writeonce
 
 import (
 	"bytes"
@@ -30,38 +30,42 @@ const (
 	probeKey = ".ktaudit/write-once"
 )
 
-// bucket keeps objects in a service whose conditional writes are atomic, or in memory.
-type bucket struct {
-	*blob.Bucket
+// Bucket keeps objects in a service whose conditional writes are atomic, or in memory.
+type Bucket struct {
+	blob *blob.Bucket
 
 	mu     sync.Mutex
 	proven bool // the service honours IfNotExist
 }
 
-// put creates an object.
+// NewBucket takes over an open bucket. Its IfNotExist must be atomic: that of gocloud's driver for
+// local disk is not.
+func NewBucket(b *blob.Bucket) *Bucket { return &Bucket{blob: b} }
+
+// Put creates an object.
 //
 // The service decides between writers, in one request. A crash before the request leaves nothing;
 // after it, the whole object, and the next attempt, by this process or another, is told that the
 // key is taken.
-func (b *bucket) put(ctx context.Context, key string, data []byte) error {
+func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	if err := b.prove(ctx); err != nil {
 		return err
 	}
 	return b.putOnce(ctx, key, data)
 }
 
-func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
+func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) error {
 	attempt := func() (struct{}, error) {
 		err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
 		if code := gcerrors.Code(err); code == gcerrors.FailedPrecondition {
-			err = errExists
+			err = ErrExists
 		}
 		return struct{}{}, lasting(ctx, err)
 	}
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval = firstBackoff
 	_, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(delays), backoff.WithMaxTries(putAttempts))
-	if err != nil && !errors.Is(err, errExists) {
+	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
 	return err
@@ -69,10 +73,10 @@ func (b *bucket) putOnce(ctx context.Context, key string, data []byte) error {
 
 // write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as
 // bucketDraft does.
-func (b *bucket) write(ctx context.Context, key string, data []byte, o *blob.WriterOptions) error {
+func (b *Bucket) write(ctx context.Context, key string, data []byte, o *blob.WriterOptions) error {
 	var azure *container.Client
-	if !b.As(&azure) {
-		return b.WriteAll(ctx, key, data, o)
+	if !b.blob.As(&azure) {
+		return b.blob.WriteAll(ctx, key, data, o)
 	}
 	sum := md5.Sum(data)
 	o.BeforeWrite = func(as func(any) bool) error {
@@ -82,7 +86,7 @@ func (b *bucket) write(ctx context.Context, key string, data []byte, o *blob.Wri
 		}
 		return nil
 	}
-	return b.Upload(ctx, key, bytes.NewReader(data), o)
+	return b.blob.Upload(ctx, key, bytes.NewReader(data), o)
 }
 
 // lasting marks the errors that another attempt would not change. S3's 409
@@ -94,7 +98,7 @@ func lasting(ctx context.Context, err error) error {
 	}
 	switch gcerrors.Code(err) {
 	case gcerrors.Unknown, gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
-		if !errors.Is(err, errExists) && ctx.Err() == nil {
+		if !errors.Is(err, ErrExists) && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -104,7 +108,7 @@ func lasting(ctx context.Context, err error) error {
 // prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore
 // the header and overwrite: on those a verdict could be changed, and nothing would show it. The
 // probe stays in the bucket, so that it costs one request.
-func (b *bucket) prove(ctx context.Context) error {
+func (b *Bucket) prove(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range 2 {
@@ -112,7 +116,7 @@ func (b *bucket) prove(ctx context.Context) error {
 			return nil
 		}
 		err := b.putOnce(ctx, probeKey, []byte("ktaudit asks here whether this store creates an object only once.\n"))
-		if err != nil && !errors.Is(err, errExists) {
+		if err != nil && !errors.Is(err, ErrExists) {
 			return err
 		}
 		b.proven = err != nil
@@ -124,7 +128,7 @@ func (b *bucket) prove(ctx context.Context) error {
 	return nil
 }
 
-func (b *bucket) create(ctx context.Context, key string) (draft, error) {
+func (b *Bucket) Create(ctx context.Context, key string) (Draft, error) {
 	if err := b.prove(ctx); err != nil {
 		return nil, err
 	}
@@ -132,7 +136,7 @@ func (b *bucket) create(ctx context.Context, key string) (draft, error) {
 	r, w := io.Pipe()
 	d := &bucketDraft{PipeWriter: w, cancel: cancel, result: make(chan error, 1)}
 	go func() {
-		err := b.Upload(ctx, key, r, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
+		err := b.blob.Upload(ctx, key, r, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
 		_ = r.CloseWithError(cmp.Or(err, io.ErrClosedPipe)) // whoever still writes must not wait
 		d.result <- err
 	}()
@@ -148,25 +152,25 @@ type bucketDraft struct {
 	result chan error // of the upload
 }
 
-func (d *bucketDraft) commit() error {
+func (d *bucketDraft) Commit() error {
 	defer d.cancel()
 	_ = d.Close() // the end of what is uploaded; never fails
 	err := <-d.result
 	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
-		return errExists
+		return ErrExists
 	}
 	return err
 }
 
 // abort cancels first: a plain end would commit the part that was written.
-func (d *bucketDraft) abort() {
+func (d *bucketDraft) Abort() {
 	d.cancel()
 	_ = d.CloseWithError(context.Canceled)
 	<-d.result // reports the cancellation
 }
 
-func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
-	r, err := b.NewReader(ctx, key, nil)
+func (b *Bucket) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	r, err := b.blob.NewReader(ctx, key, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, 0, fmt.Errorf("%s: %w", key, ErrNotFound)
 	}
@@ -176,7 +180,7 @@ func (b *bucket) open(ctx context.Context, key string) (io.ReadCloser, int64, er
 	return r, r.Size(), nil
 }
 
-func (b *bucket) list(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
+func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for o, err := range b.walk(ctx, prefix, after) {
 			if err != nil {
@@ -190,14 +194,14 @@ func (b *bucket) list(ctx context.Context, prefix, after string) iter.Seq2[strin
 	}
 }
 
-func (b *bucket) entries(ctx context.Context, prefix string) iter.Seq2[entry, error] {
-	return func(yield func(entry, error) bool) {
+func (b *Bucket) Entries(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
 		for o, err := range b.walk(ctx, prefix, "") {
 			if err != nil {
-				yield(entry{}, err)
+				yield(Entry{}, err)
 				return
 			}
-			if !o.IsDir && !yield(entry{strings.TrimPrefix(o.Key, prefix), o.Size, o.ModTime}, nil) {
+			if !o.IsDir && !yield(Entry{strings.TrimPrefix(o.Key, prefix), o.Size, o.ModTime}, nil) {
 				return
 			}
 		}
@@ -205,9 +209,9 @@ func (b *bucket) entries(ctx context.Context, prefix string) iter.Seq2[entry, er
 }
 
 // walk lists what is directly under a prefix, from about a name on.
-func (b *bucket) walk(ctx context.Context, prefix, after string) iter.Seq2[*blob.ListObject, error] {
+func (b *Bucket) walk(ctx context.Context, prefix, after string) iter.Seq2[*blob.ListObject, error] {
 	return func(yield func(*blob.ListObject, error) bool) {
-		objects := b.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/", BeforeList: startAfter(after)})
+		objects := b.blob.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/", BeforeList: startAfter(after)})
 		for {
 			o, err := objects.Next(ctx)
 			if err == io.EOF {
@@ -243,14 +247,25 @@ func startAfter(name string) func(as func(any) bool) error {
 	}
 }
 
-func (b *bucket) remove(ctx context.Context, key string) error {
-	if err := b.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+func (b *Bucket) Remove(ctx context.Context, key string) error {
+	if err := b.blob.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return fmt.Errorf("remove %s: %w", key, err)
 	}
 	return nil
 }
 
-func (b *bucket) close() error { return b.Close() }
+func (b *Bucket) TryWrite(ctx context.Context) error { return b.prove(ctx) }
+
+// ping lists, because a service says of an object in a bucket that is gone what it says of an
+// object that is.
+func (b *Bucket) Ping(ctx context.Context) error {
+	if _, _, err := b.blob.ListPage(ctx, blob.FirstPageToken, 1, nil); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	return nil
+}
+
+func (b *Bucket) Close() error { return b.blob.Close() }
 
 func contentType(key string) string {
 	if strings.HasSuffix(key, ".json") {

@@ -1,4 +1,4 @@
-package auditstore
+package writeonce
 
 import (
 	"cmp"
@@ -29,38 +29,38 @@ const (
 	abandonedAfter = time.Hour
 )
 
-// disk keeps objects in a folder of the local file system. gocloud's own driver will not do: its
+// Disk keeps objects in a folder of the local file system. gocloud's own driver will not do: its
 // IfNotExist is a check followed by a rename, so that two writers can both win, and it never syncs.
 //
 // Below the root no link is followed and only regular files are read or removed: see package
 // localdisk.
-type disk struct {
+type Disk struct {
 	root   string // exists
 	prefix string // of all keys; empty or ending in "/"
 
-	localdisk.Maker
+	maker   localdisk.Maker
 	cleaned sync.Map // paths of folders whose drafts were cleaned of abandoned ones
 }
 
-// newDisk takes a folder that is there.
-func newDisk(f blobstore.Folder) (*disk, error) {
+// NewDisk takes a folder that is there.
+func NewDisk(f blobstore.Folder) (*Disk, error) {
 	root, err := filepath.Abs(f.Path)
-	return &disk{root: root, prefix: f.Prefix, Maker: localdisk.Maker{Sync: (*os.File).Sync}}, err
+	return &Disk{root: root, prefix: f.Prefix, maker: localdisk.Maker{Sync: (*os.File).Sync}}, err
 }
 
-func (d *disk) put(ctx context.Context, key string, data []byte) error {
-	w, err := d.create(ctx, key)
+func (d *Disk) Put(ctx context.Context, key string, data []byte) error {
+	w, err := d.Create(ctx, key)
 	if err != nil {
 		return err
 	}
 	if _, err := w.Write(data); err != nil {
-		w.abort()
+		w.Abort()
 		return err
 	}
-	return w.commit()
+	return w.Commit()
 }
 
-func (d *disk) create(ctx context.Context, key string) (draft, error) {
+func (d *Disk) Create(ctx context.Context, key string) (Draft, error) {
 	namespace, rest, _ := strings.Cut(key, "/")
 	kind, final, _ := strings.Cut(rest, "/")
 	w := &diskDraft{ctx: ctx, disk: d, kindPath: d.prefix + namespace + "/" + kind, final: final, name: localdisk.DraftName()}
@@ -69,10 +69,10 @@ func (d *disk) create(ctx context.Context, key string) (draft, error) {
 		return nil, err
 	}
 	defer root.Close()
-	if w.kind, err = d.Make(root, "", w.kindPath); err != nil {
+	if w.kind, err = d.maker.Make(root, "", w.kindPath); err != nil {
 		return nil, err
 	}
-	if w.drafts, err = d.Make(w.kind, w.kindPath, draftsFolder); err != nil {
+	if w.drafts, err = d.maker.Make(w.kind, w.kindPath, draftsFolder); err != nil {
 		w.kind.Close()
 		return nil, err
 	}
@@ -92,14 +92,14 @@ func (d *disk) create(ctx context.Context, key string) (draft, error) {
 type diskDraft struct {
 	*os.File
 	ctx  context.Context
-	disk *disk
+	disk *Disk
 
 	kind, drafts *localdisk.Folder // of the namespace, and the folder of drafts in it
 	kindPath     string            // from the root
 	name, final  string            // in drafts, and from kind
 }
 
-// commit gives the draft its final name.
+// Commit gives the draft its final name.
 //
 // A crash or a power failure before the link leaves at most an abandoned draft, which is swept
 // later, and the epoch is audited again. The link is the commit point: it is atomic, it fails if
@@ -109,10 +109,10 @@ type diskDraft struct {
 // the loser of a race syncs the folder: it is about to report the winner's object as being on
 // record. A draft that is left linked is a second name of the same file and is swept with the
 // others.
-func (w *diskDraft) commit() error {
+func (w *diskDraft) Commit() error {
 	info, folder, err := w.makeDurable()
 	if err != nil {
-		w.abort()
+		w.Abort()
 		return err
 	}
 	defer folder.Close()
@@ -121,13 +121,13 @@ func (w *diskDraft) commit() error {
 	_ = w.drafts.Remove(w.name) // if this fails, it is swept later
 	switch {
 	case errors.Is(result, fs.ErrExist):
-		result = errExists
+		result = ErrExists
 	case errors.Is(result, syscall.EPERM), errors.Is(result, errors.ErrUnsupported):
 		return fmt.Errorf("the file system has no hard links, by which the audit store creates objects only once: %w", result)
 	case result != nil:
 		return result
 	}
-	if err := folder.Sync(w.disk.Sync); err != nil {
+	if err := folder.Sync(w.disk.maker.Sync); err != nil {
 		return err
 	}
 	return result
@@ -143,17 +143,17 @@ func (w *diskDraft) makeDurable() (fs.FileInfo, *localdisk.Folder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := w.disk.Sync(w.File); err != nil {
+	if err := w.disk.maker.Sync(w.File); err != nil {
 		return nil, nil, err
 	}
 	if err := w.Close(); err != nil {
 		return nil, nil, err
 	}
-	folder, err := w.disk.Make(w.kind, w.kindPath, path.Dir(w.final))
+	folder, err := w.disk.maker.Make(w.kind, w.kindPath, path.Dir(w.final))
 	return info, folder, err
 }
 
-func (w *diskDraft) abort() {
+func (w *diskDraft) Abort() {
 	_ = w.Close()
 	_ = w.drafts.Remove(w.name)
 	w.closeFolders()
@@ -164,7 +164,7 @@ func (w *diskDraft) closeFolders() {
 	w.kind.Close()
 }
 
-func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error) {
+func (d *Disk) Open(_ context.Context, key string) (io.ReadCloser, int64, error) {
 	folder, err := d.folder(path.Dir(key))
 	if err != nil {
 		return nil, 0, d.notFound(key, err)
@@ -172,7 +172,7 @@ func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error)
 	defer folder.Close()
 	f, info, err := folder.Open(path.Base(key))
 	if odd, ok := errors.AsType[*localdisk.NotPlainError](err); ok {
-		return nil, 0, fmt.Errorf("%s: %w: %w", key, ErrCorrupt, odd)
+		return nil, 0, &NotAnObjectError{odd}
 	}
 	if err != nil {
 		return nil, 0, d.notFound(key, err)
@@ -181,7 +181,7 @@ func (d *disk) open(_ context.Context, key string) (io.ReadCloser, int64, error)
 }
 
 // notFound turns fs.ErrNotExist into ErrNotFound where it means that.
-func (d *disk) notFound(key string, err error) error {
+func (d *Disk) notFound(key string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(d.rootThere(), fmt.Errorf("%s: %w", key, ErrNotFound))
 	}
@@ -190,7 +190,7 @@ func (d *disk) notFound(key string, err error) error {
 
 // folder opens the folder of a prefix. The root is opened anew each time: a volume that is held
 // open could not be unmounted, nor would one mounted in its place be seen.
-func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
+func (d *Disk) folder(prefix string) (*localdisk.Folder, error) {
 	root, err := localdisk.Open(d.root)
 	if err != nil {
 		return nil, err
@@ -199,11 +199,11 @@ func (d *disk) folder(prefix string) (*localdisk.Folder, error) {
 	return root.Folder(strings.TrimSuffix(d.prefix+prefix, "/"))
 }
 
-// list reads one folder. gocloud's driver walks everything below it, once for every thousand keys.
+// List reads one folder. gocloud's driver walks everything below it, once for every thousand keys.
 //
 // What is neither file nor folder is listed as both: whoever expects either of them opens it, and
 // is told. Left out, a shard behind a link would be missed by nobody.
-func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, error] {
+func (d *Disk) List(_ context.Context, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		folder, entries, err := d.readDir(prefix)
 		if err != nil {
@@ -222,11 +222,11 @@ func (d *disk) list(_ context.Context, prefix, after string) iter.Seq2[string, e
 	}
 }
 
-func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error] {
-	return func(yield func(entry, error) bool) {
+func (d *Disk) Entries(_ context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
 		folder, files, err := d.readDir(prefix)
 		if err != nil {
-			yield(entry{}, err)
+			yield(Entry{}, err)
 			return
 		}
 		defer folder.Close()
@@ -236,17 +236,17 @@ func (d *disk) entries(_ context.Context, prefix string) iter.Seq2[entry, error]
 				continue // removed meanwhile, or no object
 			}
 			if err != nil {
-				yield(entry{}, err)
+				yield(Entry{}, err)
 				return
 			}
-			if !yield(entry{f.Name(), info.Size(), info.ModTime()}, nil) {
+			if !yield(Entry{f.Name(), info.Size(), info.ModTime()}, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (d *disk) remove(_ context.Context, key string) error {
+func (d *Disk) Remove(_ context.Context, key string) error {
 	folder, err := d.folder(path.Dir(key))
 	if err == nil {
 		defer folder.Close()
@@ -259,7 +259,7 @@ func (d *disk) remove(_ context.Context, key string) error {
 }
 
 // readDir returns the folder of a prefix, to be closed, and what is in it, in order; or nothing.
-func (d *disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) {
+func (d *Disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) {
 	folder, err := d.folder(prefix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, d.rootThere()
@@ -276,13 +276,26 @@ func (d *disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) 
 
 // rootThere returns an error if the root has gone, as when a volume was unmounted: then nothing
 // follows from what is not there.
-func (d *disk) rootThere() error {
+func (d *Disk) rootThere() error {
 	_, err := os.Stat(d.root)
 	return err
 }
 
-func (d *disk) close() error { return nil }
-
-func (d *disk) path(key string) string {
-	return filepath.Join(d.root, filepath.FromSlash(d.prefix+key))
+func (d *Disk) TryWrite(context.Context) error {
+	f, err := os.CreateTemp(d.root, ".ktaudit-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("ktaudit asks here whether it may write.\n")
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
+
+func (d *Disk) Ping(context.Context) error {
+	info, err := os.Stat(d.root)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", d.root)
+	}
+	return err
+}
+
+func (d *Disk) Close() error { return nil }
