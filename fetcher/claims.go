@@ -120,16 +120,14 @@ func (c *claims) equivocal() bool { return c.other != "" }
 
 // equivocation has both names among its keys, however many objects claim one of them.
 func (c *claims) equivocation() *EquivocationError {
-	for i, key := range []string{c.first, c.other} {
-		if !slices.Contains(c.keys, key) {
-			c.keys[len(c.keys)-1-i] = key
-		}
-	}
-	slices.Sort(c.keys)
-	e := &EquivocationError{Epoch: c.epoch, Keys: c.keys, More: c.more, Strays: Strays{More: c.strays.More}}
+	all := len(c.keys) + c.more
+	keys := slices.DeleteFunc(c.keys, func(key string) bool { return key == c.first || key == c.other })
+	keys = append(keys[:min(len(keys), maxEvidence-2)], c.first, c.other)
+	slices.Sort(keys)
+	e := &EquivocationError{Epoch: c.epoch, Keys: keys, More: all - len(keys), Strays: Strays{More: c.strays.More}}
 	for _, name := range c.strays.Names {
 		// An object that was taken for a stray until another one claimed other digests is evidence.
-		if !slices.ContainsFunc(c.keys, func(key string) bool { return text.Clean(key, maxStrayLength) == name }) {
+		if !slices.ContainsFunc(keys, func(key string) bool { return text.Clean(key, maxStrayLength) == name }) {
 			e.Strays.Names = append(e.Strays.Names, name)
 		}
 	}

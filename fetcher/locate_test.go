@@ -241,6 +241,21 @@ func TestHostileListing(t *testing.T) {
 					slices.Contains(e.Keys, key(1, digestA, digestB)) && len(e.Strays.Names)+e.Strays.More >= 4000
 			},
 		},
+		"many keys of one name around the only one of another": {
+			list: func(int) ([]*driver.ListObject, bool, error) {
+				after := func(i int) string { return fmt.Sprintf("%s/%d", key(1, digestC, digestB), i) }
+				before := func(i int) string { return fmt.Sprintf("%s/%d", key(1, strings.ToUpper(digestC), digestB), i) }
+				objects := listed(1, func(int) string { return key(1, digestB, digestA) })
+				objects = append(objects, listed(1, func(int) string { return after(2) })...)
+				objects = append(objects, listed(98, before)...)
+				return append(objects, listed(1, after)...), false, nil
+			},
+			requests: 1,
+			check: func(err error) bool {
+				e, ok := errors.AsType[*EquivocationError](err)
+				return ok && slices.Contains(e.Keys, key(1, digestB, digestA)) && len(e.Keys) == 100 && e.More == 1
+			},
+		},
 		"empty pages for ever": {
 			list:     func(int) ([]*driver.ListObject, bool, error) { return nil, true, nil },
 			requests: maxListings,
