@@ -10,6 +10,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/text"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // maxShown is how much an error shows of one text that a log or a store chose, maxCause how much of
@@ -114,17 +115,25 @@ func (e *NameError) with(strays Strays) *NameError {
 // Unwrap returns what is wrong with the name.
 func (e *NameError) Unwrap() error { return e.Err }
 
-// Transient reports whether to try again after err. It is false for nil and for the errors that are
-// grounds for a rejection, ErrTooLarge, ErrCorrupt, *EquivocationError and *NameError, and true for
-// everything else that this package returns.
-func Transient(err error) bool {
-	if err == nil || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt) {
-		return false
-	}
+// Reason returns the reason of the rejection that err is grounds for; nothing for nil and for an
+// error that is none. What each error asks for before that is in its description.
+func Reason(err error) verdict.Reason {
 	_, equivocation := errors.AsType[*EquivocationError](err)
 	_, name := errors.AsType[*NameError](err)
-	return !equivocation && !name
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return verdict.BatchTooLarge
+	case errors.Is(err, ErrCorrupt), name:
+		return verdict.MalformedProof
+	case equivocation:
+		return verdict.Equivocation
+	}
+	return ""
 }
+
+// Transient reports whether to try again after err, which is what all errors of this package ask
+// for that are no grounds for a rejection. It is false for nil.
+func Transient(err error) bool { return err != nil && Reason(err) == "" }
 
 // cleanedError is an error from elsewhere whose text is safe to keep and to show.
 type cleanedError struct{ err error }

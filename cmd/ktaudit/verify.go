@@ -205,17 +205,12 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 // judgeFetch turns fetcher errors that show the batch to be wrong into an outcome, and returns
 // others.
 func (r *result) judgeFetch(in input, err error) error {
-	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
-	_, name := errors.AsType[*fetcher.NameError](err)
+	reason := fetcher.Reason(err)
 	switch {
 	case errors.Is(err, fetcher.ErrNotPublished):
 		r.Outcome, r.Detail = outcomeMissing, "no batch is there"
-	case errors.Is(err, fetcher.ErrTooLarge):
-		r.reject(verdict.BatchTooLarge, err.Error())
-	case errors.Is(err, fetcher.ErrCorrupt), name:
-		r.reject(verdict.MalformedProof, err.Error())
-	case equivocation:
-		r.reject(verdict.Equivocation, err.Error())
+	case reason != "":
+		r.reject(reason, err.Error())
 	default:
 		return fmt.Errorf("%s: %w", in.label, err)
 	}

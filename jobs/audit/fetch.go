@@ -52,10 +52,6 @@ type fetched struct {
 	draft    *draft // of the stored bytes, if asked for
 }
 
-// isAboutLog reports whether an error of the fetcher's shows something about the log and not about
-// the way to it.
-func isAboutLog(err error) bool { return err != nil && !fetcher.Transient(err) }
-
 // fetch reads and verifies a batch once, with memory set aside for the size it is expected to have,
 // and for the window if it is compressed. Where that was too little it starts over with more, which
 // keeps batches that unpack to many times their size, or ask for a window of many times that, from
@@ -137,12 +133,7 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	f.result, err = validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
 	verified := time.Now()
 	share.Progress(ctx)
-	switch {
-	case errors.Is(err, fetcher.ErrTooLarge):
-		f.result = rejection(verdict.BatchTooLarge, err)
-	case errors.Is(err, fetcher.ErrCorrupt):
-		f.result = rejection(verdict.MalformedProof, err)
-	case err != nil:
+	if f.result, err = judged(f.result, err); err != nil {
 		return f, err
 	}
 	if err := batch.Finish(); err != nil {
@@ -172,7 +163,7 @@ func reclaimed(held context.Context, object fetcher.Object, err error) error {
 func tooLarge(object fetcher.Object, cause error) (fetched, error) {
 	evidence, err := evidenceOf("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size})
 	return fetched{
-		result: rejection(verdict.BatchTooLarge, cause), info: fetcher.Info{StoredBytes: object.Size},
+		result: rejection(fetcher.Reason(cause), cause), info: fetcher.Info{StoredBytes: object.Size},
 		evidence: []incident.Evidence{evidence},
 	}, err
 }
@@ -188,6 +179,14 @@ func memoryFor(size, window int64) int64 {
 	}
 	workers := min(int64(runtime.GOMAXPROCS(0)), 1+size/(1<<20))
 	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch + window
+}
+
+// judged makes a rejection of an error in reading a batch that is grounds for one.
+func judged(result validator.Result, err error) (validator.Result, error) {
+	if reason := fetcher.Reason(err); reason != "" {
+		return rejection(reason, err), nil
+	}
+	return result, err
 }
 
 func rejection(reason verdict.Reason, err error) validator.Result {

@@ -129,14 +129,14 @@ func (j judgement) rejectedForNames(err error) (judgement, error) {
 		evidence, err := evidenceOf("equivocation", equivocation{e.Epoch, e.Keys, e.More})
 		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
 		detail := fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", "))
-		return j.rejected(verdict.Equivocation, detail).with(evidence), err
+		return j.rejected(fetcher.Reason(e), detail).with(evidence), err
 	}
 	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
 		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
 		j.verdict.Strays = straysOf(e.Strays)
 		evidence, err := evidenceOf("name",
 			map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
-		return j.rejected(verdict.MalformedProof, e.Error()).with(evidence), err
+		return j.rejected(fetcher.Reason(e), e.Error()).with(evidence), err
 	}
 	return j, err
 }

@@ -40,7 +40,7 @@ func TestSettled(t *testing.T) {
 			continue
 		}
 		after, _ := RetryAfter(err)
-		if !errors.Is(err, ErrTooRecent) || !IsNotYet(err) || isAboutLog(err) || errors.Is(err, fetcher.ErrCorrupt) {
+		if !errors.Is(err, ErrTooRecent) || !IsNotYet(err) || fetcher.Reason(err) != "" || errors.Is(err, fetcher.ErrCorrupt) {
 			t.Errorf("%s: %v is taken for something else", c.name, err)
 		}
 		if after < c.wait-5*time.Second || after > c.wait {

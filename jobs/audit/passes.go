@@ -12,7 +12,6 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/validator"
-	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // leastInPass is how many elements a pass takes at least, however small the budget.
@@ -48,15 +47,11 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	limits.MaxMemory, limits.Workers = memory, hold.Cores(runtime.GOMAXPROCS(0))
 	f.result, err = validator.VerifyInPasses(ctx, object.Name, p.open, a.Configuration, limits)
 	verified := time.Now()
-	switch {
-	case errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0:
+	if errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0 {
 		f.draft.drop()
 		return tooLarge(object, err)
-	case errors.Is(err, fetcher.ErrTooLarge):
-		f.result = rejection(verdict.BatchTooLarge, err)
-	case errors.Is(err, fetcher.ErrCorrupt):
-		f.result = rejection(verdict.MalformedProof, err)
-	case err != nil:
+	}
+	if f.result, err = judged(f.result, err); err != nil {
 		return f, err
 	}
 	if p.fault != nil {
@@ -118,7 +113,7 @@ func (p *pass) Read(b []byte) (int, error) {
 		p.came = 0
 		share.Progress(p.ctx)
 	}
-	if !p.first && (errors.Is(err, fetcher.ErrTooLarge) || errors.Is(err, fetcher.ErrCorrupt)) {
+	if !p.first && fetcher.Reason(err) != "" {
 		err = fmt.Errorf("%w: %v", validator.ErrChanged, err)
 	}
 	return n, err

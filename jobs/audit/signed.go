@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
@@ -112,7 +113,7 @@ func (a *Auditor) whoseFault(ctx context.Context, name validator.Name, mismatch 
 	switch {
 	case err == nil && published.Name.Digest == name.PreviousDigest:
 		return nil
-	case err == nil || isAboutLog(err):
+	case err == nil || fetcher.Reason(err) != "":
 		return mismatch
 	}
 	return err

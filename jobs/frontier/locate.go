@@ -28,9 +28,7 @@ func Locate(ctx context.Context, log *fetcher.Fetcher, epoch uint64) (Answer, er
 	if missing, ok := errors.AsType[*fetcher.NotPublishedError](err); ok {
 		return Answer{Fresh: missing.Freshness.Fresh()}, nil
 	}
-	_, equivocation := errors.AsType[*fetcher.EquivocationError](err)
-	_, name := errors.AsType[*fetcher.NameError](err)
-	if err == nil || equivocation || name || errors.Is(err, fetcher.ErrCrowded) {
+	if err == nil || fetcher.Reason(err) != "" || errors.Is(err, fetcher.ErrCrowded) {
 		return Answer{Published: true, Object: object, Fresh: true}, nil
 	}
 	return Answer{}, err
