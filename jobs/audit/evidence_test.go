@@ -1,0 +1,89 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+func TestEvidenceIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 4, Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate, 3: simlog.Malformed}})
+	a := w.auditor(t)
+
+	v, err := a.Audit(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.config.Fetcher.Locate(t.Context(), 2)
+	published, ok := errors.AsType[*fetcher.EquivocationError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(v.Batch.Key, fmt.Sprintf("2/%s/%s", v.PreviousDigest, v.Digest)) || v.Batch.Key != published.Keys[0] {
+		t.Errorf("the verdict is on %s, want %s", v.Batch.Key, published.Keys[0])
+	}
+	for _, key := range published.Keys {
+		if !strings.Contains(v.Detail, key) {
+			t.Errorf("detail %q does not name %s", v.Detail, key)
+		}
+	}
+	if got := w.Evidence(t, 2); len(got) != 1 || !strings.Contains(got[0], published.Keys[1]) {
+		t.Errorf("evidence is %q, want one that names %s", got, published.Keys[1])
+	}
+
+	if _, err := a.Audit(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	w.WantArchived(t, 3)
+	if _, err := w.config.Store.OpenArchive(t.Context(), jobstest.Namespace, 4); !errors.Is(err, auditstore.ErrNotFound) {
+		t.Errorf("an unjudged batch is archived: %v", err)
+	}
+}
+
+func TestArchiveKeepsEveryBatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 4, Compression: simlog.Mixed, Tamper: map[uint64]simlog.Kind{3: simlog.Malformed}})
+	w.config.Archive = true
+	a := w.auditor(t)
+	for epoch := uint64(1); epoch <= 4; epoch++ {
+		if _, err := a.Audit(t.Context(), epoch); err != nil {
+			t.Fatal(err)
+		}
+		w.WantArchived(t, epoch)
+	}
+}
+
+func TestContradictionLeavesTheVerdictAndIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 2})
+	a := w.auditor(t)
+	measured := &attempt{Attempt: observe.Nothing{}}
+	j, err := a.judge(t.Context(), measured, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := a.Audit(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j = j.rejected(verdict.DigestMismatch, "another worker sees it otherwise")
+	recorded, _, err := a.record(t.Context(), measured, j)
+	if _, ok := errors.AsType[*ContradictionError](err); !ok {
+		t.Fatalf("error is %v, want a ContradictionError", err)
+	}
+	if recorded.Outcome != first.Outcome {
+		t.Errorf("on record is %s, want %s", recorded.Outcome, first.Outcome)
+	}
+	if got := w.Evidence(t, 1); len(got) != 1 || !strings.Contains(got[0], "another worker sees it otherwise") {
+		t.Errorf("evidence is %q", got)
+	}
+}
