@@ -75,7 +75,7 @@ var allowed = []struct {
 
 // elsewhere are packages for tests and tools, which no room imports.
 var elsewhere = []string{
-	"internal/rooms", "internal/golden", "internal/testservers", "internal/jobstest", "internal/jobstest/queuetest",
+	"internal/rooms", "internal/golden", "internal/testservers", "internal/jobstest", "internal/jobstest/queuetest", "internal/jobstest/audittest",
 	"blobstore/s3list/s3listtest", "deploy", "internal/lanes/gen",
 }
 

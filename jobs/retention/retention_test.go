@@ -15,6 +15,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/rs/zerolog"
@@ -193,11 +194,11 @@ func TestRetentionGoesByTheStoresClock(t *testing.T) {
 // What auditors archive, with every compression, has the size that its verdict names.
 func TestRetentionOfWhatAuditorsArchive(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 14, Compression: simlog.Mixed, Tamper: map[uint64]simlog.Kind{5: simlog.Malformed}})
+	w := audittest.New(t, simlog.Options{Epochs: 14, Compression: simlog.Mixed, Tamper: map[uint64]simlog.Kind{5: simlog.Malformed}})
 	synctest.Test(t, func(t *testing.T) {
 		s := jobstest.NewArchiveStore(t)
-		w.config.Store, w.config.Archive = s.Store, true
-		a := w.auditor(t)
+		w.Config.Store, w.Config.Archive = s.Store, true
+		a := w.Auditor(t)
 		for epoch := uint64(1); epoch <= 14; epoch++ {
 			if _, err := a.Audit(t.Context(), epoch); err != nil {
 				t.Fatal(err)

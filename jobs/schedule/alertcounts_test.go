@@ -16,17 +16,17 @@ func TestAlertsAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 5, Tamper: map[uint64]simlog.Kind{3: simlog.Malformed}})
 	m, series := jobstest.Measure(t)
-	w.config.Metrics = m
-	a := w.auditor(t)
+	w.Config.Metrics = m
+	a := w.Auditor(t)
 	for _, epoch := range jobstest.Span(1, 5) {
 		if _, err := a.Audit(t.Context(), epoch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	jobstest.Judge(t, w.config.Store, 7, verdict.Verified, "", 6, 7)
-	jobstest.Judge(t, w.config.Store, 8, verdict.Verified, "", 70, 8) // does not go on where 7 ends
+	jobstest.Judge(t, w.Config.Store, 7, verdict.Verified, "", 6, 7)
+	jobstest.Judge(t, w.Config.Store, 8, verdict.Verified, "", 70, 8) // does not go on where 7 ends
 	s := w.schedule()
-	s.Metrics, s.SilentAfter = w.config.Metrics, time.Hour
+	s.Metrics, s.SilentAfter = w.Config.Metrics, time.Hour
 	for range 2 {
 		f := mustFollow(t, queuetest.Embedded(t), s)
 		f.mustRound(t, time.Now())

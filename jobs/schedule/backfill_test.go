@@ -66,23 +66,23 @@ func TestBackfillKeepsItsWindow(t *testing.T) {
 		jobstest.PublishNames(t, w.Log, jobstest.Span(1, 12)...)
 		s := w.schedule()
 		s.Backfills = []BackfillPlan{{From: 1, To: 12, Window: 5}}
-		jobstest.Verify(t, w.config.Store, 2, 3)
+		jobstest.Verify(t, w.Config.Store, 2, 3)
 		l := mustSchedule(t, r, s, 12, 2)
 		now := time.Now()
 		l.mustBackfill(t, now)
 		l.mustBackfill(t, now)
 		wantQueued(t, r, queue.Backfill, 1, 4, 5, 6, 7)
 
-		finish(t, r, w.config.Store, 1, 5)
+		finish(t, r, w.Config.Store, 1, 5)
 		l.mustBackfill(t, now)
 		wantQueued(t, r, queue.Backfill, 4, 6, 7, 8, 9)
-		finish(t, r, w.config.Store, 9)
+		finish(t, r, w.Config.Store, 9)
 
 		l = mustSchedule(t, r, s, 12, 2) // a restart
 		l.mustBackfill(t, now)
 		wantQueued(t, r, queue.Backfill, 4, 6, 7, 8, 10) // 11 and 12 are not history
 
-		finish(t, r, w.config.Store, 4, 6, 7, 8, 10)
+		finish(t, r, w.Config.Store, 4, 6, 7, 8, 10)
 		l.mustBackfill(t, now)
 		wantQueued(t, r, queue.Backfill)
 	})
@@ -147,16 +147,16 @@ func TestBackfillLooksAtNewVerdicts(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	l := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 1500, 1000)
-	jobstest.Verify(t, w.config.Store, 1)
+	jobstest.Verify(t, w.Config.Store, 1)
 	l.mustBackfill(t, time.Now())
-	jobstest.WantNotices(t, w.config.Store)
-	jobstest.Judge(t, w.config.Store, 2, verdict.Rejected, "digest_mismatch", 1, 2)
-	jobstest.Judge(t, w.config.Store, 4, verdict.Verified, "", 3, 4)
-	jobstest.Judge(t, w.config.Store, 5, verdict.Verified, "", 7, 5)
+	jobstest.WantNotices(t, w.Config.Store)
+	jobstest.Judge(t, w.Config.Store, 2, verdict.Rejected, "digest_mismatch", 1, 2)
+	jobstest.Judge(t, w.Config.Store, 4, verdict.Verified, "", 3, 4)
+	jobstest.Judge(t, w.Config.Store, 5, verdict.Verified, "", 7, 5)
 	for range 2 {
 		l.mustBackfill(t, time.Now())
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000000005.chain", "1-rejected.000000000002")
+	jobstest.WantNotices(t, w.Config.Store, "1-contradiction.000000000005.chain", "1-rejected.000000000002")
 }
 
 func TestEpochsThatHistorySkipped(t *testing.T) {
@@ -169,13 +169,13 @@ func TestEpochsThatHistorySkipped(t *testing.T) {
 		one.mustBackfill(t, now)
 		other.mustBackfill(t, now)
 	}
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for range 3 {
 		now = now.Add(time.Minute)
 		one.mustBackfill(t, now)
 		other.mustBackfill(t, now)
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003")
+	jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000003")
 }
 
 // A shard is listed until it is complete, and then never again.
@@ -187,7 +187,7 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	r := queuetest.Embedded(t)
 	for epoch := uint64(1); epoch <= 2999; epoch++ {
 		if epoch != 1500 {
-			jobstest.Verify(t, w.config.Store, epoch)
+			jobstest.Verify(t, w.Config.Store, epoch)
 		}
 	}
 	l := mustSchedule(t, r, w.schedule(), 5000, 1000)
@@ -216,10 +216,10 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 		}
 	}
 	// What completes it breaks the chain.
-	jobstest.Judge(t, w.config.Store, 1500, verdict.Verified, "", 7, 1500)
+	jobstest.Judge(t, w.Config.Store, 1500, verdict.Verified, "", 7, 1500)
 	l.mustBackfill(t, time.Now())
 	if b.firstOpen != 3 || len(b.complete) != 0 {
 		t.Errorf("lowest open shard is %d, complete are %v", b.firstOpen, b.complete)
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000001500.chain")
+	jobstest.WantNotices(t, w.Config.Store, "1-contradiction.000000001500.chain")
 }

@@ -30,7 +30,7 @@ func TestBackfillGoesOnAsVerdictsArrive(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); l.backfiller.run(t.Context()) }()
 		t.Cleanup(func() { <-done })
-		startWorker(t, r, w.auditor(t), worker.Config{})
+		startWorker(t, r, w.Auditor(t), worker.Config{})
 		most := 0
 		jobstest.Eventually(t, "290 verdicts", func() bool {
 			most = max(most, queuedOn(t, r, queue.Backfill))
@@ -51,7 +51,7 @@ func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 		jobstest.PublishNames(t, w.Log, jobstest.Span(1, 40)...)
 		l := mustSchedule(t, r, w.schedule(), 40, 10)
 		l.mustBackfill(t, time.Now())
-		finish(t, r, w.config.Store, 1, 2)
+		finish(t, r, w.Config.Store, 1, 2)
 		jobstest.Edit(t, w.Audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 2), `}`, ``)
 		backfill := queue.Name(jobstest.Namespace, queue.Backfill)
 		for epoch := uint64(3); epoch <= 30; epoch++ {
@@ -80,22 +80,22 @@ func TestHistoryThatKeepsFailing(t *testing.T) {
 
 	w.failAll(t, l.backfiller.queue.redis, jobstest.Span(1, 4)...)
 	l.mustBackfill(t, now.Add(59*time.Minute))
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for minutes := range 3 {
 		l.mustBackfill(t, now.Add(time.Duration(61+minutes)*time.Minute))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001")
-	if _, err := w.auditor(t).Audit(t.Context(), 1); err != nil {
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000001")
+	if _, err := w.Auditor(t).Audit(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	for hours := range 3 { // the others that fail are no news while it stands
 		l.mustBackfill(t, now.Add(time.Duration(2+hours)*time.Hour))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000001")
 	l.newFollower().mustRound(t, now.Add(5*time.Hour))
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000001", "3-transient.000000000001")
 	l.mustBackfill(t, now.Add(6*time.Hour))
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000001", "2-transient.000000000002", "3-transient.000000000001")
 }
 
 // An epoch of history that is never signed does not fail, and is told of as backlog. One that was
@@ -113,20 +113,20 @@ func TestHistoryThatIsNeverSigned(t *testing.T) {
 		l.mustBackfill(t, now.Add(time.Duration(hours)*time.Hour))
 	}
 	isBacklog := func(i string) bool { return strings.Contains(i, "backlog") }
-	if got := jobstest.Incidents(t, w.config.Store); slices.ContainsFunc(got, isBacklog) {
+	if got := jobstest.Incidents(t, w.Config.Store); slices.ContainsFunc(got, isBacklog) {
 		t.Errorf("before any was tried: %q", got)
 	}
-	stop := startWorker(t, r, w.auditor(t), worker.Config{NotYetDelay: time.Millisecond})
+	stop := startWorker(t, r, w.Auditor(t), worker.Config{NotYetDelay: time.Millisecond})
 	jobstest.Eventually(t, "verdicts on all but what is not signed", func() bool {
 		_, why := l.backfiller.queue.redis.LastAttempt(jobstest.Namespace, 2)
-		epochs, err := w.config.Store.Epochs(t.Context(), jobstest.Namespace, 0)
+		epochs, err := w.Config.Store.Epochs(t.Context(), jobstest.Namespace, 0)
 		return err == nil && why != nil && slices.Contains(epochs, 4) && slices.Contains(epochs, 6)
 	})
 	stop()
 	for hours := range 3 {
 		l.mustBackfill(t, now.Add(time.Duration(3+hours)*time.Hour))
 	}
-	got := slices.DeleteFunc(jobstest.Incidents(t, w.config.Store), func(i string) bool { return !isBacklog(i) })
+	got := slices.DeleteFunc(jobstest.Incidents(t, w.Config.Store), func(i string) bool { return !isBacklog(i) })
 	if !slices.Equal(got, []string{"2-backlog.000000000002"}) {
 		t.Errorf("told of %q, want the backlog of epoch 2", got)
 	}
@@ -142,7 +142,7 @@ func TestShardThatCannotBeListed(t *testing.T) {
 	defer bucket.Close()
 	s := w.schedule()
 	s.Store = auditstore.New(bucket)
-	jobstest.Verify(t, w.config.Store, slices.Concat(jobstest.Span(1, 998), jobstest.Span(1001, 1998), jobstest.Span(2001, 2998), jobstest.Span(3000, 3009))...)
+	jobstest.Verify(t, w.Config.Store, slices.Concat(jobstest.Span(1, 998), jobstest.Span(1001, 1998), jobstest.Span(2001, 2998), jobstest.Span(3000, 3009))...)
 	r := queuetest.Embedded(t)
 	l := mustSchedule(t, r, s, 3010, 1000)
 	audit.hidden = jobstest.Namespace + "/verdicts/000000001/"
@@ -164,7 +164,7 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 20)...)
-	jobstest.Verify(t, w.config.Store, 1)
+	jobstest.Verify(t, w.Config.Store, 1)
 	key := fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 1)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
@@ -178,12 +178,12 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 		}
 		f.mustRound(t, now.Add(after))
 	}
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for range 2 {
 		f.mustRound(t, now.Add(time.Hour))
 	}
 	const incident = "transient.000000000021.scheduler-20260701"
-	jobstest.WantNotices(t, w.config.Store, "2-"+incident)
+	jobstest.WantNotices(t, w.Config.Store, "2-"+incident)
 
 	// A scheduler that has just started, and has not come to history, does not take the trouble for
 	// over.
@@ -192,10 +192,10 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	restarted.progress.recent = l.progress.recent
 	restarted.mustBackfill(t, now.Add(time.Hour)) // it knows of none
 	restarted.newFollower().mustRound(t, now.Add(time.Hour))
-	jobstest.WantNotices(t, w.config.Store, "2-"+incident)
+	jobstest.WantNotices(t, w.Config.Store, "2-"+incident)
 
 	jobstest.Edit(t, w.Audit, key, `]`, `}`)
 	l.mustBackfill(t, now.Add(61*time.Minute))
 	f.mustRound(t, now.Add(61*time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
+	jobstest.WantNotices(t, w.Config.Store, "2-"+incident, "3-"+incident)
 }

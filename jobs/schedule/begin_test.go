@@ -42,17 +42,17 @@ func TestCron(t *testing.T) {
 	wantQueued(t, r, queue.Backfill)
 	l.mustBackfill(t, at(1, 4, 30).In(time.FixedZone("elsewhere", -3600))) // times are in UTC
 	wantQueued(t, r, queue.Backfill, 1, 2)
-	finish(t, r, w.config.Store, 1)
+	finish(t, r, w.Config.Store, 1)
 
 	// It goes on until it is through with what there was, over a restart too.
 	l.progress.setPublished(9)
 	l.mustBackfill(t, at(1, 5, 0))
 	wantQueued(t, r, queue.Backfill, 2, 3)
 	l = nightly(t, r, w, 5)
-	finish(t, r, w.config.Store, 2)
+	finish(t, r, w.Config.Store, 2)
 	l.mustBackfill(t, at(1, 6, 0))
 	wantQueued(t, r, queue.Backfill, 3)
-	finish(t, r, w.config.Store, 3)
+	finish(t, r, w.Config.Store, 3)
 	l.mustBackfill(t, at(1, 7, 0))
 	l.progress.setPublished(9)
 	l.mustBackfill(t, at(1, 8, 0))
@@ -79,8 +79,8 @@ func TestCronCatchesUp(t *testing.T) {
 	l.mustBackfill(t, at(4, 11, 0)) // one after it
 	wantQueued(t, r, queue.Backfill, 1, 2)
 	l.wantBegun(t, at(4, 4, 30))
-	finish(t, r, w.config.Store, 1, 2)
-	jobstest.Verify(t, w.config.Store, 3)
+	finish(t, r, w.Config.Store, 1, 2)
+	jobstest.Verify(t, w.Config.Store, 3)
 	l.mustBackfill(t, at(4, 12, 0))
 	wantQueued(t, r, queue.Backfill)
 
@@ -98,7 +98,7 @@ func TestCronGoesOnAfterARestart(t *testing.T) {
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	nightly(t, r, w, 5).mustBackfill(t, at(1, 4, 29))
 	nightly(t, r, w, 5).mustBackfill(t, at(1, 4, 30))
-	finish(t, r, w.config.Store, 1)
+	finish(t, r, w.Config.Store, 1)
 
 	r = queuetest.Embedded(t)
 	l := nightly(t, r, w, 1) // all it knows is the newest epoch with a verdict
@@ -107,7 +107,7 @@ func TestCronGoesOnAfterARestart(t *testing.T) {
 	l.progress.setPublished(100)
 	l.mustBackfill(t, at(1, 9, 1))
 	wantQueued(t, r, queue.Backfill, 2, 3)
-	finish(t, r, w.config.Store, 2, 3)
+	finish(t, r, w.Config.Store, 2, 3)
 	l.mustBackfill(t, at(1, 9, 2))
 	wantQueued(t, r, queue.Backfill)
 
@@ -135,8 +135,8 @@ func TestCronOfReplicas(t *testing.T) {
 	behind.mustBackfill(t, at(1, 4, 29))
 	other.mustBackfill(t, at(1, 4, 30))
 	behind.mustBackfill(t, at(1, 4, 30))
-	finish(t, r, w.config.Store, 1, 2)
-	jobstest.Verify(t, w.config.Store, 3)
+	finish(t, r, w.Config.Store, 1, 2)
+	jobstest.Verify(t, w.Config.Store, 3)
 	for _, l := range []*scheduledLog{one, other, behind} {
 		l.mustBackfill(t, at(1, 4, 31))
 		l.wantBegun(t, at(1, 4, 30))
@@ -154,8 +154,8 @@ func TestCronAfterAWrongClock(t *testing.T) {
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
 	l.mustBackfill(t, at(1, 4, 29).AddDate(60, 0, 0))
-	finish(t, r, w.config.Store, 1, 2)
-	jobstest.Verify(t, w.config.Store, 3)
+	finish(t, r, w.Config.Store, 1, 2)
+	jobstest.Verify(t, w.Config.Store, 3)
 	for _, l := range []*scheduledLog{l, nightly(t, r, w, 9)} {
 		l.progress.setPublished(9)
 		l.mustBackfill(t, at(2, 4, 31))
@@ -189,7 +189,7 @@ func TestCronBegunByTheDead(t *testing.T) {
 	}
 	l.mustBackfill(t, at(1, 4, 31))
 	wantQueued(t, r, queue.Backfill, 1, 2)
-	finish(t, r, w.config.Store, 1, 2)
+	finish(t, r, w.Config.Store, 1, 2)
 	l.mustBackfill(t, at(1, 4, 32))
 	wantQueued(t, r, queue.Backfill)
 }

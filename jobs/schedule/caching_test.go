@@ -48,7 +48,7 @@ func newCachedLog(t *testing.T, network *s3listtest.Network) *cachedLog {
 	directory, err := blobstore.OpenBucket(t.Context(), "s3list+"+server.URL+"?rate=1000")
 	jobstest.Must(t, err)
 	t.Cleanup(func() { _ = directory.Close() })
-	w.config.Fetcher = fetcher.New(directory, fetcher.Options{})
+	w.Config.Fetcher = fetcher.New(directory, fetcher.Options{})
 	log, err := simlog.Open(t.Context(), w.Log, w.Signatures, simlog.Options{
 		Namespace: jobstest.Namespace, SigningKey: jobstest.Key(), FirstLoad: 10, Insertions: 4, Epochs: 1 << 20,
 	})
@@ -78,14 +78,14 @@ func (l *cachedLog) follow(t *testing.T, poll time.Duration) {
 	t.Helper()
 	r, s := queuetest.Embedded(t), l.schedule()
 	s.Poll, s.SilentAfter, s.TransientAfter, s.BacklogAge = poll, time.Minute, time.Minute, time.Minute
-	scheduler, err := New(r, []Config{s}, l.config.Log)
+	scheduler, err := New(r, []Config{s}, l.Config.Log)
 	jobstest.Must(t, err)
 	jobstest.Background(t, scheduler.Run)
-	startWorker(t, r, l.auditor(t), worker.Config{NotYetDelay: time.Second})
+	startWorker(t, r, l.Auditor(t), worker.Config{NotYetDelay: time.Second})
 }
 
 func (l *cachedLog) isJudged(t *testing.T, epoch uint64) bool {
-	_, err := l.config.Store.Verdict(t.Context(), jobstest.Namespace, epoch)
+	_, err := l.Config.Store.Verdict(t.Context(), jobstest.Namespace, epoch)
 	return err == nil
 }
 
@@ -109,7 +109,7 @@ func TestHostileCachingNetwork(t *testing.T) {
 			jobstest.Eventually(t, "a verdict", func() bool { return l.isJudged(t, listed) })
 		}
 	}
-	jobstest.WantNotices(t, l.config.Store)
+	jobstest.WantNotices(t, l.Config.Store)
 	if n := l.network.Hits(); n > 0 {
 		t.Errorf("%d answers came out of the cache", n)
 	}
@@ -131,7 +131,7 @@ func TestHostileCachingNetworkThatIgnoresTheQuery(t *testing.T) {
 		l.network.Pass(5 * time.Minute)
 		jobstest.Eventually(t, "a verdict", func() bool { return l.isJudged(t, listed) })
 	}
-	jobstest.WantNotices(t, l.config.Store)
+	jobstest.WantNotices(t, l.Config.Store)
 }
 
 // measureLag publishes an epoch each second, and takes the time from when each is published, two

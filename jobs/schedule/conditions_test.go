@@ -29,19 +29,19 @@ func TestSilence(t *testing.T) {
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 3)...)
 	now := time.Now()
 	mustFollow(t, r, s).mustRound(t, now.Add(59*time.Minute))
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 
 	// Restarted each time, it tells by the log's own times.
 	for range 3 {
 		mustFollow(t, r, s).mustRound(t, now.Add(61*time.Minute))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-silent.000000000003")
+	jobstest.WantNotices(t, w.Config.Store, "2-silent.000000000003")
 
 	jobstest.PublishNames(t, w.Log, 4)
 	for range 2 {
 		mustFollow(t, r, s).mustRound(t, now.Add(62*time.Minute))
 	}
-	if got := jobstest.Notices(t, w.config.Store); !slices.Contains(got, "3-silent.000000000003") {
+	if got := jobstest.Notices(t, w.Config.Store); !slices.Contains(got, "3-silent.000000000003") {
 		t.Errorf("not resolved: %q", got)
 	}
 }
@@ -54,7 +54,7 @@ func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := emptyWorld(t)
-			jobstest.Verify(t, w.config.Store, judged)
+			jobstest.Verify(t, w.Config.Store, judged)
 			jobstest.PublishNames(t, w.Log, jobstest.Span(1, 4)...)
 			source := watch(w.Log)
 			s := w.schedule()
@@ -67,12 +67,12 @@ func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 					t.Error("a round that saw nothing went well")
 				}
 			}
-			jobstest.WantNotices(t, w.config.Store)
+			jobstest.WantNotices(t, w.Config.Store)
 			if state := f.state(); !state.NewestSince.IsZero() {
 				t.Errorf("metrics are told that the log's newest epoch is of %v", state.NewestSince)
 			}
 			_ = f.round(t.Context(), now.Add(time.Hour))
-			jobstest.WantNotices(t, w.config.Store, "2-silent.000000000003")
+			jobstest.WantNotices(t, w.Config.Store, "2-silent.000000000003")
 		})
 	}
 }
@@ -85,17 +85,17 @@ func TestSilenceFromTheStart(t *testing.T) {
 	s := w.schedule()
 	s.First, s.SilentAfter = 100, time.Hour
 	m, series := jobstest.Measure(t)
-	w.config.Metrics = m
-	s.Metrics = w.config.Metrics
+	w.Config.Metrics = m
+	s.Metrics = w.Config.Metrics
 	now := time.Now()
 	f := mustFollow(t, r, s)
 	f.mustRound(t, now)
 	f.mustRound(t, now.Add(59*time.Minute))
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for range 2 {
 		f.mustRound(t, now.Add(61*time.Minute))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-silent.000000000099")
+	jobstest.WantNotices(t, w.Config.Store, "2-silent.000000000099")
 	shown := series()
 	if shown["newest_published_timestamp_seconds"] == "" || shown["newest_published_epoch"] != "" {
 		t.Errorf("metrics show %q: want since when there is nothing, and no newest epoch", shown)
@@ -105,7 +105,7 @@ func TestSilenceFromTheStart(t *testing.T) {
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 3)...)
 	s.First = 1
 	mustFollow(t, r, s).mustRound(t, now.Add(2*time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-silent.000000000099", "3-silent.000000000099")
+	jobstest.WantNotices(t, w.Config.Store, "2-silent.000000000099", "3-silent.000000000099")
 }
 
 func TestSilenceFromTheStartEndsWithTheFirstEpoch(t *testing.T) {
@@ -119,10 +119,10 @@ func TestSilenceFromTheStartEndsWithTheFirstEpoch(t *testing.T) {
 	for range 2 {
 		f.mustRound(t, now.Add(61*time.Minute))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-silent.000000000000")
+	jobstest.WantNotices(t, w.Config.Store, "2-silent.000000000000")
 	jobstest.PublishNames(t, w.Log, 1)
 	f.mustRound(t, now.Add(time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-silent.000000000000", "3-silent.000000000000")
+	jobstest.WantNotices(t, w.Config.Store, "2-silent.000000000000", "3-silent.000000000000")
 }
 
 func TestClosedLogIsNotSilent(t *testing.T) {
@@ -132,7 +132,7 @@ func TestClosedLogIsNotSilent(t *testing.T) {
 	s.SilentAfter, s.Last = time.Hour, 3
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 3)...)
 	mustFollow(t, queuetest.Embedded(t), s).mustRound(t, time.Now().Add(48*time.Hour))
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 }
 
 func TestSkippedEpochs(t *testing.T) {
@@ -149,13 +149,13 @@ func TestSkippedEpochs(t *testing.T) {
 		}
 	}
 	rounds(skippedCadences + 1)
-	jobstest.WantNotices(t, w.config.Store) // they may be late
+	jobstest.WantNotices(t, w.Config.Store) // they may be late
 	rounds(3)
-	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006")
+	jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000003", "1-skipped.000000000006")
 
 	jobstest.PublishNames(t, w.Log, 3)
 	one.mustRound(t, now.Add(time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003", "1-skipped.000000000006", "3-skipped.000000000003")
+	jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000003", "1-skipped.000000000006", "3-skipped.000000000003")
 }
 
 // A longer gap than one round's looks, which becomes history, stays one incident.
@@ -171,14 +171,14 @@ func TestLongGapIsOneIncident(t *testing.T) {
 		f.mustRound(t, now)
 		now = now.Add(time.Minute)
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000031")
+	jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000031")
 }
 
 // Among many epochs that never come, one that does is found.
 func TestManySkippedEpochs(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	jobstest.Verify(t, w.config.Store, 100)
+	jobstest.Verify(t, w.Config.Store, 100)
 	jobstest.PublishNames(t, w.Log, maxLocated+1, 100)
 	l := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 100, 1)
 	f := l.follower
@@ -190,7 +190,7 @@ func TestManySkippedEpochs(t *testing.T) {
 	for range 20 {
 		f.mustRound(t, time.Now())
 	}
-	if got, want := jobstest.Notices(t, w.config.Store), fmt.Sprintf("3-skipped.%012d", maxLocated+1); !slices.Contains(got, want) {
+	if got, want := jobstest.Notices(t, w.Config.Store), fmt.Sprintf("3-skipped.%012d", maxLocated+1); !slices.Contains(got, want) {
 		t.Errorf("not resolved: %s", want)
 	}
 }
@@ -205,12 +205,12 @@ func TestBacklog(t *testing.T) {
 	now := time.Now()
 	f.mustRound(t, now)
 	f.mustRound(t, now.Add(59*time.Minute))
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for minutes := range 3 {
 		f.mustRound(t, now.Add(time.Duration(61+minutes)*time.Minute))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001")
-	a := w.auditor(t)
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001")
+	a := w.Auditor(t)
 	audit := func(epoch uint64) {
 		if _, err := a.Audit(t.Context(), epoch); err != nil {
 			t.Fatal(err)
@@ -218,11 +218,11 @@ func TestBacklog(t *testing.T) {
 	}
 	audit(1)
 	f.mustRound(t, now.Add(65*time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001") // the others still wait
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001") // the others still wait
 	audit(2)
 	audit(3)
 	f.mustRound(t, now.Add(66*time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
 // The alert stands until the epoch that it names has a verdict, also when the log has gone on so
@@ -236,17 +236,17 @@ func TestBacklogThatBecomesHistory(t *testing.T) {
 	f := mustFollow(t, queuetest.Embedded(t), s)
 	now := time.Now()
 	f.mustRound(t, now)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(2, 5)...)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(2, 5)...)
 	f.mustRound(t, now.Add(time.Hour))
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001")
 	f.progress.recent = 2
 	for range 2 {
 		f.mustRound(t, now.Add(2*time.Hour))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001")
-	jobstest.Verify(t, w.config.Store, 1)
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001")
+	jobstest.Verify(t, w.Config.Store, 1)
 	f.mustRound(t, now.Add(3*time.Hour))
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001", "3-backlog.000000000001")
 }
 
 // An alert on an epoch that has no verdict for ever, as when it is never signed, keeps no backlog
@@ -255,7 +255,7 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 5)...)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(2, 5)...)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(2, 5)...)
 	s := w.schedule()
 	s.BacklogAge = time.Hour
 	f := mustFollow(t, queuetest.Embedded(t), s)
@@ -266,15 +266,15 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 		f.mustRound(t, now)
 		f.mustRound(t, now.Add(59*time.Minute))
 		if epoch == 6 {
-			jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001")
+			jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001")
 		}
 		jobstest.PublishNames(t, w.Log, epoch)
 		now = now.Add(time.Hour)
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "2-backlog.000000000006")
-	jobstest.Verify(t, w.config.Store, jobstest.Span(6, 12)...)
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001", "2-backlog.000000000006")
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(6, 12)...)
 	f.mustRound(t, now)
-	jobstest.WantNotices(t, w.config.Store, "2-backlog.000000000001", "2-backlog.000000000006", "3-backlog.000000000006")
+	jobstest.WantNotices(t, w.Config.Store, "2-backlog.000000000001", "2-backlog.000000000006", "3-backlog.000000000006")
 }
 
 // failAll has a worker that cannot read the log try what is on the queue until the jobs of all
@@ -282,7 +282,7 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 func (w *world) failAll(t *testing.T, r *queue.Redis, epochs ...uint64) {
 	t.Helper()
 	faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1)), Share: 1}
-	failing := w.config
+	failing := w.Config
 	failing.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1})
 	a, err := audit.New(failing)
 	jobstest.Must(t, err)
@@ -308,18 +308,18 @@ func TestEpochsThatKeepFailing(t *testing.T) {
 
 	w.failAll(t, r, jobstest.Span(1, 3)...)
 	f.mustRound(t, now.Add(59*time.Minute))
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for minutes := range 3 {
 		f.mustRound(t, now.Add(time.Duration(61+minutes)*time.Minute))
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000001")
 	for epoch := range uint64(3) {
-		if _, err := w.auditor(t).Audit(t.Context(), epoch+1); err != nil {
+		if _, err := w.Auditor(t).Audit(t.Context(), epoch+1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.mustRound(t, now.Add(65*time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000001", "3-transient.000000000001")
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000001", "3-transient.000000000001")
 }
 
 func TestSourceThatFails(t *testing.T) {
@@ -339,15 +339,15 @@ func TestSourceThatFails(t *testing.T) {
 			t.Errorf("error is %v", err)
 		}
 	}
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 	for range 2 {
 		_ = f.round(t.Context(), now.Add(62*time.Minute))
 	}
 	const incident = "transient.000000000004.scheduler-20260701"
-	jobstest.WantNotices(t, w.config.Store, "2-"+incident)
+	jobstest.WantNotices(t, w.Config.Store, "2-"+incident)
 	source.down.Store(false)
 	f.mustRound(t, now.Add(63*time.Minute))
-	jobstest.WantNotices(t, w.config.Store, "2-"+incident, "3-"+incident)
+	jobstest.WantNotices(t, w.Config.Store, "2-"+incident, "3-"+incident)
 }
 
 // Trouble is one incident, though the log goes on meanwhile and schedulers don't know the same
@@ -356,7 +356,7 @@ func TestTroubleWhileTheLogGoesOn(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 3)...)
-	jobstest.Verify(t, w.config.Store, 1)
+	jobstest.Verify(t, w.Config.Store, 1)
 	jobstest.Edit(t, w.Audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 1), `}`, ``)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
@@ -371,5 +371,5 @@ func TestTroubleWhileTheLogGoesOn(t *testing.T) {
 		}
 		now = now.Add(30 * time.Minute)
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-transient.000000000004.scheduler-20260701")
+	jobstest.WantNotices(t, w.Config.Store, "2-transient.000000000004.scheduler-20260701")
 }

@@ -21,7 +21,7 @@ import (
 
 // schedule is of a log that looks for nothing but what the test turns on.
 func (w *world) schedule() Config {
-	return Config{Namespace: jobstest.Namespace, Fetcher: w.config.Fetcher, Store: w.config.Store, First: 1, Poll: time.Minute, Window: 10_000}
+	return Config{Namespace: jobstest.Namespace, Fetcher: w.Config.Fetcher, Store: w.Config.Store, First: 1, Poll: time.Minute, Window: 10_000}
 }
 
 // mustHave is a scheduler's log.
@@ -175,6 +175,6 @@ func TestFollowEnqueuesEachNewEpochOnce(t *testing.T) {
 		if n := queuedOn(t, r, queue.Fresh); n != 13 {
 			t.Errorf("%d tasks for 13 epochs", n)
 		}
-		jobstest.WantNotices(t, w.config.Store)
+		jobstest.WantNotices(t, w.Config.Store)
 	})
 }

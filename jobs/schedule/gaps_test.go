@@ -22,8 +22,8 @@ func (w *world) work(t *testing.T, r *queue.Redis) int {
 	t.Helper()
 	epochs := queued(t, r, queue.Backfill)
 	for _, epoch := range epochs {
-		if _, err := w.config.Fetcher.Locate(t.Context(), epoch); err == nil {
-			finish(t, r, w.config.Store, epoch)
+		if _, err := w.Config.Fetcher.Locate(t.Context(), epoch); err == nil {
+			finish(t, r, w.Config.Store, epoch)
 		}
 	}
 	return len(epochs)
@@ -81,7 +81,7 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 				now = now.Add(time.Minute)
 			}
 			wantQueued(t, r, queue.Backfill)
-			if n := len(jobstest.Notices(t, w.config.Store)); n == 0 || n > exploredAtOnce {
+			if n := len(jobstest.Notices(t, w.Config.Store)); n == 0 || n > exploredAtOnce {
 				t.Errorf("%d alerts", n)
 			}
 			// From now on it costs next to nothing.
@@ -116,18 +116,18 @@ func TestGapWithWorkers(t *testing.T) {
 		s.Poll = 500 * time.Millisecond
 		s.Backfills = []BackfillPlan{{Window: 100}}
 		for range 2 {
-			scheduler, err := New(r, []Config{s}, w.config.Log)
+			scheduler, err := New(r, []Config{s}, w.Config.Log)
 			if err != nil {
 				t.Fatal(err)
 			}
 			scheduler.logs[0].progress.recent = 10
 			jobstest.Background(t, scheduler.Run)
 		}
-		startWorker(t, r, w.auditor(t), worker.Config{NotYetDelay: 100 * time.Millisecond})
+		startWorker(t, r, w.Auditor(t), worker.Config{NotYetDelay: 100 * time.Millisecond})
 		jobstest.Eventually(t, "all verdicts", func() bool { return w.Judged(t, 1, 700) == 400 })
 		jobstest.Eventually(t, "an empty queue", func() bool { return queuedOn(t, r, queue.Backfill) == 0 })
-		jobstest.Eventually(t, "an alert", func() bool { return len(jobstest.Notices(t, w.config.Store)) > 0 })
-		jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000031")
+		jobstest.Eventually(t, "an alert", func() bool { return len(jobstest.Notices(t, w.Config.Store)) > 0 })
+		jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000031")
 	})
 }
 
@@ -137,7 +137,7 @@ func TestGapThatIsFilled(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	jobstest.PublishNames(t, w.Log, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2600))...)
-	jobstest.Verify(t, w.config.Store, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2300))...)
+	jobstest.Verify(t, w.Config.Store, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2300))...)
 	l := mustSchedule(t, r, w.schedule(), 2600, 100)
 	b := l.backfiller.backfills[0]
 	now := time.Now()
@@ -152,7 +152,7 @@ func TestGapThatIsFilled(t *testing.T) {
 	if w.Judged(t, 1, 2600) != 999+301 || len(b.gaps) != 1 || b.gaps[0] != (epochset.Range{From: 1000, To: 2199}) {
 		t.Fatalf("%d are judged, gaps are %v", w.Judged(t, 1, 2600), b.gaps)
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000001000")
+	jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000001000")
 	if b.firstOpen != 2 {
 		t.Errorf("lowest open shard is %d, want 2", b.firstOpen)
 	}
@@ -165,16 +165,16 @@ func TestGapThatIsFilled(t *testing.T) {
 	wantQueued(t, r, queue.Backfill)
 	f := l.newFollower()
 	f.mustRound(t, now)
-	if got := jobstest.Notices(t, w.config.Store); !slices.Contains(got, "3-skipped.000000001000") {
+	if got := jobstest.Notices(t, w.Config.Store); !slices.Contains(got, "3-skipped.000000001000") {
 		t.Errorf("not resolved: %q", got)
 	}
 
 	// What is new is looked at, also if it makes a shard complete at once.
 	jobstest.PublishNames(t, w.Log, jobstest.Span(2101, 2199)...)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(2102, 2199)...)
-	jobstest.Judge(t, w.config.Store, 2101, verdict.Verified, "", 7, 2101)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(2102, 2199)...)
+	jobstest.Judge(t, w.Config.Store, 2101, verdict.Verified, "", 7, 2101)
 	rounds(5)
-	if got := jobstest.Notices(t, w.config.Store); !slices.Contains(got, "1-contradiction.000000002101.chain") {
+	if got := jobstest.Notices(t, w.Config.Store); !slices.Contains(got, "1-contradiction.000000002101.chain") {
 		t.Errorf("a contradiction goes unnoticed: %q", got)
 	}
 }
@@ -218,7 +218,7 @@ func TestCronWithAGap(t *testing.T) {
 	if w.Judged(t, 1, 6) != 4 || l.backfiller.backfills[0].state == running {
 		t.Errorf("%d are judged, it runs: %v", w.Judged(t, 1, 6), l.backfiller.backfills[0].state == running)
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003")
+	jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000003")
 	jobstest.PublishNames(t, w.Log, 3)
 	l.mustBackfill(t, at(1, 12, 0)) // it is not its time
 	wantQueued(t, r, queue.Backfill)

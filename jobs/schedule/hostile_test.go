@@ -64,7 +64,7 @@ func TestHostileJunkAtDoublingDistances(t *testing.T) {
 	if epochs := queued(t, r, queue.Backfill); epochs[len(epochs)-1] > 140 {
 		t.Errorf("of history are queued %v", epochs)
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-implausible.000000001612")
+	jobstest.WantNotices(t, w.Config.Store, "2-implausible.000000001612")
 }
 
 // What was rejected far ahead, by an earlier version that followed it, does not keep the head
@@ -73,14 +73,14 @@ func TestHostileFarVerdictsOnRecord(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 60)...)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(1, 50)...)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(1, 50)...)
 	far := doubling(50)[4:]
 	jobstest.PublishNames(t, w.Log, far...)
 	for _, epoch := range far {
-		jobstest.Judge(t, w.config.Store, epoch, verdict.Rejected, "malformed_proof", epoch-1, epoch)
+		jobstest.Judge(t, w.Config.Store, epoch, verdict.Rejected, "malformed_proof", epoch-1, epoch)
 	}
-	jobstest.Judge(t, w.config.Store, 9_000_001, verdict.Verified, "", 1, 2)
-	jobstest.Judge(t, w.config.Store, 9_000_002, verdict.Verified, "", 3, 4)
+	jobstest.Judge(t, w.Config.Store, 9_000_001, verdict.Verified, "", 1, 2)
+	jobstest.Judge(t, w.Config.Store, 9_000_002, verdict.Verified, "", 3, 4)
 	l := mustHave(t, r, w.schedule())
 	l.follower.mustRound(t, time.Now())
 	if newest := l.progress.published(); newest != 60 {
@@ -89,7 +89,7 @@ func TestHostileFarVerdictsOnRecord(t *testing.T) {
 	if got := queued(t, r, queue.Fresh); !slices.Equal(got, jobstest.Span(51, 60)) {
 		t.Errorf("queued are %v", got)
 	}
-	got := jobstest.Notices(t, w.config.Store)
+	got := jobstest.Notices(t, w.Config.Store)
 	for _, want := range []string{"1-contradiction.000009000002.chain", "1-rejected.000000000082"} {
 		if !slices.Contains(got, want) {
 			t.Errorf("not told: %s; told are %v", want, got)
@@ -115,7 +115,7 @@ func TestHostileFarIsland(t *testing.T) {
 	if newest := l.progress.published(); newest != 30 {
 		t.Errorf("the head is %d, want 30", newest)
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-implausible.000000032798", "2-silent.000000000030")
+	jobstest.WantNotices(t, w.Config.Store, "2-implausible.000000032798", "2-silent.000000000030")
 	for _, o := range jobstest.Keys(t, w.Log) {
 		if strings.HasPrefix(o, "327") {
 			jobstest.Must(t, w.Log.Delete(t.Context(), o))
@@ -125,7 +125,7 @@ func TestHostileFarIsland(t *testing.T) {
 		l.follower.mustRound(t, now)
 		now = now.Add(time.Minute)
 	}
-	jobstest.WantNotices(t, w.config.Store, "2-implausible.000000032798", "2-silent.000000000030", "3-implausible.000000032798")
+	jobstest.WantNotices(t, w.Config.Store, "2-implausible.000000032798", "2-silent.000000000030", "3-implausible.000000032798")
 }
 
 // A log that hangs is one whose rounds fail in bounded time. What was known of it before is worked
@@ -157,7 +157,7 @@ func TestHostileHangingListings(t *testing.T) {
 		t.Errorf("%d fresh epochs are queued, want 1000", len(got))
 	}
 	wantQueued(t, r, queue.Backfill, jobstest.Span(1, 20)...)
-	if got := jobstest.Notices(t, w.config.Store); len(got) != 1 || !strings.Contains(got[0], "2-transient.") {
+	if got := jobstest.Notices(t, w.Config.Store); len(got) != 1 || !strings.Contains(got[0], "2-transient.") {
 		t.Errorf("told are %v", got)
 	}
 }
@@ -201,8 +201,8 @@ func TestHostileCachedAbsenceIsNoSkip(t *testing.T) {
 			s := w.schedule()
 			s.Fetcher, s.Cadence = source.fetcher(t), time.Minute
 			l := mustSchedule(t, r, s, 40, recent)
-			jobstest.Verify(t, w.config.Store, 1, 2)
-			jobstest.Verify(t, w.config.Store, jobstest.Span(4, 40)...)
+			jobstest.Verify(t, w.Config.Store, 1, 2)
+			jobstest.Verify(t, w.Config.Store, jobstest.Span(4, 40)...)
 			now := time.Now().Add(time.Hour)
 			rounds := func(n int) {
 				for range n {
@@ -212,12 +212,12 @@ func TestHostileCachedAbsenceIsNoSkip(t *testing.T) {
 				}
 			}
 			rounds(30)
-			jobstest.WantNotices(t, w.config.Store)
+			jobstest.WantNotices(t, w.Config.Store)
 			source.cached = ""
 			rounds(skippedCadences)
-			jobstest.WantNotices(t, w.config.Store)
+			jobstest.WantNotices(t, w.Config.Store)
 			rounds(2)
-			jobstest.WantNotices(t, w.config.Store, "1-skipped.000000000003")
+			jobstest.WantNotices(t, w.Config.Store, "1-skipped.000000000003")
 		})
 	}
 }
@@ -247,5 +247,5 @@ func TestHostileLaggingListings(t *testing.T) {
 		}
 		epoch++
 	}
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 }

@@ -47,20 +47,20 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 			t.Parallel()
 			w := emptyWorld(t)
 			jobstest.PublishNames(t, w.Log, jobstest.Span(1, 4)...)
-			jobstest.Verify(t, w.config.Store, 1)
+			jobstest.Verify(t, w.Config.Store, 1)
 			f := mustFollow(t, queuetest.Embedded(t), w.schedule())
 			f.mustRound(t, time.Now())
 			if c.name != "out of order, on both sides" {
-				jobstest.Verify(t, w.config.Store, 2)
+				jobstest.Verify(t, w.Config.Store, 2)
 			}
-			c.judge(t, w.config.Store)
+			c.judge(t, w.Config.Store)
 			for range 2 {
 				f.mustRound(t, time.Now())
 			}
-			jobstest.WantNotices(t, w.config.Store, c.want...)
+			jobstest.WantNotices(t, w.Config.Store, c.want...)
 			// after a restart
 			mustFollow(t, queuetest.Embedded(t), w.schedule()).mustRound(t, time.Now())
-			jobstest.WantNotices(t, w.config.Store, c.want...)
+			jobstest.WantNotices(t, w.Config.Store, c.want...)
 		})
 	}
 }
@@ -71,8 +71,8 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 9)...)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(1, 8)...)
-	jobstest.Judge(t, w.config.Store, 9, verdict.Verified, "", 90, 9)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(1, 8)...)
+	jobstest.Judge(t, w.Config.Store, 9, verdict.Verified, "", 90, 9)
 	jobstest.Edit(t, w.Audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 2), `}`, ``)
 	recent := mustFollow(t, queuetest.Embedded(t), w.schedule())
 	history := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 10, 1)
@@ -86,7 +86,7 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 			}
 		}
 	}
-	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000000009.chain")
+	jobstest.WantNotices(t, w.Config.Store, "1-contradiction.000000000009.chain")
 	for name, checked := range map[string]*epochset.Set{"recent": &recent.checked, "history": history.backfiller.backfills[0].checked[0]} {
 		if got := slices.Sorted(checked.All()); !slices.Equal(got, []uint64{1, 3, 4, 5, 6, 7, 8, 9}) {
 			t.Errorf("%s: looked at are %d", name, got)
@@ -101,13 +101,13 @@ func TestBreakBetweenShards(t *testing.T) {
 	jobstest.PublishNames(t, w.Log, jobstest.Span(998, 1001)...)
 	s := w.schedule()
 	s.First = 998
-	jobstest.Verify(t, w.config.Store, 998, 999, 1001)
-	jobstest.Judge(t, w.config.Store, 1000, verdict.Verified, "", 5, 1000)
+	jobstest.Verify(t, w.Config.Store, 998, 999, 1001)
+	jobstest.Judge(t, w.Config.Store, 1000, verdict.Verified, "", 5, 1000)
 	f := mustFollow(t, queuetest.Embedded(t), s)
 	f.progress.recent = 2
 	f.mustRound(t, time.Now())
 	mustFollow(t, queuetest.Embedded(t), s).mustRound(t, time.Now()) // another finds the same
-	jobstest.WantNotices(t, w.config.Store, "1-contradiction.000000001000.chain")
+	jobstest.WantNotices(t, w.Config.Store, "1-contradiction.000000001000.chain")
 
 	pieces := w.Evidence(t, 1000)
 	if len(pieces) != 1 {

@@ -55,7 +55,7 @@ func newLive(t *testing.T, every time.Duration, history, silence uint64, tampers
 		alerts: map[string]int{}, toldAt: map[string]time.Time{},
 	}
 	l.source = watch(l.world.Log)
-	l.config.Fetcher = l.source.fetcher(t)
+	l.Config.Fetcher = l.source.fetcher(t)
 	var err error
 	l.log, err = simlog.Open(t.Context(), l.world.Log, l.Signatures, simlog.Options{
 		Namespace: jobstest.Namespace, SigningKey: jobstest.Key(), FirstLoad: 10, Insertions: 4, Epochs: 1 << 20, Tamper: tampers,
@@ -106,7 +106,7 @@ func (l *live) run(t *testing.T) {
 
 func (l *live) startWorker(t *testing.T, r *queue.Redis) {
 	t.Helper()
-	w, err := worker.New(r, []*audit.Auditor{l.auditor(t)}, completeWorker(worker.Config{NotYetDelay: 100 * time.Millisecond}), zerolog.Nop())
+	w, err := worker.New(r, []*audit.Auditor{l.Auditor(t)}, completeWorker(worker.Config{NotYetDelay: 100 * time.Millisecond}), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,9 +309,9 @@ func TestRedisLosesEverything(t *testing.T) {
 	if took > 2*s.Poll {
 		t.Errorf("it took %v, a period is %v", took, s.Poll)
 	}
-	startWorker(t, r, w.auditor(t), worker.Config{})
+	startWorker(t, r, w.Auditor(t), worker.Config{})
 	jobstest.Eventually(t, "all verdicts", func() bool { return w.Judged(t, 1, 200) == 200 })
-	jobstest.WantNotices(t, w.config.Store)
+	jobstest.WantNotices(t, w.Config.Store)
 }
 
 // A log that cannot be reached, or never answers, doesn't keep another from being looked after.

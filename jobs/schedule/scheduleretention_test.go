@@ -15,8 +15,8 @@ import (
 func TestSchedulersRemoveArchivedBatches(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 6, Tamper: map[uint64]simlog.Kind{3: simlog.Malformed}})
-	w.config.Archive = true
-	a := w.auditor(t)
+	w.Config.Archive = true
+	a := w.Auditor(t)
 	for epoch := uint64(1); epoch <= 6; epoch++ {
 		if _, err := a.Audit(t.Context(), epoch); err != nil {
 			t.Fatal(err)
@@ -32,7 +32,7 @@ func TestSchedulersRemoveArchivedBatches(t *testing.T) {
 		r.ClockGrace, r.Pause = 0, 10*time.Millisecond
 		jobstest.Background(t, scheduler.Run)
 	}
-	s := &jobstest.ArchiveStore{Bucket: w.Audit, Store: w.config.Store}
+	s := &jobstest.ArchiveStore{Bucket: w.Audit, Store: w.Config.Store}
 	jobstest.Eventually(t, "only what must stay is left", func() bool {
 		return slices.Equal(s.Archived(t), []string{"2", "3", "4", "6"})
 	})

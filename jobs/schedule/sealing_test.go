@@ -19,9 +19,9 @@ func TestRestartPassesOverWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, 1500, 4500)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(1, 1499)...)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(1501, 4499)...)
-	sealAll(t, sealer(w.config.Store)) // shards 0, 2 and 3
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(1, 1499)...)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(1501, 4499)...)
+	sealAll(t, sealer(w.Config.Store)) // shards 0, 2 and 3
 	audit := watch(w.Audit)
 	bucket := blob.NewBucket(audit)
 	defer bucket.Close()
@@ -101,21 +101,21 @@ func TestHeadIsWalkedTo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := emptyWorld(t)
-			c.before(t, w.config.Store)
+			c.before(t, w.Config.Store)
 			verify := func(from, to uint64) {
 				for _, epoch := range jobstest.Span(from, to) {
 					v := verdict.Verdict{} // unless it has one
-					if v, _ = w.config.Store.Verdict(t.Context(), jobstest.Namespace, epoch); v.Epoch == 0 {
-						jobstest.Judge(t, w.config.Store, epoch, verdict.Verified, "", epoch-1, epoch)
+					if v, _ = w.Config.Store.Verdict(t.Context(), jobstest.Namespace, epoch); v.Epoch == 0 {
+						jobstest.Judge(t, w.Config.Store, epoch, verdict.Verified, "", epoch-1, epoch)
 					}
 				}
 			}
 			walk := report.HeadWalk{Next: c.first}
 			advance := func(want uint64) {
 				t.Helper()
-				h, err := w.config.Store.History(t.Context(), jobstest.Namespace)
+				h, err := w.Config.Store.History(t.Context(), jobstest.Namespace)
 				if err == nil {
-					err = walk.Advance(t.Context(), w.config.Store, h)
+					err = walk.Advance(t.Context(), w.Config.Store, h)
 				}
 				if got := walk.Next - 1; err != nil || got != want {
 					t.Errorf("head is %d, %v, want %d", got, err, want)
@@ -128,9 +128,9 @@ func TestHeadIsWalkedTo(t *testing.T) {
 			advance(begun)
 			verify(1, 1400)
 			advance(max(begun, min(1400, c.want)))
-			sealAll(t, sealer(w.config.Store))
+			sealAll(t, sealer(w.Config.Store))
 			verify(1401, 2500)
-			sealAll(t, sealer(w.config.Store))
+			sealAll(t, sealer(w.Config.Store))
 			for range 2 {
 				advance(c.want)
 			}
@@ -145,19 +145,19 @@ func TestSchedulerSeals(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 1100)...)
-	jobstest.Verify(t, w.config.Store, jobstest.Span(1, 1099)...)
-	jobstest.Judge(t, w.config.Store, 1100, verdict.Rejected, "overlapping_labels", 1099, 1100)
+	jobstest.Verify(t, w.Config.Store, jobstest.Span(1, 1099)...)
+	jobstest.Judge(t, w.Config.Store, 1100, verdict.Rejected, "overlapping_labels", 1099, 1100)
 	s := w.schedule()
 	s.Poll = 20 * time.Millisecond
 	s.Metrics = metrics.New(metrics.Options{Namespaces: []string{jobstest.Namespace}})
-	scheduler, err := New(queuetest.Embedded(t), []Config{s}, w.config.Log)
+	scheduler, err := New(queuetest.Embedded(t), []Config{s}, w.Config.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop := jobstest.Background(t, scheduler.Run)
 	jobstest.Eventually(t, "the head", func() bool { return scheduler.logs[0].progress.verifiedUpTo() == 1099 })
 	stop()
-	h, err := w.config.Store.History(t.Context(), jobstest.Namespace)
+	h, err := w.Config.Store.History(t.Context(), jobstest.Namespace)
 	if err != nil || len(h.Spans) != 1 || h.Spans[0].To != 999 {
 		t.Errorf("sealed is %+v, %v", h.Spans, err)
 	}

@@ -3,39 +3,15 @@ package schedule
 import (
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/validator"
-	"github.com/rs/zerolog"
 )
 
 // world is a simulated log with an auditor's settings.
-type world struct {
-	*jobstest.World
-	config audit.Config
-}
+type world struct{ *audittest.World }
 
 // newWorld simulates a log. The auditor trusts the log's key.
-func newWorld(t testing.TB, o simlog.Options) *world { return worldOf(jobstest.NewWorld(t, o)) }
+func newWorld(t testing.TB, o simlog.Options) *world { return &world{audittest.New(t, o)} }
 
 // emptyWorld is a log that has published nothing.
-func emptyWorld(t testing.TB) *world { return worldOf(jobstest.EmptyWorld(t)) }
-
-func worldOf(b *jobstest.World) *world {
-	return &world{b, audit.Config{
-		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(),
-		Fetcher: b.Fetcher, Store: b.Store, Keys: b.Keys, Signatures: b.Signatures,
-		Budget: audit.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(),
-		First: 1,
-	}}
-}
-
-func (w *world) auditor(t testing.TB) *audit.Auditor {
-	t.Helper()
-	a, err := audit.New(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
+func emptyWorld(t testing.TB) *world { return &world{audittest.Empty(t)} }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/signature"
@@ -12,10 +13,10 @@ import (
 // However many are at it at once, what comes out is one history and one rejection.
 func TestForkInARun(t *testing.T) {
 	t.Parallel()
-	w := worldOf(jobstest.NewSplicedWorld(t))
-	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
+	w := audittest.Of(jobstest.NewSplicedWorld(t))
+	w.Config.Keys, w.Config.Signatures = signature.Keys{}, nil
 	r := queuetest.Connect(t, queue.Embedded)
-	got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 20, Worker: Config{Concurrency: 20}})
+	got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 20, Worker: Config{Concurrency: 20}})
 	if want := (RunSummary{Total: 20, Verified: 19, Rejected: 1}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
@@ -47,10 +48,10 @@ func TestKeptErrorIsTheSameError(t *testing.T) {
 func TestHostileTextInTasks(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 3})
-		w.config.Fetcher = fetcher.New(blob.NewBucket(verbose{}), fetcher.Options{MaxAttempts: 1, Backoff: time.Millisecond})
+		w := audittest.New(t, simlog.Options{Epochs: 3})
+		w.Config.Fetcher = fetcher.New(blob.NewBucket(verbose{}), fetcher.Options{MaxAttempts: 1, Backoff: time.Millisecond})
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 3, queue.EnqueueCounts{Enqueued: 3})
-		startWorker(t, r, w.auditor(t), Config{MaxRetryDelay: time.Hour})
+		startWorker(t, r, w.Auditor(t), Config{MaxRetryDelay: time.Hour})
 		for epoch := uint64(1); epoch <= 3; epoch++ {
 			jobstest.Eventually(t, "a failure", func() bool { return lastErr(r, epoch) != "" })
 			key := queue.Key(queuetest.Backfill, "t:"+queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}.ID())

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/rs/zerolog"
@@ -37,10 +38,10 @@ func TestRation(t *testing.T) {
 // A store that takes nothing fails every epoch on the queue, each time that it is tried.
 func TestFaultsDoNotFloodTheLog(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 1})
+	w := audittest.New(t, simlog.Options{Epochs: 1})
 	var log bytes.Buffer
-	w.config.Log = zerolog.New(&log)
-	a := w.auditor(t)
+	w.Config.Log = zerolog.New(&log)
+	a := w.Auditor(t)
 	worker, err := New(nil, []*audit.Auditor{a}, complete(Config{}), a.Log.Level(zerolog.InfoLevel))
 	if err != nil {
 		t.Fatal(err)

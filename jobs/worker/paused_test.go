@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/queue"
@@ -15,12 +16,12 @@ import (
 func TestPausedQueueIsNotWorkedOn(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 8})
+		w := audittest.New(t, simlog.Options{Epochs: 8})
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 5, queue.EnqueueCounts{Enqueued: 5})
 		if _, err := queue.Pause(t.Context(), r, jobstest.Namespace, queue.Backfill); err != nil {
 			t.Fatal(err)
 		}
-		startWorker(t, r, w.auditor(t), Config{})
+		startWorker(t, r, w.Auditor(t), Config{})
 		for epoch := uint64(6); epoch <= 8; epoch++ { // one after the other, so that the worker looks at its queues in between
 			fresh := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Class: queue.Fresh}
 			queuetest.MustEnqueue(t, fresh, epoch, epoch, queue.EnqueueCounts{Enqueued: 1})
@@ -41,8 +42,8 @@ func TestRetry(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		ctx := t.Context()
-		w := newWorld(t, simlog.Options{Epochs: 9})
-		store := w.config.Store
+		w := audittest.New(t, simlog.Options{Epochs: 9})
+		store := w.Config.Store
 		fresh := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Class: queue.Fresh}
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 6, queue.EnqueueCounts{Enqueued: 6})
 		queuetest.MustEnqueue(t, fresh, 7, 8, queue.EnqueueCounts{Enqueued: 2})
@@ -51,7 +52,7 @@ func TestRetry(t *testing.T) {
 		if err := r.Inspector().ArchiveTask(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: 5}.ID()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.auditor(t).Audit(ctx, 4); err != nil { // by somebody else
+		if _, err := w.Auditor(t).Audit(ctx, 4); err != nil { // by somebody else
 			t.Fatal(err)
 		}
 		for _, step := range []struct {
@@ -72,7 +73,7 @@ func TestRetry(t *testing.T) {
 				t.Errorf("%s: the caller's epochs were changed to %v", step.name, epochs)
 			}
 		}
-		startWorker(t, r, w.auditor(t), Config{})
+		startWorker(t, r, w.Auditor(t), Config{})
 		jobstest.Eventually(t, "all are judged", func() bool { return w.Judged(t, 1, 8) == 8 })
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/internal/testservers"
@@ -28,9 +29,9 @@ import (
 func TestRunJudgesARange(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 40, Tamper: map[uint64]simlog.Kind{
+		w := audittest.New(t, simlog.Options{Epochs: 40, Tamper: map[uint64]simlog.Kind{
 			12: simlog.Rewrite, 15: simlog.Missing, 30: simlog.Signature}})
-		a := w.auditor(t)
+		a := w.Auditor(t)
 		var last RunSummary
 		c := RunConfig{From: 1, To: 40, Window: 16, Progress: func(s RunSummary) {
 			if s.Done() != last.Done()+1 {
@@ -46,7 +47,7 @@ func TestRunJudgesARange(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || last != got {
 			t.Errorf("summary differs (-want +got):\n%s\nlast progress %+v", diff, last)
 		}
-		status, err := report.ReadStatus(t.Context(), w.config.Store, jobstest.Namespace, verdict.Anchor{}, 1, 40)
+		status, err := report.ReadStatus(t.Context(), w.Config.Store, jobstest.Namespace, verdict.Anchor{}, 1, 40)
 		if err != nil || status.VerifiedCount != 37 || status.Head != 11 || len(status.Rejected) != 2 ||
 			!cmp.Equal(status.Gaps, []epochset.Range{{From: 15, To: 15}}) {
 			t.Errorf("status is %+v, %v", status, err)
@@ -62,7 +63,7 @@ func TestRunJudgesARange(t *testing.T) {
 func TestRunWaitsForLateEpochs(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 3})
+		w := audittest.New(t, simlog.Options{Epochs: 3})
 		key := w.KeyOf(t, 2)
 		batch, err := w.Log.ReadAll(t.Context(), key)
 		if err != nil {
@@ -70,7 +71,7 @@ func TestRunWaitsForLateEpochs(t *testing.T) {
 		}
 		jobstest.MoveObject(t, w.Log, key, "")
 		var once atomic.Bool
-		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, NotPublishedWait: time.Minute,
+		got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 3, NotPublishedWait: time.Minute,
 			Worker: Config{NotYetDelay: time.Millisecond},
 			Progress: func(s RunSummary) {
 				if s.Verified == 2 && once.CompareAndSwap(false, true) {
@@ -88,10 +89,10 @@ func TestRunWaitsForLateEpochs(t *testing.T) {
 func TestRunGivesUpOnFaults(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 3})
+		w := audittest.New(t, simlog.Options{Epochs: 3})
 		faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), Share: 1}
-		w.config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1})
-		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 3, FaultWait: time.Second})
+		w.Config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1})
+		got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 3, FaultWait: time.Second})
 		if want := (RunSummary{Total: 3, Failed: 3}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -101,8 +102,8 @@ func TestRunGivesUpOnFaults(t *testing.T) {
 func TestRunStopsAndGoesOn(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 60})
-		a := w.auditor(t)
+		w := audittest.New(t, simlog.Options{Epochs: 60})
+		a := w.Auditor(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		_, err := runRange(ctx, r, a, RunConfig{From: 1, To: 60, Window: 20, Progress: func(s RunSummary) {
 			if s.Verified == 10 {
@@ -128,12 +129,12 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 func TestRunTakesUpWhatTheQueueDoesNotBring(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 10})
+		w := audittest.New(t, simlog.Options{Epochs: 10})
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 3, 5, queue.EnqueueCounts{Enqueued: 3})
 		if err := r.Inspector().PauseQueue(queuetest.Backfill); err != nil {
 			t.Fatal(err)
 		}
-		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 10})
+		got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 10})
 		if err != nil || got.Verified != 10 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -144,9 +145,9 @@ func TestRunCountsWhatOthersJudge(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
 	connect := func() *queue.Redis { return queuetest.Connect(t, server.URL()) }
-	w := newWorld(t, simlog.Options{Epochs: 50, Tamper: map[uint64]simlog.Kind{7: simlog.Digest}})
-	startWorker(t, connect(), w.auditor(t), Config{})
-	got, err := runRange(t.Context(), connect(), w.auditor(t), RunConfig{From: 1, To: 50, Worker: Config{Concurrency: 1}})
+	w := audittest.New(t, simlog.Options{Epochs: 50, Tamper: map[uint64]simlog.Kind{7: simlog.Digest}})
+	startWorker(t, connect(), w.Auditor(t), Config{})
+	got, err := runRange(t.Context(), connect(), w.Auditor(t), RunConfig{From: 1, To: 50, Worker: Config{Concurrency: 1}})
 	if want := (RunSummary{Total: 50, Verified: 49, Rejected: 1}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
@@ -156,8 +157,8 @@ func TestRunSurvivesTheLossOfRedis(t *testing.T) {
 	t.Parallel()
 	server := testservers.Redis(t)
 	r := queuetest.Connect(t, server.URL())
-	w := newWorld(t, simlog.Options{Epochs: 60})
-	got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 60, Worker: Config{Concurrency: 2},
+	w := audittest.New(t, simlog.Options{Epochs: 60})
+	got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 60, Worker: Config{Concurrency: 2},
 		Progress: func(s RunSummary) {
 			if s.Verified == 20 {
 				server.Kill()
@@ -218,7 +219,7 @@ func TestRunOnS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	config := worldOf(jobstest.WorldIn(t, log, signatures, store)).config
+	config := audittest.Of(jobstest.WorldIn(t, log, signatures, store)).Config
 	config.Archive = true
 	a, err := audit.New(config)
 	if err != nil {

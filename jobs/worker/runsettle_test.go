@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
@@ -19,14 +20,14 @@ import (
 func TestRunLetsEpochsSettle(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 12, Tamper: map[uint64]simlog.Kind{
+		w := audittest.New(t, simlog.Options{Epochs: 12, Tamper: map[uint64]simlog.Kind{
 			3: simlog.Malformed, 5: simlog.Missing, 8: simlog.Signature, 11: simlog.Digest}})
-		w.config.MinAge = 1500 * time.Millisecond
+		w.Config.MinAge = 1500 * time.Millisecond
 		for _, epoch := range []uint64{3, 11} { // as young as can be
 			jobstest.CopyObject(t, w.Log, w.Log, w.KeyOf(t, epoch))
 		}
 		jobstest.CopyObject(t, w.Signatures, w.Signatures, fmt.Sprintf("%d.json", 8))
-		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 12, FaultWait: time.Minute})
+		got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 12, FaultWait: time.Minute})
 		if want := (RunSummary{Total: 12, Verified: 8, Rejected: 3, Missing: 1}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -37,8 +38,8 @@ func TestRunLetsEpochsSettle(t *testing.T) {
 func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 2, Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
-		w.config.MinAge = 3 * time.Second // whoever touches it may not run for a while
+		w := audittest.New(t, simlog.Options{Epochs: 2, Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
+		w.Config.MinAge = 3 * time.Second // whoever touches it may not run for a while
 		ctx, cancel := context.WithCancel(t.Context())
 		var touching sync.WaitGroup
 		defer touching.Wait()
@@ -54,7 +55,7 @@ func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		})
-		got, err := runRange(t.Context(), r, w.auditor(t), RunConfig{From: 1, To: 2, FaultWait: time.Second})
+		got, err := runRange(t.Context(), r, w.Auditor(t), RunConfig{From: 1, To: 2, FaultWait: time.Second})
 		if want := (RunSummary{Total: 2, Verified: 1, Failed: 1}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
@@ -64,8 +65,8 @@ func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 // Where no queue brings it back, a run takes up an epoch itself once it has rested.
 func TestRunTakesUpWhatHasRested(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 3})
-	a := w.auditor(t)
+	w := audittest.New(t, simlog.Options{Epochs: 3})
+	a := w.Auditor(t)
 	worker, err := New(nil, []*audit.Auditor{a}, complete(Config{}), a.Log)
 	if err != nil {
 		t.Fatal(err)
@@ -85,9 +86,9 @@ func TestRunTakesUpWhatHasRested(t *testing.T) {
 func TestRetryAfterUnsettled(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{2 * time.Minute, 5 * time.Minute} {
-		w := newWorld(t, simlog.Options{Epochs: 1, Tamper: map[uint64]simlog.Kind{1: simlog.Malformed}})
-		w.config.MinAge = wait
-		_, err := w.auditor(t).Audit(t.Context(), 1)
+		w := audittest.New(t, simlog.Options{Epochs: 1, Tamper: map[uint64]simlog.Kind{1: simlog.Malformed}})
+		w.Config.MinAge = wait
+		_, err := w.Auditor(t).Audit(t.Context(), 1)
 		if !errors.Is(err, audit.ErrTooRecent) || isFailure(err) {
 			t.Fatalf("%v is taken for something else", err)
 		}

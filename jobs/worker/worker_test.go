@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
@@ -61,8 +62,8 @@ func queueIsEmpty(t *testing.T, r *queue.Redis) bool {
 func TestWorkerJudgesEverythingQueued(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 30, Tamper: map[uint64]simlog.Kind{4: simlog.Overlap}})
-		a := w.auditor(t)
+		w := audittest.New(t, simlog.Options{Epochs: 30, Tamper: map[uint64]simlog.Kind{4: simlog.Overlap}})
+		a := w.Auditor(t)
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 30, queue.EnqueueCounts{Enqueued: 30})
 		startWorker(t, r, a, Config{})
 		jobstest.Eventually(t, "30 verdicts", func() bool { return w.Judged(t, 1, 30) == 30 })
@@ -73,7 +74,7 @@ func TestWorkerJudgesEverythingQueued(t *testing.T) {
 func TestWorkerWaitsForWhatIsNotThereYet(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 4, Start: time.Now()})
+		w := audittest.New(t, simlog.Options{Epochs: 4, Start: time.Now()})
 		published := w.KeyOf(t, 4)
 		batch, err := w.Log.ReadAll(t.Context(), published)
 		if err != nil {
@@ -87,7 +88,7 @@ func TestWorkerWaitsForWhatIsNotThereYet(t *testing.T) {
 		jobstest.MoveObject(t, w.Signatures, "2.json", "")
 
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 4, queue.EnqueueCounts{Enqueued: 4})
-		startWorker(t, r, w.auditor(t), Config{NotYetDelay: time.Millisecond})
+		startWorker(t, r, w.Auditor(t), Config{NotYetDelay: time.Millisecond})
 		jobstest.Eventually(t, "2, 3 and 4 to wait", func() bool {
 			return w.Judged(t, 1, 4) == 1 && lastErr(r, 2) != "" && lastErr(r, 3) != "" && lastErr(r, 4) != ""
 		})
@@ -117,11 +118,11 @@ func lastErr(r *queue.Redis, epoch uint64) string {
 func TestWorkerOutlastsFaults(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 20})
+		w := audittest.New(t, simlog.Options{Epochs: 20})
 		faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), Share: 0.3}
-		w.config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1, Backoff: time.Millisecond})
+		w.Config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1, Backoff: time.Millisecond})
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 20, queue.EnqueueCounts{Enqueued: 20})
-		startWorker(t, r, w.auditor(t), Config{MaxRetryDelay: time.Millisecond})
+		startWorker(t, r, w.Auditor(t), Config{MaxRetryDelay: time.Millisecond})
 		jobstest.Eventually(t, "20 verdicts", func() bool { return w.Judged(t, 1, 20) == 20 })
 	})
 }
@@ -129,11 +130,11 @@ func TestWorkerOutlastsFaults(t *testing.T) {
 func TestWorkerFinishesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 2})
+		w := audittest.New(t, simlog.Options{Epochs: 2})
 		g := jobstest.NewGate()
-		w.config.Fetcher = fetcher.New((&jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), BeforeOpen: g.Pass}).Over(t, w.Log), fetcher.Options{})
+		w.Config.Fetcher = fetcher.New((&jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), BeforeOpen: g.Pass}).Over(t, w.Log), fetcher.Options{})
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 1, queue.EnqueueCounts{Enqueued: 1})
-		stop := startWorker(t, r, w.auditor(t), Config{})
+		stop := startWorker(t, r, w.Auditor(t), Config{})
 		<-g.Entered
 		ended := make(chan struct{})
 		go func() { stop(); close(ended) }()
@@ -149,9 +150,9 @@ func TestWorkerFinishesWhatIsInFlight(t *testing.T) {
 func TestWorkerHandsBackWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 1})
+		w := audittest.New(t, simlog.Options{Epochs: 1})
 		g := jobstest.NewGate()
-		slow := w.config
+		slow := w.Config
 		slow.Fetcher = fetcher.New((&jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), BeforeOpen: g.Pass}).Over(t, w.Log), fetcher.Options{})
 		a, err := audit.New(slow)
 		if err != nil {
@@ -168,7 +169,7 @@ func TestWorkerHandsBackWhatTakesTooLong(t *testing.T) {
 		})
 		close(g.Open)
 		<-ended
-		startWorker(t, r, w.auditor(t), Config{})
+		startWorker(t, r, w.Auditor(t), Config{})
 		jobstest.Eventually(t, "a verdict", func() bool { return w.Judged(t, 1, 1) == 1 })
 	})
 }
@@ -176,14 +177,14 @@ func TestWorkerHandsBackWhatTakesTooLong(t *testing.T) {
 func TestWorkerSurvivesPanics(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 1})
-		a := w.auditor(t)
+		w := audittest.New(t, simlog.Options{Epochs: 1})
+		a := w.Auditor(t)
 		a.Budget = nil
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 1, queue.EnqueueCounts{Enqueued: 1})
 		stop := startWorker(t, r, a, Config{MaxRetryDelay: time.Millisecond})
 		jobstest.Eventually(t, "a retry", func() bool { return strings.Contains(lastErr(r, 1), "panic") })
 		stop()
-		startWorker(t, r, w.auditor(t), Config{})
+		startWorker(t, r, w.Auditor(t), Config{})
 		jobstest.Eventually(t, "a verdict", func() bool { return w.Judged(t, 1, 1) == 1 })
 	})
 }
@@ -191,9 +192,9 @@ func TestWorkerSurvivesPanics(t *testing.T) {
 func TestWorkerDropsWhatIsNoTask(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 1})
+		w := audittest.New(t, simlog.Options{Epochs: 1})
 		var log bytes.Buffer
-		w.config.Log = zerolog.New(zerolog.SyncWriter(&log))
+		w.Config.Log = zerolog.New(zerolog.SyncWriter(&log))
 		client := asynq.NewClientFromRedisClient(r.Client)
 		payloads := []string{``, `x`, `{}`, `{"namespace":"other","epoch":1}`, `{"namespace":"` + jobstest.Namespace + `","epoch":-1}`}
 		for _, payload := range payloads {
@@ -201,7 +202,7 @@ func TestWorkerDropsWhatIsNoTask(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		stop := startWorker(t, r, w.auditor(t), Config{})
+		stop := startWorker(t, r, w.Auditor(t), Config{})
 		jobstest.Eventually(t, "an empty queue", func() bool { return queueIsEmpty(t, r) })
 		stop()
 		if n := strings.Count(log.String(), "task dropped"); n != len(payloads) {
@@ -213,15 +214,15 @@ func TestWorkerDropsWhatIsNoTask(t *testing.T) {
 func TestFreshEpochsGoAhead(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		w := newWorld(t, simlog.Options{Epochs: 30})
+		w := audittest.New(t, simlog.Options{Epochs: 30})
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 20, queue.EnqueueCounts{Enqueued: 20})
 		fresh := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Class: queue.Fresh}
 		queuetest.MustEnqueue(t, fresh, 21, 30, queue.EnqueueCounts{Enqueued: 10})
-		startWorker(t, r, w.auditor(t), Config{Concurrency: 1})
+		startWorker(t, r, w.Auditor(t), Config{Concurrency: 1})
 		jobstest.Eventually(t, "30 verdicts", func() bool { return w.Judged(t, 1, 30) == 30 })
 		var lastFresh, firstOld time.Time
 		for epoch := uint64(1); epoch <= 30; epoch++ {
-			v, err := w.config.Store.Verdict(t.Context(), jobstest.Namespace, epoch)
+			v, err := w.Config.Store.Verdict(t.Context(), jobstest.Namespace, epoch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -309,8 +310,8 @@ func TestNewRefuses(t *testing.T) {
 // being on record.
 func TestStoreFaultIsNoVerdict(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simlog.Options{Epochs: 1})
-	a := w.auditor(t)
+	w := audittest.New(t, simlog.Options{Epochs: 1})
+	a := w.Auditor(t)
 	if err := w.Audit.Close(); err != nil {
 		t.Fatal(err)
 	}

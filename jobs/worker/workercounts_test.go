@@ -7,6 +7,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
@@ -20,7 +21,7 @@ func TestReadQueues(t *testing.T) {
 		if err := r.Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w := newWorld(t, simlog.Options{Epochs: 1})
+		w := audittest.New(t, simlog.Options{Epochs: 1})
 		namespaces := []string{jobstest.Namespace, "other"}
 		queues, err := r.ReadCounts(namespaces...)
 		if err != nil || len(queues) != 4 {
@@ -40,7 +41,7 @@ func TestReadQueues(t *testing.T) {
 		if err := r.Inspector().PauseQueue(queue.Name(jobstest.Namespace, queue.Backfill)); err != nil {
 			t.Fatal(err)
 		}
-		worker, err := New(r, []*audit.Auditor{w.auditor(t)}, complete(Config{}), zerolog.Nop())
+		worker, err := New(r, []*audit.Auditor{w.Auditor(t)}, complete(Config{}), zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
 		}
