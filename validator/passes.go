@@ -24,16 +24,6 @@ const (
 // PassMemory is how many bytes VerifyInPasses needs to hold so many elements at once.
 func PassMemory(elements int) int64 { return int64(elements)*slotBytes + passOverhead }
 
-// Passes is how often VerifyInPasses reads a proof of so many elements at most, if it may use so
-// many bytes of memory.
-func Passes(elements int, memory int64) int {
-	half := passSlots(memory) / 2
-	if elements <= 2*half {
-		return 1
-	}
-	return (elements + half - 1) / half
-}
-
 func passSlots(memory int64) int { return int(max((memory-passOverhead)/slotBytes, minSlots)) }
 
 // slot is an element that is kept for this pass.
@@ -65,8 +55,9 @@ func (s *slot) compare(o *slot) int {
 
 // VerifyInPasses judges a proof as Verify does, and gives the same Result, in memory that does not
 // grow with the proof: it reads it several times, and keeps the next elements in label order each
-// time, as many as fit into Options.MaxMemory. That takes Passes at most, whatever the labels and
-// their order. It hashes in one goroutine.
+// time, as many as fit into Options.MaxMemory. Whatever the labels and their order, each pass but
+// the last gets through half as many as PassMemory has room for, or more. It hashes in one
+// goroutine.
 //
 // open returns the proof from its beginning; each reader is closed before the next is opened, and
 // an error of Close counts as one of reading. A source that does not give the same bytes in each

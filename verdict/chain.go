@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -119,25 +118,6 @@ func (p ChainPiece) Entry() ChainEntry {
 		e.Doubles = append(e.Doubles, d.Epoch)
 	}
 	return e
-}
-
-// Equal reports whether two pieces say the same of the same shard.
-func (p ChainPiece) Equal(o ChainPiece) bool {
-	if p.Shard != o.Shard || len(p.Runs) != len(o.Runs) || len(p.Doubles) != len(o.Doubles) {
-		return false
-	}
-	for i, r := range p.Runs {
-		s := o.Runs[i]
-		if r.From != s.From || r.To != s.To || r.PreviousDigest != s.PreviousDigest || !bytes.Equal(r.Digests, s.Digests) {
-			return false
-		}
-	}
-	for i, d := range p.Doubles {
-		if d.Epoch != o.Doubles[i].Epoch || d.More != o.Doubles[i].More || fmt.Sprint(d.Names) != fmt.Sprint(o.Doubles[i].Names) {
-			return false
-		}
-	}
-	return true
 }
 
 // Chain sums up what walks of a log's names found. Like a History it is written as the next

@@ -254,11 +254,11 @@ func (w *writer) Close() error {
 	if w.once && errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s: %w", w.key, errExists)
 	}
-	return cmpContext(w.ctx, err)
+	return contextError(w.ctx, err)
 }
 
-// cmpContext returns the context's own error for one that is due to it.
-func cmpContext(ctx context.Context, err error) error {
+// contextError returns the context's own error for one that is due to it.
+func contextError(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}

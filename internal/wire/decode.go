@@ -20,9 +20,9 @@ import (
 //	message NodeLabel   { required bytes label_val = 1; required uint32 label_len = 2; }
 //
 // of the akd crate, and package wire reads it as strictly as akd or more so; see docs/design.md.
-// Fields of other numbers, and these numbers with another wire type, are unknown
-// and skipped, as protobuf demands. Two labels in one element, or two values, are refused: decoders
-// differ in which of the two counts.
+// Fields of other numbers, and these numbers with another wire type, are unknown and skipped, as
+// protobuf demands. Two labels in one element, or two values, are refused: decoders differ in which
+// of the two counts.
 const (
 	fieldInserted  = protowire.Number(1)
 	fieldUnchanged = protowire.Number(2)

@@ -17,10 +17,10 @@ import (
 const (
 	// scanPage is how many IDs are read at once.
 	scanPage = 10_000
-	// LeaseGrace is how long after its end a lease is still believed in. A worker renews a lease of
+	// leaseGrace is how long after its end a lease is still believed in. A worker renews a lease of
 	// 30 s every 5 s, so this only has to cover clocks that differ. asynq's own recoverer takes 30
 	// s and looks once a minute.
-	LeaseGrace = 5 * time.Second
+	leaseGrace = 5 * time.Second
 	// scanGrace is how much older than a scan a task must be to have to be in it, for the same
 	// reason.
 	scanGrace = time.Minute
@@ -59,7 +59,7 @@ func ReadQueued(ctx context.Context, client redis.UniversalClient, namespace, qu
 	}{
 		{"scheduled", time.Unix(0, 0), now.Add(pauseLimit)},
 		{"retry", time.Unix(0, 0), now.Add(pauseLimit)},
-		{"lease", now.Add(-LeaseGrace), now.Add(leaseLimit)},
+		{"lease", now.Add(-leaseGrace), now.Add(leaseLimit)},
 	} {
 		scores := redis.ZRangeBy{Min: strconv.FormatInt(set.earliest.Unix(), 10), Max: strconv.FormatInt(set.last.Unix(), 10), Count: scanPage}
 		pages = append(pages, func(start int64) ([]string, error) {
@@ -132,7 +132,7 @@ func condition(ctx context.Context, client redis.UniversalClient, queue, id stri
 	}
 	now := time.Now()
 	answer, err := conditionScript.Run(ctx, client, keys, id, scanned.Add(-scanGrace).UnixNano(),
-		now.Add(-LeaseGrace).Unix(), now.Add(leaseLimit).Unix(), now.Add(pauseLimit).Unix()).Text()
+		now.Add(-leaseGrace).Unix(), now.Add(leaseLimit).Unix(), now.Add(pauseLimit).Unix()).Text()
 	if err != nil {
 		return "", fmt.Errorf("state of task %s: %w", id, err)
 	}

@@ -18,13 +18,6 @@ type Hold struct {
 	revoke    context.CancelCauseFunc
 }
 
-// Held is how many bytes the hold has.
-func (h *Hold) Held() int64 {
-	h.memory.mu.Lock()
-	defer h.memory.mu.Unlock()
-	return h.held
-}
-
 // Shrink gives back all but n bytes, because the body of the epoch gives next to nothing. From then
 // on the epoch counts as slow: it may be reclaimed, and has no part of the cores.
 func (h *Hold) Shrink(n int64) {

@@ -278,7 +278,7 @@ func ageLeases(t *testing.T, r *queue.Redis) {
 	t.Helper()
 	lease := queue.Key(queuetest.Backfill, "lease")
 	for _, id := range r.Client.ZRange(t.Context(), lease, 0, -1).Val() {
-		queuetest.Do(t, r, "ZADD", lease, "XX", time.Now().Add(-queue.LeaseGrace-time.Second).Unix(), id)
+		queuetest.Do(t, r, "ZADD", lease, "XX", time.Now().Add(-30*time.Second).Unix(), id)
 	}
 }
 
