@@ -17,12 +17,15 @@ type ChainCoverage struct {
 }
 
 // Whole reports whether one chain covers the whole range.
-func (c ChainCoverage) Whole() bool { return len(c.Chained) == 1 && len(c.Gaps)+len(c.Doubles) == 0 }
+func (c ChainCoverage) Whole() bool {
+	return len(c.Chained) == 1 && len(c.Gaps)+len(c.Doubles)+len(c.Breaks) == 0
+}
 
 // Count is how many epochs are chained.
-func (c ChainCoverage) Count() uint64 { return countOf(c.Chained) }
+func (c ChainCoverage) Count() uint64 { return CountEpochs(c.Chained) }
 
-func countOf(ranges []ChainRange) (n uint64) {
+// CountEpochs is how many epochs are in ranges that have none in common.
+func CountEpochs(ranges []ChainRange) (n uint64) {
 	for _, r := range ranges {
 		n += r.To - r.From + 1
 	}

@@ -193,7 +193,7 @@ func (a *app) printChain(s *report.ChainStatus) {
 		ranges []verdict.ChainRange
 	}{{"unnamed", s.Gaps}, {"doubled", s.Doubles}} {
 		if len(l.ranges) > 0 {
-			a.line(l.title, "%s", countText(countRanges(l.ranges), plainRanges(l.ranges)))
+			a.line(l.title, "%s", countText(verdict.CountEpochs(l.ranges), plainRanges(l.ranges)))
 		}
 	}
 	if len(s.Breaks) > 0 {
@@ -220,11 +220,4 @@ func plainRanges(ranges []verdict.ChainRange) (plain []epochset.Range) {
 		plain = append(plain, epochset.Range(r))
 	}
 	return plain
-}
-
-func countRanges(ranges []verdict.ChainRange) (n uint64) {
-	for _, r := range ranges {
-		n += r.To - r.From + 1
-	}
-	return n
 }

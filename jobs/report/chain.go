@@ -31,7 +31,8 @@ type ChainStatus struct {
 
 // Good reports whether one chain covers the whole range, and nothing is named beyond it.
 func (s ChainStatus) Good() bool {
-	return len(s.Chained) == 1 && len(s.Gaps)+len(s.Doubles)+len(s.Breaks) == 0 && s.Far.Count == 0
+	c := verdict.ChainCoverage{Chained: s.Chained, Gaps: s.Gaps, Doubles: s.Doubles, Breaks: s.Breaks}
+	return c.Whole() && s.Far.Count == 0
 }
 
 // contradicts reports whether names contradict each other. Names that are missing do not.

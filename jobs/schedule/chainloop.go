@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
 
@@ -63,13 +64,9 @@ func (c *chainLoop) round(ctx context.Context, now time.Time) error {
 		return err
 	}
 	found := r.Chain.Coverage(c.config.First, 0)
-	state := observe.ChainState{Chained: found.Count(), WalkedAt: r.Chain.WalkedAt, Breaks: uint64(len(found.Breaks))}
-	for _, gap := range found.Gaps {
-		state.Gaps += gap.To - gap.From + 1
-	}
-	for _, double := range found.Doubles {
-		state.Doubles += double.To - double.From + 1
-	}
-	observe.MetricsOr(c.config.Metrics).SetChain(c.config.Namespace, state)
+	observe.MetricsOr(c.config.Metrics).SetChain(c.config.Namespace, observe.ChainState{
+		WalkedAt: r.Chain.WalkedAt, Chained: found.Count(),
+		Gaps: verdict.CountEpochs(found.Gaps), Doubles: verdict.CountEpochs(found.Doubles), Breaks: uint64(len(found.Breaks)),
+	})
 	return nil
 }
