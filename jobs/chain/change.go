@@ -18,7 +18,7 @@ import (
 const (
 	// maxChanges is how many epochs a piece of evidence has, maxAccusations how many incidents of a
 	// kind one walk raises, and maxAccused of how many shards it says that names have changed. The
-	// next walk goes on.
+	// next walk goes on with the shards; of the other incidents the log says how many there are.
 	maxChanges, maxAccusations, maxAccused = 100, 100, 10
 	// maxLookedFor is how many missing epochs of a shard are looked for again.
 	maxLookedFor = 3

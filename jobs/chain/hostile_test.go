@@ -271,3 +271,29 @@ func TestWalkAfterACrash(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// A log with as many doubles on record as one walk tells of cannot hide further ones behind them,
+// and what one walk leaves out the next one tells.
+func TestHostileManyDoubles(t *testing.T) {
+	t.Parallel()
+	double := func(epoch uint64) string {
+		return fmt.Sprintf("%d/%s/%s", epoch, s3listtest.DigestOf(epoch-1), strings.Repeat("ab", 32))
+	}
+	told := func(w *world, epoch uint64) bool {
+		return slices.Contains(w.incidents(t), fmt.Sprintf("1-equivocation.%012d", epoch))
+	}
+	w := newWorld(t, 2_500)
+	for epoch := uint64(1000); epoch < 1000+maxAccusations; epoch++ {
+		w.names.Extra = append(w.names.Extra, double(epoch))
+	}
+	w.walk(t)
+	if !told(w, 1000) || !told(w, 1000+maxAccusations-1) {
+		t.Fatal("the first walk does not tell of the doubles")
+	}
+	w.names.Last = 3_500
+	w.names.Extra = append(w.names.Extra, double(3_100))
+	w.walk(t)
+	if !told(w, 3_100) {
+		t.Error("a new double is not told of beside old ones")
+	}
+}

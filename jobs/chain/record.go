@@ -175,8 +175,10 @@ func (k *walk) addEntry(e verdict.ChainEntry, p verdict.ChainPiece) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.entries = append(k.entries, e)
+	on := k.base.Find(p.Shard).Doubles
 	for _, d := range p.Doubles {
-		if len(k.doubles) < maxAccusations {
+		// Those on record were told of, and must not take the place of new ones.
+		if len(k.doubles) < maxAccusations && !slices.Contains(on, d.Epoch) {
 			k.doubles[d.Epoch] = d.Names
 		}
 	}
