@@ -112,3 +112,59 @@ func TestHostileBorrowerIsPutBack(t *testing.T) {
 		held[1].Release()
 	})
 }
+
+// stream gives so many bytes a second.
+type stream struct {
+	ctx    context.Context
+	second int
+}
+
+func (s stream) Read(p []byte) (int, error) {
+	n := min(len(p), s.second/4)
+	select {
+	case <-time.After(time.Duration(n) * time.Second / time.Duration(s.second)):
+		return n, nil
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}
+
+// An object that is listed as larger than the budget and comes too fast for a drip, but so slowly
+// that it would take hours, does not hold what other logs lent it for that long.
+func TestHostileSlowGiantIsPutBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		budget := NewBudget(1 << 30)
+		budget.memory.Join("hostile")
+		budget.memory.Join("honest")
+		const listed = 600 << 20
+		hold, ctx, err := budget.memory.Acquire(t.Context(), "hostile", memoryFor(listed, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			r := newBoundedReader(ctx, stream{ctx, 100 << 10}, listed, 0, hold)
+			defer r.close()
+			_, _ = io.Copy(io.Discard, r)
+			hold.Release()
+		}()
+		time.Sleep(2 * time.Minute)
+		for i, most := range []time.Duration{6 * time.Minute, time.Second} {
+			began := time.Now()
+			honest, _, err := budget.memory.Acquire(t.Context(), "honest", 10<<20)
+			if took := time.Since(began); err != nil || took > most {
+				t.Fatalf("epoch %d of a log within its share waited for %s: %v", i, took, err)
+			}
+			honest.Release()
+		}
+		<-ended
+		// What it did to others is not repeated soon.
+		waiting, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+		defer cancel()
+		if _, _, err := budget.memory.Acquire(waiting, "hostile", memoryFor(listed, 0)); err == nil {
+			t.Error("the next giant begins at once")
+		}
+	})
+}

@@ -19,6 +19,9 @@ const (
 	turnAfter = time.Minute
 	// turnRest is how many times as long as such an epoch took no other gets room made.
 	turnRest = 9
+	// longestTurn is how long others may have to wait for such an epoch before it is put back. A
+	// log chooses how large its objects are, and how fast they come.
+	longestTurn = 5 * time.Minute
 	// reviewEvery is how often those who wait are looked after.
 	reviewEvery = 100 * time.Millisecond
 )
@@ -36,8 +39,8 @@ const (
 //     within seconds: the youngest epochs of logs beyond their shares are reclaimed, which ends
 //     their work and costs them nothing but that.
 //  3. Beyond the shares who came first is served first: no smaller request overtakes a bigger one.
-//  4. An epoch of more than a share ("big") is not reclaimed once its body comes as it should, but
-//     there is one such at a time. Should others, within their shares, keep it from beginning for
+//  4. An epoch of more than a share ("big") is not reclaimed once its body comes as it should, for
+//     the first five minutes in which others wait, but there is one such at a time. Should others, within their shares, keep it from beginning for
 //     a minute, none of them begins until it has, and the slow ones are reclaimed. After a big one
 //     there is none for nine times as long as others had to wait for it: all big epochs together
 //     cost them a tenth of their time.
@@ -353,6 +356,7 @@ func (m *Memory) grant(l *memoryLog) {
 // with idle only from big epochs of which nothing has come.
 func (m *Memory) reclaimFor(n int64, idle bool) {
 	lack := m.used + n - m.size
+	overdue := !m.contended.IsZero() && time.Since(m.contended) >= longestTurn
 	over := map[*memoryLog]int64{} // by how much logs are beyond their shares
 	for _, l := range m.logs {
 		over[l] = l.held - m.share()
@@ -370,7 +374,7 @@ func (m *Memory) reclaimFor(n int64, idle bool) {
 				continue
 			}
 			for _, h := range slices.Backward(l.holds) {
-				mayBe := h.big && h.unproven || !idle && (!h.big || h.slow)
+				mayBe := h.big && h.unproven || !idle && (!h.big || h.slow || overdue)
 				if !h.revoked && mayBe && h.held > 0 {
 					victim = h
 					break
