@@ -113,7 +113,12 @@ func (d *download) read(p []byte) (int, error) {
 func (d *download) open() error {
 	request, cancel := context.WithCancelCause(d.ctx)
 	d.request, d.cancel = request, cancel
-	d.idle = time.AfterFunc(d.options.IdleTimeout, func() { cancel(errStalled) })
+	idle := time.AfterFunc(d.options.IdleTimeout, func() { cancel(errStalled) })
+	d.idle = idle
+	request = patience.Pausable(request, func() func() {
+		idle.Stop()
+		return func() { idle.Reset(d.options.IdleTimeout) }
+	})
 	body, err := d.bucket.NewRangeReader(request, d.object.Key, d.offset, -1, nil)
 	if err != nil {
 		return err

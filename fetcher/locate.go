@@ -103,8 +103,9 @@ func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
 // different digests, or there are more than maxKeys; and says whose answer that is.
 func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshness s3list.Freshness, err error) {
 	caller := ctx
-	ctx, cancel := context.WithTimeout(ctx, f.options.ListTimeout)
-	defer cancel()
+	ctx, timeout := patience.New(ctx, patience.Limits{Grace: f.options.ListTimeout, MinRate: 1})
+	defer timeout.Close()
+	timeout.Start()
 	requests, listed := 0, 0
 	for token := blob.FirstPageToken; ; {
 		page, next, err := f.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{

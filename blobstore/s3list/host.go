@@ -101,10 +101,9 @@ func (h *host) wait(ctx context.Context, maxPause time.Duration) error {
 			return err
 		}
 		turn := h.limiter.Reserve()
-		p := patience.Of(ctx)
-		p.Stop() // our own rate is not the host's fault
+		resume := patience.Pause(ctx) // our own rate is not the host's fault
 		err := wait.For(ctx, turn.Delay())
-		p.Start()
+		resume()
 		if err != nil {
 			turn.Cancel()
 			return err

@@ -51,6 +51,34 @@ type Patience struct {
 
 type key struct{}
 
+type pauseKey struct{}
+
+// Pausable returns a context under which Pause calls a function, which stops a clock and returns
+// one that lets it go on.
+func Pausable(ctx context.Context, pause func() (resume func())) context.Context {
+	outer, _ := ctx.Value(pauseKey{}).(func() func())
+	if outer == nil {
+		return context.WithValue(ctx, pauseKey{}, pause)
+	}
+	return context.WithValue(ctx, pauseKey{}, func() func() {
+		resumeOuter, resume := outer(), pause()
+		return func() {
+			resume()
+			resumeOuter()
+		}
+	})
+}
+
+// Pause stops all clocks that a context is under, each Patience among them, for time in which we
+// keep the source waiting ourselves. The function that it returns lets them go on. It is for the
+// goroutine that uses them.
+func Pause(ctx context.Context) (resume func()) {
+	if pause, ok := ctx.Value(pauseKey{}).(func() func()); ok {
+		return pause()
+	}
+	return func() {}
+}
+
 // New returns a Patience that does not run yet, and the context that it ends. Close must follow.
 func New(caller context.Context, l Limits) (context.Context, *Patience) {
 	ctx, end := context.WithCancelCause(caller)
@@ -60,7 +88,15 @@ func New(caller context.Context, l Limits) (context.Context, *Patience) {
 	}
 	p.timer = time.AfterFunc(math.MaxInt64, func() { end(ErrSlow) })
 	p.timer.Stop()
-	return context.WithValue(ctx, key{}, p), p
+	return Pausable(context.WithValue(ctx, key{}, p), p.pause), p
+}
+
+func (p *Patience) pause() (resume func()) {
+	if !p.runs {
+		return func() {}
+	}
+	p.Stop()
+	return p.Start
 }
 
 // Of returns the Patience that ends a context, or nil.

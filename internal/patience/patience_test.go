@@ -94,3 +94,26 @@ func TestErrorTellsWhatFailedBefore(t *testing.T) {
 	none.Stop()
 	none.Note(errors.New("x"))
 }
+
+// Time in which we keep the source waiting ourselves counts for none of the clocks that an
+// operation is under, and those that stood still before go on standing still.
+func TestPauseStopsAllClocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		outer, whole := patience.New(t.Context(), patience.Limits{Grace: time.Minute, MinRate: 1})
+		defer whole.Close()
+		ctx, one := patience.New(outer, patience.Limits{Grace: time.Minute, MinRate: 1})
+		defer one.Close()
+		whole.Start()
+		resume := patience.Pause(ctx)
+		time.Sleep(time.Hour)
+		resume()
+		if ctx.Err() != nil {
+			t.Error("the pause counted")
+		}
+		time.Sleep(2 * time.Minute)
+		if one.Exceeded(ctx) != nil || whole.Exceeded(outer) == nil {
+			t.Error("after the pause, what ran before does not run, or what stood still does")
+		}
+	})
+}
