@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -295,5 +296,26 @@ func TestHostileManyDoubles(t *testing.T) {
 	w.walk(t)
 	if !told(w, 3_100) {
 		t.Error("a new double is not told of beside old ones")
+	}
+}
+
+// A shard whose names were recorded as often as there is room for is walked on.
+func TestHostileManyGenerations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 12_000)
+	w.names.Missing = map[uint64]bool{1_500: true, 1_501: true}
+	w.walk(t)
+	on, _, err := w.config.Store.ChainPiece(t.Context(), namespace, 1, 1)
+	must(t, err)
+	was := on.Runs[0].Digests[0]
+	for generation := uint64(2); generation <= auditstore.MaxChainGenerations; generation++ {
+		on.Runs[0].Digests[0] = was + byte(auditstore.MaxChainGenerations-generation) // any names
+		_, err := w.config.Store.PutChainPiece(t.Context(), on, generation)
+		must(t, err)
+	}
+	delete(w.names.Missing, 1_500) // it comes late
+	w.names.Last = 13_500
+	if c := w.walk(t).Chain.Coverage(0, 0); c.To != 13_500 {
+		t.Errorf("the walk found %+v", c)
 	}
 }

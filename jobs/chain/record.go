@@ -135,6 +135,11 @@ func (k *walk) record(ctx context.Context, p verdict.ChainPiece) error {
 			if err != nil {
 				return err
 			}
+			if ok && generation >= auditstore.MaxChainGenerations {
+				k.Logger.Warn().Uint64("shard", p.Shard).
+					Msg("names of this shard were recorded so often that further ones, which came late, are not")
+				ok = false
+			}
 			if !ok { // what is on record stays so
 				e := on.Entry()
 				e.Generation, e.SHA256 = generation, onHash

@@ -39,11 +39,11 @@ const (
 //     within seconds: the youngest epochs of logs beyond their shares are reclaimed, which ends
 //     their work and costs them nothing but that.
 //  3. Beyond the shares who came first is served first: no smaller request overtakes a bigger one.
-//  4. An epoch of more than a share ("big") is not reclaimed once its body comes as it should, for
-//     the first five minutes in which others wait, but there is one such at a time. Should others, within their shares, keep it from beginning for
-//     a minute, none of them begins until it has, and the slow ones are reclaimed. After a big one
-//     there is none for nine times as long as others had to wait for it: all big epochs together
-//     cost them a tenth of their time.
+//  4. An epoch of more than a share ("big") is not reclaimed once its body comes as it should,
+//     for the first five minutes in which others wait, but there is one such at a time. Should
+//     others, within their shares, keep it from beginning for a minute, none of them begins until
+//     it has, and the slow ones are reclaimed. After a big one there is none for nine times as long
+//     as others had to wait for it: all big epochs together cost them a tenth of their time.
 //  5. Waiting for more while holding some could be a deadlock. It is none because it ends: after
 //     some seconds the oldest epoch of a log puts the log's youngest back, one after the other, and
 //     any other one is put back itself. Alone in its log and beyond the share it does the same to
