@@ -28,7 +28,7 @@ func ParseAnchor(s string) (Anchor, error) {
 		return Anchor{}, fmt.Errorf("anchor's epoch %.40q is no number between 0 and %d", number, uint64(MaxEpoch-1))
 	}
 	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != 32 {
-		return Anchor{}, fmt.Errorf("anchor's digest %.100q has not 64 hexadecimal digits", digest)
+		return Anchor{}, fmt.Errorf("the digest %.100q does not have 64 hexadecimal digits", digest)
 	}
 	return Anchor{Epoch: epoch, Digest: strings.ToLower(digest)}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,11 @@ The names are put on record. A name on record that is replaced, joined by anothe
 and raises an alert; it counts as gone only after several more looks. A walk that was killed can simply be started again. With
 --from and --to the whole log is walked and recorded, and the report is on this range.
 
-Exits with 1 if the names have gaps, an epoch has several batches, does not continue the one before, or names have changed.
+In the report, unnamed epochs have no batch, doubled ones several, and unchained ones do not continue the epoch before. Far names
+are too far from all others to be history. Strays are keys that are no batch, which says nothing against the log.
+
+Exits with 1 if an epoch is unnamed, doubled or unchained, if there are far names, or if names on record have changed. Exits with
+2 if a log could not be walked to its end; of several logs the others are walked all the same.
 
 Examples:
   ktaudit chain --config ktaudit.yaml
@@ -66,24 +71,27 @@ func (c chainCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	return targets.sendAlerts(ctx, store, namesOf(namespaces), nil, a.log, func() error {
-		var found error
-		for i, n := range namespaces {
-			if i > 0 && !a.json {
-				a.printf("\n")
-			}
-			err := c.one(ctx, a, store, n)
-			if errors.Is(err, errFound) {
+		var found, failed error
+		reported := false
+		for _, n := range namespaces {
+			err := c.one(ctx, a, store, n, reported)
+			reported = reported || err == nil || errors.Is(err, errFound)
+			switch {
+			case errors.Is(err, errFound):
 				found = err
-			} else if err != nil {
+			case err != nil && len(namespaces) > 1 && ctx.Err() == nil:
+				// A log that does not answer costs the others nothing.
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", n.Namespace, err))
+			case err != nil:
 				return err
 			}
 		}
-		return found
+		return cmp.Or(failed, found)
 	})
 }
 
-// one walks one log.
-func (c chainCmd) one(ctx context.Context, a *app, store *auditstore.Store, n config.Namespace) (err error) {
+// one walks one log, of which the report may come after another.
+func (c chainCmd) one(ctx context.Context, a *app, store *auditstore.Store, n config.Namespace, another bool) (err error) {
 	if c.LogDirectory != "" {
 		n.LogDirectory = c.LogDirectory
 	}
@@ -96,7 +104,7 @@ func (c chainCmd) one(ctx context.Context, a *app, store *auditstore.Store, n co
 		return fmt.Errorf("--log-directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	settings := newChainConfig(n, log, store, a.log)
+	settings := newChainConfig(n, log, store, a.log.With().Str("namespace", n.Namespace).Logger())
 	if c.MaxRequests > 0 {
 		settings.MaxRequests = c.MaxRequests
 	}
@@ -109,7 +117,10 @@ func (c chainCmd) one(ctx context.Context, a *app, store *auditstore.Store, n co
 	result, err := walker.Walk(ctx)
 	a.bars.finish()
 	if err != nil {
-		return &unfinishedError{err, fmt.Sprintf("after %d requests; shards that were whole are on record, and the next walk begins anew", result.Requests)}
+		return &unfinishedError{err, fmt.Sprintf("after %d requests; what was recorded stays, and the same command lists the names again", result.Requests)}
+	}
+	if another && !a.json {
+		a.printf("\n")
 	}
 	return a.reportChain(n, report.ChainStatusOf(result.Chain, c.From, c.To), result)
 }
@@ -154,6 +165,11 @@ func (a *app) reportChain(n config.Namespace, s report.ChainStatus, r chain.Resu
 			a.line("epochs", "%s", rangeText(epochset.Range{From: s.From, To: s.To}))
 		}
 		a.printChain(&s)
+		a.line("requests", "%d", r.Requests)
+		a.printNameFaults(n.Namespace, &s)
+		if len(r.Changes) > 0 || r.Unconfirmed > 0 {
+			a.printf("\n")
+		}
 		for i, c := range r.Changes {
 			if i == maxListed {
 				a.printf("and more changes: use --json to list them\n")
@@ -164,7 +180,6 @@ func (a *app) reportChain(n config.Namespace, s report.ChainStatus, r chain.Resu
 		if r.Unconfirmed > 0 {
 			a.printf("%d shards: names on record were not listed, but their absence is not confirmed. Walk again later.\n", r.Unconfirmed)
 		}
-		a.line("requests", "%d", r.Requests)
 	}
 	if !good {
 		return errFound
@@ -207,12 +222,40 @@ func (a *app) printChain(s *report.ChainStatus) {
 		a.line("far names", "%d        between %d and %d, too far from the others to be history", s.Far.Count, s.Far.From, s.Far.To)
 	}
 	if s.Strays.Count > 0 {
-		text := countText(s.Strays.Count, plainRanges(s.Strays.Epochs))
-		if len(s.Strays.Epochs) == 0 {
-			text = fmt.Sprintf("%-8d  under no epoch", s.Strays.Count)
+		text := fmt.Sprintf("%-8d  under no epoch", s.Strays.Count)
+		if len(s.Strays.Epochs) > 0 {
+			text = countText(s.Strays.Count, plainRanges(s.Strays.Epochs))
 		}
-		a.line("strays", "%s", text)
+		a.line("strays", "%s; such as %s", text, strings.Join(s.Strays.Keys[:min(len(s.Strays.Keys), maxStraysShown)], ", "))
 	}
+}
+
+// printNameFaults prints what names contradict each other, which they may do under verdicts that
+// are all verified.
+func (a *app) printNameFaults(namespace string, s *report.ChainStatus) {
+	if s == nil || len(s.Doubles)+len(s.Breaks) == 0 {
+		return
+	}
+	a.printf("\n")
+	for i, r := range s.Doubles {
+		if i == maxListed {
+			a.printf("and %d more ranges: use --json to list them all\n", len(s.Doubles)-maxListed)
+			break
+		}
+		if r.From == r.To {
+			a.printf("epoch %d has several batches, by their names: the log shows two histories\n", r.From)
+		} else {
+			a.printf("epochs %d to %d have several batches each, by their names: the log shows two histories\n", r.From, r.To)
+		}
+	}
+	for i, epoch := range s.Breaks {
+		if i == maxListed {
+			a.printf("and %d more: use --json to list them all\n", len(s.Breaks)-maxListed)
+			break
+		}
+		a.printf("epoch %d does not continue epoch %d, by their names: the log shows two histories\n", epoch, epoch-1)
+	}
+	a.printf("The names are under %s/evidence/.\n", namespace)
 }
 
 func plainRanges(ranges []verdict.ChainRange) (plain []epochset.Range) {

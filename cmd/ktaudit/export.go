@@ -26,7 +26,8 @@ far is correct but incomplete.
 The first line of CSV names the columns. Columns never change; new ones are added at the end:
   epoch,outcome,reason,detail,previous_digest,digest,inserted,unchanged,
   key,bytes,stored_bytes,compression,sha256,signature,key_id,signed_at_ms,
-  started_at,finished_at,verify_seconds,software,namespace,schema
+  started_at,finished_at,verify_seconds,software,namespace,schema,strays
+strays is how many other objects lay under the epoch; jsonl has their names.
 
 Examples:
   ktaudit export --config ktaudit.yaml --namespace example > verdicts.jsonl
@@ -80,6 +81,7 @@ var verdictColumns = []string{
 	"epoch", "outcome", "reason", "detail", "previous_digest", "digest", "inserted", "unchanged",
 	"key", "bytes", "stored_bytes", "compression", "sha256", "signature", "key_id", "signed_at_ms",
 	"started_at", "finished_at", "verify_seconds", "software", "namespace", "schema",
+	"strays",
 }
 
 // verdictCSV writes verdicts as CSV (RFC 4180, but with plain line ends).
@@ -99,6 +101,7 @@ func (w verdictCSV) write(v verdict.Verdict) error {
 		v.Signature.Status, keyIDText(v.Signature.KeyID), timestampText(v.Signature.Timestamp),
 		v.StartedAt.Format(time.RFC3339Nano), v.FinishedAt.Format(time.RFC3339Nano),
 		strconv.FormatFloat(v.VerifySeconds, 'f', -1, 64), v.Software, v.Namespace, strconv.Itoa(v.Schema),
+		strayCount(v.Strays),
 	})
 }
 
@@ -113,6 +116,13 @@ func keyIDText(id *uint8) string {
 		return ""
 	}
 	return strconv.Itoa(int(*id))
+}
+
+func strayCount(s *verdict.Strays) string {
+	if s == nil {
+		return "0"
+	}
+	return strconv.Itoa(len(s.Names) + s.More)
 }
 
 func timestampText(milliseconds uint64) string {

@@ -107,7 +107,7 @@ func (c verifyCmd) logInput(ctx context.Context, at string, epochs iter.Seq[uint
 			return validator.Name{}, batch{}, err
 		}
 		opened, err := f.Open(ctx, object, nil)
-		return object.Name, batch{Batch: opened}, err
+		return object.Name, batch{Batch: opened, strays: object.Strays}, err
 	}}, nil
 }
 
@@ -154,8 +154,9 @@ func (c verifyCmd) fileName(path string) (validator.Name, error) {
 // batch is an open batch with the local file that it comes from, if it comes from one.
 type batch struct {
 	*fetcher.Batch
-	file *os.File
-	stop func() bool // of what ends a read of file
+	strays fetcher.Strays // other objects under the epoch
+	file   *os.File
+	stop   func() bool // of what ends a read of file
 }
 
 // Close closes both.
@@ -189,7 +190,7 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	}
 	// Whoever writes into a pipe may have stopped. Other files take no deadline and need none.
 	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Now()) })
-	return batch{decoded, file, stop}, nil
+	return batch{Batch: decoded, file: file, stop: stop}, nil
 }
 
 // openPatiently is os.Open that ends with the context: opening a named pipe waits for its other

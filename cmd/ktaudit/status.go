@@ -24,7 +24,8 @@ type statusCmd struct {
 func (statusCmd) Help() string {
 	return `Shows which epochs are verified, rejected or missing, and the head, which is the last epoch up to which every epoch is
 verified. Without a range it covers the epochs from the first to the last that has a verdict; a configuration file or preset
-may set other bounds. Exits with 1 if an epoch was rejected, has no verdict or does not continue the epoch before it.
+may set other bounds. It also shows what is on record of the log's names: see ktaudit chain. Exits with 1 if an epoch was
+rejected, has no verdict or does not continue the epoch before it, or if names on record contradict each other.
 
 Examples:
   ktaudit status --config ktaudit.yaml
@@ -147,6 +148,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 		a.line("epochs", "no epoch has a verdict")
 		a.printChain(s.Chain)
 		a.printQueues(queues)
+		a.printNameFaults(s.Namespace, s.Chain)
 		return
 	}
 	total := s.To - s.From + 1
@@ -169,6 +171,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	a.printChain(s.Chain)
 	a.printQueues(queues)
+	a.printNameFaults(s.Namespace, s.Chain)
 	if len(s.Rejected)+len(s.Breaks)+len(s.Rollbacks) > 0 {
 		a.printf("\n")
 	}

@@ -29,7 +29,7 @@ type verifyCmd struct {
 func (verifyCmd) Help() string {
 	return `Checks for each batch whether it proves what its name claims. Compressed batches (zstd, gzip, s2) are recognised by their
 content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
---epoch, or --from and --to.
+--epoch, or --from and --to. Strays are other objects under an epoch; they say nothing against the log.
 
 Examples:
   ktaudit verify log/1001/d0bb…/e100…
@@ -55,6 +55,8 @@ type result struct {
 	Compression    string  `json:"compression,omitempty"`
 	SHA256         string  `json:"sha256,omitempty"`
 	VerifySeconds  float64 `json:"verify_seconds"`
+	// Strays are other objects under the epoch; nil: none.
+	Strays *verdict.Strays `json:"strays,omitempty"`
 }
 
 const outcomeMissing = "missing"
@@ -179,6 +181,7 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 	if name != (validator.Name{}) {
 		r.Epoch, r.PreviousDigest, r.Digest = name.Epoch, name.PreviousDigest.String(), name.Digest.String()
 	}
+	r.addStrays(batch.strays)
 	if err != nil {
 		return r, r.judgeFetch(in, err)
 	}
@@ -211,10 +214,21 @@ func (r *result) judgeFetch(in input, err error) error {
 		r.Outcome, r.Detail = outcomeMissing, "no batch is there"
 	case reason != "":
 		r.reject(reason, err.Error())
+		if several, ok := errors.AsType[*fetcher.EquivocationError](err); ok {
+			r.addStrays(several.Strays)
+		} else if misnamed, ok := errors.AsType[*fetcher.NameError](err); ok {
+			r.addStrays(misnamed.Strays)
+		}
 	default:
 		return fmt.Errorf("%s: %w", in.label, err)
 	}
 	return nil
+}
+
+func (r *result) addStrays(s fetcher.Strays) {
+	if len(s.Names) > 0 {
+		r.Strays = (*verdict.Strays)(&s)
+	}
 }
 
 // verifySummary counts results and links each epoch to the one before it.
@@ -259,7 +273,23 @@ func (s *verifySummary) print(a *app, r result) error {
 	default:
 		a.printf("  %s\n          %s\n", r.Reason, r.Detail)
 	}
+	if s := r.Strays; s != nil {
+		a.printf("          strays: %s\n", namesText(s.Names, s.More))
+	}
 	return a.out.err
+}
+
+// maxStraysShown is how many keys that are no batch are printed for a human; --json has more.
+const maxStraysShown = 3
+
+// namesText is a few names, and how many more there are.
+func namesText(names []string, more int) string {
+	shown := names[:min(len(names), maxStraysShown)]
+	text := strings.Join(shown, ", ")
+	if more += len(names) - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // String is the last line.

@@ -143,7 +143,7 @@ func (w *Walker) Walk(ctx context.Context) (Result, error) {
 	}
 	names, _ := k.collector.counts()
 	if names == 0 && len(k.base.Shards) > 0 {
-		return k.partial(), fmt.Errorf("the log directory lists no epoch at all, and %d shards are on record: this says that listing fails, not that they have gone", len(k.base.Shards))
+		return k.partial(), errors.New("the log directory lists no epoch at all, though names are on record: it is another directory, or listing fails; no name is taken for gone")
 	}
 	k.result.Chain = verdict.Chain{WalkedAt: began.UTC(), Strays: k.collector.foundStrays()}
 	if err := k.recordPending(ctx, true); err != nil {
