@@ -55,6 +55,7 @@ var allowed = []struct {
 	{"jobs/incident", []string{"blobstore/auditstore", "internal/alert"}},
 	{"jobs/chain", []string{"blobstore/auditstore", "blobstore/s3list", "fetcher", "internal/alert", "jobs/incident", "validator"}},
 	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
+	{"jobs/verdictcheck", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},
 	{"jobs/share", nil},
@@ -65,7 +66,7 @@ var allowed = []struct {
 	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
-		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain",
+		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/verdictcheck",
 	}},
 	{"internal/config", []string{"blobstore", "internal/alert", "signature", "validator"}},
 	{"internal/simlog", []string{"signature", "validator"}},

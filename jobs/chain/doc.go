@@ -10,5 +10,6 @@
 // alert. One that is missing is so only after several more looks: absence alone says little.
 //
 // The listing may be hostile. Requests and memory are bounded, keys must be in order, and reaching
-// a bound is an error. When to walk is left to jobs/schedule and cmd/ktaudit.
+// a bound is an error. A [Loop] walks again and again. When to walk is left to
+// jobs/schedule and cmd/ktaudit.
 package chain

@@ -7,6 +7,8 @@
 // log has been standing still, and then no further than the log's cadence allows, or where as many
 // epochs stand behind the missing ones. What lies further is reported, and not followed.
 //
+// Beside that it keeps what the log shows of single epochs: [Observations], [Absence] and [Gaps].
+//
 // A [Frontier] remembers what saves requests, and when it came to where it is; a new one comes to
 // the same. When to search, what to audit and whom to alert is left to jobs/schedule.
 package frontier

@@ -3,6 +3,7 @@ package frontier
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 )
@@ -32,4 +33,14 @@ func Locate(ctx context.Context, log *fetcher.Fetcher, epoch uint64) (Answer, er
 		return Answer{Published: true, Object: object, Fresh: true}, nil
 	}
 	return Answer{}, err
+}
+
+// AskTimeout is for how long a log is asked for single epochs in one go, at most.
+const AskTimeout = 40 * time.Second
+
+// IsLate reports whether no further question should be put to a log within the time for it, so that
+// one that is slow, and not hanging, is no failure.
+func IsLate(ctx context.Context) bool {
+	deadline, bound := ctx.Deadline()
+	return bound && time.Until(deadline) < AskTimeout/2
 }

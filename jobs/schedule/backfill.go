@@ -49,7 +49,7 @@ type backfill struct {
 
 // gapNotice is what is known of the first epoch of a gap.
 type gapNotice struct {
-	absence absence
+	absence frontier.Absence
 	located time.Time // when it was last looked for
 	told    bool      // an alert was raised
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/rs/zerolog"
@@ -34,7 +36,7 @@ type backfiller struct {
 	progress  *progress
 	queue     jobQueue
 	incidents incident.Recorder
-	verdicts  verdictCheck
+	verdicts  verdictcheck.Checker
 	log       zerolog.Logger
 
 	backfills  []*backfill
@@ -57,8 +59,8 @@ func newBackfiller(c Config, p *progress, q jobQueue, i incident.Recorder, log z
 	backfills, err := newBackfills(c)
 	return &backfiller{
 		config: c, progress: p, queue: q, incidents: i, log: log,
-		verdicts:  verdictCheck{c.Namespace, c.Store, i},
-		backfills: backfills, notices: map[string]alert.Alert{}, patience: askTimeout,
+		verdicts:  verdictcheck.Checker{Namespace: c.Namespace, Store: c.Store, Incidents: i},
+		backfills: backfills, notices: map[string]alert.Alert{}, patience: frontier.AskTimeout,
 	}, err
 }
 
@@ -229,7 +231,7 @@ func (b *backfiller) takeIn(ctx context.Context, f *backfill, shard uint64, judg
 		f.checked[shard] = checked
 	}
 	if checked != nil {
-		if err := b.verdicts.check(ctx, judged, checked); err != nil {
+		if err := b.verdicts.Check(ctx, judged, checked); err != nil {
 			return err
 		}
 	}

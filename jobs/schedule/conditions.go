@@ -25,7 +25,7 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 	var errs []error
 	newest := f.progress.published()
 	for i, epoch := range unjudged {
-		if !f.observations.missing(epoch) || i > 0 && unjudged[i-1] == epoch-1 && f.observations.missing(epoch-1) {
+		if !f.observations.Missing(epoch) || i > 0 && unjudged[i-1] == epoch-1 && f.observations.Missing(epoch-1) {
 			continue
 		}
 		// The rest of a longer run, whose beginning is history by now, is no news.
@@ -33,7 +33,7 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 			continue
 		}
 		after := f.progress.skippedAfter()
-		if !f.observations[epoch].absence.isSkip(now, after) || isOpen(open, alert.SkippedIncident(epoch)) {
+		if !f.observations[epoch].Absence.IsSkip(now, after) || isOpen(open, alert.SkippedIncident(epoch)) {
 			continue
 		}
 		if epoch > f.chained+1 || epoch == f.chained+1 && now.Sub(f.frontier.StandsSince()) < after {
@@ -41,7 +41,7 @@ func (f *follower) alertOnSkips(ctx context.Context, now time.Time, unjudged []u
 		}
 		a := alert.OfSkipped(f.config.Namespace, epoch, newest)
 		last := epoch
-		for f.observations.missing(last + 1) {
+		for f.observations.Missing(last + 1) {
 			last++
 		}
 		if last > epoch {
@@ -60,11 +60,11 @@ func (f *follower) resolveSkips(ctx context.Context, now time.Time, open []alert
 	located := 0
 	for _, i := range rand.Perm(len(open)) {
 		a := open[i]
-		if a.Kind != alert.Skipped || located == maxLocated || located > 0 && isLate(ctx) {
+		if a.Kind != alert.Skipped || located == frontier.MaxLocated || located > 0 && frontier.IsLate(ctx) {
 			continue
 		}
 		if seen := f.observations[a.Epoch]; seen != nil {
-			if seen.published {
+			if seen.Published {
 				errs = append(errs, f.incidents.Resolve(ctx, a, now))
 			}
 			continue
@@ -161,7 +161,7 @@ func (f *follower) isClosed() bool {
 // One that has outlasted its backlog, or was about history from the first, may last for ever, as
 // for an epoch that is never signed. It does not stand for the next backlog.
 func (f *follower) alertOnBacklog(ctx context.Context, now time.Time, open []alert.Alert) error {
-	late := f.observations.publishedSince(now, f.config.BacklogAge)
+	late := f.observations.PublishedSince(now, f.config.BacklogAge)
 	for _, a := range open {
 		if a.Kind != alert.Backlog {
 			continue
@@ -182,7 +182,7 @@ func (f *follower) alertOnBacklog(ctx context.Context, now time.Time, open []ale
 	if len(late) == 0 {
 		return nil
 	}
-	return f.incidents.Raise(ctx, alert.OfBacklog(f.config.Namespace, late[0], f.observations[late[0]].since))
+	return f.incidents.Raise(ctx, alert.OfBacklog(f.config.Namespace, late[0], f.observations[late[0]].Since))
 }
 
 // alertOnFailingJobs raises one alert when the jobs of published epochs have been failing for too
@@ -200,10 +200,10 @@ func (f *follower) alertOnFailingJobs(ctx context.Context, now time.Time, open [
 			return err
 		}
 	}
-	late := f.observations.publishedSince(now, f.config.TransientAfter)
-	for _, epoch := range late[:min(len(late), maxLocated)] {
+	late := f.observations.PublishedSince(now, f.config.TransientAfter)
+	for _, epoch := range late[:min(len(late), frontier.MaxLocated)] {
 		if fault, why := f.queue.redis.LastAttempt(f.config.Namespace, epoch); fault {
-			return f.incidents.Raise(ctx, alert.OfTransient(f.config.Namespace, epoch, f.observations[epoch].since, why))
+			return f.incidents.Raise(ctx, alert.OfTransient(f.config.Namespace, epoch, f.observations[epoch].Since, why))
 		}
 	}
 	return nil

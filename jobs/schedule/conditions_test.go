@@ -16,6 +16,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
@@ -179,10 +180,10 @@ func TestManySkippedEpochs(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.Verify(t, w.Config.Store, 100)
-	jobstest.PublishNames(t, w.Log, maxLocated+1, 100)
+	jobstest.PublishNames(t, w.Log, frontier.MaxLocated+1, 100)
 	l := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 100, 1)
 	f := l.follower
-	for epoch := range uint64(maxLocated + 1) {
+	for epoch := range uint64(frontier.MaxLocated + 1) {
 		if err := f.incidents.Raise(t.Context(), alert.OfSkipped(jobstest.Namespace, epoch+1, 100)); err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +191,7 @@ func TestManySkippedEpochs(t *testing.T) {
 	for range 20 {
 		f.mustRound(t, time.Now())
 	}
-	if got, want := jobstest.Notices(t, w.Config.Store), fmt.Sprintf("3-skipped.%012d", maxLocated+1); !slices.Contains(got, want) {
+	if got, want := jobstest.Notices(t, w.Config.Store), fmt.Sprintf("3-skipped.%012d", frontier.MaxLocated+1); !slices.Contains(got, want) {
 		t.Errorf("not resolved: %s", want)
 	}
 }

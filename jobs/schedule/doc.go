@@ -6,10 +6,11 @@
 // each round compares the log with the audit store and the queue, and adds what is missing. A
 // second enqueuing changes nothing, and an alert on the same incident is one alert.
 //
-// Each log has four goroutines, each a type of its own: [Config] says how, and they share a few
+// Each log has a few goroutines, each a type of its own: [Config] says how, and they share a few
 // facts only, in progress. The follower takes care of the newest epochs and the conditions that
-// people are alerted to; the backfiller after history; the sealLoop after seals; and a
-// retention.Remover. How far a log has come is found out by jobs/frontier. Auditing an epoch is the
-// business of jobs/worker and jobs/audit, which this room never calls, and sending alerts that of
-// internal/alert.
+// people are alerted to; the backfiller after history. The others are at home in other rooms: a
+// seal.Loop, a retention.Remover and, where names are walked, a chain.Loop. How far a log has come,
+// and which epochs it lacks, is found out by jobs/frontier, what new verdicts show by
+// jobs/verdictcheck. Auditing an epoch is the business of jobs/worker and jobs/audit, which this
+// room never calls, and sending alerts that of internal/alert.
 package schedule

@@ -16,7 +16,7 @@ import (
 
 // exploredAtOnce is how many of a backfill's epochs without a verdict are located in the log in a
 // period, and on how many of its gaps there are alerts. As long as these find gaps, up to
-// maxLocated are located in a round, and the next round comes soon.
+// frontier.MaxLocated are located in a round, and the next round comes soon.
 const exploredAtOnce = 8
 
 // explore locates some of a backfill's lowest epochs without a verdict in the log, and some that
@@ -29,7 +29,7 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 	again := f.gaps.ToLocate(exploredAtOnce) // before there are new ones
 	unknown := slices.DeleteFunc(slices.Clone(unjudged), f.published.Has)
 	missing := 0
-	for epochs := range slices.Chunk(unknown[:min(len(unknown), maxLocated)], exploredAtOnce) {
+	for epochs := range slices.Chunk(unknown[:min(len(unknown), frontier.MaxLocated)], exploredAtOnce) {
 		there, err := b.locateEach(ctx, epochs)
 		if err != nil {
 			f.exploring = false
@@ -46,7 +46,7 @@ func (b *backfiller) explore(ctx context.Context, f *backfill, now time.Time, un
 				missing++
 			}
 		}
-		if !f.exploring || isLate(ctx) {
+		if !f.exploring || frontier.IsLate(ctx) {
 			break
 		}
 	}
@@ -138,10 +138,10 @@ func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time
 		}
 		notice.located = now
 		if answer.Missing() {
-			notice.absence.add(now)
+			notice.absence.Add(now)
 		}
 		noticed[gap.From] = notice
-		if !notice.absence.isSkip(now, b.progress.skippedAfter()) {
+		if !notice.absence.IsSkip(now, b.progress.skippedAfter()) {
 			continue
 		}
 		a := alert.OfSkipped(b.config.Namespace, gap.From, b.progress.published())

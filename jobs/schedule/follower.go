@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
-	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/rs/zerolog"
@@ -23,9 +24,9 @@ import (
 const (
 	// roundTimeout bounds one round, so that a source that never answers counts as one that fails.
 	roundTimeout = 5 * time.Minute
-	// searchTimeout and askTimeout bound the searching of the log in a round, and the further
-	// questions to it, so that what is known is worked on though the log doesn't answer.
-	searchTimeout, askTimeout = 2 * time.Minute, 40 * time.Second
+	// searchTimeout bounds the searching of the log in a round, so that what is known is worked on
+	// though the log doesn't answer. frontier.AskTimeout bounds the further questions to it.
+	searchTimeout = 2 * time.Minute
 	// aheadPeriod is in how many rounds verdicts ahead of what is followed are looked for once.
 	aheadPeriod = 10
 	// reportTimeout bounds the alert on a round that failed, which may have taken all of its own
@@ -40,12 +41,12 @@ type follower struct {
 	progress  *progress
 	queue     jobQueue
 	incidents incident.Recorder
-	verdicts  verdictCheck
+	verdicts  verdictcheck.Checker
 	log       zerolog.Logger
 
 	frontier     *frontier.Frontier
-	observations observations // of recent epochs without a verdict
-	checked      epochset.Set // whose verdicts were checked
+	observations frontier.Observations // of recent epochs without a verdict
+	checked      epochset.Set          // whose verdicts were checked
 
 	// the last epoch that continues the log's chain, and when it was published; while there is
 	// none: when that was noticed
@@ -71,12 +72,12 @@ type patience struct{ search, ask time.Duration }
 func newFollower(c Config, p *progress, q jobQueue, i incident.Recorder, log zerolog.Logger) *follower {
 	return &follower{
 		config: c, progress: p, queue: q, incidents: i, log: log,
-		verdicts: verdictCheck{c.Namespace, c.Store, i},
+		verdicts: verdictcheck.Checker{Namespace: c.Namespace, Store: c.Store, Incidents: i},
 		frontier: frontier.New(frontier.Config{
 			Namespace: c.Namespace, Log: c.Fetcher, Store: c.Store, First: c.First, Last: c.Last, Cadence: c.Cadence, Poll: c.Poll,
 		}),
-		chained: c.First - 1, patience: patience{searchTimeout, askTimeout},
-		observations: observations{}, notices: map[string]alert.Alert{},
+		chained: c.First - 1, patience: patience{searchTimeout, frontier.AskTimeout},
+		observations: frontier.Observations{}, notices: map[string]alert.Alert{},
 	}
 }
 
@@ -137,7 +138,7 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	chained, since := f.frontier.Chained(), f.frontier.ChainedSince()
 	if newest := f.frontier.Newest(); newest >= f.config.First && newest > f.progress.published() {
 		f.progress.setPublished(newest)
-		f.observations[newest] = &observation{published: true, since: now}
+		f.observations[newest] = &frontier.Observation{Published: true, Since: now}
 	}
 	isNew := chained > f.chained
 	switch f.chained = chained; {
@@ -163,13 +164,6 @@ func within(ctx context.Context, limit time.Duration, what string, do func(conte
 	return err
 }
 
-// isLate reports whether no further question should be put to a log within the time for it, so that
-// one that is slow, and not hanging, is no failure.
-func isLate(ctx context.Context) bool {
-	deadline, bound := ctx.Deadline()
-	return bound && time.Until(deadline) < askTimeout/2
-}
-
 // reconcile compares the newest epochs with the audit store, puts those without a verdict on the
 // queue and checks the verdicts that are new.
 func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, open []alert.Alert) error {
@@ -187,7 +181,7 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, 
 	}
 	if unlisted == nil { // else there is no telling which have no verdict
 		errs = append(errs, within(ctx, f.patience.ask, "looking for epochs without a verdict", func(ctx context.Context) error {
-			return f.observations.update(ctx, f.config.Fetcher, now, unjudged)
+			return f.observations.Update(ctx, f.config.Fetcher, now, unjudged)
 		}))
 		errs = append(errs, f.alertOnSkips(ctx, now, unjudged, open))
 		errs = append(errs, within(ctx, f.patience.ask, "looking for skipped epochs", func(ctx context.Context) error {
@@ -197,7 +191,7 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, 
 	}
 	ahead, err := f.judgedAhead(ctx, newest)
 	errs = append(errs, unlisted, err)
-	return errors.Join(append(errs, f.verdicts.check(ctx, append(judged, ahead...), &f.checked))...)
+	return errors.Join(append(errs, f.verdicts.Check(ctx, append(judged, ahead...), &f.checked))...)
 }
 
 // judgedAhead returns, now and then, epochs with a verdict that are not followed: of a log that
@@ -223,7 +217,7 @@ func (f *follower) judgedAhead(ctx context.Context, newest uint64) (ahead []uint
 // isAhead reports whether an epoch is not there yet, though a later one is. Workers would ask for
 // it again and again, and a content network would keep the answer.
 func (f *follower) isAhead(epoch uint64) bool {
-	return f.frontier.IsInGap(epoch) && !f.observations.published(epoch)
+	return f.frontier.IsInGap(epoch) && !f.observations.Published(epoch)
 }
 
 // state is what metrics show.
@@ -236,12 +230,12 @@ func (f *follower) state() observe.LogState {
 		state.NewestSince = f.chainedSince
 	}
 	for _, o := range f.observations {
-		if !o.published {
+		if !o.Published {
 			continue
 		}
 		state.Open++
-		if state.OldestOpenSince.IsZero() || o.since.Before(state.OldestOpenSince) {
-			state.OldestOpenSince = o.since
+		if state.OldestOpenSince.IsZero() || o.Since.Before(state.OldestOpenSince) {
+			state.OldestOpenSince = o.Since
 		}
 	}
 	return state

@@ -10,6 +10,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -73,7 +74,7 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 				}
 				now = now.Add(time.Minute)
 			}
-			if most > 2*(maxLocated+3*exploredAtOnce) { // a round that begins with an empty queue looks twice
+			if most > 2*(frontier.MaxLocated+3*exploredAtOnce) { // a round that begins with an empty queue looks twice
 				t.Errorf("%d requests in a round", most)
 			}
 			for range 50 { // what is left to look for and to tell of
@@ -89,7 +90,7 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 			bucket := blob.NewBucket(audit)
 			defer bucket.Close()
 			store := auditstore.New(bucket)
-			l.backfiller.config.Store, l.backfiller.verdicts.store = store, store
+			l.backfiller.config.Store, l.backfiller.verdicts.Store = store, store
 			source.requests.Store(0)
 			l.mustBackfill(t, now)
 			if n := source.requests.Load(); n > 2*exploredAtOnce {

@@ -3,6 +3,8 @@ package schedule
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 )
 
 // recentEpochs is how many of a log's newest epochs go on the fresh queue. All before them are
@@ -46,7 +48,7 @@ func (p *progress) setCadence(each time.Duration) { p.cadence.Store(int64(each))
 // skippedAfter returns for how long an epoch must have been missing, though a later one is there,
 // before the log has skipped it.
 func (p *progress) skippedAfter() time.Duration {
-	return skippedCadences * time.Duration(p.cadence.Load())
+	return frontier.SkippedAfter(time.Duration(p.cadence.Load()))
 }
 
 // recentFrom returns the first epoch that is not history while newest is the newest one.

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/retention"
+	"github.com/ktaudit/ktaudit/jobs/seal"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 )
+
+// slowPeriod is how many periods of a log lie between two rounds of what is in no hurry: to seal,
+// and to walk names. With the usual period that is 5 minutes.
+const slowPeriod = 10
 
 // Scheduler follows some logs.
 type Scheduler struct {
@@ -46,7 +52,7 @@ func New(r *queue.Redis, logs []Config, log zerolog.Logger) (*Scheduler, error) 
 func (s *Scheduler) Run(ctx context.Context) error {
 	var group errgroup.Group
 	for _, l := range s.logs {
-		for _, run := range []func(context.Context){l.follower.run, l.backfiller.run, l.seals.run, l.names.run, l.retention.Run} {
+		for _, run := range l.loops {
 			group.Go(func() error { run(ctx); return nil })
 		}
 	}
@@ -61,9 +67,8 @@ type scheduledLog struct {
 	progress   *progress
 	follower   *follower
 	backfiller *backfiller
-	seals      *sealLoop
-	names      *chainLoop
 	retention  *retention.Remover
+	loops      []func(context.Context) // each runs until its context ends
 }
 
 func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLog, error) {
@@ -78,16 +83,27 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 	if err != nil {
 		return nil, err
 	}
-	return &scheduledLog{
+	l := &scheduledLog{
 		progress:   shared,
 		follower:   newFollower(c, shared, q, incidents, log),
 		backfiller: backfiller,
-		seals:      newSealLoop(c, shared, log),
-		names:      &chainLoop{c, shared, log},
 		retention: retention.New(retention.Config{
 			Namespace: c.Namespace, Store: c.Store, Keep: c.Retention, First: c.First, Last: c.Last, Metrics: c.Metrics, Log: log,
 		}),
-	}, nil
+	}
+	seals := seal.Loop{
+		Sealer: &seal.Sealer{Store: c.Store, Namespace: c.Namespace, Log: log, Metrics: c.Metrics}, First: c.First, Anchor: c.Anchor,
+		Newest: shared.published, OnHead: shared.setVerifiedUpTo, Soon: c.Poll, Period: slowPeriod * c.Poll, Tracer: c.Tracer,
+	}
+	l.loops = []func(context.Context){l.follower.run, l.backfiller.run, seals.Run, l.retention.Run}
+	if c.Names != nil {
+		names := chain.Loop{
+			Walker: c.Names, First: c.First, Newest: shared.published, Period: slowPeriod * c.Poll, Whole: c.ChainEvery,
+			Metrics: c.Metrics, Tracer: c.Tracer, Log: log,
+		}
+		l.loops = append(l.loops, names.Run)
+	}
+	return l, nil
 }
 
 // logFailure logs why a round failed, unless ctx has ended.
