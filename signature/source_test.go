@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/signature"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
@@ -115,4 +117,43 @@ func (r *cutReader) Close() error { return nil }
 func (r *cutReader) As(any) bool  { return false }
 func (r *cutReader) Attributes() *driver.ReaderAttributes {
 	return &driver.ReaderAttributes{Size: r.size}
+}
+
+// hanging is a bucket whose bodies give a byte now and then.
+type hanging struct{ driver.Bucket }
+
+func (hanging) NewRangeReader(ctx context.Context, _ string, _, _ int64, _ *driver.ReaderOptions) (driver.Reader, error) {
+	return dripping{ctx}, nil
+}
+func (hanging) ErrorCode(error) gcerrors.ErrorCode { return gcerrors.Unknown }
+func (hanging) Close() error                       { return nil }
+
+type dripping struct{ ctx context.Context }
+
+func (r dripping) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(10 * time.Second):
+		p[0] = '{'
+		return 1, nil
+	case <-r.ctx.Done():
+		return 0, r.ctx.Err()
+	}
+}
+func (dripping) Close() error                         { return nil }
+func (dripping) Attributes() *driver.ReaderAttributes { return &driver.ReaderAttributes{Size: 1000} }
+func (dripping) As(any) bool                          { return false }
+
+// A source of any kind that drips is at fault before a minute has passed, and its end is not taken
+// for the caller's.
+func TestHostileSourceDrips(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		bucket := blob.NewBucket(hanging{})
+		defer bucket.Close()
+		began := time.Now()
+		_, _, err := signature.BucketSource{Bucket: bucket}.Get(t.Context(), 1)
+		if took := time.Since(began); took > time.Minute || !errors.Is(err, patience.ErrSlow) || errors.Is(err, context.Canceled) {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
 }
