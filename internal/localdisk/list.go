@@ -3,6 +3,7 @@ package localdisk
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -12,6 +13,10 @@ import (
 )
 
 const defaultPageSize = 1000
+
+// heldEntries is how many entries of a folder are held at a time, or one page of them if that is
+// more.
+const heldEntries = 10_000
 
 // errFull ends a walk that has a page.
 var errFull = errors.New("page is full")
@@ -73,33 +78,78 @@ type listing struct {
 
 // walk adds what is in a folder, whose keys begin with at, in the order of the keys.
 func (l *listing) walk(folder *Folder, at string) error {
-	if err := l.ctx.Err(); err != nil {
-		return err
-	}
-	entries, err := folder.Entries()
-	if err != nil {
-		return err
-	}
-	keys := make([]string, 0, len(entries))
-	types := make(map[string]fs.DirEntry, len(entries))
-	for _, e := range entries {
-		if at == "" && strings.HasPrefix(e.Name(), temporary) && e.Type().IsRegular() {
-			continue
-		}
-		key := at + e.Name()
-		if e.IsDir() {
-			key += "/"
-		}
-		keys = append(keys, key)
-		types[key] = e
-	}
-	slices.Sort(keys) // "a-b" comes before "a/"
-	for _, key := range keys {
-		if err := l.add(folder, key, types[key]); err != nil {
+	for last := ""; ; {
+		entries, more, err := l.entries(folder, at, last)
+		if err != nil {
 			return err
 		}
+		for _, e := range entries {
+			if err := l.add(folder, e.key, e.DirEntry); err != nil {
+				return err
+			}
+			last = e.key
+		}
+		if !more {
+			return nil
+		}
 	}
-	return nil
+}
+
+// keyed is what is in a folder, with the key of an object or the prefix of a folder's.
+type keyed struct {
+	fs.DirEntry
+	key string
+}
+
+// entries returns the first of a folder's entries behind a key, in the order of the keys, and
+// whether there are more. It holds few of them, however many there are.
+func (l *listing) entries(folder *Folder, at, last string) (first []keyed, more bool, err error) {
+	self, err := folder.self()
+	if err != nil {
+		return nil, false, err
+	}
+	defer self.Close()
+	most := max(l.size, heldEntries) + 1
+	sort := func() {
+		slices.SortFunc(first, func(a, b keyed) int { return strings.Compare(a.key, b.key) }) // "a-b" comes before "a/"
+		if len(first) > most {
+			clear(first[most:])
+			first, more = first[:most], true
+		}
+	}
+	for {
+		if err := l.ctx.Err(); err != nil {
+			return nil, false, err
+		}
+		some, err := self.ReadDir(1000)
+		for _, e := range some {
+			if at == "" && strings.HasPrefix(e.Name(), temporary) && e.Type().IsRegular() {
+				continue
+			}
+			key := at + e.Name()
+			if e.IsDir() {
+				key += "/"
+			}
+			if key > last && (!more || key < first[most-1].key) && l.mayHold(key) {
+				first = append(first, keyed{e, key})
+			}
+		}
+		if len(first) >= 2*most {
+			sort()
+		}
+		if err == io.EOF {
+			sort()
+			return first, more, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// mayHold reports whether an entry is, or may have in it, what the page is of.
+func (l *listing) mayHold(key string) bool {
+	return strings.HasPrefix(key, l.o.Prefix) && (key > l.after || strings.HasPrefix(l.after, key))
 }
 
 // add adds an entry, or what is in it.
