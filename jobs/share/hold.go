@@ -29,7 +29,7 @@ func (h *Hold) Shrink(n int64) {
 		m.give(h.log, -back, false)
 		h.held = n
 		if h.big && n <= m.share() {
-			m.endBig()
+			m.endBig(h.log)
 			h.big = false
 		}
 	}

@@ -15,13 +15,6 @@ const (
 	reclaimIdleAfter = 200 * time.Millisecond
 	// growPatience is how long an epoch waits for more memory before one of its log's is put back.
 	growPatience = 5 * time.Second
-	// turnAfter is how long an epoch of more than a share waits before the others make room for it.
-	turnAfter = time.Minute
-	// turnRest is how many times as long as such an epoch took no other gets room made.
-	turnRest = 9
-	// longestTurn is how long others may have to wait for such an epoch before it is put back. A
-	// log chooses how large its objects are, and how fast they come.
-	longestTurn = 5 * time.Minute
 	// reviewEvery is how often those who wait are looked after.
 	reviewEvery = 100 * time.Millisecond
 )
@@ -42,8 +35,10 @@ const (
 //  4. An epoch of more than a share ("big") is not reclaimed once its body comes as it should,
 //     for the first five minutes in which others wait, but there is one such at a time. Should
 //     others, within their shares, keep it from beginning for a minute, none of them begins until
-//     it has, and the slow ones are reclaimed. After a big one there is none for nine times as long
-//     as others had to wait for it: all big epochs together cost them a tenth of their time.
+//     it has, and the slow ones are reclaimed. After a big one its log has none for nine times as
+//     long as others had to wait for it: the big epochs of a log cost them a tenth of their time.
+//     Where those who waited are big themselves it is for as long as they had to, and of several
+//     logs with big ones that goes first whose have taken least time.
 //  5. Waiting for more while holding some could be a deadlock. It is none because it ends: after
 //     some seconds the oldest epoch of a log puts the log's youngest back, one after the other, and
 //     any other one is put back itself. Alone in its log and beyond the share it does the same to
@@ -55,17 +50,14 @@ type Memory struct {
 	used int64
 	logs map[string]*memoryLog
 	seq  int
-	// Of rule 4: how many big ones are held, since when others wait for this one, and when the next
-	// one may begin.
-	big       int
-	contended time.Time
-	restEnd   time.Time
+	turns
 }
 
 type memoryLog struct {
 	held    int64
 	holds   []*Hold         // oldest first
 	waiting []*memoryWaiter // who is served first is first
+	big     logTurns
 }
 
 type memoryWaiter struct {
@@ -241,25 +233,9 @@ func (m *Memory) give(l *memoryLog, n int64, big bool) {
 	l.held += n
 	switch {
 	case big && n > 0:
-		m.big++
+		m.beginBig(l)
 	case big:
-		m.endBig()
-	}
-}
-
-// endBig begins the rest after a big epoch.
-func (m *Memory) endBig() {
-	m.big--
-	if !m.contended.IsZero() {
-		m.restEnd = time.Now().Add(turnRest * time.Since(m.contended))
-		m.contended = time.Time{}
-	}
-}
-
-// contend notes that others have to wait for a big epoch.
-func (m *Memory) contend() {
-	if m.contended.IsZero() {
-		m.contended = time.Now()
+		m.endBig(l)
 	}
 }
 
@@ -286,6 +262,8 @@ func (m *Memory) serveOne() bool {
 	}
 	slices.SortFunc(within, first)
 	slices.SortFunc(beyond, first)
+	orderBig(beyond)
+	m.endTurn(within, beyond)
 
 	if turn := m.turn(beyond); turn != nil { // rule 4
 		if m.used+turn.waiting[0].n <= m.size {
@@ -317,7 +295,7 @@ func (m *Memory) serveOne() bool {
 	}
 	for _, l := range beyond { // rule 3
 		w := l.waiting[0]
-		if w.big && w.hold == nil && (m.big > 0 || time.Now().Before(m.restEnd)) {
+		if w.begins() && (m.big > 0 || l.rests()) {
 			continue
 		}
 		if m.used+w.n > m.size {
@@ -327,19 +305,6 @@ func (m *Memory) serveOne() bool {
 		return true
 	}
 	return false
-}
-
-// turn returns the log for whose big epoch the others make room, if it is time for one.
-func (m *Memory) turn(beyond []*memoryLog) *memoryLog {
-	if m.big > 0 || time.Now().Before(m.restEnd) {
-		return nil
-	}
-	for _, l := range beyond {
-		if l.waiting[0].big && time.Since(l.waiting[0].since) >= turnAfter {
-			return l
-		}
-	}
-	return nil
 }
 
 func (m *Memory) grant(l *memoryLog) {
@@ -356,7 +321,6 @@ func (m *Memory) grant(l *memoryLog) {
 // with idle only from big epochs of which nothing has come.
 func (m *Memory) reclaimFor(n int64, idle bool) {
 	lack := m.used + n - m.size
-	overdue := !m.contended.IsZero() && time.Since(m.contended) >= longestTurn
 	over := map[*memoryLog]int64{} // by how much logs are beyond their shares
 	for _, l := range m.logs {
 		over[l] = l.held - m.share()
@@ -374,7 +338,7 @@ func (m *Memory) reclaimFor(n int64, idle bool) {
 				continue
 			}
 			for _, h := range slices.Backward(l.holds) {
-				mayBe := h.big && h.unproven || !idle && (!h.big || h.slow || overdue)
+				mayBe := h.big && h.unproven || !idle && (!h.big || h.slow)
 				if !h.revoked && mayBe && h.held > 0 {
 					victim = h
 					break
