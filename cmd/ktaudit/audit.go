@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/signature"
@@ -34,6 +35,8 @@ type auditFlags struct {
 	Memory          byteSize       `group:"limits" placeholder:"SIZE" help:"Memory for all batches in flight, such as 4GiB. By default half the memory of the machine or container."`
 	ShutdownTimeout time.Duration  `group:"limits" placeholder:"DURATION" help:"Time that epochs in flight may take after the command was told to stop. By default ${default_shutdown_timeout}."`
 	Settle          *time.Duration `group:"log" placeholder:"DURATION" help:"Minimum age of a batch or signed digest before an error in it is held against the log; a younger one may still be being written. By default ${default_settle}. Use 0s for a log that is completely written."`
+
+	CanaryEvery int `kong:"-"`
 
 	amongOthers bool // one log of several
 }
@@ -68,9 +71,20 @@ type auditing struct {
 	closers
 }
 
-// open opens the log directory, the audit store and the signed digests, within a budget that other
-// audits may share. The caller closes what it returns.
-func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audit.Budget) (opened *auditing, err error) {
+// sharedByAudits is what all audits of a process have in common.
+type sharedByAudits struct {
+	budget *audit.Budget
+	canary *canary.Canary
+}
+
+// shared is for one audit or several.
+func (f auditFlags) shared() sharedByAudits {
+	return sharedByAudits{audit.NewBudget(int64(f.Memory)), canary.New(f.CanaryEvery, validator.Verify)}
+}
+
+// open opens the log directory, the audit store and the signed digests. The caller closes what it
+// returns.
+func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared sharedByAudits) (opened *auditing, err error) {
 	o := &auditing{}
 	defer func() {
 		if err != nil {
@@ -79,7 +93,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, budget *audi
 	}()
 	c := audit.Config{
 		Namespace: f.Namespace, First: max(first, 1), MinAge: config.DefaultSettle, Archive: f.Archive != nil && *f.Archive, Limits: f.limitFlags.validator(),
-		Budget: budget, Software: software(), Log: a.log,
+		Budget: shared.budget, Canary: shared.canary, Software: software(), Log: a.log,
 	}
 	if f.Settle != nil {
 		c.MinAge = *f.Settle
@@ -134,7 +148,7 @@ func (f auditFlags) openAll(
 ) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
 	audit.LimitHeap()
-	budget := audit.NewBudget(int64(f.Memory))
+	shared := f.shared()
 	each := make([]auditFlags, len(namespaces))
 	for i, n := range namespaces {
 		one := f
@@ -147,7 +161,7 @@ func (f auditFlags) openAll(
 	}
 	all := make([]*auditing, len(namespaces))
 	err := forEach(namespaces, func(i int, n config.Namespace) (err error) {
-		all[i], err = each[i].open(ctx, a, cmp.Or(n.First, config.DefaultNamespace().First), budget)
+		all[i], err = each[i].open(ctx, a, cmp.Or(n.First, config.DefaultNamespace().First), shared)
 		if err != nil && len(namespaces) > 1 {
 			err = fmt.Errorf("%s: %w", n.Namespace, err)
 		}
@@ -162,6 +176,11 @@ func (f auditFlags) openAll(
 	}
 	if err == nil {
 		err = a.checkWritable(ctx, auditors[0].Store)
+	}
+	for _, auditor := range auditors {
+		if err == nil {
+			err = auditor.TestJudge(ctx)
+		}
 	}
 	if err != nil {
 		return nil, err

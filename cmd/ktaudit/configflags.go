@@ -112,6 +112,7 @@ func (f *auditFlags) fillCommon(c *config.Config) {
 	f.Concurrency = cmp.Or(f.Concurrency, c.Concurrency, config.DefaultConcurrency())
 	f.Memory = cmp.Or(f.Memory, byteSize(c.Budget))
 	f.ShutdownTimeout = cmp.Or(f.ShutdownTimeout, c.ShutdownTimeout)
+	f.CanaryEvery = c.CanaryEvery
 }
 
 func (f *auditFlags) fill(c *config.Config, n config.Namespace) {

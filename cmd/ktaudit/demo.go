@@ -9,7 +9,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
@@ -62,7 +61,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	var f auditFlags
 	f.AuditStore = storeDir
 	f.fill(config.WithoutFile(n), n)
-	opened, err := f.open(ctx, a, 1, audit.NewBudget(0))
+	opened, err := f.open(ctx, a, 1, f.shared())
 	if err != nil {
 		return err
 	}

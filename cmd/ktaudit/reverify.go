@@ -53,7 +53,7 @@ func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First, config.DefaultNamespace().First), audit.NewBudget(int64(c.Memory)))
+	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First, config.DefaultNamespace().First), c.auditFlags.shared())
 	if err != nil {
 		return err
 	}

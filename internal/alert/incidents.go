@@ -150,6 +150,15 @@ func OfTransient(namespace string, epoch uint64, since time.Time, last error) Al
 	}
 }
 
+// OfCanary is the alert on a proof that ktaudit damaged, and verified all the same. The epoch is 0
+// if the proof was built in.
+func OfCanary(namespace string, epoch uint64, software string, broken error) Alert {
+	return Alert{
+		Kind: Canary, Namespace: namespace, Incident: incidentOf(Canary, epoch), Epoch: epoch, Detail: software + ": " + broken.Error(),
+		Summary: "a worker of " + namespace + " verified a proof that it had damaged itself, and judges no more",
+	}
+}
+
 // OfTest is an alert that shows only that alerts arrive.
 func OfTest(namespace string, now time.Time) Alert {
 	return Alert{

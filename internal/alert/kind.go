@@ -32,6 +32,8 @@ const (
 	Transient Kind = "transient"
 	// NamesChanged: names that a log listed are listed otherwise now.
 	NamesChanged Kind = "names_changed"
+	// Canary: ktaudit verified a proof that it had damaged itself.
+	Canary Kind = "canary"
 	// Test: an operator checks that alerts arrive. It ends.
 	Test Kind = "test"
 )
@@ -39,7 +41,8 @@ const (
 // Severity says how urgent an alert is. It follows from the kind.
 type Severity string
 
-// Critical alerts say that a log may have broken its promise; warnings, that ktaudit cannot tell.
+// Critical alerts say that a log may have broken its promise, or ktaudit its own; warnings, that
+// ktaudit cannot tell.
 const (
 	Critical Severity = "critical"
 	Warning  Severity = "warning"
@@ -61,6 +64,7 @@ var kinds = map[Kind]struct {
 	Backlog:        {Warning, true, "KtauditBacklog", "backlog"},
 	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
 	NamesChanged:   {Critical, false, "KtauditNamesChanged", "names changed"},
+	Canary:         {Critical, false, "KtauditCanary", "damaged proof verified"},
 	Test:           {Warning, true, "KtauditTest", "test alert"},
 }
 

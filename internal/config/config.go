@@ -27,7 +27,9 @@ type Config struct {
 	Concurrency int `yaml:"concurrency" zero:"auto"`
 	// ShutdownTimeout is how long epochs in flight may take after a worker was told to stop.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
-	Alerts          Alerts        `yaml:"alerts"`
+	// CanaryEvery is of how many epochs a worker tests itself with one. 0 means that it never does.
+	CanaryEvery int    `yaml:"canary_every" zero:"never"`
+	Alerts      Alerts `yaml:"alerts"`
 	// Namespaces are the logs. There is at least one, and no two have the same name.
 	Namespaces []Namespace `yaml:"namespaces"`
 

@@ -16,6 +16,7 @@ func Default() Config {
 	return Config{
 		Redis:           "embedded",
 		ShutdownTimeout: 30 * time.Second,
+		CanaryEvery:     500,
 	}
 }
 

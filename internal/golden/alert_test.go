@@ -67,6 +67,17 @@ func raiseImplausible(t *testing.T) []object {
 	return w.audit.objects()
 }
 
+// raiseCanary raises the alert on a damaged proof that was verified.
+func raiseCanary(t *testing.T) []object {
+	w := emptyWorld(t)
+	a := alert.OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged"))
+	a.At, a.Summary = began, "a summary"
+	box := alert.Outbox{Store: w.store}
+	_, err := box.Raise(t.Context(), a)
+	must(t, err)
+	return w.audit.objects()
+}
+
 // deliver sends all alerts to a webhook and to the log, and closes them.
 func deliver(t *testing.T) []object {
 	w := emptyWorld(t)

@@ -35,7 +35,7 @@ var (
 	stages   = newSet(string(observe.Locate), string(observe.Signature), string(observe.Memory), string(observe.Download), string(observe.Verify), string(observe.Write))
 
 	failureKinds = newSet(string(observe.NotPublished), string(observe.Unsettled), string(observe.NotSigned), string(observe.HandedBack), string(observe.LogDirectory),
-		string(observe.Signatures), string(observe.AuditStore), string(observe.Timeout), string(observe.Panic), string(observe.OtherFailure))
+		string(observe.Signatures), string(observe.AuditStore), string(observe.Timeout), string(observe.Panic), string(observe.Canary), string(observe.OtherFailure))
 
 	queueClasses = newSet("fresh", "backfill")
 	alertKinds   = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)

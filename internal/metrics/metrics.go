@@ -55,6 +55,7 @@ type Metrics struct {
 	alertsFailed  *prometheus.CounterVec
 
 	archiveRemoved *prometheus.CounterVec
+	canary         *prometheus.CounterVec
 
 	logs logCollector
 
@@ -99,6 +100,8 @@ func New(o Options) *Metrics {
 		alertsSent:    counter("alerts_sent_total", "Alerts that a target has accepted.", "target"),
 		alertsFailed:  counter("alerts_failed_total", "Failed attempts to send an alert.", "target"),
 
+		canary: counter("canary_total", "Tests of the judge with a damaged proof, by what became of it: rejected, as it must be, or verified.",
+			"namespace", "result"),
 		archiveRemoved: counter("archive_removed_total", "Archived batches removed because their retention had ended.",
 			"namespace"),
 	}
@@ -110,7 +113,7 @@ func New(o Options) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
-		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved,
+		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary,
 		m.chained, m.chainFaults, m.chainWalked, &m.logs, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
@@ -136,6 +139,8 @@ func (m *Metrics) start() {
 		m.downloaded.WithLabelValues(namespace)
 		m.decompressed.WithLabelValues(namespace)
 		m.archiveRemoved.WithLabelValues(namespace)
+		m.canary.WithLabelValues(namespace, observe.Rejected)
+		m.canary.WithLabelValues(namespace, observe.Verified)
 	}
 }
 
@@ -205,6 +210,18 @@ func (m *Metrics) AlertRaised(namespace, kind string) {
 	if m != nil {
 		m.alertsRaised.WithLabelValues(m.names.bound(namespace), alertKinds.bound(kind)).Inc()
 	}
+}
+
+// CanaryTested counts a test of the judge, and whether it verified a damaged proof.
+func (m *Metrics) CanaryTested(namespace string, verified bool) {
+	if m == nil {
+		return
+	}
+	result := observe.Rejected
+	if verified {
+		result = observe.Verified
+	}
+	m.canary.WithLabelValues(m.names.bound(namespace), result).Inc()
 }
 
 // ArchiveRemoved counts archived batches removed because their retention had ended.

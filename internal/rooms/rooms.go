@@ -59,11 +59,12 @@ var allowed = []struct {
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},
 	{"jobs/share", nil},
+	{"jobs/canary", []string{"internal/wire", "validator"}},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"jobs/audit", []string{
-		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
 	}},
-	{"jobs/worker", []string{"jobs/audit", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share"}},
+	{"jobs/worker", []string{"jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
 		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/verdictcheck",

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -14,6 +15,7 @@ import (
 type attempt struct {
 	observe.Attempt
 	reaching observe.Failure // whose fault it is if the attempt ends here
+	sample   *sample         // nil unless the judge is to be tested with this epoch's proof
 }
 
 // result is how the attempt ended; created says that the verdict on record is its own.
@@ -28,7 +30,10 @@ func (t *attempt) result(ctx context.Context, v verdict.Verdict, created bool, e
 		return observe.Result{Outcome: v.Outcome, Reason: string(v.Reason)}
 	}
 	result := observe.Result{Failure: t.reaching}
+	_, broken := errors.AsType[*canary.BrokenError](err)
 	switch {
+	case broken:
+		result.Failure, result.Err = observe.Canary, err
 	case errors.Is(err, fetcher.ErrNotPublished):
 		result.Failure = observe.NotPublished
 	case errors.Is(err, ErrTooRecent):

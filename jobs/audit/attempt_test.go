@@ -75,7 +75,7 @@ func TestFailuresAreMeasured(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			attempt := &attempt{observe.Nothing{}, c.at}
+			attempt := &attempt{Attempt: observe.Nothing{}, reaching: c.at}
 			if got := attempt.result(c.ctx, verdict.Verdict{}, false, c.err); got.Failure != c.want || got.Outcome != "" {
 				t.Errorf("%+v, want %s", got, c.want)
 			}

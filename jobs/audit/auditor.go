@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/signature"
@@ -71,6 +72,9 @@ type Config struct {
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are
 	// kept.
 	Archive bool
+	// Canary, which all auditors of a process share, tests the judge with proofs that were
+	// verified. Nil tests nothing.
+	Canary *canary.Canary
 	// Budget is the memory for batches in flight, which all auditors of a process share. It must be
 	// set.
 	Budget   *Budget
@@ -125,7 +129,7 @@ func (a *Auditor) incidents() incident.Recorder {
 // exception is *ContradictionError, which comes with the verdict on record and which a retry would
 // not meet again. Panics come back as errors.
 func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, err error) {
-	t := &attempt{observe.MetricsOr(a.Metrics).Begin(ctx, a.Namespace, epoch), observe.AuditStore}
+	t := &attempt{Attempt: observe.MetricsOr(a.Metrics).Begin(ctx, a.Namespace, epoch), reaching: observe.AuditStore}
 	created := false
 	defer func() {
 		if p := recover(); p != nil {

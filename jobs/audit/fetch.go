@@ -130,7 +130,7 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	limits.Workers, limits.Ordered = hold.Cores(runtime.GOMAXPROCS(0)), ordered
 	proof := newBoundedReader(ctx, batch, guess, window, hold)
 	defer proof.close()
-	f.result, err = validator.Verify(ctx, object.Name, proof, a.Configuration, limits)
+	f.result, err = validator.Verify(ctx, object.Name, t.sample.of(proof, guess), a.Configuration, limits)
 	verified := time.Now()
 	share.Progress(ctx)
 	if f.result, err = judged(f.result, err); err != nil {

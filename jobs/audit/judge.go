@@ -21,6 +21,9 @@ import (
 // they are read, those of a rejected one in any case; the caller commits the judgement's draft or
 // drops it.
 func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive bool) (j judgement, err error) {
+	if err := a.refuse(ctx); err != nil {
+		return j, err
+	}
 	started := time.Now()
 	j = a.newJudgement(epoch, started)
 	defer func() { // a panic's stack is still there when it is passed on
@@ -60,6 +63,9 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 	}
 
 	t.reaching = observe.LogDirectory
+	if a.Canary.Choose() {
+		t.sample = &sample{}
+	}
 	found, err := a.fetch(ctx, t, object, archive)
 	j.draft = found.draft
 	if err != nil {
@@ -75,6 +81,10 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 			return j.rejectedForNames(err)
 		}
 		j.object = object
+	} else if t.sample != nil {
+		if err := a.testJudge(ctx, t, object.Name); err != nil {
+			return j, err
+		}
 	}
 	return j.withFetched(found), nil
 }

@@ -45,6 +45,9 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 	if j, err = a.confirm(ctx, t, j); err != nil {
 		return verdict.Verdict{}, err
 	}
+	if err := a.refuse(ctx); err != nil { // found out since this epoch was judged
+		return verdict.Verdict{}, err
+	}
 	j.verdict.FinishedAt = time.Now().UTC()
 	if !recorded.Contradicts(j.verdict) {
 		return j.verdict, nil

@@ -51,6 +51,9 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 	if err != nil {
 		return verdict.Verdict{}, false, err
 	}
+	if err := a.refuse(ctx); err != nil { // found out since this epoch was judged
+		return verdict.Verdict{}, false, err
+	}
 	if confirmed.verdict.Outcome != j.verdict.Outcome && !saved {
 		confirmed = confirmed.with(a.saveLate(ctx, t, confirmed)...)
 		saved = true

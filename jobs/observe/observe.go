@@ -48,6 +48,7 @@ const (
 	AuditStore   Failure = "audit_store"   // faults on the way to the verdicts
 	Timeout      Failure = "timeout"       // an attempt took too long
 	Panic        Failure = "panic"         // a defect of ours
+	Canary       Failure = "canary"        // the judge verified a damaged proof
 	OtherFailure Failure = "other"
 )
 
@@ -98,6 +99,8 @@ type Metrics interface {
 	SetChain(namespace string, s ChainState)
 	// AlertRaised counts an alert that was put into the outbox.
 	AlertRaised(namespace, kind string)
+	// CanaryTested counts a test of the judge, and whether it verified a damaged proof.
+	CanaryTested(namespace string, verified bool)
 	// ArchiveRemoved counts archived batches that were removed because their retention was over.
 	ArchiveRemoved(namespace string, batches int)
 }
@@ -145,6 +148,7 @@ func (Nothing) Begin(context.Context, string, uint64) Attempt         { return N
 func (Nothing) SetLog(string, LogState)                               {}
 func (Nothing) SetChain(string, ChainState)                           {}
 func (Nothing) AlertRaised(string, string)                            {}
+func (Nothing) CanaryTested(string, bool)                             {}
 func (Nothing) ArchiveRemoved(string, int)                            {}
 func (Nothing) Stage(Stage, time.Time)                                {}
 func (Nothing) Overlapped(Stage, time.Time, time.Time, time.Duration) {}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/share"
@@ -69,6 +70,7 @@ type Worker struct {
 	slots     *share.Slots
 	running   sync.WaitGroup
 	inFlight  atomic.Int64
+	broken    chan error           // that the judge is broken; the first one is enough
 	faults    map[string]*logLimit // lines about a log's epochs, by namespace
 	machinery logLimit             // and about the queue
 }
@@ -86,7 +88,7 @@ func New(r *queue.Redis, auditors []*audit.Auditor, c Config, log zerolog.Logger
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	w := &Worker{config: c, redis: r, auditors: map[string]*audit.Auditor{}, log: log, faults: map[string]*logLimit{}}
+	w := &Worker{config: c, redis: r, auditors: map[string]*audit.Auditor{}, log: log, faults: map[string]*logLimit{}, broken: make(chan error, 1)}
 	for _, a := range auditors {
 		if w.auditors[a.Namespace] != nil {
 			return nil, fmt.Errorf("worker has two auditors for %s", a.Namespace)
@@ -104,7 +106,8 @@ func New(r *queue.Redis, auditors []*audit.Auditor, c Config, log zerolog.Logger
 func (w *Worker) Stalled() map[string]observe.Stall { return w.slots.Stalled() }
 
 // Run works until ctx ends (by a signal, say). It then takes no more epochs, finishes those in
-// flight or hands them back, and returns nil. An error means that the worker did not start.
+// flight or hands them back, and returns nil. An error means that the worker did not start, or that
+// its judge is broken (*canary.BrokenError), after which it hands back all that it has.
 //
 // Each log has a server of its own at the queue. A server takes as many tasks as there are slots,
 // so that one log's tasks, whatever becomes of them, never keep it from taking another log's. Which
@@ -129,14 +132,18 @@ func (w *Worker) Run(ctx context.Context) error {
 		servers = append(servers, server)
 	}
 	w.log.Info().Int("concurrency", w.config.Concurrency).Str("redis", w.redis.String()).Msg("worker started")
-	<-ctx.Done()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-w.broken:
+	}
 	w.log.Info().Msg("worker stops: epochs in flight are finished or handed back")
 	shutdown()
 	// asynq gave the unfinished epochs back to the queue and then cancelled them. One that had
 	// reached its verdict may be writing it, on a context of its own that ends by itself.
 	w.running.Wait()
 	w.log.Info().Msg("worker stopped")
-	return nil
+	return err
 }
 
 // server takes one log's tasks, its fresh epochs strictly before its history.
@@ -203,6 +210,12 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 	}
 	if err == nil {
 		return nil
+	}
+	if _, broken := errors.AsType[*canary.BrokenError](err); broken {
+		select {
+		case w.broken <- err:
+		default:
+		}
 	}
 	var event *zerolog.Event
 	message := "epoch not judged: will be tried again"
