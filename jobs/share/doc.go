@@ -17,11 +17,6 @@ var ErrReclaimed = errors.New("the epoch's memory was given to another one; it i
 
 type progressKey struct{}
 
-// WithProgress returns a context under which Progress calls f.
-func WithProgress(ctx context.Context, f func()) context.Context {
-	return context.WithValue(ctx, progressKey{}, f)
-}
-
 // Progress says that the work that ctx belongs to has come further.
 func Progress(ctx context.Context) {
 	if f, ok := ctx.Value(progressKey{}).(func()); ok {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/patience"
 )
 
 const (
@@ -149,6 +151,7 @@ func (m *Memory) wait(l *memoryLog, n int64, growing *Hold) *memoryWaiter {
 
 // await waits for a request to be granted.
 func (m *Memory) await(ctx context.Context, l *memoryLog, w *memoryWaiter) error {
+	defer patience.Pause(ctx)()
 	ticker := time.NewTicker(reviewEvery)
 	defer ticker.Stop()
 	for {

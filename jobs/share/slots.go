@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 )
 
@@ -57,6 +58,7 @@ type Slot struct {
 	counts  bool
 	last    time.Time // when it last came further
 	stalled time.Time // since when it has not; zero: it has
+	waits   int       // for what is not the log's: memory, or a turn at our own rate
 }
 
 // NewSlots returns so many slots for the logs.
@@ -163,6 +165,30 @@ func (slot *Slot) count(counts bool) {
 	slot.slots.work += n
 }
 
+// Context returns a context for the work on the epoch, under which Progress and patience.Pause are
+// about the slot.
+func (slot *Slot) Context(ctx context.Context) context.Context {
+	return patience.Pausable(context.WithValue(ctx, progressKey{}, slot.Progress), slot.wait)
+}
+
+// wait says that the epoch waits for what is not the log's, until the function that it returns is
+// called. It counts as one that comes no further, but that is no stall of its log.
+func (slot *Slot) wait() (done func()) {
+	s := slot.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot.waits++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		slot.waits--
+		slot.last = s.now()
+		if !slot.stalled.IsZero() {
+			slot.stalled = slot.last
+		}
+	}
+}
+
 // Progress says that the epoch came further.
 func (slot *Slot) Progress() {
 	s := slot.slots
@@ -185,7 +211,7 @@ func (slot *Slot) Leave() {
 	s.grant()
 }
 
-// Stalled returns the epochs that come no further, for each log.
+// Stalled returns, for each log, the epochs that come no further and wait for nothing but the log.
 func (s *Slots) Stalled() map[string]observe.Stall {
 	s.Sweep()
 	s.mu.Lock()
@@ -194,7 +220,7 @@ func (s *Slots) Stalled() map[string]observe.Stall {
 	for name, l := range s.logs {
 		stall := observe.Stall{}
 		for slot := range l.held {
-			if !slot.stalled.IsZero() {
+			if !slot.stalled.IsZero() && slot.waits == 0 {
 				stall = observe.Stall{Epochs: stall.Epochs + 1, For: max(stall.For, s.now().Sub(slot.stalled))}
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/patience"
 )
 
 // enter enters a slot that must be free.
@@ -124,5 +126,42 @@ func TestSlotsGoToWhoHasLeast(t *testing.T) {
 		if s.work != 0 {
 			t.Errorf("%d slots are in use", s.work)
 		}
+	})
+}
+
+// An epoch that waits for memory, or for a turn at our own rate, is no sign that its log gives
+// nothing: as with any history of big epochs, of which few fit into memory at a time.
+func TestOwnWaitIsNoStallOfTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, m := NewSlots(2, []string{"a"}), budget("a")
+		first := ask(t, m, "a", 80)
+		slot := enter(t, s, "a")
+		ctx, cancel := context.WithTimeout(slot.Context(t.Context()), time.Minute)
+		defer cancel()
+		ended := make(chan error)
+		go func() {
+			_, _, err := m.Acquire(ctx, "a", 80)
+			ended <- err
+		}()
+		time.Sleep(30 * time.Second)
+		if stall := s.Stalled()["a"]; stall.Epochs != 0 {
+			t.Errorf("%+v while the epoch waits for memory", stall)
+		}
+		if <-ended == nil {
+			t.Fatal("it has more than there is")
+		}
+		resume := patience.Pause(ctx)
+		time.Sleep(30 * time.Second)
+		if stall := s.Stalled()["a"]; stall.Epochs != 0 {
+			t.Errorf("%+v while the epoch waits for its turn", stall)
+		}
+		resume()
+		time.Sleep(30 * time.Second)
+		if stall := s.Stalled()["a"]; stall.Epochs != 1 || stall.For != 30*time.Second {
+			t.Errorf("%+v once the log alone is waited for", stall)
+		}
+		slot.Leave()
+		first.hold.Release()
 	})
 }

@@ -184,7 +184,7 @@ func (w *Worker) process(ctx, working context.Context, namespace string, t *asyn
 		return kept(namespace, err)
 	}
 	defer slot.Leave()
-	return kept(namespace, w.audit(share.WithProgress(ctx, slot.Progress), w.auditors[namespace], task.Epoch))
+	return kept(namespace, w.audit(slot.Context(ctx), w.auditors[namespace], task.Epoch))
 }
 
 // enter waits for a slot while neither context has ended.
