@@ -184,6 +184,23 @@ func TestLostChain(t *testing.T) {
 	}
 }
 
+// Names that have gone back to what they once were have changed all the same, though the chain that
+// knew of the change before is lost.
+func TestLostChainAndNamesOfBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 12_000)
+	w.walk(t)
+	w.names.Previous = map[uint64]string{1500: strings.Repeat("ab", 32)}
+	w.walk(t)
+	for _, key := range w.keys(t, "chained/") {
+		must(t, w.audit.Delete(t.Context(), namespace+"/"+key))
+	}
+	w.names.Previous = nil
+	if r := w.walk(t); len(r.Changes) != 1 || r.Changes[0].Epoch != 1500 || r.Chain.Find(1).Generation != 3 {
+		t.Errorf("%+v, generation %d", r.Changes, r.Chain.Find(1).Generation)
+	}
+}
+
 func TestExtend(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 12_300)

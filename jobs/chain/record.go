@@ -122,14 +122,21 @@ func (k *walk) record(ctx context.Context, p verdict.ChainPiece) error {
 		k.addEntry(known, p)
 		return nil
 	}
-	for generation := known.Generation; ; generation++ {
+	generation := known.Generation
+	if generation == 0 {
+		if generation, err = k.newestGeneration(ctx, p.Shard); err != nil {
+			return err
+		}
+	}
+	for ; ; generation++ {
 		if generation > 0 {
 			on, onHash, err := k.Store.ChainPiece(ctx, k.Namespace, p.Shard, generation)
 			if err != nil {
 				return fmt.Errorf("names on record: %w", err)
 			}
 			if onHash == hash {
-				return k.added(known, p, generation, hash)
+				k.added(known, p, generation, hash)
+				return nil
 			}
 			ok, err := k.compare(ctx, on, generation, onHash, p)
 			if err != nil {
@@ -149,30 +156,41 @@ func (k *walk) record(ctx context.Context, p verdict.ChainPiece) error {
 		}
 		_, err := k.Store.PutChainPiece(ctx, p, generation+1)
 		if err == nil {
-			return k.added(known, p, generation+1, hash)
+			k.added(known, p, generation+1, hash)
+			return nil
 		}
 		if !errors.Is(err, auditstore.ErrDiffers) {
 			return err
 		}
-		// Another generation is there than the chain knows: the newest one counts.
-		all, listErr := k.Store.ChainGenerations(ctx, k.Namespace, p.Shard)
+		// Another walk has written one since: the newest one counts.
+		newest, listErr := k.newestGeneration(ctx, p.Shard)
 		if listErr != nil {
 			return listErr
 		}
-		if len(all) > 0 {
-			generation = max(generation, all[len(all)-1]-1)
+		if newest > 0 {
+			generation = max(generation, newest-1)
 		}
 	}
 }
 
-func (k *walk) added(known verdict.ChainEntry, p verdict.ChainPiece, generation uint64, hash string) error {
+// newestGeneration returns the newest generation of a shard's names, 0 if there is none. There may
+// be some that the chain does not know, of a walk that was killed or from before it was lost.
+func (k *walk) newestGeneration(ctx context.Context, shard uint64) (uint64, error) {
+	all, err := k.Store.ChainGenerations(ctx, k.Namespace, shard)
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	return all[len(all)-1], nil
+}
+
+// added notes that a generation has a shard's names.
+func (k *walk) added(known verdict.ChainEntry, p verdict.ChainPiece, generation uint64, hash string) {
 	e := p.Entry()
 	e.Generation, e.SHA256 = generation, hash
 	k.addEntry(e, p)
 	k.mu.Lock()
 	k.wrote = k.wrote || known.SHA256 != hash
 	k.mu.Unlock()
-	return nil
 }
 
 // addEntry notes what the chain says of a shard.
