@@ -99,9 +99,9 @@ const refusedFor = time.Hour
 type random struct {
 	off bool
 
-	mu    sync.Mutex
-	until time.Time // the server refused it, and is asked without it until then
-	tell  func()    // of the first refusal
+	mu     sync.Mutex
+	until  time.Time // the server refused it, and is asked without it until then
+	notify func()    // of the first refusal
 }
 
 func (r *random) wanted() bool {
@@ -113,8 +113,8 @@ func (r *random) wanted() bool {
 // refused notes that the server answered without the parameter what it had refused with it.
 func (r *random) refused() {
 	r.mu.Lock()
-	if r.tell != nil && r.until.IsZero() {
-		defer r.tell()
+	if r.notify != nil && r.until.IsZero() {
+		defer r.notify()
 	}
 	defer r.mu.Unlock()
 	r.until = time.Now().Add(refusedFor)
@@ -125,13 +125,13 @@ type Notices struct{ random *random }
 
 // OnRefusal has a function called once the server refuses the random parameter, which is now or
 // within a listing. Its empty listings may be old ones of a cache then.
-func (n *Notices) OnRefusal(tell func()) {
+func (n *Notices) OnRefusal(notify func()) {
 	n.random.mu.Lock()
-	n.random.tell = tell
+	n.random.notify = notify
 	late := !n.random.until.IsZero()
 	n.random.mu.Unlock()
 	if late {
-		tell()
+		notify()
 	}
 }
 

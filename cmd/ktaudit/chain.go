@@ -129,12 +129,12 @@ func (c chainCmd) one(ctx context.Context, a *app, store *auditstore.Store, n co
 func newChainConfig(n config.Namespace, log *blob.Bucket, store *auditstore.Store, logger zerolog.Logger) chain.Config {
 	c := chain.Config{
 		Namespace: n.Namespace, Log: log, Parallel: chain.DefaultParallel, Store: store, First: n.First,
-		MaxRequests: chain.DefaultMaxRequests, Looks: chain.DefaultLooks, Logger: logger,
+		MaxRequests: chain.DefaultMaxRequests, Rechecks: chain.DefaultRechecks, Logger: logger,
 	}
 	if !blobstore.IsReadOnly(n.LogDirectory) {
 		return c // no content network keeps what it answered
 	}
-	c.LookPause = chain.DefaultLookPause
+	c.RecheckPause = chain.DefaultRecheckPause
 	// A listing of a part of a bucket begins after the keys of the bucket, not of the part.
 	if !strings.Contains(n.LogDirectory, "prefix=") {
 		c.After = s3list.After

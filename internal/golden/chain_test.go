@@ -31,7 +31,7 @@ func walkNames(t *testing.T) []object {
 	w.write(t, "7/notes", nil)
 	w.write(t, name(5_000_000, 1, 2), nil)
 	walker, err := chain.New(chain.Config{
-		Namespace: namespace, Log: w.log, Parallel: 1, Store: w.store, First: 1, MaxRequests: 10, Looks: 1, Logger: zerolog.Nop(),
+		Namespace: namespace, Log: w.log, Parallel: 1, Store: w.store, First: 1, MaxRequests: 10, Rechecks: 1, Logger: zerolog.Nop(),
 	})
 	must(t, err)
 	_, err = walker.Walk(t.Context())

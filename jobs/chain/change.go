@@ -118,11 +118,11 @@ func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 	if n := len(gone); n > maxLookedFor {
 		gone = []Change{gone[0], gone[n/2], gone[n-1]}
 	}
-	for range k.Looks {
+	for range k.Rechecks {
 		if len(gone) == 0 {
 			break
 		}
-		if err := wait.For(ctx, k.LookPause); err != nil {
+		if err := wait.For(ctx, k.RecheckPause); err != nil {
 			return false, err
 		}
 		for _, c := range gone {

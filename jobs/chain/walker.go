@@ -19,11 +19,11 @@ import (
 const (
 	// DefaultMaxRequests is enough for twenty million epochs.
 	DefaultMaxRequests = 20_000
-	// DefaultLooks is how often a name that is missing is looked for again before it counts as
-	// gone, DefaultLookPause how long to wait before each. Content networks keep what they
+	// DefaultRechecks is how often a name that is missing is looked for again before it counts as
+	// gone, DefaultRecheckPause how long to wait before each. Content networks keep what they
 	// answered.
-	DefaultLooks     = 3
-	DefaultLookPause = 20 * time.Second
+	DefaultRechecks     = 3
+	DefaultRecheckPause = 20 * time.Second
 	// DefaultParallel is how many parts of a listing are read at a time.
 	DefaultParallel = 4
 )
@@ -48,9 +48,9 @@ type Config struct {
 	// First is the first epoch of the audit; 0 means the first one that the log names.
 	First uint64
 	// MaxRequests bounds the requests of a walk.
-	MaxRequests int
-	Looks       int
-	LookPause   time.Duration
+	MaxRequests  int
+	Rechecks     int
+	RecheckPause time.Duration
 
 	Metrics  observe.Metrics          // nil measures nothing
 	Logger   zerolog.Logger           // for what is worth a line
@@ -78,8 +78,8 @@ func New(c Config) (*Walker, error) {
 		return nil, err
 	case c.Log == nil || c.Store == nil:
 		return nil, errors.New("a walk of names needs a log directory and an audit store")
-	case c.MaxRequests < 1 || c.Parallel < 1 || c.Looks < 1 || c.LookPause < 0:
-		return nil, errors.New("a walk of names needs MaxRequests, Parallel, Looks and LookPause")
+	case c.MaxRequests < 1 || c.Parallel < 1 || c.Rechecks < 1 || c.RecheckPause < 0:
+		return nil, errors.New("a walk of names needs MaxRequests, Parallel, Rechecks and RecheckPause")
 	}
 	return &Walker{c}, nil
 }

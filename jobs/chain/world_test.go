@@ -41,7 +41,7 @@ func newWorld(t testing.TB, last uint64) *world {
 	t.Cleanup(func() { _ = log.Close() })
 	w.config = Config{
 		Namespace: namespace, Log: log, After: s3list.After, Parallel: 4, Store: auditstore.New(w.audit),
-		MaxRequests: 200, Looks: 3, Logger: zerolog.Nop(),
+		MaxRequests: 200, Rechecks: 3, Logger: zerolog.Nop(),
 	}
 	return w
 }

@@ -14,7 +14,7 @@ const (
 	// An epoch is skipped once so many fresh answers, over so many times the log's cadence, have
 	// not had it, though a later one was there all the while. Listings lag behind, each in its own
 	// way.
-	skippedLooks, skippedCadences = 3, 4
+	skippedAnswers, skippedCadences = 3, 4
 )
 
 // Observations are what the log shows of epochs without a verdict. They begin anew in each process.
@@ -30,13 +30,13 @@ type Observation struct {
 // Absence is how often, and since when, an epoch was looked for in vain while a later one was
 // there.
 type Absence struct {
-	looks int
-	since time.Time
+	answers int
+	since   time.Time
 }
 
 // Add takes in a fresh answer without the epoch.
 func (a *Absence) Add(now time.Time) {
-	if a.looks++; a.looks == 1 {
+	if a.answers++; a.answers == 1 {
 		a.since = now
 	}
 }
@@ -47,7 +47,7 @@ func SkippedAfter(cadence time.Duration) time.Duration { return skippedCadences 
 
 // IsSkip reports whether the log has left the epoch out, given for how long it must be missing.
 func (a Absence) IsSkip(now time.Time, after time.Duration) bool {
-	return a.looks >= skippedLooks && now.Sub(a.since) >= after
+	return a.answers >= skippedAnswers && now.Sub(a.since) >= after
 }
 
 // Update locates epochs without a verdict, ascending, that were not seen to be published yet: the
@@ -116,7 +116,7 @@ func (o Observations) Published(epoch uint64) bool {
 // Missing reports whether an epoch was looked for in vain.
 func (o Observations) Missing(epoch uint64) bool {
 	seen := o[epoch]
-	return seen != nil && seen.Absence.looks > 0
+	return seen != nil && seen.Absence.answers > 0
 }
 
 // PublishedSince returns the epochs that have been published for that long, ascending.

@@ -51,7 +51,7 @@ type backfill struct {
 type gapNotice struct {
 	absence frontier.Absence
 	located time.Time // when it was last looked for
-	told    bool      // an alert was raised
+	alerted bool      // an alert was raised
 }
 
 // newBackfills makes a log's backfills: those that were asked for, and one for what these leave

@@ -120,7 +120,7 @@ func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time
 	for i, gap := range slices.Clone(f.gaps[:min(len(f.gaps), exploredAtOnce)]) {
 		notice := f.noticed[gap.From]
 		noticed[gap.From] = notice
-		if notice.told {
+		if notice.alerted {
 			continue
 		}
 		pending = true
@@ -155,7 +155,7 @@ func (b *backfiller) alertOnGaps(ctx context.Context, f *backfill, now time.Time
 			errs = append(errs, err)
 			continue
 		}
-		notice.told = true
+		notice.alerted = true
 		noticed[gap.From] = notice
 	}
 	f.noticed = noticed

@@ -17,7 +17,7 @@ import (
 )
 
 // so often, and over so many times the log's cadence, an epoch is missing before it is skipped
-const skippedLooks, skippedCadences = 3, 4
+const skippedAnswers, skippedCadences = 3, 4
 
 // startWorker runs a worker until the test ends or the function is called.
 func startWorker(t *testing.T, r *queue.Redis, a *audit.Auditor, c worker.Config) (stop func()) {

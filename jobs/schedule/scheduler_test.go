@@ -233,7 +233,7 @@ func testLive(t *testing.T, connect func() *queue.Redis) {
 		epoch uint64        // it begins with
 		after time.Duration // it is wrong
 	}{
-		{"firing " + name("skipped", missing), missing + 1, skippedLooks * poll},
+		{"firing " + name("skipped", missing), missing + 1, skippedAnswers * poll},
 		{"firing " + name("rejected", rewritten), rewritten, 0},
 		{"firing " + name("equivocation", equivocal), equivocal, 0},
 		{"firing " + name("silent", silence), silence, silentAfter},
