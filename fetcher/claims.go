@@ -6,13 +6,15 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 	"gocloud.dev/blob"
 )
 
 const (
-	// maxStrays is how many strays are named, maxStrayLength how many bytes of each name are.
-	maxStrays      = 10
-	maxStrayLength = 200
+	// maxStrays is how many strays are named, maxStrayLength how many bytes of each name are: what
+	// a verdict has room for.
+	maxStrays      = verdict.MaxStrays
+	maxStrayLength = verdict.MaxStrayBytes
 )
 
 // Strays are objects under an epoch that claim nothing which its batch does not.

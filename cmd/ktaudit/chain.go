@@ -59,8 +59,8 @@ func (c chainCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.MaxRequests < 0 {
-		return fmt.Errorf("--max-requests %d: want 1 or more", c.MaxRequests)
+	if err := refuseNegative("max-requests", c.MaxRequests); err != nil {
+		return err
 	}
 	store, err := c.open(ctx)
 	if err != nil {

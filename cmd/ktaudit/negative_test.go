@@ -13,6 +13,7 @@ func TestNegativeFlags(t *testing.T) {
 	for _, test := range []struct{ command, flag string }{
 		{"worker", "--settle=-1s"}, {"worker", "--concurrency=-1"}, {"worker", "--shutdown-timeout=-1s"},
 		{"run", "--settle=-1s"}, {"reverify", "--concurrency=-1"}, {"scheduler", "--poll=-1s"},
+		{"chain", "--max-requests=-1"},
 	} {
 		t.Run(test.command+test.flag, func(t *testing.T) {
 			args := append([]string{test.command, test.flag}, common...)

@@ -87,14 +87,14 @@ func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation ui
 	k.accused++
 	enough := k.accused > maxAccused || generation >= auditstore.MaxChainGenerations
 	k.mu.Unlock()
-	gone := false
+	confirmed := false
 	if !enough {
 		var err error
-		if gone, err = k.stayGone(ctx, changes); err != nil {
+		if confirmed, err = k.stayGone(ctx, changes); err != nil {
 			return false, err
 		}
 	}
-	if gone {
+	if confirmed {
 		return true, k.raiseChange(ctx, on, generation, hash, changes)
 	}
 	k.mu.Lock()
@@ -102,7 +102,7 @@ func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation ui
 	k.mu.Unlock()
 	k.Logger.Warn().Uint64("shard", on.Shard).Uint64("epoch", changes[0].Epoch).Bool("looked_again", !enough).
 		Msg("names on record are not listed or are listed otherwise: not confirmed, so the record stays and the next walk looks again")
-	// What is listed beside or in the place of a name on record needs no other look.
+	// That a name is listed beside another on record, or in its place, needs no confirmation.
 	changes = slices.DeleteFunc(changes, func(c Change) bool { return c.Change == Went })
 	if enough || len(changes) == 0 {
 		return false, nil
@@ -111,8 +111,8 @@ func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation ui
 }
 
 // stayGone looks for a few of the epochs whose names are missing, several times, and reports
-// whether none of them is there. An answer out of a cache is no look. Absence alone says little: a
-// listing may have been kept from before, or lag behind.
+// whether none of them is there, by the log's own answers. Absence alone says little: a listing may
+// have been kept by a cache, or lag behind.
 func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 	gone := slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.Change != Went })
 	if n := len(gone); n > maxLookedFor {

@@ -35,7 +35,7 @@ func (l *lister) each(ctx context.Context, prefix string, token []byte, add func
 	return l.watched(ctx, prefix, token, &s3list.Freshness{}, add)
 }
 
-// watched is each, and tells whether the answers were the log's own.
+// watched is each, and has f note whether the answers were the log's own.
 func (l *lister) watched(
 	ctx context.Context, prefix string, token []byte, f *s3list.Freshness, add func(page []*blob.ListObject, next []byte) (bool, error),
 ) error {

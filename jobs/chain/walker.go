@@ -63,8 +63,8 @@ type Result struct {
 	Requests int // to the log directory
 	// Changes are the epochs of which other names are listed than were on record, up to a bound.
 	Changes []Change
-	// Unconfirmed is how many shards have names on record that the walk did not see, and that later
-	// looks found after all, or were not made: their record stays as it is.
+	// Unconfirmed is how many shards have names on record that the walk did not see, and that were
+	// found after all when they were looked for again, or were not: their record stays as it is.
 	Unconfirmed int
 }
 
