@@ -90,7 +90,7 @@ func TestHostileServerRefusesTheRandomParameter(t *testing.T) {
 				t.Errorf("%d, listing %d: %q, %+v", status, i, keys, f)
 			}
 		}
-		if n := len(server.Requests()); n != 4 {
+		if n := len(server.Requests()); n != 5 {
 			t.Errorf("%d: %d requests", status, n)
 		}
 		late := 0
@@ -107,6 +107,14 @@ func TestHostileServerRefusesTheRandomParameter(t *testing.T) {
 	}
 	if _, f := look(t, b, "7/"); f.Plain {
 		t.Errorf("%+v", f)
+	}
+	// Neither does a refusal of a moment: an hour of listings that caches may keep is no answer.
+	server.Next(s3listtest.Status(403, "AccessDenied"))
+	if _, f := look(t, b, "7/"); f.Plain {
+		t.Errorf("after one refusal: %+v", f)
+	}
+	if _, f := look(t, b, "7/"); f.Plain {
+		t.Errorf("later: %+v", f)
 	}
 }
 

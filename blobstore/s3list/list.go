@@ -92,9 +92,12 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 	plain := !b.client.random.wanted()
 	answer, err := b.ask(ctx, o, *token, plain)
 	if !plain && mayRefuse(err) {
-		if again, failed := b.ask(ctx, o, *token, true); failed == nil {
-			answer, err, plain = again, nil, true
-			b.client.random.refused()
+		if without, failed := b.ask(ctx, o, *token, true); failed == nil {
+			// Once more, lest a fault of a moment leave us to what caches keep.
+			if answer, err = b.ask(ctx, o, *token, false); mayRefuse(err) {
+				answer, err, plain = without, nil, true
+				b.client.random.refused()
+			}
 		}
 	}
 	if err != nil {
