@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"github.com/ktaudit/ktaudit/internal/s3listing"
 	"gocloud.dev/blob"
 )
 
@@ -93,7 +94,7 @@ func BenchmarkParseListing(b *testing.B) {
 	b.SetBytes(int64(len(page)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := parseListing(page); err != nil {
+		if _, err := s3listing.Parse(page); err != nil {
 			b.Fatal(err)
 		}
 	}

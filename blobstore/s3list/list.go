@@ -3,6 +3,8 @@ package s3list
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/s3listing"
 	"gocloud.dev/blob/driver"
 )
 
@@ -105,17 +108,17 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 	}
 	l := answer.listing
 	page := &driver.ListPage{}
-	if page.Objects, err = l.entriesFor(o.Prefix, o.Delimiter, token.After); err != nil {
+	if page.Objects, err = entriesFor(l, o.Prefix, o.Delimiter, token.After); err != nil {
 		return nil, err
 	}
 	if n := len(page.Objects); n > 0 {
 		token.After = page.Objects[n-1].Key
 	}
-	if *l.truncated {
-		if l.token == token.Continuation {
+	if l.Truncated {
+		if l.Token == token.Continuation {
 			return nil, malformed("the page after this one is this one")
 		}
-		token.Continuation = l.token
+		token.Continuation = l.Token
 		page.NextPageToken = token.encode()
 	}
 	f.add(answer.header, plain)
@@ -124,8 +127,8 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 
 // answer is a listing with its headers.
 type answer struct {
-	listing
-	header http.Header
+	listing s3listing.Listing
+	header  http.Header
 }
 
 // ask requests a page. A plain request has no random parameter.
@@ -155,30 +158,32 @@ func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken
 	if encoding := e.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return answer{}, malformed("content encoding %.40q, which nobody asked for", encoding)
 	}
-	body, err := io.ReadAll(io.LimitReader(e, maxListing+1))
+	body, err := io.ReadAll(io.LimitReader(e, s3listing.MaxBytes+1))
 	if err != nil {
 		return answer{}, err
 	}
-	if len(body) > maxListing {
-		return answer{}, malformed("listing of more than %d bytes", maxListing)
+	l, err := s3listing.Parse(body)
+	if errors.Is(err, io.ErrUnexpectedEOF) { // it may come whole next time
+		return answer{}, broken(fmt.Errorf("%w: %w", ErrMalformed, err))
+	} else if err != nil {
+		return answer{}, malformed("%w", err)
 	}
-	l, err := parseListing(body)
-	return answer{l, e.Header}, err
+	return answer{l, e.Header}, nil
 }
 
 // entriesFor checks that a listing answers the request, and returns its entries in order. A content
 // delivery network that does not forward the query, or answers from its cache, must not make a log
 // look empty or endless.
-func (l *listing) entriesFor(prefix, delimiter, after string) ([]*driver.ListObject, error) {
-	if l.prefix != prefix || l.delimiter != delimiter {
-		return nil, malformed("asked for prefix %q and delimiter %q, answered for %.100q and %.40q", prefix, delimiter, l.prefix, l.delimiter)
+func entriesFor(l s3listing.Listing, prefix, delimiter, after string) ([]*driver.ListObject, error) {
+	if l.Prefix != prefix || l.Delimiter != delimiter {
+		return nil, malformed("asked for prefix %q and delimiter %q, answered for %.100q and %.40q", prefix, delimiter, l.Prefix, l.Delimiter)
 	}
-	objects := make([]*driver.ListObject, 0, len(l.objects)+len(l.folders))
-	for _, o := range l.objects {
-		objects = append(objects, &driver.ListObject{Key: o.key, Size: o.size, ModTime: o.modTime, AsFunc: o.etag.as})
+	objects := make([]*driver.ListObject, 0, len(l.Objects)+len(l.Folders))
+	for _, o := range l.Objects {
+		objects = append(objects, &driver.ListObject{Key: o.Key, Size: o.Size, ModTime: o.ModTime, AsFunc: plainETag(o.ETag).as})
 	}
-	for _, f := range l.folders {
-		objects = append(objects, &driver.ListObject{Key: f.key, IsDir: true})
+	for _, f := range l.Folders {
+		objects = append(objects, &driver.ListObject{Key: f.Key, IsDir: true})
 	}
 	for _, o := range objects {
 		rest, ok := strings.CutPrefix(o.Key, prefix)

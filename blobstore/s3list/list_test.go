@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"github.com/ktaudit/ktaudit/internal/s3listing"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -172,7 +173,7 @@ func TestNothingLooksLikeAnEmptyListing(t *testing.T) {
 		"no content":        {s3listtest.Body(http.StatusNoContent, "", ""), gcerrors.Unknown, 1},
 		"not found":         {s3listtest.Status(404, "NoSuchBucket"), gcerrors.NotFound, 2}, // also without the random parameter
 		"forbidden":         {s3listtest.Status(403, "AccessDenied"), gcerrors.PermissionDenied, 2},
-		"too large":         {xml(empty + strings.Repeat(" ", maxListing)), gcerrors.Internal, 1},
+		"too large":         {xml(empty + strings.Repeat(" ", s3listing.MaxBytes)), gcerrors.Internal, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

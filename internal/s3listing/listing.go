@@ -1,4 +1,4 @@
-package s3list
+package s3listing
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxListing holds 1,000 keys of the greatest length S3 allows, each byte escaped, twice over.
-	maxListing = 8 << 20
+	// MaxBytes holds 1,000 keys of the greatest length S3 allows, each byte escaped, twice over.
+	MaxBytes   = 8 << 20
 	maxEntries = 10_000
 	maxDepth   = 8
 	maxToken   = 8 << 10
@@ -26,33 +26,39 @@ const (
 	listingNamespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 )
 
-// listing is an answer's content, not yet checked against the request; see entriesFor.
-type listing struct {
-	prefix, delimiter string
-	keyCount          int // -1 when it isn't there, as in the first version of S3's listings
-	truncated         *bool
-	token             string // for the next page
-	objects, folders  []entry
+// Listing is an answer's content. Whether it answers the request is for the caller to check.
+type Listing struct {
+	Prefix, Delimiter string
+	Truncated         bool
+	Token             string // for the next page
+	Objects, Folders  []Entry
+
+	keyCount  int   // -1 when it isn't there, as in the first version of S3's listings
+	truncated *bool // nil when it isn't there
 }
 
-// entry is an object or, with a delimiter, a folder, which has only a key.
-type entry struct {
-	key     string
-	size    int64
-	modTime time.Time
-	etag    ETag
+// Entry is an object or, with a delimiter, a folder, which has only a key.
+type Entry struct {
+	Key     string
+	Size    int64
+	ModTime time.Time
+	ETag    string // as the listing has it, with its quotation marks; empty if it has none
 }
 
-// parseListing reads a ListBucketResult. It takes nothing else, and takes it only whole.
-func parseListing(b []byte) (listing, error) {
+// Parse reads a ListBucketResult. It takes nothing else, and takes it only whole. One that was cut
+// off is an io.ErrUnexpectedEOF: it may come whole next time.
+func Parse(b []byte) (Listing, error) {
+	if len(b) > MaxBytes {
+		return Listing{}, fmt.Errorf("listing of more than %d bytes", MaxBytes)
+	}
 	source := &boundedReader{Reader: bytes.NewReader(b)}
-	p := listingParser{decoder: xml.NewDecoder(source), seen: map[string]bool{}}
+	p := parser{decoder: xml.NewDecoder(source), seen: map[string]bool{}}
 	p.keyCount = -1
 	for {
 		source.left = maxXMLToken
 		token, err := p.decoder.Token()
 		if err != nil {
-			return listing{}, p.syntaxError(err)
+			return Listing{}, p.syntaxError(err)
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
@@ -62,10 +68,10 @@ func parseListing(b []byte) (listing, error) {
 		case xml.EndElement:
 			err = p.end()
 		case xml.Directive:
-			err = malformed("declaration <!%.40q>", t) // listings have none
+			err = fmt.Errorf("declaration <!%.40q>", t) // listings have none
 		}
 		if err != nil {
-			return listing{}, err
+			return Listing{}, err
 		}
 		if p.closed {
 			break
@@ -75,11 +81,11 @@ func parseListing(b []byte) (listing, error) {
 		source.left = maxXMLToken
 		token, err := p.decoder.Token()
 		if err == io.EOF {
-			return p.listing, p.check()
+			return p.checked()
 		}
 		text, _ := token.(xml.CharData)
 		if err != nil || len(bytes.TrimSpace(text)) > 0 || text == nil {
-			return listing{}, malformed("something follows the listing")
+			return Listing{}, errors.New("something follows the listing")
 		}
 	}
 }
@@ -99,9 +105,9 @@ func (r *boundedReader) ReadByte() (byte, error) {
 	return r.Reader.ReadByte()
 }
 
-type listingParser struct {
+type parser struct {
 	decoder *xml.Decoder
-	listing
+	Listing
 	url    bool // keys are escaped as in a URL's query
 	closed bool
 
@@ -112,39 +118,39 @@ type listingParser struct {
 	entry struct{ key, size, modTime, etag *string }
 }
 
-// syntaxError explains the XML decoder's error. A truncated listing may come whole next time.
-func (p *listingParser) syntaxError(err error) error {
+// syntaxError explains the XML decoder's error.
+func (p *parser) syntaxError(err error) error {
 	syntax, ok := errors.AsType[*xml.SyntaxError](err)
 	if err == io.EOF || ok && syntax.Msg == "unexpected EOF" {
-		return broken(fmt.Errorf("%w: cut off after %d bytes: %w", ErrMalformed, p.decoder.InputOffset(), io.ErrUnexpectedEOF))
+		return fmt.Errorf("cut off after %d bytes: %w", p.decoder.InputOffset(), io.ErrUnexpectedEOF)
 	}
-	return malformed("%w", err)
+	return err
 }
 
-func (p *listingParser) start(t xml.StartElement) error {
+func (p *parser) start(t xml.StartElement) error {
 	name := t.Name.Local
 	if len(p.path) == 0 {
 		if name != "ListBucketResult" {
-			return malformed("root element <%.40q>", name)
+			return fmt.Errorf("root element <%.40q>", name)
 		}
 		if t.Name.Space != listingNamespace && t.Name.Space != "" {
-			return malformed("namespace %.100q", t.Name.Space)
+			return fmt.Errorf("namespace %.100q", t.Name.Space)
 		}
 		p.space = t.Name.Space
 	} else if t.Name.Space != p.space {
 		name = "?" // an extension
 	}
 	if len(p.path) >= maxDepth {
-		return malformed("more than %d elements within each other", maxDepth)
+		return fmt.Errorf("more than %d elements within each other", maxDepth)
 	}
 	if len(p.path) > 1 && isLeaf(p.path) {
-		return malformed("element <%.40q> in <%s>", name, p.path[len(p.path)-1])
+		return fmt.Errorf("element <%.40q> in <%s>", name, p.path[len(p.path)-1])
 	}
 	p.path = append(p.path, name)
 	p.text = p.text[:0]
 	if len(p.path) == 2 && (name == "Contents" || name == "CommonPrefixes") {
-		if len(p.objects)+len(p.folders) == maxEntries {
-			return malformed("more than %d entries", maxEntries)
+		if len(p.Objects)+len(p.Folders) == maxEntries {
+			return fmt.Errorf("more than %d entries", maxEntries)
 		}
 		p.entry.key, p.entry.size, p.entry.modTime, p.entry.etag = nil, nil, nil, nil
 	}
@@ -160,16 +166,16 @@ var leaves = map[string]bool{
 
 func isLeaf(path []string) bool { return leaves[strings.Join(path[1:], "/")] }
 
-func (p *listingParser) chars(t xml.CharData) error {
+func (p *parser) chars(t xml.CharData) error {
 	if len(p.path) > 1 {
 		p.text = append(p.text, t...)
 	} else if len(bytes.TrimSpace(t)) > 0 {
-		return malformed("text outside of the elements: %.40q", t)
+		return fmt.Errorf("text outside of the elements: %.40q", t)
 	}
 	return nil
 }
 
-func (p *listingParser) end() error {
+func (p *parser) end() error {
 	path := strings.Join(p.path[1:], "/")
 	text := string(p.text)
 	p.path = p.path[:len(p.path)-1]
@@ -181,9 +187,9 @@ func (p *listingParser) end() error {
 		return p.object()
 	case "CommonPrefixes":
 		if p.entry.key == nil {
-			return malformed("folder without a name")
+			return errors.New("folder without a name")
 		}
-		p.folders = append(p.folders, entry{key: *p.entry.key})
+		p.Folders = append(p.Folders, Entry{Key: *p.entry.key})
 	case "Contents/Key", "CommonPrefixes/Prefix":
 		return once(&p.entry.key, text, path)
 	case "Contents/Size":
@@ -203,101 +209,105 @@ func (p *listingParser) end() error {
 // once sets a field, and refuses a second value for it.
 func once(field **string, value, path string) error {
 	if *field != nil {
-		return malformed("two elements <%s>", path)
+		return fmt.Errorf("two elements <%s>", path)
 	}
 	*field = &value
 	return nil
 }
 
-func (p *listingParser) object() error {
+func (p *parser) object() error {
 	e := p.entry
 	if e.key == nil || e.size == nil || e.modTime == nil {
-		return malformed("object without key, size or time")
+		return errors.New("object without key, size or time")
 	}
-	size, err := number(*e.size)
+	size, err := strconv.ParseUint(*e.size, 10, 63)
 	if err != nil {
-		return malformed("size %.40q", *e.size)
+		return fmt.Errorf("size %.40q", *e.size)
 	}
 	modTime, err := time.Parse(time.RFC3339, *e.modTime)
 	if err != nil {
-		return malformed("time %.40q", *e.modTime)
+		return fmt.Errorf("time %.40q", *e.modTime)
 	}
-	object := entry{key: *e.key, size: size, modTime: modTime}
+	object := Entry{Key: *e.key, Size: int64(size), ModTime: modTime}
 	if e.etag != nil {
-		object.etag = plainETag(*e.etag)
+		object.ETag = *e.etag
 	}
-	p.objects = append(p.objects, object)
+	p.Objects = append(p.Objects, object)
 	return nil
 }
 
 // header sets a value that is about the whole listing.
-func (p *listingParser) header(name, text string) error {
+func (p *parser) header(name, text string) error {
 	if p.seen[name] {
-		return malformed("two elements <%s>", name)
+		return fmt.Errorf("two elements <%s>", name)
 	}
 	p.seen[name] = true
 	switch name {
 	case "Prefix":
-		p.prefix = text
+		p.Prefix = text
 	case "Delimiter":
-		p.delimiter = text
+		p.Delimiter = text
 	case "NextContinuationToken":
-		p.token = text
+		p.Token = text
 	case "KeyCount":
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return malformed("key count %.40q", text)
+			return fmt.Errorf("key count %.40q", text)
 		}
 		p.keyCount = int(n)
 	case "IsTruncated":
 		if text != "true" && text != "false" {
-			return malformed("is truncated: %.40q", text)
+			return fmt.Errorf("is truncated: %.40q", text)
 		}
 		truncated := text == "true"
 		p.truncated = &truncated
 	case "EncodingType":
 		if text != "url" && text != "" {
-			return malformed("encoding %.40q", text)
+			return fmt.Errorf("encoding %.40q", text)
 		}
 		p.url = text == "url"
 	}
 	return nil
 }
 
-// check makes the checks that need no knowledge of the request.
-func (p *listingParser) check() error {
-	l := &p.listing
-	switch entries := len(l.objects) + len(l.folders); {
+// checked makes the checks that need no knowledge of the request.
+func (p *parser) checked() (Listing, error) {
+	l := p.Listing
+	switch entries := len(l.Objects) + len(l.Folders); {
 	case l.keyCount < 0:
-		return malformed("no key count: the answer to another kind of listing")
+		return Listing{}, errors.New("no key count: the answer to another kind of listing")
 	case l.truncated == nil:
-		return malformed("it doesn't say whether it is whole")
-	case l.keyCount != entries && l.keyCount != len(l.objects): // S3 counts folders, others don't
-		return malformed("%d entries, key count %d", entries, l.keyCount)
-	case *l.truncated && (l.token == "" || len(l.token) > maxToken):
-		return malformed("more pages, but a token of %d bytes for the next", len(l.token))
+		return Listing{}, errors.New("it doesn't say whether it is whole")
+	case l.keyCount != entries && l.keyCount != len(l.Objects): // S3 counts folders, others don't
+		return Listing{}, fmt.Errorf("%d entries, key count %d", entries, l.keyCount)
+	case *l.truncated && (l.Token == "" || len(l.Token) > maxToken):
+		return Listing{}, fmt.Errorf("more pages, but a token of %d bytes for the next", len(l.Token))
 	}
-	return l.unescape(p.url)
+	l.Truncated = *l.truncated
+	if err := l.unescape(p.url); err != nil {
+		return Listing{}, err
+	}
+	return l, nil
 }
 
 // unescape undoes the escaping of keys and checks that they are UTF-8.
-func (l *listing) unescape(escaped bool) error {
-	keys := []*string{&l.prefix, &l.delimiter}
-	for _, entries := range [][]entry{l.objects, l.folders} {
+func (l *Listing) unescape(escaped bool) error {
+	keys := []*string{&l.Prefix, &l.Delimiter}
+	for _, entries := range [][]Entry{l.Objects, l.Folders} {
 		for i := range entries {
-			keys = append(keys, &entries[i].key)
+			keys = append(keys, &entries[i].Key)
 		}
 	}
 	for _, key := range keys {
 		if escaped {
 			plain, err := url.QueryUnescape(*key)
 			if err != nil {
-				return malformed("key %.100q: %w", *key, err)
+				return fmt.Errorf("key %.100q: %w", *key, err)
 			}
 			*key = plain
 		}
 		if !utf8.ValidString(*key) {
-			return malformed("key %.100q is no text", *key)
+			return fmt.Errorf("key %.100q is no text", *key)
 		}
 	}
 	return nil
