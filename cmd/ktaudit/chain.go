@@ -117,7 +117,7 @@ func (c chainCmd) one(ctx context.Context, a *app, store *auditstore.Store, n co
 	result, err := walker.Walk(ctx)
 	a.bars.finish()
 	if err != nil {
-		return &unfinishedError{err, fmt.Sprintf("after %d requests; what was recorded stays, and the same command lists the names again", result.Requests)}
+		return &unfinishedError{err, fmt.Sprintf("requests so far: %d; what was recorded stays, and the same command lists the names again", result.Requests)}
 	}
 	if another && !a.json {
 		a.printf("\n")
@@ -175,7 +175,7 @@ func (a *app) reportChain(n config.Namespace, s report.ChainStatus, r chain.Resu
 				a.printf("and more changes: use --json to list them\n")
 				break
 			}
-			a.printf("epoch %d: the name on record %s; see %s/evidence/\n", c.Epoch, changeText(c.Change), n.Namespace)
+			a.printf("epoch %d: the name on record %s; see %s/evidence/\n", c.Epoch, c.Text(), n.Namespace)
 		}
 		if r.Unconfirmed > 0 {
 			a.printf("%d shards: names on record were not listed, but their absence is not confirmed. Walk again later.\n", r.Unconfirmed)
@@ -185,16 +185,6 @@ func (a *app) reportChain(n config.Namespace, s report.ChainStatus, r chain.Resu
 		return errFound
 	}
 	return nil
-}
-
-func changeText(change string) string {
-	switch change {
-	case chain.Came:
-		return "was joined by another"
-	case chain.Went:
-		return "is not listed any more"
-	}
-	return "was replaced by another"
 }
 
 // printChain prints what is on record of names; nothing if they were never walked.

@@ -19,8 +19,8 @@ type configCheckCmd struct {
 }
 
 func (configCheckCmd) Help() string {
-	return `Exits with 0 if the file is valid and with 2 if it is not. Connects to nothing and reads no other file. For an annotated
-example see docs/ktaudit.example.yaml.
+	return `Exits with 0 if the file is valid and with 2 if it is not. Connects to nothing and reads no other file, but warns of files with
+secrets that other users can read or write. For an annotated example see docs/ktaudit.example.yaml.
 
 Examples:
   ktaudit config check ktaudit.yaml

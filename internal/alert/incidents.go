@@ -66,12 +66,13 @@ func OfDoubleName(namespace string, epoch uint64, detail string) Alert {
 }
 
 // OfNamesChanged is the alert on names that are on record and are listed otherwise now. The
-// evidence, by its name, is part of the incident's: another change is another incident.
-func OfNamesChanged(namespace string, epoch uint64, change, detail, evidence string) Alert {
+// evidence, by its name, is part of the incident's: another change is another incident. The text
+// says what became of the name on record.
+func OfNamesChanged(namespace string, epoch uint64, change, text, detail, evidence string) Alert {
 	return Alert{
 		Kind: NamesChanged, Namespace: namespace, Epoch: epoch, Reason: change, Detail: detail,
 		Incident: fmt.Sprintf("%s-%.4x", incidentOf(NamesChanged, epoch), sha256.Sum256([]byte(evidence))),
-		Summary:  fmt.Sprintf("the name of epoch %d of %s is on record and has changed since: %s", epoch, namespace, change),
+		Summary:  fmt.Sprintf("%s: the name of epoch %d on record %s", namespace, epoch, text),
 	}
 }
 

@@ -88,6 +88,12 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 	if got := w.incidents(t); !slices.Equal(got, wantIncidents) {
 		t.Errorf("alerts %q", got)
 	}
+	// Whoever reads the alert sees both batches.
+	told, err := w.audit.ReadAll(t.Context(), namespace+"/alerts/open/1-equivocation.000000005500.json")
+	must(t, err)
+	if !strings.Contains(string(told), s3listtest.DigestOf(5500)) || !strings.Contains(string(told), other) {
+		t.Errorf("the alert does not name both batches: %s", told)
+	}
 	if got := len(w.keys(t, "evidence/")); got != 3 {
 		t.Errorf("%d pieces of evidence", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
@@ -37,6 +38,17 @@ type Change struct {
 	Change   string              `json:"change"`
 	Recorded []verdict.ChainName `json:"recorded"`
 	Listed   []verdict.ChainName `json:"listed"`
+}
+
+// Text says what became of the name on record, as the end of a sentence.
+func (c Change) Text() string {
+	switch c.Change {
+	case Came:
+		return "was joined by another"
+	case Went:
+		return "is not listed any more"
+	}
+	return "was replaced by another"
 }
 
 // changeEvidence shows that names on record have changed. It follows from what was on record and
@@ -178,15 +190,23 @@ func (k *walk) raiseChange(ctx context.Context, on verdict.ChainPiece, generatio
 	k.mu.Unlock()
 	detail := fmt.Sprintf("epoch %d: recorded %s, listed now %s; epochs of the shard that differ: %d",
 		first.Epoch, namesText(first.Recorded), namesText(first.Listed), len(changes))
-	return k.incidents.Raise(ctx, alert.OfNamesChanged(k.Namespace, first.Epoch, first.Change, detail, evidence.Name()))
+	return k.incidents.Raise(ctx, alert.OfNamesChanged(k.Namespace, first.Epoch, first.Change, first.Text(), detail, evidence.Name()))
 }
 
+// maxNamesTold is how many names of an epoch an alert has: two show that there are several.
+const maxNamesTold = 2
+
 func namesText(names []verdict.ChainName) string {
-	switch len(names) {
-	case 0:
+	if len(names) == 0 {
 		return "nothing"
-	case 1:
-		return names[0].PreviousDigest + "/" + names[0].Digest
 	}
-	return fmt.Sprintf("%s/%s and %d more", names[0].PreviousDigest, names[0].Digest, len(names)-1)
+	var texts []string
+	for _, n := range names[:min(len(names), maxNamesTold)] {
+		texts = append(texts, n.PreviousDigest+"/"+n.Digest)
+	}
+	told := strings.Join(texts, " and ")
+	if more := len(names) - len(texts); more > 0 {
+		told += fmt.Sprintf(" and %d more", more)
+	}
+	return told
 }
