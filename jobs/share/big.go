@@ -10,7 +10,7 @@ const (
 	// turnAfter is how long an epoch of more than a share waits before the others make room for it.
 	turnAfter = time.Minute
 	// turnRest is how many times as long as such an epoch took its log has no other.
-	turnRest = 9
+	turnRest = 5
 	// longestTurn is how long others may have to wait for such an epoch before it is put back. A
 	// log chooses how large its objects are, and how fast they come.
 	longestTurn = 5 * time.Minute

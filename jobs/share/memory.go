@@ -37,8 +37,8 @@ const (
 //  4. An epoch of more than a share ("big") is not reclaimed once its body comes as it should,
 //     for the first five minutes in which others wait, but there is one such at a time. Should
 //     others, within their shares, keep it from beginning for a minute, none of them begins until
-//     it has, and the slow ones are reclaimed. After a big one its log has none for nine times as
-//     long as others had to wait for it: the big epochs of a log cost them a tenth of their time.
+//     it has, and the slow ones are reclaimed. After a big one its log has none for five times as
+//     long as others had to wait for it: the big epochs of a log cost them a sixth of their time.
 //     Where those who waited are big themselves it is for as long as they had to, and of several
 //     logs with big ones that goes first whose have taken least time.
 //  5. Waiting for more while holding some could be a deadlock. It is none because it ends: after
