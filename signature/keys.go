@@ -4,77 +4,123 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 
 	"filippo.io/edwards25519"
 )
 
-// Keys are the trusted verifying keys. The zero value trusts none. Several keys may have the same
-// key_id.
+// Keys are the trusted verifying keys, each for a range of epochs. The zero value trusts none.
+// Ranges of different keys may overlap, and several keys may have the same key_id.
 type Keys struct {
-	keys []ed25519.PublicKey
+	keys []rangedKey
 }
 
-// ParseKeys reads ed25519 verifying keys of 64 hexadecimal digits each. A key given twice counts
-// once. It refuses keys that no honest signer has: encodings that are not canonical, and points of
-// small order, under which one signature is valid for many messages.
+// rangedKey is a key that is trusted for the epochs from from to to, both included.
+type rangedKey struct {
+	public   ed25519.PublicKey
+	from, to uint64
+}
+
+// ParseKeys reads ed25519 verifying keys of 64 hexadecimal digits each. One that is trusted for
+// some epochs only is followed by "@FROM-TO", both included; FROM or TO may be left out.
+//
+// A key given twice counts once; one given twice for overlapping ranges that differ is refused, for
+// one of them is a mistake. So are keys that no honest signer has: encodings that are not
+// canonical, and points of small order, under which one signature is valid for many messages.
 func ParseKeys(texts []string) (Keys, error) {
 	var k Keys
 	for _, text := range texts {
 		key, err := parseKey(text)
+		if err == nil {
+			err = k.add(key)
+		}
 		if err != nil {
 			return Keys{}, fmt.Errorf("verifying key %q: %w", text, err)
-		}
-		if !k.has(key) {
-			k.keys = append(k.keys, key)
 		}
 	}
 	return k, nil
 }
 
-func parseKey(text string) (ed25519.PublicKey, error) {
+func parseKey(text string) (rangedKey, error) {
+	key := rangedKey{to: math.MaxUint64}
+	text, epochs, ranged := strings.Cut(text, "@")
 	if len(text) != 2*ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%d characters, want %d hexadecimal digits", len(text), 2*ed25519.PublicKeySize)
+		return key, fmt.Errorf("%d characters, want %d hexadecimal digits", len(text), 2*ed25519.PublicKeySize)
 	}
-	key, err := hex.DecodeString(text)
-	if err != nil {
-		return nil, err
+	var err error
+	if key.public, err = hex.DecodeString(text); err != nil {
+		return key, err
 	}
-	return key, checkPoint(key)
+	if err := checkPoint(key.public); err != nil || !ranged {
+		return key, err
+	}
+	key.from, key.to, err = parseRange(epochs)
+	return key, err
 }
 
-func (k Keys) has(key ed25519.PublicKey) bool {
+// parseRange reads "FROM-TO", "FROM-" or "-TO".
+func parseRange(text string) (from, to uint64, err error) {
+	first, last, _ := strings.Cut(text, "-")
+	to = math.MaxUint64
+	if first != "" {
+		from, err = strconv.ParseUint(first, 10, 64)
+	}
+	if last != "" && err == nil {
+		to, err = strconv.ParseUint(last, 10, 64)
+	}
+	switch {
+	case err != nil || first == "" && last == "" || !strings.Contains(text, "-"):
+		return 0, 0, fmt.Errorf("epochs %.60q: want FROM-TO, FROM- or -TO, such as 331-", text)
+	case from > to:
+		return 0, 0, fmt.Errorf("epoch %d is after epoch %d", from, to)
+	}
+	return from, to, nil
+}
+
+func (k *Keys) add(key rangedKey) error {
 	for _, known := range k.keys {
-		if known.Equal(key) {
-			return true
+		switch {
+		case !known.public.Equal(key.public) || known.to < key.from || key.to < known.from:
+		case known.from == key.from && known.to == key.to:
+			return nil
+		default:
+			return errors.New("the same key is given for other epochs that overlap these: give it one range")
 		}
 	}
-	return false
+	k.keys = append(k.keys, key)
+	return nil
 }
 
 // Len is the number of trusted keys.
 func (k Keys) Len() int { return len(k.keys) }
 
-// Verify checks that a trusted key with s.KeyID signed s. It returns ErrUnknownKey if there is no
-// key with that key_id, ErrInvalid if none of them made the signature, ErrMalformed if s has no
-// signed form; each wrapped.
+// Verify checks that a key with s.KeyID that is trusted for s.Epoch signed s. It returns
+// ErrUnknownKey if there is no such key, ErrInvalid if none of them made the signature,
+// ErrMalformed if s has no signed form; each wrapped.
 func (k Keys) Verify(s SignedDigest) error {
 	message, err := s.Message()
 	if err != nil {
 		return err
 	}
 	known := false
+	outside := ""
 	for _, key := range k.keys {
-		if key[len(key)-1] != s.KeyID {
-			continue
-		}
-		if verifyStrict(key, message, s.Signature) {
+		switch {
+		case key.public[len(key.public)-1] != s.KeyID:
+		case s.Epoch < key.from || s.Epoch > key.to:
+			outside = ", of a key that is not trusted for that epoch"
+		case verifyStrict(key.public, message, s.Signature):
 			return nil
+		default:
+			known = true
 		}
-		known = true
 	}
 	if !known {
-		return fmt.Errorf("%w: epoch %d: key_id %d", ErrUnknownKey, s.Epoch, s.KeyID)
+		return fmt.Errorf("%w: epoch %d: key_id %d (%02x)%s", ErrUnknownKey, s.Epoch, s.KeyID, s.KeyID, outside)
 	}
 	return fmt.Errorf("%w: epoch %d: key_id %d", ErrInvalid, s.Epoch, s.KeyID)
 }

@@ -34,12 +34,15 @@ type SignedDigest struct {
 // does not help.
 var (
 	ErrMalformed      = errors.New("malformed signed digest")
-	ErrUnknownKey     = errors.New("no trusted key has this key_id")
 	ErrInvalid        = errors.New("signature is not valid")
 	ErrDigestMismatch = errors.New("signed digest is for another digest")
 	ErrMismatch       = errors.New("signed digest is for another namespace or epoch")
 	ErrBackwards      = errors.New("timestamp is before the previous epoch's")
 )
+
+// ErrUnknownKey: no key that is trusted for the epoch has the key_id of its signed digest. That is
+// nothing against the log, which may have a new key: retry once that is trusted.
+var ErrUnknownKey = errors.New("no trusted key for the signed digest")
 
 // ErrNotFound: the source has no signed digest for the epoch, or not yet: retry later.
 var ErrNotFound = errors.New("no signed digest")

@@ -47,6 +47,41 @@ func TestKeyIsPickedByID(t *testing.T) {
 	}
 }
 
+func TestKeysWithRanges(t *testing.T) {
+	t.Parallel()
+	old, next := key(1), key(2)
+	both := keys(t, public(old)+"@-330", public(next)+"@300-", public(next)+"@10-20")
+	for _, c := range []struct {
+		key   ed25519.PrivateKey
+		epoch uint64
+		want  error
+	}{
+		{old, 1, nil}, {old, 330, nil}, {old, 331, signature.ErrUnknownKey},
+		{next, 9, signature.ErrUnknownKey}, {next, 10, nil}, {next, 20, nil}, {next, 21, signature.ErrUnknownKey},
+		{next, 299, signature.ErrUnknownKey}, {next, 300, nil}, {next, 1 << 40, nil},
+	} {
+		if err := both.Verify(sign(t, c.key, c.epoch)); !errors.Is(err, c.want) {
+			t.Errorf("key_id %d, epoch %d: %v, want %v", c.key[63], c.epoch, err, c.want)
+		}
+	}
+	broken := sign(t, old, 330)
+	broken.Signature[0] ^= 1
+	if err := both.Verify(broken); !errors.Is(err, signature.ErrInvalid) {
+		t.Errorf("broken under a trusted key: %v, want ErrInvalid", err)
+	}
+	for _, wrong := range [][]string{
+		{public(old) + "@"}, {public(old) + "@-"}, {public(old) + "@7"}, {public(old) + "@7-6"}, {public(old) + "@-x"}, {public(old) + "@1-2-3"},
+		{public(old) + "@+1-2"}, {public(old), public(old) + "@7-"}, {public(old) + "@1-5", public(old) + "@5-9"},
+	} {
+		if _, err := signature.ParseKeys(wrong); err == nil {
+			t.Errorf("%q are keys", wrong)
+		}
+	}
+	if k := keys(t, public(old)+"@1-5", public(old)+"@1-5"); k.Len() != 1 {
+		t.Errorf("a key given twice counts %d times", k.Len())
+	}
+}
+
 // TestKeysThatShareAnID: key_id is one byte, so two trusted keys may well share it.
 func TestKeysThatShareAnID(t *testing.T) {
 	t.Parallel()
