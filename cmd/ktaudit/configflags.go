@@ -126,7 +126,7 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 	f.Anchor = cmp.Or(f.Anchor, n.Anchor)
 	f.limitFlags.fill(n.Limits)
 	if len(f.VerifyingKey) == 0 {
-		f.VerifyingKey = n.VerifyingKeys
+		f.VerifyingKey = n.Keys()
 	}
 	f.Signatures = cmp.Or(f.Signatures, n.Signatures)
 	if f.Settle == nil { // --settle=0s is given, too

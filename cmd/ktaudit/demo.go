@@ -56,7 +56,8 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	n := config.Unconfigured(demoNamespace)
-	n.LogDirectory, n.Signatures, n.VerifyingKeys = logDir, signatureDir, []string{verifyingKey(key)}
+	n.LogDirectory, n.Signatures = logDir, signatureDir
+	n.VerifyingKeys = []config.VerifyingKey{{Key: verifyingKey(key)}}
 	n.Settle = 0 // the log is completely written
 	var f auditFlags
 	f.AuditStore = storeDir
@@ -75,7 +76,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.report(status, queueState{}, nextSteps{logDirectory: logDir, store: storeDir})
+	return a.report(status, queueState{}, nil, nextSteps{logDirectory: logDir, store: storeDir})
 }
 
 func (c demoCmd) simulate(ctx context.Context, a *app, logDir, signatureDir string, o simlog.Options) (err error) {

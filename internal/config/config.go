@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // The tag yaml is the field's key in the file; zero is the word that the file uses for the zero
 // value. A field tagged single takes one mapping as well as a list of them. Durations and sizes
@@ -49,9 +52,8 @@ type Namespace struct {
 	LogDirectory string `yaml:"log_directory"`
 	// Configuration is how the log's tree is hashed; validator.ParseConfiguration reads it.
 	Configuration string `yaml:"configuration"`
-	// VerifyingKeys are the trusted keys, for signature.ParseKeys. Without any, signed digests are
-	// not checked.
-	VerifyingKeys []string `yaml:"verifying_keys"`
+	// VerifyingKeys are the trusted keys. Without any, signed digests are not checked.
+	VerifyingKeys []VerifyingKey `yaml:"verifying_keys"`
 	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the
 	// audit store.
 	Signatures string `yaml:"signatures"`
@@ -87,6 +89,37 @@ type Namespace struct {
 	Retention time.Duration `yaml:"retention" zero:"for ever"`
 	Limits    Limits        `yaml:"limits"`
 	Backfills []Backfill    `yaml:"backfill,single"`
+}
+
+// VerifyingKey is a key and the epochs that it is trusted for, both included; 0 is no bound. In the
+// file its text may stand for it.
+type VerifyingKey struct {
+	Key       string `yaml:"key"`
+	FromEpoch uint64 `yaml:"from_epoch"`
+	ToEpoch   uint64 `yaml:"to_epoch"`
+}
+
+// String is the key for signature.ParseKeys: alone, or with "@FROM-TO".
+func (k VerifyingKey) String() string {
+	bound := func(epoch uint64) string {
+		if epoch == 0 {
+			return ""
+		}
+		return strconv.FormatUint(epoch, 10)
+	}
+	if k.FromEpoch == 0 && k.ToEpoch == 0 {
+		return k.Key
+	}
+	return k.Key + "@" + bound(k.FromEpoch) + "-" + bound(k.ToEpoch)
+}
+
+// Keys are the trusted keys for signature.ParseKeys.
+func (n Namespace) Keys() []string {
+	var keys []string
+	for _, key := range n.VerifyingKeys {
+		keys = append(keys, key.String())
+	}
+	return keys
 }
 
 // Limits bound one batch. A batch that exceeds the first three is rejected.

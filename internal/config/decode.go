@@ -62,6 +62,9 @@ func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
 		return
 	}
 	text, ok := scalarText(n)
+	if key, short := v.Addr().Interface().(*VerifyingKey); short && ok {
+		v = reflect.ValueOf(&key.Key).Elem()
+	}
 	switch {
 	case !ok || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice:
 		d.refuse(path, "want %s", wanted(v.Type(), f))

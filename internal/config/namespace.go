@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,14 +82,18 @@ func (v checker) preset(n *Namespace, path string) {
 }
 
 func (v checker) signatures(n *Namespace, path string) {
-	keys := map[string]int{}
-	for i, key := range n.VerifyingKeys {
+	keys := n.Keys()
+	for i, key := range keys {
 		at := fmt.Sprintf("%sverifying_keys[%d]", path, i)
+		v.must(at, n.VerifyingKeys[i].Key != "", "has no key: give its 64 hexadecimal digits")
 		_, err := signature.ParseKeys([]string{key})
 		v.check(at, err)
-		first, twice := keys[key]
-		v.must(at, !twice, "repeats verifying_keys[%d]: remove one", first)
-		keys[key] = i
+		first := slices.Index(keys, key)
+		v.must(at, first == i, "repeats verifying_keys[%d]: remove one", first)
+		for other := range keys[:i] {
+			_, err := signature.ParseKeys([]string{keys[other], key})
+			v.must(at, err == nil || v.problems.isBlamed(fmt.Sprintf("%sverifying_keys[%d]", path, other)), "%v", err)
+		}
 	}
 	if n.Signatures == "" {
 		return

@@ -79,6 +79,11 @@ namespaces:
 	}
 }
 
+const (
+	aKey     = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+	otherKey = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+)
+
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -108,6 +113,9 @@ func TestValues(t *testing.T) {
 		{"backfill: [{to: newest}, {from: 7, to: 9, window: 1}]", func(n Namespace) any { return n.Backfills },
 			[]Backfill{{1, 0, "", 10_000}, {7, 9, "", 1}}},
 		{"{last: 50, backfill: {}}", func(n Namespace) any { return n.Backfills }, []Backfill{{1, 50, "", 10_000}}},
+		{"verifying_keys: [" + aKey + ", " + otherKey + "@331-]", func(n Namespace) any { return n.Keys() }, []string{aKey, otherKey + "@331-"}},
+		{"verifying_keys: [{key: " + aKey + ", to_epoch: 330}, {key: " + aKey + ", from_epoch: 400, to_epoch: 500}]",
+			func(n Namespace) any { return n.Keys() }, []string{aKey + "@-330", aKey + "@400-500"}},
 		{"signatures: ./s", nil, nil},
 	} {
 		t.Run(test.line, func(t *testing.T) {

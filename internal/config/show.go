@@ -41,6 +41,9 @@ func writeFields(text *strings.Builder, v reflect.Value, indent string) {
 }
 
 func writeElement(text *strings.Builder, v reflect.Value, indent string) {
+	if key, ok := v.Interface().(VerifyingKey); ok && key.String() == key.Key {
+		v = reflect.ValueOf(key.Key)
+	}
 	if v.Kind() != reflect.Struct {
 		fmt.Fprintf(text, "%s- %s\n", indent, scalar(v))
 		return
