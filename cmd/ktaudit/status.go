@@ -25,7 +25,8 @@ func (statusCmd) Help() string {
 	return `Shows which epochs are verified, rejected or missing, and the head, which is the last epoch up to which every epoch is
 verified. Without a range it covers the epochs from the first to the last that has a verdict; a configuration file or preset
 may set other bounds. It also shows what is on record of the log's names: see ktaudit chain. Exits with 1 if an epoch was
-rejected, has no verdict or does not continue the epoch before it, or if names on record contradict each other.
+rejected, has no verdict or does not continue the epoch before it, if epochs wait for a key, or if names on record
+contradict each other.
 
 Examples:
   ktaudit status --config ktaudit.yaml
@@ -91,7 +92,11 @@ func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *a
 	if redis != nil {
 		queues.read(redis, n.Namespace)
 	}
-	return a.report(status, queues, nextSteps{logDirectory: n.LogDirectory, store: c.AuditStore})
+	waiting, err := readWaiting(ctx, store, n.Namespace)
+	if err != nil {
+		return err
+	}
+	return a.report(status, queues, waiting, nextSteps{logDirectory: n.LogDirectory, store: c.AuditStore})
 }
 
 // queueState is what the queue has of a log's epochs.
@@ -118,28 +123,29 @@ type nextSteps struct {
 	store        string
 }
 
-// report prints a status and returns errFound unless every epoch is verified.
-func (a *app) report(s report.Status, queues queueState, next nextSteps) error {
+// report prints a status and returns errFound unless every epoch is verified and none waits.
+func (a *app) report(s report.Status, queues queueState, waiting []waitingEpochs, next nextSteps) error {
 	if a.json {
 		err := a.object(struct {
 			report.Status
 			queueState
-			LogDirectory string `json:"log_directory,omitempty"`
-			AuditStore   string `json:"audit_store"`
-		}{s, queues, next.logDirectory, next.store})
+			Waiting      []waitingEpochs `json:"waiting,omitempty"`
+			LogDirectory string          `json:"log_directory,omitempty"`
+			AuditStore   string          `json:"audit_store"`
+		}{s, queues, waiting, next.logDirectory, next.store})
 		if err != nil {
 			return err
 		}
 	} else {
-		a.printStatus(s, queues, next)
+		a.printStatus(s, queues, waiting, next)
 	}
-	if !s.Good() || s.VerifiedCount == 0 {
+	if !s.Good() || s.VerifiedCount == 0 || len(waiting) > 0 {
 		return errFound
 	}
 	return nil
 }
 
-func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
+func (a *app) printStatus(s report.Status, queues queueState, waiting []waitingEpochs, next nextSteps) {
 	a.line("namespace", "%s", s.Namespace)
 	if next.logDirectory != "" {
 		a.line("log", "%s", next.logDirectory)
@@ -148,6 +154,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 		a.line("epochs", "no epoch has a verdict")
 		a.printChain(s.Chain)
 		a.printQueues(queues)
+		a.printWaiting(waiting)
 		a.printNameFaults(s.Namespace, s.Chain)
 		return
 	}
@@ -171,6 +178,7 @@ func (a *app) printStatus(s report.Status, queues queueState, next nextSteps) {
 	}
 	a.printChain(s.Chain)
 	a.printQueues(queues)
+	a.printWaiting(waiting)
 	a.printNameFaults(s.Namespace, s.Chain)
 	if len(s.Rejected)+len(s.Breaks)+len(s.Rollbacks) > 0 {
 		a.printf("\n")

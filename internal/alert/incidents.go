@@ -130,21 +130,21 @@ func OfSilent(namespace string, last uint64, since time.Time) Alert {
 }
 
 // OfBacklog is the alert on epochs that wait too long for a verdict; since is when the oldest of
-// them was published. Resolve BacklogIncident of the same epoch when the backlog has gone, not when
+// them was published. Resolve its incident when the backlog has gone, not when
 // only its oldest epoch has a verdict: that would be a new alert for each epoch.
 func OfBacklog(namespace string, oldest uint64, since time.Time) Alert {
 	return Alert{
-		Kind: Backlog, Namespace: namespace, Incident: BacklogIncident(oldest), Epoch: oldest, At: since,
+		Kind: Backlog, Namespace: namespace, Incident: incidentOf(Backlog, oldest), Epoch: oldest, At: since,
 		Summary: fmt.Sprintf("epochs of %s wait for a verdict, epoch %d since %s",
 			namespace, oldest, since.UTC().Format(time.RFC3339)),
 	}
 }
 
 // OfTransient is the alert on an epoch that cannot be audited because of errors that should have
-// passed. Resolve TransientIncident when the epoch has a verdict.
+// passed. Resolve its incident when the epoch has a verdict.
 func OfTransient(namespace string, epoch uint64, since time.Time, last error) Alert {
 	return Alert{
-		Kind: Transient, Namespace: namespace, Incident: TransientIncident(epoch), Epoch: epoch, At: since,
+		Kind: Transient, Namespace: namespace, Incident: incidentOf(Transient, epoch), Epoch: epoch, At: since,
 		Summary: fmt.Sprintf("epoch %d of %s cannot be judged since %s",
 			epoch, namespace, since.UTC().Format(time.RFC3339)),
 		Detail: last.Error(),
@@ -157,6 +157,17 @@ func OfCanary(namespace string, epoch uint64, software string, broken error) Ale
 	return Alert{
 		Kind: Canary, Namespace: namespace, Incident: incidentOf(Canary, epoch), Epoch: epoch, Detail: software + ": " + broken.Error(),
 		Summary: "a worker of " + namespace + " verified a proof that it had damaged itself, and judges no more",
+	}
+}
+
+// OfUnknownKey is the alert on epochs, this one and later ones, that wait for a key.
+func OfUnknownKey(namespace string, epoch uint64, why error) Alert {
+	return Alert{
+		Kind: UnknownKey, Namespace: namespace, Incident: incidentOf(UnknownKey, epoch), Epoch: epoch,
+		Summary: fmt.Sprintf("epochs of %s wait for a verifying key, the first is epoch %d: %v", namespace, epoch, why),
+		Detail: fmt.Sprintf("Nothing is rejected or lost: the epochs are judged once their key, whose last digits are in brackets, is configured. "+
+			"If the log has a new key, get it by another way than from the log, add it to verifying_keys with from_epoch: %d, "+
+			"and restart the workers. If it has none, ask who signs in its name.", epoch),
 	}
 }
 
@@ -173,11 +184,5 @@ func SkippedIncident(epoch uint64) string { return incidentOf(Skipped, epoch) }
 
 // SilentIncident is the incident of OfSilent, for Resolve.
 func SilentIncident(last uint64) string { return incidentOf(Silent, last) }
-
-// BacklogIncident is the incident of OfBacklog, for Resolve.
-func BacklogIncident(oldest uint64) string { return incidentOf(Backlog, oldest) }
-
-// TransientIncident is the incident of OfTransient, for Resolve.
-func TransientIncident(epoch uint64) string { return incidentOf(Transient, epoch) }
 
 func incidentOf(k Kind, epoch uint64) string { return fmt.Sprintf("%s/%012d", k, epoch) }

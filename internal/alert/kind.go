@@ -30,6 +30,8 @@ const (
 	Backlog Kind = "backlog"
 	// Transient: the audit of an epoch fails again and again. It ends.
 	Transient Kind = "transient"
+	// UnknownKey: epochs wait for a key that is not configured. It ends.
+	UnknownKey Kind = "unknown_key"
 	// NamesChanged: names that a log listed are listed otherwise now.
 	NamesChanged Kind = "names_changed"
 	// Canary: ktaudit verified a proof that it had damaged itself.
@@ -63,6 +65,7 @@ var kinds = map[Kind]struct {
 	Silent:         {Warning, true, "KtauditLogSilent", "log silent"},
 	Backlog:        {Warning, true, "KtauditBacklog", "backlog"},
 	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	UnknownKey:     {Warning, true, "KtauditUnknownKey", "unknown key"},
 	NamesChanged:   {Critical, false, "KtauditNamesChanged", "names changed"},
 	Canary:         {Critical, false, "KtauditCanary", "damaged proof verified"},
 	Test:           {Warning, true, "KtauditTest", "test alert"},

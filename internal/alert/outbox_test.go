@@ -54,7 +54,7 @@ func TestUnresolvedConditionsAreFoundAfterARestart(t *testing.T) {
 	open := inMemory()
 	box := Outbox{open(t)}
 	raise(t, open(t), OfVerdict(rejection(1)), OfSilent(namespace, 5, began), OfBacklog(namespace, 6, began), OfSkipped(namespace, 7, 8))
-	must(t, box.Resolve(t.Context(), namespace, BacklogIncident(6), began))
+	must(t, box.Resolve(t.Context(), namespace, incidentOf(Backlog, 6), began))
 	want := []string{SkippedIncident(7), SilentIncident(5)}
 	for range 2 {
 		lasting, err := box.Unresolved(t.Context(), namespace, nil)

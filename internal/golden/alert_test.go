@@ -78,6 +78,18 @@ func raiseCanary(t *testing.T) []object {
 	return w.audit.objects()
 }
 
+// raiseUnknownKey raises the alert on epochs that wait for a key, and says that it has ended.
+func raiseUnknownKey(t *testing.T) []object {
+	w := emptyWorld(t)
+	a := alert.OfUnknownKey(namespace, 331, errors.New("a cause"))
+	a.At, a.Summary, a.Detail = began, "a summary", "a detail"
+	box := alert.Outbox{Store: w.store}
+	_, err := box.Raise(t.Context(), a)
+	must(t, err)
+	must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
+	return w.audit.objects()
+}
+
 // deliver sends all alerts to a webhook and to the log, and closes them.
 func deliver(t *testing.T) []object {
 	w := emptyWorld(t)

@@ -91,6 +91,7 @@ var kinds = []kind{
 	{"alert-open-resolved", `/alerts/open/3-`, raiseEveryKind, nil},
 	{"alert-implausible", `/alerts/open/`, raiseImplausible, nil},
 	{"alert-canary", `/alerts/open/`, raiseCanary, nil},
+	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},
 	{"alert-of-audit", `/alerts/open/`, auditMalformed, []scrub{at, summary}},
 	{"alert-of-seal", `/alerts/open/`, checkTampered, []scrub{at, summary}},
 	{"alert-delivered", `/alerts/delivered/`, deliver, []scrub{recordedAt}},

@@ -80,7 +80,7 @@ func everything(t *testing.T) *metrics.Metrics {
 		judge(observe.Result{Outcome: observe.Rejected, Reason: reason})
 	}
 	for _, failure := range []observe.Failure{
-		observe.NotPublished, observe.Unsettled, observe.NotSigned, observe.HandedBack, observe.LogDirectory, observe.Signatures,
+		observe.NotPublished, observe.Unsettled, observe.NotSigned, observe.UnknownKey, observe.HandedBack, observe.LogDirectory, observe.Signatures,
 		observe.AuditStore, observe.Timeout, observe.Panic, observe.OtherFailure, "made_up",
 	} {
 		judge(observe.Result{Failure: failure})

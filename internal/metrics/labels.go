@@ -34,7 +34,7 @@ var (
 	reasons  = newSet(verdict.Reasons()...)
 	stages   = newSet(string(observe.Locate), string(observe.Signature), string(observe.Memory), string(observe.Download), string(observe.Verify), string(observe.Write))
 
-	failureKinds = newSet(string(observe.NotPublished), string(observe.Unsettled), string(observe.NotSigned), string(observe.HandedBack), string(observe.LogDirectory),
+	failureKinds = newSet(string(observe.NotPublished), string(observe.Unsettled), string(observe.NotSigned), string(observe.UnknownKey), string(observe.HandedBack), string(observe.LogDirectory),
 		string(observe.Signatures), string(observe.AuditStore), string(observe.Timeout), string(observe.Panic), string(observe.Canary), string(observe.OtherFailure))
 
 	queueClasses = newSet("fresh", "backfill")

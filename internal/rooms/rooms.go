@@ -65,10 +65,10 @@ var allowed = []struct {
 	{"jobs/audit", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
 	}},
-	{"jobs/worker", []string{"jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share"}},
+	{"jobs/worker", []string{"jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
-		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/verdictcheck",
+		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/verdictcheck", "signature",
 	}},
 	{"internal/config", []string{"blobstore", "internal/alert", "signature", "validator"}},
 	{"internal/simlog", []string{"signature", "validator"}},

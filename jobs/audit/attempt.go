@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/share"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -40,6 +41,8 @@ func (t *attempt) result(ctx context.Context, v verdict.Verdict, created bool, e
 		result.Failure = observe.Unsettled
 	case errors.Is(err, ErrNoSignature):
 		result.Failure = observe.NotSigned
+	case errors.Is(err, signature.ErrUnknownKey):
+		result.Failure = observe.UnknownKey
 	case errors.Is(err, context.Canceled), errors.Is(err, share.ErrReclaimed):
 		result.Failure = observe.HandedBack
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

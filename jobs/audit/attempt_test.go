@@ -10,6 +10,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -66,6 +67,7 @@ func TestFailuresAreMeasured(t *testing.T) {
 		{"not published", t.Context(), observe.LogDirectory, fetcher.ErrNotPublished, observe.NotPublished},
 		{"just written", t.Context(), observe.LogDirectory, &tooRecentError{cause: fault}, observe.Unsettled},
 		{"not signed", t.Context(), observe.Signatures, ErrNoSignature, observe.NotSigned},
+		{"unknown key", t.Context(), observe.Signatures, signature.ErrUnknownKey, observe.UnknownKey},
 		{"handed back", t.Context(), observe.AuditStore, context.Canceled, observe.HandedBack},
 		{"too long", expired, observe.LogDirectory, context.DeadlineExceeded, observe.Timeout},
 		{"one request too long", t.Context(), observe.AuditStore, context.DeadlineExceeded, observe.AuditStore},

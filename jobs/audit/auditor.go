@@ -20,9 +20,10 @@ import (
 )
 
 // IsNotYet reports whether err means that the log has not published all of an epoch yet, or only
-// just: no fault, and no verdict.
+// just, or that the operator has not configured the key that it signed with: no fault, and no
+// verdict.
 func IsNotYet(err error) bool {
-	return errors.Is(err, fetcher.ErrNotPublished) || errors.Is(err, ErrNoSignature) || errors.Is(err, ErrTooRecent)
+	return errors.Is(err, fetcher.ErrNotPublished) || isUnsigned(err) || errors.Is(err, ErrTooRecent)
 }
 
 // ContradictionError says that an epoch was judged again and found otherwise than the verdict on
@@ -49,8 +50,8 @@ type Config struct {
 	Fetcher *fetcher.Fetcher
 	Store   *auditstore.Store
 
-	// Keys are the trusted keys. Without any, signed digests are not looked at and verdicts say
-	// not_required.
+	// Keys are the trusted keys. An epoch that is signed with another one waits for it. Without
+	// any, signed digests are not looked at and verdicts say not_required.
 	Keys signature.Keys
 	// Signatures holds the log's signed digests as "{epoch}.json". Nil means that they are in the
 	// audit store already.

@@ -35,14 +35,16 @@ type signatureCheck struct {
 // checkSignatures holds the signed digests of an epoch and of the one before it against the name of
 // its batch.
 //
-// The epoch's own must be there: until it is, the answer is ErrNoSignature. If it is wrong, the
-// epoch is rejected.
+// The epoch's own must be there: until it is, the answer is ErrNoSignature. While its key is none
+// that is trusted for the epoch, the answer is signature.ErrUnknownKey: who signed it is not known,
+// and is for the operator to say. If it is wrong, the epoch is rejected.
 //
-// The one before it must be there too, but for three exceptions: its epoch has a verdict that rests
-// on one, the epoch is the first of the audit, or was itself signed so long ago that nobody will
-// sign the one before any more. Then the epoch is judged by its own signed digest. Nothing is
-// verified for it that is not signed: an epoch before it without a verdict is a gap that status
-// shows and that its head does not pass. If the one before is wrong, see checkPrevious.
+// The one before it must be there too, under a trusted key, but for three exceptions: its epoch has
+// a verdict that rests on one, the epoch is the first of the audit, or was itself signed so long
+// ago that nobody will sign the one before any more. Then the epoch is judged by its own signed
+// digest. Nothing is verified for it that is not signed: an epoch before it without a verdict is a
+// gap that status shows and that its head does not pass. If the one before is wrong, see
+// checkPrevious.
 func (a *Auditor) checkSignatures(ctx context.Context, name validator.Name) (signatureCheck, error) {
 	if a.Keys.Len() == 0 {
 		return signatureCheck{record: verdict.Signature{Status: verdict.SignatureNotRequired}}, nil
@@ -87,7 +89,7 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 		return data, signature.CheckOrder(previous, current)
 	case errors.Is(err, signature.ErrDigestMismatch) && !first:
 		return data, a.whoseFault(ctx, name, err)
-	case !errors.Is(err, ErrNoSignature) && rejectionFor(err) == "":
+	case !isUnsigned(err) && rejectionFor(err) == "":
 		return nil, err
 	}
 	recorded, recordErr := a.neighbour(ctx, name.Epoch-1)
@@ -97,7 +99,7 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 		return nil, recordErr
 	case recorded.Outcome == verdict.Verified && recorded.Signature.Status == verdict.SignatureVerified:
 		return nil, signature.CheckOrder(signature.SignedDigest{Epoch: recorded.Epoch, Timestamp: recorded.Signature.Timestamp}, current)
-	case errors.Is(err, ErrNoSignature) && !first && time.Since(signedAt) <= previousOverdue:
+	case isUnsigned(err) && !first && time.Since(signedAt) <= previousOverdue:
 		return nil, err // wait for it
 	case first && rejectionFor(err) != "":
 		return data, err
@@ -170,14 +172,18 @@ func (a *Auditor) checkSigned(data []byte, epoch uint64, digest validator.Digest
 	return signed, signature.Check(signed, a.Namespace, epoch, digest)
 }
 
+// isUnsigned reports whether an epoch lacks a signed digest that says anything, so far.
+func isUnsigned(err error) bool {
+	return errors.Is(err, ErrNoSignature) || errors.Is(err, signature.ErrUnknownKey)
+}
+
 // rejectionFor returns the reason to reject an epoch for what is wrong with a signed digest, or
 // nothing for other errors.
 func rejectionFor(err error) verdict.Reason {
 	if errors.Is(err, signature.ErrDigestMismatch) {
 		return verdict.SignatureDigestMismatch
 	}
-	for _, wrong := range []error{signature.ErrMalformed, signature.ErrUnknownKey, signature.ErrInvalid,
-		signature.ErrMismatch, signature.ErrBackwards} {
+	for _, wrong := range []error{signature.ErrMalformed, signature.ErrInvalid, signature.ErrMismatch, signature.ErrBackwards} {
 		if errors.Is(err, wrong) {
 			return verdict.SignatureInvalid
 		}

@@ -44,7 +44,7 @@ func TestSignedDigests(t *testing.T) {
 		{name: "for another log", spoil: resign(5, func(s *signature.SignedDigest) { s.Namespace = "other" }), reason: verdict.SignatureInvalid},
 		{name: "not JSON", spoil: write(5, "nonsense"), reason: verdict.SignatureInvalid},
 		{name: "too long", spoil: write(5, string(make([]byte, signature.MaxSize+1))), reason: verdict.SignatureInvalid},
-		{name: "by a stranger", spoil: strangersSignature(5), reason: verdict.SignatureInvalid},
+		{name: "by a stranger", spoil: strangersSignature(5), err: signature.ErrUnknownKey},
 		{name: "older than the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp = 1 }), reason: verdict.SignatureInvalid},
 		{name: "as old as the one before", spoil: resign(5, func(s *signature.SignedDigest) { s.Timestamp -= 120_000 })},
 
@@ -52,6 +52,9 @@ func TestSignedDigests(t *testing.T) {
 		{name: "before: never signed", start: longAgo, spoil: unsign(4)},
 		{name: "before: not signed, first of the audit", start: justNow, first: 5, spoil: unsign(4)},
 		{name: "before: not signed, before the audit", start: justNow, first: 7, spoil: unsign(4)},
+		{name: "before: by a stranger, just now", start: justNow, spoil: strangersSignature(4), err: signature.ErrUnknownKey},
+		{name: "before: by a stranger, long ago", start: longAgo, spoil: strangersSignature(4)},
+		{name: "before: by a stranger, first of the audit", start: justNow, first: 5, spoil: strangersSignature(4)},
 		{name: "before: broken is its own fault", spoil: breakSignature(4)},
 		{name: "before: other digest is its own fault", spoil: resign(4, func(s *signature.SignedDigest) { s.Digest[0] ^= 1 })},
 		{name: "before: other digest, as was published", spoil: forkedBefore, reason: verdict.SignatureDigestMismatch},

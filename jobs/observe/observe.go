@@ -42,6 +42,7 @@ const (
 	NotPublished Failure = "not_published" // no fault: the log is not that far
 	Unsettled    Failure = "unsettled"     // no fault: what looks wrong was written just now
 	NotSigned    Failure = "not_signed"    // no fault: the signer is not that far
+	UnknownKey   Failure = "unknown_key"   // no fault: its key is not configured
 	HandedBack   Failure = "handed_back"   // no fault: the worker stops
 	LogDirectory Failure = "log_directory" // faults on the way to the batch
 	Signatures   Failure = "signatures"    // faults on the way to signed digests

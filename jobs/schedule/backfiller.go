@@ -112,6 +112,7 @@ func (b *backfiller) round(ctx context.Context, now time.Time) error {
 	}
 	if end == 0 {
 		b.progress.setHistoryResult(nil)
+		b.progress.setKeylessHistory(keyless{})
 		return nil
 	}
 	b.hadHistory = true
@@ -149,6 +150,7 @@ func (b *backfiller) fill(ctx context.Context, now time.Time, end uint64) (round
 func (b *backfiller) unjudged(ctx context.Context, now time.Time, end uint64) ([][]uint64, roundResult, error) {
 	var result roundResult
 	var lists [][]uint64
+	var lowest keyless
 	var errs []error
 	for _, f := range b.backfills {
 		if err := b.beginIfDue(ctx, f, now, end); err != nil {
@@ -171,6 +173,9 @@ func (b *backfiller) unjudged(ctx context.Context, now time.Time, end uint64) ([
 			return errors.Join(err, alertErr)
 		})
 		errs = append(errs, err, b.alertOnStuck(ctx, f, now, epochs))
+		if k := b.queue.lowestKeyless(epochs[:min(len(epochs), keylessLooks)]); lowest.epoch == 0 || k.epoch != 0 && k.epoch < lowest.epoch {
+			lowest = k
+		}
 		if done && !pending && !f.exploring {
 			f.finish()
 		}
@@ -180,6 +185,7 @@ func (b *backfiller) unjudged(ctx context.Context, now time.Time, end uint64) ([
 			result.queued += int64(len(epochs))
 		}
 	}
+	b.progress.setKeylessHistory(lowest)
 	return lists, result, errors.Join(errs...)
 }
 

@@ -59,6 +59,7 @@ type follower struct {
 	failingSince time.Time
 	failingAt    uint64 // the epoch that the log was to have next then
 	outlasting   epochset.Set
+	wereKeyless  bool   // in the last round epochs waited for a key
 	implausible  uint64 // the last epoch far ahead that was logged
 	wasStale     bool   // so that it is logged once
 	rounds       int
@@ -187,7 +188,8 @@ func (f *follower) reconcile(ctx context.Context, now time.Time, newest uint64, 
 		errs = append(errs, within(ctx, f.patience.ask, "looking for skipped epochs", func(ctx context.Context) error {
 			return f.resolveSkips(ctx, now, open)
 		}))
-		errs = append(errs, f.alertOnBacklog(ctx, now, open), f.alertOnFailingJobs(ctx, now, open))
+		errs = append(errs, f.alertOnBacklog(ctx, now, open), f.alertOnFailingJobs(ctx, now, open),
+			f.alertOnUnknownKeys(ctx, now, slices.DeleteFunc(slices.Clone(unjudged), f.isUnpublished), open))
 	}
 	ahead, err := f.judgedAhead(ctx, newest)
 	errs = append(errs, unlisted, err)
@@ -219,6 +221,9 @@ func (f *follower) judgedAhead(ctx context.Context, newest uint64) (ahead []uint
 func (f *follower) isAhead(epoch uint64) bool {
 	return f.frontier.IsInGap(epoch) && !f.observations.Published(epoch)
 }
+
+// isUnpublished reports whether an epoch was not seen to be published.
+func (f *follower) isUnpublished(epoch uint64) bool { return !f.observations.Published(epoch) }
 
 // state is what metrics show.
 func (f *follower) state() observe.LogState {

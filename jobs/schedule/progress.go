@@ -24,6 +24,8 @@ type progress struct {
 	verified atomic.Uint64
 	// what the last round of history ended with; nil: there was none yet
 	history atomic.Pointer[error]
+	// the lowest epoch of history that waits for a key; nil: none
+	keyless atomic.Pointer[keyless]
 }
 
 func newProgress(first uint64) *progress { return &progress{first: first, recent: recentEpochs} }
@@ -87,3 +89,13 @@ func (p *progress) historyResult() (err error, known bool) {
 }
 
 func (p *progress) setHistoryResult(err error) { p.history.Store(&err) }
+
+// keylessHistory returns the lowest epoch of history that waits for a key.
+func (p *progress) keylessHistory() keyless {
+	if k := p.keyless.Load(); k != nil {
+		return *k
+	}
+	return keyless{}
+}
+
+func (p *progress) setKeylessHistory(k keyless) { p.keyless.Store(&k) }

@@ -17,6 +17,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/share"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
@@ -220,6 +221,9 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 	var event *zerolog.Event
 	message := "epoch not judged: will be tried again"
 	switch {
+	case errors.Is(err, signature.ErrUnknownKey):
+		event = w.faults[auditor.Namespace].event(w.log, zerolog.WarnLevel)
+		message = "epoch waits: configure the key that it is signed with, if that is the log's, and restart"
 	case audit.IsNotYet(err):
 		event, message = w.log.Debug(), "epoch not ready (not published, not signed or too recent); it is tried again"
 	case errors.Is(err, context.Canceled):
