@@ -161,7 +161,7 @@ func TestHostileSlowGiantIsPutBack(t *testing.T) {
 		}
 		<-ended
 		// What it did to others is not repeated soon.
-		waiting, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+		waiting, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 		defer cancel()
 		if _, _, err := budget.memory.Acquire(waiting, "hostile", memoryFor(listed, 0)); err == nil {
 			t.Error("the next giant begins at once")
