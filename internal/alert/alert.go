@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/explain"
 	"github.com/ktaudit/ktaudit/internal/text"
 )
 
@@ -50,6 +51,23 @@ func (a Alert) title() string {
 	return strings.ToUpper(string(a.Severity[:1])) + string(a.Severity[1:]) + ": " + title
 }
 
+// ExplainWord is the word to look up in package explain: of a rejection its reason, of others their
+// kind. It is empty if there is none, as for a kind of a later version.
+func (a Alert) ExplainWord() string {
+	if a.Kind == Rejected {
+		return explain.Best(a.Reason, string(a.Kind))
+	}
+	return explain.Best(string(a.Kind))
+}
+
+// explainCommand is the command that says what a means; empty if there is none.
+func (a Alert) explainCommand() string {
+	if word := a.ExplainWord(); word != "" {
+		return "ktaudit explain " + word
+	}
+	return ""
+}
+
 // The longest texts of an alert, in bytes. Raise shortens longer ones: a log that publishes long
 // names must not prevent an alert.
 const (
@@ -60,9 +78,10 @@ const (
 // reasonWord is what a reason looks like.
 var reasonWord = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
-// complete fills in and shortens what Raise promises to, or says why a cannot be raised.
-func (a Alert) complete(now time.Time) (Alert, error) {
-	kind, err := parseIncident(a.Incident)
+// Complete fills in and shortens what Raise promises to, or says why a cannot be raised. To repeat
+// it changes nothing.
+func (a Alert) Complete(now time.Time) (Alert, error) {
+	kind, err := ParseIncident(a.Incident)
 	switch {
 	case err != nil:
 		return a, err
@@ -81,31 +100,48 @@ func (a Alert) complete(now time.Time) (Alert, error) {
 	return a, nil
 }
 
-// decode reads the alert in a notice, which a later version or somebody with an editor may have
-// written.
+// Decode reads the alert on an incident of a namespace, which a later version or somebody with an
+// editor may have written.
+func Decode(namespace, incident string, data []byte) (Alert, error) {
+	a, err := decodeAny(namespace, data)
+	if err == nil && a.Incident != incident {
+		err = fmt.Errorf("it holds incident %q", a.Incident)
+	}
+	return a, err
+}
+
+// decode reads the alert in a notice.
 func decode(namespace, name string, data []byte) (Alert, error) {
+	a, err := decodeAny(namespace, data)
+	if err == nil && a.noticeName() != name {
+		err = fmt.Errorf("it holds incident %q", a.Incident)
+	}
+	return a, err
+}
+
+func decodeAny(namespace string, data []byte) (Alert, error) {
 	var a Alert
 	if err := json.Unmarshal(data, &a); err != nil {
 		return Alert{}, err
 	}
-	_, err := parseIncident(a.Incident)
+	_, err := ParseIncident(a.Incident)
 	switch {
 	case err != nil:
 		return Alert{}, err
-	case a.noticeName() != name || a.Namespace != namespace:
+	case a.Namespace != namespace:
 		return Alert{}, fmt.Errorf("it holds incident %q of %q", a.Incident, a.Namespace)
 	case a.At.IsZero():
 		return Alert{}, errors.New("it has no time")
 	}
-	return a.complete(a.At)
+	return a.Complete(a.At)
 }
 
 var incidentName = regexp.MustCompile(`^[a-z0-9_-]+(/[a-z0-9_-]+)+$`)
 
 const maxIncident = 100
 
-// parseIncident returns the kind in an incident's name.
-func parseIncident(name string) (Kind, error) {
+// ParseIncident returns the kind in an incident's name.
+func ParseIncident(name string) (Kind, error) {
 	first, _, _ := strings.Cut(name, "/")
 	kind := Kind(first)
 	switch {
@@ -146,9 +182,16 @@ func noticeName(k Kind, incident string, resolved bool) string {
 	return rank + strings.ReplaceAll(incident, "/", ".")
 }
 
+// IncidentOfNotice returns the incident that a notice's name is of, and whether the notice says
+// that it has ended.
+func IncidentOfNotice(name string) (incident string, ended bool) {
+	rank, rest, _ := strings.Cut(name, "-")
+	return strings.ReplaceAll(rest, ".", "/"), rank+"-" == rankResolved
+}
+
 // kindOf is the kind in a notice's name.
 func kindOf(name string) Kind {
-	_, rest, _ := strings.Cut(name, "-")
-	kind, _, _ := strings.Cut(rest, ".")
+	incident, _ := IncidentOfNotice(name)
+	kind, _, _ := strings.Cut(incident, "/")
 	return Kind(kind)
 }

@@ -35,7 +35,7 @@ func TestEveryKindCanBeRaisedAndRead(t *testing.T) {
 	names := map[string]bool{}
 	seen := map[Kind]bool{}
 	for _, a := range everyKind() {
-		a, err := a.complete(began)
+		a, err := a.Complete(began)
 		if err != nil {
 			t.Errorf("%+v: %v", a, err)
 			continue

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 const (
@@ -38,13 +41,13 @@ func NewAlertmanager(name, address string) (Target, error) {
 	if name, err = nameOrDefault(name, "alertmanager", identity.String()); err != nil {
 		return Target{}, err
 	}
-	p := newPoster(u)
+	p := jsonpost.New(u)
 	return Target{name: name, batch: 100, repeat: repeatEvery, send: func(ctx context.Context, alerts []Alert) error {
 		body, err := alertmanagerBody(alerts, time.Now())
 		if err != nil {
-			return &refusal{err}
+			return &jsonpost.Refusal{Err: err}
 		}
-		return p.post(ctx, body, nil)
+		return p.Post(ctx, body, nil)
 	}}, nil
 }
 
@@ -63,12 +66,21 @@ func alertmanagerBody(alerts []Alert, now time.Time) ([]byte, error) {
 				"alertname": kinds[a.Kind].alertname, "namespace": a.Namespace, "severity": string(a.Severity),
 				"incident": a.Incident, "epoch": strconv.FormatUint(a.Epoch, 10), "reason": a.Reason,
 			}),
-			Annotations: withoutEmpty(map[string]string{"summary": a.Summary, "description": a.Detail}),
+			Annotations: withoutEmpty(map[string]string{"summary": a.Summary, "description": description(a)}),
 			StartsAt:    a.At,
 			EndsAt:      endsAt(a, now),
 		}
 	}
 	return json.Marshal(all)
+}
+
+// description is the detail, and how to learn more.
+func description(a Alert) string {
+	command := a.explainCommand()
+	if command != "" {
+		command = "What it means: " + command
+	}
+	return strings.TrimSpace(a.Detail + "\n" + command)
 }
 
 func endsAt(a Alert, now time.Time) time.Time {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 const (
@@ -101,7 +102,7 @@ func (s *sender) deliverUntil(ctx context.Context, end time.Time, waiting []stri
 			if err := s.writeMarks(ctx); err != nil {
 				return false, err
 			}
-		case !refused(err):
+		case !jsonpost.Refused(err):
 			return false, err
 		case len(batch) > 1:
 			size = 1 // only one of them may be at fault: send each by itself
@@ -180,12 +181,12 @@ func (s *sender) isMarked(ctx context.Context, name string) (bool, error) {
 // send makes one request. It is not interrupted, because then nobody would know whether the request
 // arrived.
 func (s *sender) send(ctx context.Context, batch []Alert) error {
-	ctx, cancel := detach(ctx, sendTimeout)
+	ctx, cancel := detach(ctx, jsonpost.Timeout)
 	defer cancel()
 	err := s.target.send(ctx, batch)
 	result := Delivered
 	switch {
-	case refused(err):
+	case jsonpost.Refused(err):
 		result = Refused
 	case err != nil:
 		result = Failed

@@ -12,7 +12,7 @@ import (
 // package comment).
 func OfVerdict(v verdict.Verdict) Alert {
 	a := Alert{
-		Kind: Rejected, Namespace: v.Namespace, Incident: incidentOf(Rejected, v.Epoch), Epoch: v.Epoch,
+		Kind: Rejected, Namespace: v.Namespace, Incident: VerdictIncident(v.Epoch, v.Reason), Epoch: v.Epoch,
 		Reason: string(v.Reason), Detail: v.Detail,
 		Summary: fmt.Sprintf("epoch %d of %s was rejected: %s", v.Epoch, v.Namespace, v.Reason),
 	}
@@ -20,7 +20,7 @@ func OfVerdict(v verdict.Verdict) Alert {
 		a.Summary = fmt.Sprintf("epoch %d of %s was not judged: its batch is over the limits set here", v.Epoch, v.Namespace)
 	}
 	if v.Reason == verdict.Equivocation {
-		a.Kind, a.Incident = Equivocation, incidentOf(Equivocation, v.Epoch)
+		a.Kind = Equivocation
 		a.Summary = fmt.Sprintf("%s showed two histories at epoch %d", v.Namespace, v.Epoch)
 	}
 	return a
@@ -49,7 +49,7 @@ func OfContradiction(recorded, found verdict.Verdict) Alert {
 func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert {
 	return Alert{
 		Kind: Contradiction, Namespace: namespace, Epoch: epoch, Reason: reason,
-		Incident: incidentOf(Contradiction, epoch) + "/chain",
+		Incident: BrokenChainIncident(epoch),
 		Summary:  fmt.Sprintf("epoch %d of %s does not fit the epochs around it", epoch, namespace),
 		Detail:   detail,
 	}
@@ -60,7 +60,7 @@ func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert 
 func OfDoubleName(namespace string, epoch uint64, detail string) Alert {
 	return Alert{
 		Kind: Equivocation, Namespace: namespace, Epoch: epoch, Reason: string(verdict.Equivocation), Detail: detail,
-		Incident: incidentOf(Equivocation, epoch),
+		Incident: DoubleNameIncident(epoch),
 		Summary:  fmt.Sprintf("%s published more than one batch for epoch %d", namespace, epoch),
 	}
 }
@@ -178,6 +178,20 @@ func OfTest(namespace string, now time.Time) Alert {
 		Summary: "this is a test: alerts of " + namespace + " reach you",
 	}
 }
+
+// VerdictIncident is the incident of OfVerdict.
+func VerdictIncident(epoch uint64, reason verdict.Reason) string {
+	if reason == verdict.Equivocation {
+		return incidentOf(Equivocation, epoch)
+	}
+	return incidentOf(Rejected, epoch)
+}
+
+// BrokenChainIncident is the incident of OfBrokenChain.
+func BrokenChainIncident(epoch uint64) string { return incidentOf(Contradiction, epoch) + "/chain" }
+
+// DoubleNameIncident is the incident of OfDoubleName.
+func DoubleNameIncident(epoch uint64) string { return incidentOf(Equivocation, epoch) }
 
 // SkippedIncident is the incident of OfSkipped, for Resolve.
 func SkippedIncident(epoch uint64) string { return incidentOf(Skipped, epoch) }

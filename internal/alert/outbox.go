@@ -27,7 +27,7 @@ type Outbox struct {
 // closed one before they send, and remove it.
 func (o Outbox) Raise(ctx context.Context, a Alert) (raised bool, err error) {
 	a.ResolvedAt = time.Time{}
-	if a, err = a.complete(time.Now()); err != nil {
+	if a, err = a.Complete(time.Now()); err != nil {
 		return false, err
 	}
 	return o.put(ctx, a)
@@ -37,7 +37,7 @@ func (o Outbox) Raise(ctx context.Context, a Alert) (raised bool, err error) {
 // For an incident that was never raised or is already resolved, it does nothing. It reads two or
 // three times and lists nothing.
 func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time.Time) error {
-	kind, err := parseIncident(incident)
+	kind, err := ParseIncident(incident)
 	if err != nil {
 		return err
 	}
@@ -57,6 +57,16 @@ func (o Outbox) Resolve(ctx context.Context, namespace, incident string, at time
 	}
 	_, err = o.put(ctx, a)
 	return err
+}
+
+// Raised returns the alert on an incident that is in the outbox, or was delivered; ErrNotFound if
+// it never was there.
+func (o Outbox) Raised(ctx context.Context, namespace, incident string) (Alert, error) {
+	kind, err := ParseIncident(incident)
+	if err != nil {
+		return Alert{}, err
+	}
+	return o.raised(ctx, namespace, noticeName(kind, incident, false))
 }
 
 // Unresolved returns the conditions that were raised and have not ended, for a process that has

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 	"github.com/rs/zerolog"
 )
 
@@ -105,8 +106,8 @@ func (s *sender) finishRound(err error) error {
 	if err != nil {
 		s.failures++
 		delay := s.delays.NextBackOff()
-		if e, ok := errors.AsType[*retryAfterError](err); ok {
-			delay = max(delay, e.pause)
+		if e, ok := errors.AsType[*jsonpost.RetryAfterError](err); ok {
+			delay = max(delay, e.Pause)
 		}
 		s.next = time.Now().Add(delay)
 		if s.failures < failuresToError && len(s.refusals) == 0 {

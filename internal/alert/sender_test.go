@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 func TestATargetThatHangsOrFailsDelaysNoOther(t *testing.T) {
@@ -32,7 +34,7 @@ func TestATargetThatHangsOrFailsDelaysNoOther(t *testing.T) {
 		raise(t, s, OfVerdict(rejection(epoch)))
 		eventually(t, "the next alert arrives", func() bool { return len(rc.got()) == int(epoch)+1 })
 	}
-	if took := time.Since(began); took > sendTimeout {
+	if took := time.Since(began); took > jsonpost.Timeout {
 		t.Errorf("took %s, as if it had waited for the target that hangs", took)
 	}
 	if names, err := s.Outbox(namespace).Open(t.Context()); err != nil || len(names) != 5 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 const (
@@ -26,13 +28,13 @@ func NewSlack(name, address string) (Target, error) {
 	if name, err = nameOrDefault(name, "slack", u.String()); err != nil {
 		return Target{}, err
 	}
-	p := newPoster(u)
+	p := jsonpost.New(u)
 	return Target{name: name, batch: slackBatch, send: func(ctx context.Context, alerts []Alert) error {
 		body, err := slackBody(alerts)
 		if err != nil {
-			return &refusal{err}
+			return &jsonpost.Refusal{Err: err}
 		}
-		return p.post(ctx, body, nil)
+		return p.Post(ctx, body, nil)
 	}}, nil
 }
 
@@ -69,6 +71,9 @@ func slackBody(alerts []Alert) ([]byte, error) {
 		}
 		if a.Detail != "" {
 			facts += "\n" + escape(cleanLines(a.Detail, slackDetail))
+		}
+		if command := a.explainCommand(); command != "" {
+			facts += "\nwhat it means: `" + command + "`"
 		}
 		lines = append(lines, headline+"\n"+facts)
 		message.Blocks = append(message.Blocks, section(headline+"\n"+facts))

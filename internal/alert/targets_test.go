@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 var (
@@ -19,7 +21,7 @@ var (
 )
 
 func filled(a Alert) Alert {
-	a, err := a.complete(began)
+	a, err := a.Complete(began)
 	if err != nil {
 		panic(err)
 	}
@@ -67,7 +69,7 @@ func TestAnswersAreJudged(t *testing.T) {
 		})
 		for name, target := range each(t, address) {
 			err := target.send(t.Context(), []Alert{rejected})
-			if (err == nil) != want.ok || refused(err) != want.refused {
+			if (err == nil) != want.ok || jsonpost.Refused(err) != want.refused {
 				t.Errorf("%s, %d: %v", name, code, err)
 			}
 		}
@@ -80,7 +82,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		address := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, code) })
 		for name, target := range each(t, address) {
-			if err := target.send(t.Context(), []Alert{rejected}); !refused(err) {
+			if err := target.send(t.Context(), []Alert{rejected}); !jsonpost.Refused(err) {
 				t.Errorf("%s, %d: %v", name, code, err)
 			}
 		}
@@ -89,18 +91,6 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestRetryAfterIsKept(t *testing.T) {
 	t.Parallel()
-	now := time.Now()
-	for header, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "-7": 0, "soon": 0, "99999999999999999999": 0, "86400": maxRetryAfter, "9223372036854775807": maxRetryAfter,
-		now.Add(90 * time.Second).UTC().Format(http.TimeFormat):   90 * time.Second,
-		now.Add(-90 * time.Second).UTC().Format(http.TimeFormat):  0,
-		now.Add(9000 * time.Second).UTC().Format(http.TimeFormat): maxRetryAfter,
-		now.Add(time.Hour*1e5).UTC().Format(time.RFC3339) + "-x":  0,
-	} {
-		if got := retryAfter(header, now); got > want || got < want-time.Second {
-			t.Errorf("%q: %s, want %s", header, got, want)
-		}
-	}
 	address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "120")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -128,7 +118,7 @@ func TestAnswersAreReadUpToALimit(t *testing.T) {
 		_, _ = io.Copy(w, endless{r.Context()})
 	})
 	for name, target := range each(t, address) {
-		if err := target.send(t.Context(), []Alert{rejected}); !refused(err) || len(err.Error()) > 2000 {
+		if err := target.send(t.Context(), []Alert{rejected}); !jsonpost.Refused(err) || len(err.Error()) > 2000 {
 			t.Errorf("%s: %.3000v", name, err)
 		}
 	}
@@ -263,10 +253,34 @@ func TestAlertmanagerMessage(t *testing.T) {
 	must(t, err)
 	const want = `[{"labels":{"alertname":"KtauditEpochRejected","epoch":"12","incident":"rejected/000000000012",` +
 		`"namespace":"example.key-transparency.v1","reason":"digest_mismatch","severity":"critical"},` +
-		`"annotations":{"description":"the end digest is another","summary":"epoch 12 of example.key-transparency.v1 was rejected: digest_mismatch"},` +
+		`"annotations":{"description":"the end digest is another\nWhat it means: ktaudit explain digest_mismatch","summary":"epoch 12 of example.key-transparency.v1 was rejected: digest_mismatch"},` +
 		`"startsAt":"2026-11-22T08:00:00Z","endsAt":"2026-11-29T08:00:00Z"},` +
 		`{"labels":{"alertname":"KtauditLogSilent","epoch":"5","incident":"silent/000000000005","namespace":"example.key-transparency.v1","severity":"warning"},`
 	if !strings.HasPrefix(string(body), want) {
 		t.Errorf("got  %s\nwant %s", body, want)
+	}
+}
+
+// Whoever reads an alert is told where it is explained, whatever its kind and target.
+func TestEveryAlertSaysWhereItIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, a := range everyKind() {
+		a, err := a.Complete(began)
+		must(t, err)
+		want := "ktaudit explain " + string(a.Kind)
+		if a.Kind == Rejected {
+			want = "ktaudit explain " + a.Reason
+		}
+		hook, err := webhookBody(a)
+		must(t, err)
+		slack, err := slackBody([]Alert{a})
+		must(t, err)
+		manager, err := alertmanagerBody([]Alert{a}, began)
+		must(t, err)
+		for target, body := range map[string][]byte{"webhook": hook, "slack": slack, "alertmanager": manager} {
+			if !strings.Contains(string(body), want) {
+				t.Errorf("%s: %s has no %q: %s", a.Incident, target, want, body)
+			}
+		}
 	}
 }

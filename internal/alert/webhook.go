@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 // SignatureHeader is the header of a webhook's requests that proves that they come from ktaudit:
@@ -23,8 +25,8 @@ const SignatureHeader = "X-Ktaudit-Signature"
 const minSecret = 16
 
 // NewWebhook makes a target of any HTTP server that accepts JSON, one alert per request: the fields
-// of Alert, with version (1) and status ("firing" or "resolved"). The secret, of at least 16 bytes,
-// signs the requests. Name may be empty.
+// of Alert, with version (1), status ("firing" or "resolved"), and in explain the command that says
+// what the alert means. The secret, of at least 16 bytes, signs the requests. Name may be empty.
 //
 // A request may come twice, with the same namespace, incident and status.
 func NewWebhook(name, address string, secret []byte) (Target, error) {
@@ -40,15 +42,15 @@ func NewWebhook(name, address string, secret []byte) (Target, error) {
 	if name, err = nameOrDefault(name, "webhook", identity.String()); err != nil {
 		return Target{}, err
 	}
-	p := newPoster(u, string(secret))
+	p := jsonpost.New(u, string(secret))
 	return Target{name: name, batch: 1, send: func(ctx context.Context, alerts []Alert) error {
 		for _, a := range alerts {
 			body, err := webhookBody(a)
 			if err != nil {
-				return &refusal{err}
+				return &jsonpost.Refusal{Err: err}
 			}
 			header := map[string]string{SignatureHeader: sign(secret, time.Now(), body)}
-			if err := p.post(ctx, body, header); err != nil {
+			if err := p.Post(ctx, body, header); err != nil {
 				return err
 			}
 		}
@@ -61,7 +63,8 @@ func webhookBody(a Alert) ([]byte, error) {
 		Version int    `json:"version"`
 		Status  string `json:"status"`
 		Alert
-	}{1, a.status(), a})
+		Explain string `json:"explain,omitempty"`
+	}{1, a.status(), a, a.explainCommand()})
 }
 
 // sign returns the value of SignatureHeader.

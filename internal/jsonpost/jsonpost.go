@@ -1,4 +1,10 @@
-package alert
+// Package jsonpost posts JSON to an address that an operator gave, and hides the secrets of that
+// address in errors.
+//
+// It promises that a request ends within seconds, that answers are bounded, that no redirect is
+// followed, and that an error says whether the same request may succeed later. What is sent, and
+// when again, is left to the caller.
+package jsonpost
 
 import (
 	"bytes"
@@ -17,8 +23,8 @@ import (
 )
 
 const (
-	// sendTimeout bounds one request, from looking up the host to the end of the answer.
-	sendTimeout = 10 * time.Second
+	// Timeout bounds one request, from looking up the host to the end of the answer.
+	Timeout = 10 * time.Second
 	// maxAnswer is how much of an answer is read, and maxQuote how much of that an error quotes.
 	maxAnswer, maxQuote = 4 << 10, 200
 	// minHidden is the length from which errors hide the parts of an address: shorter ones are no
@@ -42,19 +48,19 @@ var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// poster posts JSON to one address.
-type poster struct {
+// Poster posts JSON to one address.
+type Poster struct {
 	address *url.URL
 	secrets []string // which errors must not show
 }
 
-// newPoster treats every part of the address but the host as a secret: tokens are put into paths,
+// New treats every part of the address but the host as a secret: tokens are put into paths,
 // queries, users and passwords. Each part is also hidden by itself, because a server that complains
 // of a token quotes the token alone.
-func newPoster(address *url.URL, secrets ...string) poster {
+func New(address *url.URL, secrets ...string) Poster {
 	user := address.User.Username()
 	password, _ := address.User.Password()
-	p := poster{address: address}
+	p := Poster{address: address}
 	hide := func(minLength int, secrets ...string) {
 		for _, s := range secrets {
 			if len(s) >= minLength {
@@ -77,14 +83,14 @@ func newPoster(address *url.URL, secrets ...string) poster {
 	return p
 }
 
-// post returns nil for a 2xx answer, a *refusal for an answer that will not change by itself, and
-// another error, perhaps a *retryAfterError, for a failure that may pass.
-func (p poster) post(ctx context.Context, body []byte, header map[string]string) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+// Post returns nil for a 2xx answer, a *Refusal for an answer that will not change by itself, and
+// another error, perhaps a *RetryAfterError, for a failure that may pass.
+func (p Poster) Post(ctx context.Context, body []byte, header map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.address.String(), bytes.NewReader(body))
 	if err != nil {
-		return &refusal{p.redact(err)}
+		return &Refusal{p.redact(err)}
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "ktaudit")
@@ -101,8 +107,8 @@ func (p poster) post(ctx context.Context, body []byte, header map[string]string)
 	return p.answerError(response, answer)
 }
 
-// answerError is post's error for an answer.
-func (p poster) answerError(response *http.Response, answer []byte) error {
+// answerError is Post's error for an answer.
+func (p Poster) answerError(response *http.Response, answer []byte) error {
 	code := response.StatusCode
 	if code/100 == 2 {
 		return nil
@@ -114,17 +120,17 @@ func (p poster) answerError(response *http.Response, answer []byte) error {
 	switch {
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
 		if after := retryAfter(response.Header.Get("Retry-After"), time.Now()); after > 0 {
-			return &retryAfterError{err, after}
+			return &RetryAfterError{err, after}
 		}
 		return err
 	default:
-		return &refusal{err}
+		return &Refusal{err}
 	}
 }
 
 // redact removes from an error what only the operator and the target may know. A cancelled context
 // stays recognisable.
-func (p poster) redact(err error) error {
+func (p Poster) redact(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the rest is the URL
 	}
@@ -134,7 +140,7 @@ func (p poster) redact(err error) error {
 	return err
 }
 
-func (p poster) withoutSecrets(text string) string {
+func (p Poster) withoutSecrets(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, "…")
 	}
@@ -164,23 +170,24 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return max(0, min(after, maxRetryAfter))
 }
 
-// refusal is an answer that will be the same next time: the request, or the right to send it, is at
+// Refusal is an answer that will be the same next time: the request, or the right to send it, is at
 // fault.
-type refusal struct{ err error }
+type Refusal struct{ Err error }
 
-func (e *refusal) Error() string { return e.err.Error() }
-func (e *refusal) Unwrap() error { return e.err }
+func (e *Refusal) Error() string { return e.Err.Error() }
+func (e *Refusal) Unwrap() error { return e.Err }
 
-func refused(err error) bool {
-	_, ok := errors.AsType[*refusal](err)
+// Refused reports whether an error is a Refusal.
+func Refused(err error) bool {
+	_, ok := errors.AsType[*Refusal](err)
 	return ok
 }
 
-// retryAfterError is a failure that may pass, with the pause that the target asked for.
-type retryAfterError struct {
+// RetryAfterError is a failure that may pass, with the pause that the target asked for.
+type RetryAfterError struct {
 	err   error
-	pause time.Duration
+	Pause time.Duration
 }
 
-func (e *retryAfterError) Error() string { return e.err.Error() }
-func (e *retryAfterError) Unwrap() error { return e.err }
+func (e *RetryAfterError) Error() string { return e.err.Error() }
+func (e *RetryAfterError) Unwrap() error { return e.err }

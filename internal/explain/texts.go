@@ -1,0 +1,142 @@
+package explain
+
+// texts has one text for each reason of a rejection or contradiction, and for each kind of alert.
+var texts = map[string]Text{
+	// Reasons: what the batch itself shows.
+	"malformed_proof": {
+		Title:   "The batch is no audit proof.",
+		Means:   "The batch, its name or its compression is not encoded as a proof has to be. Nothing can be said of the tree. The bytes were fetched twice, from the listing on, and were the same.",
+		Benign:  "The log writes a new format, was interrupted while it wrote the batch, or something between the log and ktaudit changes what it serves.",
+		Actions: "Fetch the batch by another way and compare its SHA-256 with the one in the verdict. If it is the same, ask the operator of the log.",
+	},
+	"noncanonical_label": {
+		Title:   "The proof has a label that no honest tree has.",
+		Means:   "A label is too short, or has bits set beyond its length. Some verifiers read such labels as others, so that a proof can mean two things.",
+		Benign:  "A defect in the software that writes the proofs. An honest log's software does not write them.",
+		Actions: "Keep the batch, which is in the archive, and ask the operator of the log.",
+	},
+	"overlapping_labels": {
+		Title:   "Of two labels in the proof one is the other, or a prefix of it.",
+		Means:   "Such a proof can replace a key that is in the tree and pass that off as an addition. Older verifiers accept it. It proves nothing about the tree.",
+		Benign:  "A defect in the software that writes the proofs, such as writing a node twice.",
+		Actions: "Treat it as an attack until the operator of the log has explained it. The batch is in the archive.",
+	},
+	"previous_digest_mismatch": {
+		Title:   "The proof does not begin with the tree that was published before.",
+		Means:   "The nodes that the proof calls unchanged do not hash to the digest before the epoch. So it does not show that the tree only grew.",
+		Benign:  "The batch of another epoch lies under this name, or the audit is configured with the wrong hash layout; then every epoch is rejected.",
+		Actions: "If all epochs are rejected, check the setting configuration. If only this one is, keep the batch and ask the operator of the log.",
+	},
+	"digest_mismatch": {
+		Title:   "The proof does not end with the digest that was published.",
+		Means:   "All nodes of the proof together do not hash to the digest after the epoch. The log published a digest of a tree that it did not prove.",
+		Benign:  "The batch was damaged on the log's side, lies under a wrong name, or the audit is configured with the wrong hash layout; then every epoch is rejected.",
+		Actions: "If all epochs are rejected, check the setting configuration. If only this one is, keep the batch and ask the operator of the log.",
+	},
+	"batch_too_large": {
+		Title:   "The batch is over the limits set here, and was not judged.",
+		Means:   "Nothing is said against the log: the batch has more bytes or elements than the settings allow, and was not read to its end.",
+		Benign:  "The log grew, or published many changes in one epoch.",
+		Actions: "Compare the size with max_bytes, max_stored_bytes and max_elements in the configuration. The verdict stays; with higher limits later epochs are judged.",
+	},
+
+	// Reasons: what is around the batch.
+	"signature_invalid": {
+		Title:   "A signed digest is not what it must be.",
+		Means:   "The signed digest of the epoch, or of the one before, is malformed, not signed by a trusted key, for another epoch, or older than the one before.",
+		Benign:  "The signer has a new key that is not in the configuration, or the configuration names a wrong one; then all epochs from some point on are rejected.",
+		Actions: "Compare the key in the signed digest, which is in the evidence, with those that the signer publishes now.",
+	},
+	"signature_digest_mismatch": {
+		Title:   "Another digest was signed than the one that was published.",
+		Means:   "A trusted key signed one digest for the epoch, and the log published another. Signer and log do not show the same tree.",
+		Benign:  "The signed digests are of another log: the setting signatures names the wrong place.",
+		Actions: "Check the setting. If it is right, the two signed statements convict: keep the evidence and ask signer and log.",
+	},
+	"equivocation": {
+		Title:   "The log shows more than one history at an epoch.",
+		Means:   "The log published several batches with different digests for one epoch, or one that does not go together with a verified neighbour. Two people can be shown two different trees.",
+		Benign:  "A batch that was published by mistake and not removed. An honest log has no reason to publish two.",
+		Actions: "Treat it as an attack until it is explained. The names that were listed are in the evidence. Ask others which digest they saw.",
+	},
+	"digest_reused": {
+		Title:   "The epoch has the digest of an earlier one.",
+		Means:   "Every epoch adds something, so no tree comes twice. The log has gone back to an earlier tree, or publishes epochs that change nothing.",
+		Benign:  "The log's software published an epoch without changes, which it is not meant to.",
+		Actions: "See with `ktaudit status` what came between the two epochs. If keys were added there, they are lost: ask the operator of the log.",
+	},
+	"broken_chain": {
+		Title:   "Two verified epochs do not continue each other.",
+		Means:   "Each of the two was verified by itself, but the second does not begin with the digest that the first ended with. The log shows two histories, one to each side of this point.",
+		Benign:  "The audit store holds verdicts of two logs under one namespace, for example after a log was set up anew.",
+		Actions: "Make sure that only one log was ever audited under this namespace. If so, the two batches convict: keep the evidence and ask the operator of the log.",
+	},
+	"rollback": {
+		Title:   "The log went back to an earlier tree.",
+		Means:   "An epoch begins with the digest of an earlier one, though others came between. What these added is not in the tree any more.",
+		Benign:  "The log was restored from a backup. That loses keys all the same.",
+		Actions: "Both epochs are named in the detail. Ask the operator of the log what became of the epochs between them.",
+	},
+
+	// Kinds of alerts.
+	"rejected": {
+		Title:   "An epoch was rejected.",
+		Means:   "The log published something for an epoch that does not prove that its tree only grew. The verdict says why in one word: explain that, too. Before it was recorded the batch was fetched a second time.",
+		Benign:  "That depends on the reason.",
+		Actions: "Run `ktaudit explain` with the reason. A rejection is final and holds the head back; acknowledge it once it is dealt with.",
+	},
+	"contradiction": {
+		Title:   "Two statements about the log cannot both be true.",
+		Means:   "A later look at an epoch does not agree with its verdict, or a verified epoch does not fit the ones around it. The log changed its past, or showed two.",
+		Benign:  "A log directory that was set up anew, or verdicts of two logs under one namespace. An auditor with another configuration may find something else, too.",
+		Actions: "Run `ktaudit incidents show` for both statements and the evidence. Run `ktaudit reverify` for the epoch from another machine.",
+	},
+	"sealed_mismatch": {
+		Title:   "The audit's own record is not what was sealed.",
+		Means:   "A verdict is missing or differs from what its seal says, or the sum of all seals cannot be read. Somebody or something changed the audit store. It says nothing about the log.",
+		Benign:  "Objects were lost, restored from an older backup, or removed by a rule of the bucket.",
+		Actions: "Run `ktaudit seal --check` to see what differs, and restore it from a backup. Check who may write to the audit store.",
+	},
+	"names_changed": {
+		Title:   "Names that the log once listed are listed otherwise now.",
+		Means:   "The name of an epoch, which holds its digests, was replaced, joined by another, or is gone. A log never has to change a name that it published.",
+		Benign:  "The log directory was moved, cleaned up or restored. A name that is gone counts only after several looks.",
+		Actions: "The old and the new names are in the evidence. Run `ktaudit reverify` for the epoch, and ask the operator of the log.",
+	},
+	"skipped": {
+		Title:   "The log went on without an epoch.",
+		Means:   "A later epoch is there, and this one was looked for several times in vain. What it should have proven is not shown. It ends when the epoch is published.",
+		Benign:  "The log lost a batch or publishes out of order; a content network serves an outdated listing for long.",
+		Actions: "Look for the epoch in the log directory by another way. The head stays before it until it is there.",
+	},
+	"implausible": {
+		Title:   "The log lists an epoch far ahead of what it can have come to.",
+		Means:   "An object under a very high number does not make the log that long. It is not followed. It ends when the log comes to it or lists it no more.",
+		Benign:  "A test object, or a mistake in a name.",
+		Actions: "None, unless the log is really that far: then the epochs between are missing, or the setting cadence is wrong.",
+	},
+	"silent": {
+		Title:   "The log publishes nothing.",
+		Means:   "No new epoch was seen for longer than silent_after in the configuration. It ends with the next epoch.",
+		Benign:  "The log has nothing to publish, is closed, is down, or cannot be reached from here.",
+		Actions: "Look whether others see new epochs. If the log is closed, set last in the configuration.",
+	},
+	"backlog": {
+		Title:   "Published epochs wait too long for a verdict.",
+		Means:   "The oldest epoch without a verdict is older than backlog_age in the configuration. What waits is not verified. It ends when the backlog is gone.",
+		Benign:  "Too few workers, a log that publishes faster, an epoch that was never signed, or a fault that holds an epoch up.",
+		Actions: "Look at the queue with `ktaudit status`, at the workers and their logs, and add workers if they are busy.",
+	},
+	"transient": {
+		Title:   "An epoch cannot be judged, again and again.",
+		Means:   "Attempts fail with errors that should have passed. There is no verdict, and none is made of a fault. It ends when the epoch has a verdict.",
+		Benign:  "The log directory, the audit store or the way to them fails; or a batch needs more memory or time than there is.",
+		Actions: "The detail has the last error. `ktaudit retry` tries again at once.",
+	},
+	"test": {
+		Title:   "Somebody tests that alerts arrive.",
+		Means:   "Nothing happened: `ktaudit alert test` was run.",
+		Benign:  "Always.",
+		Actions: "None.",
+	},
+}
