@@ -5,12 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ktaudit/ktaudit/internal/writeonce"
-	"github.com/ktaudit/ktaudit/verdict"
 )
 
 const (
@@ -34,13 +32,10 @@ const (
 // right to delete there.
 //
 // Names are plain segments, as namespaces are. What a notice says is left to others.
-type Outbox struct {
-	store     *Store
-	namespace string
-}
+type Outbox struct{ records }
 
 // Outbox is the outbox of a namespace, which is checked by each call.
-func (s *Store) Outbox(namespace string) Outbox { return Outbox{s, namespace} }
+func (s *Store) Outbox(namespace string) Outbox { return Outbox{records{s, namespace, "alerts"}} }
 
 // Put opens a notice, once: if one of that name is open already, that one stays, and Put returns
 // false. It does not look for a closed one.
@@ -51,24 +46,14 @@ func (o Outbox) Put(ctx context.Context, name string, notice []byte) (created bo
 // Open returns the names of the open notices in the order of their keys, at most MaxOpenNotices, by
 // one listing.
 func (o Outbox) Open(ctx context.Context) ([]string, error) {
-	prefix, err := o.prefix("open")
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for file, err := range o.store.objects.List(ctx, prefix, "") {
-		if err != nil {
-			return nil, err
-		}
-		name, isJSON := strings.CutSuffix(file, ".json")
-		if !isJSON || verdict.CheckName("notice", name) != nil {
-			continue // nothing of the outbox
-		}
-		if names = append(names, name); len(names) == MaxOpenNotices {
-			break
-		}
-	}
-	return names, nil
+	names, _, err := o.firstNames(ctx, MaxOpenNotices, "open")
+	return names, err
+}
+
+// ClosedNames yields the names of the closed notices in the order of their keys. Nothing else lists
+// that folder, which grows for years.
+func (o Outbox) ClosedNames(ctx context.Context) iter.Seq2[string, error] {
+	return o.names(ctx, "closed")
 }
 
 // Notice returns an open notice; ErrNotFound if it is not open.
@@ -90,11 +75,7 @@ func (o Outbox) Close(ctx context.Context, name string, record []byte) error {
 	if _, err := o.create(ctx, record, "closed", name); err != nil {
 		return err
 	}
-	key, err := o.key("open", name)
-	if err != nil {
-		return err
-	}
-	return o.store.objects.Remove(ctx, key)
+	return o.remove(ctx, "open", name)
 }
 
 // MarkDelivered records that a target has a notice. The first record stays.
@@ -183,45 +164,4 @@ func (c *Claim) withdraw(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = c.Release(ctx)
-}
-
-// create writes an object, once; any that is there stays.
-func (o Outbox) create(ctx context.Context, data []byte, parts ...string) (created bool, err error) {
-	key, err := o.key(parts...)
-	if err != nil {
-		return false, err
-	}
-	if len(data) > MaxNoticeBytes {
-		return false, fmt.Errorf("%s: %d bytes, the limit is %d", key, len(data), MaxNoticeBytes)
-	}
-	err = o.store.objects.Put(ctx, key, data)
-	if errors.Is(err, writeonce.ErrExists) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func (o Outbox) read(ctx context.Context, parts ...string) ([]byte, error) {
-	key, err := o.key(parts...)
-	if err != nil {
-		return nil, err
-	}
-	return o.store.get(ctx, key, MaxNoticeBytes)
-}
-
-func (o Outbox) key(parts ...string) (string, error) {
-	prefix, err := o.prefix(parts...)
-	return strings.TrimSuffix(prefix, "/") + ".json", err
-}
-
-func (o Outbox) prefix(parts ...string) (string, error) {
-	if err := verdict.CheckName("namespace", o.namespace); err != nil {
-		return "", err
-	}
-	for _, part := range parts {
-		if err := verdict.CheckName("part of a notice's key", part); err != nil {
-			return "", err
-		}
-	}
-	return o.namespace + "/alerts/" + strings.Join(parts, "/") + "/", nil
 }

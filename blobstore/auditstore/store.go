@@ -231,6 +231,26 @@ func (s *Store) Evidence(ctx context.Context, namespace string, epoch uint64, na
 	return s.get(ctx, key, MaxEvidenceBytes)
 }
 
+// EvidenceKeys returns the keys of the evidence on an epoch in their order, at most limit, by one
+// listing.
+func (s *Store) EvidenceKeys(ctx context.Context, namespace string, epoch uint64, limit int) ([]string, error) {
+	prefix, err := epochKey(namespace, evidence, epoch)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for name, err := range s.objects.List(ctx, prefix+"/", "") {
+		if err != nil {
+			return nil, err
+		}
+		if len(keys) == limit {
+			break
+		}
+		keys = append(keys, prefix+"/"+name)
+	}
+	return keys, nil
+}
+
 // put creates an object and returns the bytes on record: the caller's, or those that were there
 // before.
 func (s *Store) put(ctx context.Context, key string, data []byte, limit int64) ([]byte, error) {

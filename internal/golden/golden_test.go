@@ -87,6 +87,11 @@ var kinds = []kind{
 	{"evidence-names", `/evidence/.*/names-`, walkNames, nil},
 	{"alert-names-changed", `/alerts/open/1-names_changed`, walkNames, []scrub{at, summary}},
 
+	{"incident-open", `/incidents/open/`, incidents, []scrub{at, summary}},
+	{"incident-acknowledged", `/incidents/acknowledged/`, incidents, []scrub{at}},
+	{"incident-ended", `/incidents/ended/`, incidents, []scrub{summary}},
+	{"incidents-complete", `/incidents/complete`, incidents, nil},
+
 	{"alert-open", `/alerts/open/[12]-`, raiseEveryKind, nil},
 	{"alert-open-resolved", `/alerts/open/3-`, raiseEveryKind, nil},
 	{"alert-implausible", `/alerts/open/`, raiseImplausible, nil},

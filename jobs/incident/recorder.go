@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,9 +25,20 @@ type Recorder struct {
 // Outbox holds the alerts until every target has them.
 func (r Recorder) Outbox() alert.Outbox { return alert.Outbox{Store: r.Store} }
 
-// Raise puts an alert into the outbox, once per incident. A dispatcher sends it.
+// Raise opens an incident, and then puts an alert on it into the outbox, once. A dispatcher sends
+// it.
+//
+// A crash before the first write leaves nothing. One between the two leaves an incident that every
+// command shows and nobody was sent: whoever finds the same again, or Reconcile, adds the alert.
 func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
-	raised, err := r.Outbox().Raise(ctx, a)
+	a, err := a.Complete(time.Now())
+	if err == nil {
+		err = r.open(ctx, a)
+	}
+	raised := false
+	if err == nil {
+		raised, err = r.Outbox().Raise(ctx, a)
+	}
 	if err != nil {
 		return fmt.Errorf("raising %s: %w", a.Incident, err)
 	}
@@ -36,12 +48,64 @@ func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
 	return nil
 }
 
+// open puts an incident among the open ones, unless it is a condition that has ended: each is told
+// of once.
+func (r Recorder) open(ctx context.Context, a alert.Alert) error {
+	incidents := r.Store.Incidents(a.Namespace)
+	name := objectName(a.Incident)
+	if a.Kind.Ends() {
+		if _, err := incidents.Ended(ctx, name); !errors.Is(err, auditstore.ErrNotFound) {
+			return err
+		}
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return incidents.Put(ctx, name, data)
+}
+
 // Resolve ends the incident of an alert.
+//
+// The alert of the end is written last. After a crash before that, the condition still counts as
+// lasting in the outbox, and whoever takes stock of it resolves it again.
 func (r Recorder) Resolve(ctx context.Context, a alert.Alert, at time.Time) error {
-	if err := r.Outbox().Resolve(ctx, a.Namespace, a.Incident, at); err != nil {
+	if !a.Kind.Ends() {
+		return fmt.Errorf("incident %q of %q cannot be resolved: it is a fact and has no end", a.Incident, a.Namespace)
+	}
+	err := r.end(ctx, a, at)
+	if err == nil {
+		err = r.Outbox().Resolve(ctx, a.Namespace, a.Incident, at)
+	}
+	if err != nil {
 		return fmt.Errorf("resolving %s: %w", a.Incident, err)
 	}
 	return nil
+}
+
+// end takes a condition out of the open incidents; one that is not among them is left alone.
+func (r Recorder) end(ctx context.Context, a alert.Alert, at time.Time) error {
+	incidents := r.Store.Incidents(a.Namespace)
+	name := objectName(a.Incident)
+	data, err := incidents.Incident(ctx, name)
+	if errors.Is(err, auditstore.ErrNotFound) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
+		return err
+	}
+	// Of one that cannot be read, what the caller knows is kept.
+	if opened, err := alert.Decode(a.Namespace, a.Incident, data); err == nil {
+		a = opened
+	}
+	a.ResolvedAt = at
+	if a, err = a.Complete(at); err != nil {
+		return err
+	}
+	if data, err = json.Marshal(a); err != nil {
+		return err
+	}
+	return incidents.End(ctx, name, data)
 }
 
 // Evidence is one object that shows what is wrong with an epoch.

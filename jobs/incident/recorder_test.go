@@ -51,7 +51,7 @@ func TestEvidenceComesBeforeItsAlert(t *testing.T) {
 	store := jobstest.NewArchiveStore(t)
 	first, second := jobstest.GoodVerdict(6), jobstest.GoodVerdict(8)
 	second.Epoch = 7
-	for _, failing := range []string{"/evidence/", "/alerts/open/"} {
+	for _, failing := range []string{"/evidence/", "/incidents/open/", "/alerts/open/"} {
 		_, watched := store.Watched(t, func(_ int64, request string) (error, bool) {
 			if strings.HasPrefix(request, "write ") && strings.Contains(request, failing) {
 				return jobstest.ErrFault, false

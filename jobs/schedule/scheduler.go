@@ -95,7 +95,8 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 		Sealer: &seal.Sealer{Store: c.Store, Namespace: c.Namespace, Log: log, Metrics: c.Metrics}, First: c.First, Anchor: c.Anchor,
 		Newest: shared.published, OnHead: shared.setVerifiedUpTo, Soon: c.Poll, Period: slowPeriod * c.Poll, Tracer: c.Tracer,
 	}
-	l.loops = []func(context.Context){l.follower.run, l.backfiller.run, seals.Run, l.retention.Run}
+	agreement := incident.Loop{Recorder: incidents, Namespace: c.Namespace, Retry: c.Poll}
+	l.loops = []func(context.Context){l.follower.run, l.backfiller.run, seals.Run, l.retention.Run, agreement.Run}
 	if c.Names != nil {
 		names := chain.Loop{
 			Walker: c.Names, First: c.First, Newest: shared.published, Period: slowPeriod * c.Poll, Whole: c.ChainEvery,
