@@ -47,6 +47,8 @@ type cli struct {
 	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`
 	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
 	Export     exportCmd     `cmd:"" help:"Export verdicts to standard output, as JSON lines or CSV."`
+	Incidents  incidentsCmd  `cmd:"" help:"List what is wrong, show one incident, or acknowledge it."`
+	Explain    explainCmd    `cmd:"" help:"Say what a reason or a kind of alert means, and what to do."`
 	Alert      alertCmd      `cmd:"" help:"Test the alert targets."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file."`
 	Simulate   simulateCmd   `cmd:"" help:"Write a simulated log, honest or tampered with."`
