@@ -133,6 +133,12 @@ var texts = map[string]Text{
 		Benign:  "The log directory, the audit store or the way to them fails; or a batch needs more memory or time than there is.",
 		Actions: "The detail has the last error. `ktaudit retry` tries again at once.",
 	},
+	"canary": {
+		Title:   "A worker verified a proof that it had damaged itself.",
+		Means:   "Workers test themselves with damaged proofs, which they must refuse. This one did not, and judges no more. Its earlier verdicts cannot be trusted either.",
+		Benign:  "A faulty processor or memory, or a defect in ktaudit or its build. It says nothing about the log.",
+		Actions: "Take the machine out of service, and audit again elsewhere what it judged: `ktaudit reverify`. If it happens on other machines, report it.",
+	},
 	"test": {
 		Title:   "Somebody tests that alerts arrive.",
 		Means:   "Nothing happened: `ktaudit alert test` was run.",
