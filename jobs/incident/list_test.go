@@ -197,7 +197,7 @@ func TestOneAcknowledgementCounts(t *testing.T) {
 	t.Parallel()
 	store := jobstest.NewArchiveStore(t).Store
 	r := newRecorder(store)
-	a := alert.OfNamesChanged(jobstest.Namespace, 12, "went", "a detail", "names-changed-0123")
+	a := alert.OfNamesChanged(jobstest.Namespace, 12, "went", "what became of it", "a detail", "names-changed-0123")
 	jobstest.Must(t, r.Raise(t.Context(), a))
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -301,7 +301,7 @@ func TestWhichIncidentsConcernARange(t *testing.T) {
 	store := jobstest.NewArchiveStore(t).Store
 	r := newRecorder(store)
 	for _, a := range []alert.Alert{
-		alert.OfBrokenChain(jobstest.Namespace, 30, string(verdict.BrokenChain), ""), alert.OfNamesChanged(jobstest.Namespace, 20, "went", "", "x"),
+		alert.OfBrokenChain(jobstest.Namespace, 30, string(verdict.BrokenChain), ""), alert.OfNamesChanged(jobstest.Namespace, 20, "went", "", "", "x"),
 		alert.OfDoubleName(jobstest.Namespace, 10, ""), alert.OfSealedMismatch(jobstest.Namespace, 7, "x"),
 		alert.OfHistoryMismatch(jobstest.Namespace, 3, "x"), alert.OfSilent(jobstest.Namespace, 25, began),
 	} {
