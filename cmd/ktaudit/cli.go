@@ -163,6 +163,7 @@ func helpVars() kong.Vars {
 		"configurations":        strings.Join(validator.ConfigurationKinds(), " or "),
 		"default_configuration": n.Configuration, "default_first": strconv.FormatUint(n.First, 10),
 		"default_poll": config.DurationText(n.Poll), "default_settle": config.DurationText(n.Settle),
+		"default_max_lag":          n.MaxLag,
 		"default_shutdown_timeout": config.DurationText(c.ShutdownTimeout),
 		"default_max_bytes":        n.Limits.MaxBytes.String(), "default_max_stored_bytes": n.Limits.MaxStoredBytes.String(),
 		"default_chain_requests": strconv.Itoa(chain.DefaultMaxRequests),

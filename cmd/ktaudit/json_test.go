@@ -20,7 +20,7 @@ var jsonCommands = map[string]string{
 }
 
 // prose is what only people read. It may be put in other words.
-var prose = regexp.MustCompile(`("(?:message|error|queue_note|title|means|benign|actions)":)"(?:[^"\\]|\\.)*"`)
+var prose = regexp.MustCompile(`("(?:message|error|queue_note|lag_note|why|title|means|benign|actions)":)"(?:[^"\\]|\\.)*"`)
 
 // TestJSON plays the transcripts in testdata/json. What a command prints with --json is an
 // interface: names of fields and their order, which fields are left out when they are empty, and

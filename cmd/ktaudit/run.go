@@ -149,7 +149,7 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 	if err != nil {
 		return err
 	}
-	return a.report(status, queueState{}, nil, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore})
+	return a.report(status, liveState{}, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore})
 }
 
 // runRange audits a range under a progress bar and returns its status.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
@@ -19,6 +18,8 @@ type statusCmd struct {
 	queueFlags
 	rangeFlags
 	anchorFlag
+	logDirectoryFlag
+	lagFlag
 }
 
 func (statusCmd) Help() string {
@@ -28,8 +29,13 @@ may set other bounds. It also shows what is on record of the log's names: see kt
 rejected, has no verdict or does not continue the epoch before it, if epochs wait for a key, or if names on record
 contradict each other.
 
+Where the log directory is known and no --to is given, it asks the log for its newest epoch, and exits with 1 if the audit is
+further behind than --max-lag, with 2 if the log cannot be asked. With --max-lag or a configuration file it also exits with 1 if
+Redis does not answer, or if no worker or scheduler is alive while there is something left to audit.
+
 Examples:
   ktaudit status --config ktaudit.yaml
+  ktaudit status --config ktaudit.yaml --max-lag 20
   ktaudit status --namespace example --audit-store ./audit
   ktaudit status --namespace example --audit-store ./audit --from 1 --to 1000 --redis redis://localhost:6379/0 --json`
 }
@@ -40,63 +46,36 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.beginOne(c.configFlags, settings, namespaces, &c.From); err != nil {
+	if err := c.complete(settings, namespaces); err != nil {
 		return err
 	}
-	c.queueFlags.fill(settings)
 	store, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	var redis *queue.Redis
-	var note string
-	if c.Redis != "" && c.Redis != queue.Embedded {
-		// The queue is only a work list: without it the status is still complete.
-		if redis, err = c.connect(ctx, a); err != nil {
-			note = err.Error()
-		} else {
-			defer redis.Close()
-		}
+	reader := statusReader{statusCmd: c, app: a, store: store}
+	defer reader.close()
+	return a.reportAll(reader.readAll(ctx, namespaces))
+}
+
+// complete lays the flags over the settings and checks them.
+func (c *statusCmd) complete(settings *config.Config, namespaces []config.Namespace) error {
+	if err := c.beginOne(c.configFlags, settings, namespaces, &c.From); err != nil {
+		return err
 	}
-	var found error
-	for i, n := range namespaces {
-		if i > 0 && !a.json {
-			a.printf("\n")
-		}
-		err := c.one(ctx, a, n, store, redis, note)
-		if errors.Is(err, errFound) {
-			found = err
-		} else if err != nil {
+	c.queueFlags.fill(settings)
+	given := flagsGiven(map[string]bool{"--log-directory": c.LogDirectory != ""})
+	if err := c.forOneLog(settings, namespaces, given); err != nil {
+		return err
+	}
+	for i := range namespaces {
+		namespaces[i].LogDirectory = cmp.Or(c.LogDirectory, namespaces[i].LogDirectory)
+		if err := c.lagFlag.check(c.rangeFlags, namespaces[i]); err != nil {
 			return err
 		}
 	}
-	return found
-}
-
-// one prints the status of one log.
-func (c statusCmd) one(ctx context.Context, a *app, n config.Namespace, store *auditstore.Store, redis *queue.Redis, note string) error {
-	c.rangeFlags.fill(n)
-	if err := c.checkBounds(); err != nil {
-		return err
-	}
-	anchor, err := c.of(n)
-	if err != nil {
-		return err
-	}
-	status, err := report.ReadStatus(ctx, store, n.Namespace, anchor, c.From, c.To)
-	if err != nil {
-		return err
-	}
-	queues := queueState{QueueNote: note}
-	if redis != nil {
-		queues.read(redis, n.Namespace)
-	}
-	waiting, err := readWaiting(ctx, store, n.Namespace)
-	if err != nil {
-		return err
-	}
-	return a.report(status, queues, waiting, nextSteps{logDirectory: n.LogDirectory, store: c.AuditStore})
+	return nil
 }
 
 // queueState is what the queue has of a log's epochs.
@@ -123,29 +102,31 @@ type nextSteps struct {
 	store        string
 }
 
-// report prints a status and returns errFound unless every epoch is verified and none waits.
-func (a *app) report(s report.Status, queues queueState, waiting []waitingEpochs, next nextSteps) error {
+// report prints a status and returns errFound unless every epoch is verified and nothing else is
+// wrong.
+func (a *app) report(s report.Status, live liveState, next nextSteps) error {
 	if a.json {
 		err := a.object(struct {
 			report.Status
 			queueState
-			Waiting      []waitingEpochs `json:"waiting,omitempty"`
-			LogDirectory string          `json:"log_directory,omitempty"`
-			AuditStore   string          `json:"audit_store"`
-		}{s, queues, waiting, next.logDirectory, next.store})
+			LogDirectory string `json:"log_directory,omitempty"`
+			AuditStore   string `json:"audit_store"`
+			liveState
+		}{s, live.queueState, next.logDirectory, next.store, live})
 		if err != nil {
 			return err
 		}
 	} else {
-		a.printStatus(s, queues, waiting, next)
+		a.printStatus(s, live, next)
 	}
-	if !s.Good() || s.VerifiedCount == 0 || len(waiting) > 0 {
+	if !s.Good() || s.VerifiedCount == 0 || len(live.Problems)+len(live.Waiting) > 0 {
 		return errFound
 	}
-	return nil
+	return live.unanswered
 }
 
-func (a *app) printStatus(s report.Status, queues queueState, waiting []waitingEpochs, next nextSteps) {
+func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
+	queues := live.queueState
 	a.line("namespace", "%s", s.Namespace)
 	if next.logDirectory != "" {
 		a.line("log", "%s", next.logDirectory)
@@ -153,9 +134,12 @@ func (a *app) printStatus(s report.Status, queues queueState, waiting []waitingE
 	if s.To == 0 {
 		a.line("epochs", "no epoch has a verdict")
 		a.printChain(s.Chain)
+		a.printLive(live)
 		a.printQueues(queues)
-		a.printWaiting(waiting)
+		a.printWaiting(live.Waiting)
 		a.printNameFaults(s.Namespace, s.Chain)
+		a.printRetrying(s, live)
+		a.printProblems(live)
 		return
 	}
 	total := s.To - s.From + 1
@@ -177,9 +161,11 @@ func (a *app) printStatus(s report.Status, queues queueState, waiting []waitingE
 		a.line("breaks", "%d", len(s.Breaks))
 	}
 	a.printChain(s.Chain)
+	a.printLive(live)
 	a.printQueues(queues)
-	a.printWaiting(waiting)
+	a.printWaiting(live.Waiting)
 	a.printNameFaults(s.Namespace, s.Chain)
+	a.printRetrying(s, live)
 	if len(s.Rejected)+len(s.Breaks)+len(s.Rollbacks) > 0 {
 		a.printf("\n")
 	}
@@ -214,6 +200,7 @@ func (a *app) printStatus(s report.Status, queues queueState, waiting []waitingE
 		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between\n", b.Epoch, b.To)
 		a.printf("  epoch %d ended with %s, and epoch %d begins with it\n", b.To, b.PreviousDigest, b.Epoch)
 	}
+	a.printProblems(live)
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
 	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)
 	if s.RejectedCount > 0 {

@@ -145,6 +145,8 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`(_seconds":)[0-9.e-]+`), "${1}SECONDS"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
+	{regexp.MustCompile(`\bjudged \S+ ago\b`), "judged DURATION ago"},
+	{regexp.MustCompile(`\bnext at \d\d:\d\d:\d\dZ`), "next at CLOCK"},
 	{regexp.MustCompile(`\bgo1\.\d+(\.\d+)?\b`), "GOVERSION"},
 	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},
 	{regexp.MustCompile(`(redis://127.0.0.1:)\d{2,}`), "${1}PORT"},

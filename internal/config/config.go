@@ -81,6 +81,9 @@ type Namespace struct {
 	// BacklogAge is how long a published epoch may lack a verdict before that is an alert; 0 means
 	// for ever.
 	BacklogAge time.Duration `yaml:"backlog_age" zero:"never"`
+	// MaxLag is how far the audit may be behind the newest published epoch before status is not
+	// good, for ParseLag; empty means as far as it likes.
+	MaxLag string `yaml:"max_lag" zero:"never"`
 	// ChainEvery is how often all names of the log are walked; new ones are as they come. 0 means
 	// that names are not walked.
 	ChainEvery time.Duration `yaml:"chain_every" zero:"never"`

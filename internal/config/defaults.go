@@ -64,6 +64,7 @@ func DefaultNamespace() Namespace {
 		SilentAfter:    30 * time.Minute,
 		TransientAfter: time.Hour,
 		BacklogAge:     time.Hour,
+		MaxLag:         "15m",
 		ChainEvery:     24 * time.Hour,
 		Limits:         Limits{MaxBytes: 2 * GiB, MaxStoredBytes: 2 * GiB, MaxElements: 32 << 20, MinRate: 16 * KiB},
 	}

@@ -47,6 +47,10 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.signatures(n, path)
 	v.epochs(n, path)
 	v.times(n, path)
+	if n.MaxLag != "" {
+		_, err := ParseLag(n.MaxLag)
+		v.check(path+"max_lag", err)
+	}
 	v.must(path+"chain_every", n.ChainEvery == 0 || n.ChainEvery >= minChainEvery, "%s is too short: want %s or more, or never",
 		DurationText(n.ChainEvery), DurationText(minChainEvery))
 	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more; note that m stands for minutes",

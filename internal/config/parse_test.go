@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 		Redis: "embedded", AuditStore: "./audit", ShutdownTimeout: 30 * time.Second, CanaryEvery: 500,
 		Namespaces: []Namespace{{
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
-			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour, ChainEvery: 24 * time.Hour,
+			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour, MaxLag: "15m", ChainEvery: 24 * time.Hour,
 			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20, MinRate: 16 << 10},
 			Backfills: []Backfill{{From: 1, Cron: "@daily", Window: 10_000}},
 		}},

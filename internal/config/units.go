@@ -62,6 +62,44 @@ func parseDuration(text string) (time.Duration, error) {
 	}
 }
 
+// Lag is how far an audit may be behind its log: by a number of epochs, or by a time since the
+// first of them was published. One of the two is set, or neither: then it may be as far as it
+// likes.
+type Lag struct {
+	Epochs uint64
+	Age    time.Duration
+}
+
+// ParseLag reads a lag such as 20 or 15m.
+func ParseLag(text string) (Lag, error) {
+	if strings.Trim(text, "0123456789") == "" {
+		n, err := wholeNumber(text, 63)
+		if err == nil && n == 0 {
+			err = errors.New("0 epochs are too few, for an epoch takes a while to be audited: want 1 or more, a duration such as 15m, or never")
+		}
+		return Lag{Epochs: n}, err
+	}
+	age, err := parseDuration(text)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%.60q is neither a number of epochs, such as 20, nor a duration, such as 15m (or never)", text)
+	case age == 0:
+		err = fmt.Errorf("%.60s is too short: want a longer one, a number of epochs such as 20, or never", text)
+	}
+	return Lag{Age: age}, err
+}
+
+// String returns the lag as ParseLag reads it.
+func (l Lag) String() string {
+	switch {
+	case l.Epochs > 0:
+		return strconv.FormatUint(l.Epochs, 10)
+	case l.Age > 0:
+		return DurationText(l.Age)
+	}
+	return "never"
+}
+
 // quantity reads one number with its unit from the beginning of text.
 func quantity(text, examples string, units []unit) (n int64, rest string, err error) {
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))

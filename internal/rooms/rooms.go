@@ -64,6 +64,7 @@ var allowed = []struct {
 	{"jobs/share", nil},
 	{"jobs/canary", []string{"internal/wire", "validator"}},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
+	{"jobs/lag", []string{"blobstore/auditstore", "fetcher", "jobs/frontier"}},
 	{"jobs/audit", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
 	}},

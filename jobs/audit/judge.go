@@ -153,7 +153,7 @@ func (a *Auditor) fetchAgain(ctx context.Context, t *attempt, object fetcher.Obj
 		return object, fetched{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
 	}
 	if first.result.Outcome == validator.Rejected {
-		cause := fmt.Errorf("batch %s: %s: %s", again.Key, first.result.Reason, first.result.Detail)
+		cause := fmt.Errorf("rejected as %s on first look (%s; batch %s)", first.result.Reason, first.result.Detail, again.Key)
 		if err := a.oldEnough(again.ModTime, cause); err != nil {
 			return again, fetched{}, err
 		}

@@ -18,7 +18,7 @@ type tooRecentError struct {
 }
 
 func (e *tooRecentError) Error() string {
-	return fmt.Sprintf("%v; it is tried again in %s: %v", ErrTooRecent, e.after.Round(time.Second), e.cause)
+	return fmt.Sprintf("%v: it %v, and settles for %s", e.cause, ErrTooRecent, e.after.Round(time.Second))
 }
 
 func (e *tooRecentError) Is(target error) bool { return target == ErrTooRecent }

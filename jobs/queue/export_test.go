@@ -8,3 +8,5 @@ const (
 
 // Generation returns the ID of a task's nth generation.
 func Generation(t Task, n int) string { return t.generation(n) }
+
+func SchedulersKey(namespace string) string { return schedulersKey(namespace) }

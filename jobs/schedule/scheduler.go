@@ -56,6 +56,13 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			group.Go(func() error { run(ctx); return nil })
 		}
 	}
+	if !s.redis.IsEmbedded() { // else nobody else can ask
+		var namespaces []string
+		for _, l := range s.logs {
+			namespaces = append(namespaces, l.follower.config.Namespace)
+		}
+		group.Go(func() error { s.redis.AnnounceScheduler(ctx, namespaces); return nil })
+	}
 	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.redis.String()).Msg("scheduler started")
 	err := group.Wait()
 	s.log.Info().Msg("scheduler stopped")
