@@ -3,6 +3,7 @@ package validator
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"runtime"
@@ -58,6 +59,45 @@ func TestMemoryIsBounded(t *testing.T) { // not parallel: it reads the process's
 			if limit := 2*int64(len(data)) + workers*memoryPerWorker + memoryFixed; allocated > limit {
 				t.Errorf("%s, %d bits: %d bytes of proof took %d bytes, %.2f times as many", order, bits, len(data), allocated,
 					float64(allocated)/float64(len(data)))
+			}
+		}
+	}
+}
+
+// TestMemoryMayBeBounded: with Options.MaxMemory a proof takes no more than that, or ErrMemory says
+// that it would. In the order that logs write, a small part of its bytes is enough.
+func TestMemoryMayBeBounded(t *testing.T) { // not parallel: it reads the process's counters
+	const workers = 2
+	inserted := benchProof(150_000)
+	for at := 0; at < len(inserted); at += 2 + int(inserted[at+1]) {
+		inserted[at] = 0x0a // the list of the inserted ones
+	}
+	for name, c := range map[string]struct {
+		data   []byte
+		enough float64 // of the proof's bytes
+	}{
+		"as logs write it":         {benchProof(600_000), 0.5},
+		"all inserted, in order":   {inserted, 2.5},
+		"in one subtree, in order": {crowded(150_000, 256, "ascending"), 2.5},
+		"in one subtree":           {crowded(150_000, 256, "random"), 2.5},
+	} {
+		for _, part := range []float64{0.05, 0.5, 2.5} {
+			for _, ordered := range []bool{true, false} {
+				most := int64(part * float64(len(c.data)))
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				_, err := Verify(context.Background(), Name{Epoch: 7}, bytes.NewReader(c.data), WhatsAppV1(),
+					Options{Workers: workers, Ordered: ordered, MaxMemory: most})
+				runtime.ReadMemStats(&after)
+				if err != nil && !errors.Is(err, ErrMemory) || err != nil && (part >= c.enough && ordered || part > 2) {
+					t.Errorf("%s, ordered %t, %d bytes in %d: %v", name, ordered, len(c.data), most, err)
+				}
+				if err == nil && part < 0.1 {
+					t.Errorf("%s, ordered %t: judged in a twentieth of its bytes", name, ordered)
+				}
+				if took := int64(after.TotalAlloc - before.TotalAlloc); took > most+workers*memoryPerWorker+memoryFixed {
+					t.Errorf("%s, ordered %t: %d bytes took %d, want %d at most", name, ordered, len(c.data), took, most)
+				}
 			}
 		}
 	}

@@ -13,6 +13,7 @@ type entry struct {
 }
 
 const (
+	entryBytes = 16
 	// pollEvery is how many entries are sorted between two checks of the context.
 	pollEvery = 1 << 16
 	// shortest is the minimum length of a stretch: shorter ones are extended by insertion, so that

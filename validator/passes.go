@@ -16,6 +16,7 @@ var ErrChanged = errors.New("the proof read differently the second time")
 
 const (
 	slotBytes     = 72
+	defaultMemory = 256 << 20
 	passOverhead  = 3 << 20 // for the decoder, and for hashing in one goroutine
 	minSlots      = 16
 	minElementLen = 2 + 2 + 2 + 2 + 2 + DigestSize
@@ -65,6 +66,9 @@ func (s *slot) compare(o *slot) int {
 func VerifyInPasses(ctx context.Context, name Name, open func(context.Context) (io.ReadCloser, error), c Configuration, o Options) (Result, error) {
 	if err := c.validate(); err != nil {
 		return Result{}, err
+	}
+	if o.MaxMemory <= 0 {
+		o.MaxMemory = defaultMemory
 	}
 	v := newVerification(ctx, name, c, o)
 	defer v.cancel()

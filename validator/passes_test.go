@@ -43,6 +43,7 @@ func maxPasses(elements, slots int) int {
 // honest proofs and changed ones, in any order, with labels apart or crowded.
 func TestPassesGiveTheSameResult(t *testing.T) {
 	t.Parallel()
+	const large = 5000 // elements; so many take long under the race detector
 	same := func(t *testing.T, name Name, proof []refElement, c Configuration) {
 		t.Helper()
 		data := encode(proof)
@@ -50,8 +51,11 @@ func TestPassesGiveTheSameResult(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		few := max(minSlots, len(proof)/8)
-		for _, slots := range []int{few, len(proof)/3 + minSlots, len(proof) + minSlots} {
+		sizes := []int{max(minSlots, len(proof)/8), len(proof)/3 + minSlots, len(proof) + minSlots}
+		if len(proof) > large {
+			sizes = []int{len(proof) / 4}
+		}
+		for _, slots := range sizes {
 			got, reads := inPasses(t, name, data, c, slots)
 			if got != want {
 				t.Fatalf("%d elements, %d at a time: %+v, want %+v", len(proof), slots, got, want)
@@ -63,7 +67,7 @@ func TestPassesGiveTheSameResult(t *testing.T) {
 	}
 	for name, l := range layouts {
 		for i, shape := range shapes {
-			if name == "experimental" && shape.inserted > 3000 {
+			if name == "experimental" && shape.inserted > 1000 {
 				continue // the layout makes no difference to passes
 			}
 			t.Run(fmt.Sprintf("%s/%v", name, shape), func(t *testing.T) {
@@ -72,9 +76,11 @@ func TestPassesGiveTheSameResult(t *testing.T) {
 				shuffle := func(p []refElement) { r.Shuffle(len(p), func(i, j int) { p[i], p[j] = p[j], p[i] }) }
 				leaves := randomLeaves(r, shape.directory+shape.inserted, shape.crowd)
 				name, honest := l.ref.refProof(leaves[:shape.directory], leaves[shape.directory:], 7)
-				same(t, name, honest, l.configuration)
-				slices.Reverse(honest)
-				same(t, name, honest, l.configuration)
+				if len(honest) <= large {
+					same(t, name, honest, l.configuration)
+					slices.Reverse(honest)
+					same(t, name, honest, l.configuration)
+				}
 				shuffle(honest)
 				same(t, name, honest, l.configuration)
 				for _, apply := range changes {
@@ -85,6 +91,9 @@ func TestPassesGiveTheSameResult(t *testing.T) {
 				// Many overlaps: shells above others, some above other shells, and labels that come
 				// twice.
 				for _, n := range []int{2, 200} {
+					if n == 2 && len(honest) > large {
+						continue
+					}
 					proof := slices.Clone(honest)
 					for range min(n, len(honest)) {
 						shell := honest[r.IntN(len(honest))]

@@ -24,8 +24,9 @@ const (
 	shortBits, shortAt   = 4, 4096
 
 	slabMin, slabMax = 16 << 10, 1 << 20
-	// Chunks come in four sizes: 512 bytes, and four times as much each.
-	chunkMin, chunkSizes = 512, 4
+	// Chunks come in seven sizes: 512 bytes, and twice as much each, so that all that have just
+	// been begun take no more than those that are full.
+	chunkMin, chunkSizes = 512, 7
 )
 
 type record []byte
@@ -66,7 +67,9 @@ type records struct {
 	buckets []bucket
 	slab    []byte // unused rest of the newest slab
 	grown   int    // size of the newest slab
+	held    int64  // size of all slabs
 	count   int
+	largest int // count of a bucket
 
 	mu   sync.Mutex
 	free [chunkSizes][][]byte // chunks given back, by size
@@ -89,6 +92,13 @@ func (rs *records) add(e *wire.Element) int {
 	putRecord(rs.room(b, recordHead+len(e.Label)), e, rs.count)
 	rs.count++
 	return i
+}
+
+// memory is how many bytes the records take, with what so many workers take to sort them: two
+// entries for each record of the bucket that a worker has, and together no more than for all
+// records, none of which is smaller. What was recycled counts, whether it is in use again or not.
+func (rs *records) memory(workers int) int64 {
+	return rs.held + min(rs.held, int64(workers)*int64(rs.largest)*2*entryBytes)
 }
 
 // putRecord writes an element, which is the index-th of the proof, as a record.
@@ -127,6 +137,7 @@ func (rs *records) room(b *bucket, n int) []byte {
 	at := len(b.open)
 	b.open = b.open[:at+n]
 	b.count++
+	rs.largest = max(rs.largest, b.count)
 	return b.open[at:]
 }
 
@@ -142,10 +153,11 @@ func (rs *records) chunk(size int) []byte {
 	if c := rs.recycled(size); c != nil {
 		return c
 	}
-	n := chunkMin << (2 * size)
+	n := chunkMin << size
 	if len(rs.slab) < n {
 		rs.grown = min(max(4*rs.grown, slabMin, n), slabMax)
 		rs.slab = make([]byte, rs.grown)
+		rs.held += int64(rs.grown)
 	}
 	c := rs.slab[:0:n]
 	rs.slab = rs.slab[n:]
@@ -179,7 +191,7 @@ func (rs *records) recycle(s snapshot) {
 func (rs *records) spread(bits int) {
 	all := &rs.buckets[0]
 	all.closeChunk()
-	rs.buckets = make([]bucket, 1<<bits)
+	rs.buckets, rs.largest = make([]bucket, 1<<bits), 0
 	for _, chunk := range all.chunks {
 		for len(chunk) > 0 {
 			rec := record(chunk[:record(chunk).size()])

@@ -26,8 +26,9 @@ type Options struct {
 	// are then dropped once they are hashed, so that memory is about the bytes of the inserted
 	// elements. If the order turns out to be another, Verify returns ErrUnordered.
 	Ordered bool
-	// MaxMemory is how many bytes VerifyInPasses may use. 0 or less means 256 MiB. Verify does not
-	// look at it.
+	// MaxMemory is how many bytes the elements may take while they are held. Where they take more,
+	// Verify returns ErrMemory, and VerifyInPasses makes another pass. 0 or less means that Verify
+	// has no such limit, and 256 MiB for VerifyInPasses.
 	MaxMemory int64
 	// Workers is how many goroutines may hash at once. 0 or less means GOMAXPROCS.
 	Workers int
@@ -36,6 +37,10 @@ type Options struct {
 // ErrUnordered means that the proof cannot be judged with Options.Ordered. Call Verify again
 // without it, with a reader of the same proof from its beginning, or VerifyInPasses.
 var ErrUnordered = errors.New("the proof's elements do not come in the expected order")
+
+// ErrMemory means that the proof cannot be judged within Options.MaxMemory, at least not by Verify.
+// VerifyInPasses can judge it, with a source that can be read from its beginning again.
+var ErrMemory = errors.New("the proof's elements take more memory than allowed")
 
 // Result is the judgement of one proof. Inserted and Unchanged count elements, Bytes the proof's
 // bytes. For a rejected proof they count what was read before the rejection was certain.

@@ -16,7 +16,6 @@ import (
 const (
 	defaultMaxElements = 32 << 20
 	defaultMaxBytes    = 2 << 30
-	defaultMaxMemory   = 256 << 20
 )
 
 // Verify reads an audit proof from r to its end and judges whether it proves, under configuration
@@ -24,12 +23,12 @@ const (
 //
 // A rejection is a Result, not an error. An error means that the proof could not be judged: r
 // failed (its error is wrapped), ctx ended (its error is returned as it is), Options.Ordered was
-// wrong (ErrUnordered), or c is not a configuration. If a proof is rejected before its end, the
-// rest of r is left unread.
+// wrong (ErrUnordered), Options.MaxMemory too little (ErrMemory), or c is not a configuration. If a
+// proof is rejected before its end, the rest of r is left unread.
 //
-// Memory: at most twice the proof's bytes, and 3 MB for each worker; much less with
-// Options.Ordered, and none that grows with the proof in VerifyInPasses. Time: linear in the
-// proof's elements if they come in a few ordered stretches, as logs write them, and n × log2(n)
+// Memory: at most twice the proof's bytes, or Options.MaxMemory, and 3 MB for each worker; much
+// less with Options.Ordered, and none that grows with the proof in VerifyInPasses. Time: linear in
+// the proof's elements if they come in a few ordered stretches, as logs write them, and n × log2(n)
 // comparisons in any other order. Whatever the labels, hashing costs at most 7 × unchanged + 6 ×
 // inserted BLAKE3 blocks (twice that without an order), nothing recurses, and labels that fall into
 // few buckets only cost parallelism.
@@ -83,9 +82,6 @@ func newVerification(ctx context.Context, name Name, c Configuration, o Options)
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
 	}
-	if o.MaxMemory <= 0 {
-		o.MaxMemory = defaultMaxMemory
-	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -135,6 +131,9 @@ func (v *verification) decode(r io.Reader) (result Result, err error) {
 		bucket := v.records.add(&e)
 		if v.options.Ordered && v.records.buckets[bucket].stale {
 			return result, ErrUnordered
+		}
+		if v.options.MaxMemory > 0 && v.records.memory(v.options.Workers) > v.options.MaxMemory {
+			return result, ErrMemory
 		}
 		if e.Inserted {
 			continue
