@@ -19,14 +19,6 @@ import (
 )
 
 const (
-	// The validator needs at most twice the proof's bytes, and so much for each goroutine that
-	// hashes; the fetcher's buffers and a decompressor take the rest.
-	memoryPerByte   = 2
-	memoryPerWorker = 3 << 20
-	memoryForFetch  = 2 << 20
-	// smallBatch is a batch that is verified with next to no memory besides its own.
-	smallBatch      = 256 << 10
-	memoryWhenSmall = 1 << 20
 	// plainWindow is the window that a decoder has room for in what is set aside for every batch,
 	// usualWindow the largest that compressors make use of unless they are told to.
 	plainWindow = 256 << 10
@@ -56,21 +48,25 @@ type fetched struct {
 // and for the window if it is compressed. Where that was too little it starts over with more, which
 // keeps batches that unpack to many times their size, or ask for a window of many times that, from
 // all doing so at once; likewise where the batch is not in the order that lets the validator do
-// with little. One in no order that does not fit into the budget as a whole is read several times.
+// with little.
+//
+// One that may take more than the whole budget is confined to a part of it. In order it may do with
+// that, and is read once. If it proves not to, it is read several times.
 //
 // The caller commits or drops the draft; with an error there is none.
-func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (fetched, error) {
+func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (found fetched, err error) {
 	guess, window := max(object.Size, smallBatch), int64(plainWindow)
 	if object.Extension != "" {
 		guess, window = guess*compressionGuess, usualWindow
 	}
 	ordered := true
 	for {
-		read := a.fetchWithin
-		if !ordered && memoryFor(guess, window) > a.Budget.Size() {
-			read = a.fetchInPasses
+		r := a.reserve(guess, window)
+		if r.confined && !ordered {
+			found, err = a.fetchInPasses(ctx, t, object, draft, r)
+		} else {
+			found, err = a.fetchWithin(ctx, t, object, draft, r, ordered)
 		}
-		found, err := read(ctx, t, object, draft, guess, window, ordered)
 		switch {
 		case errors.Is(err, fetcher.ErrWindow) && window < a.widestWindow():
 			window = min(max(window*guessStep, usualWindow), a.widestWindow())
@@ -78,7 +74,7 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 			return found, fmt.Errorf("%w: half the memory budget has no room for it, which is no fault of the log; give ktaudit more memory", err)
 		case errors.Is(err, errOverGuess):
 			guess *= guessStep
-		case errors.Is(err, validator.ErrUnordered):
+		case errors.Is(err, validator.ErrUnordered), errors.Is(err, validator.ErrMemory):
 			ordered = false
 		default:
 			return found, err
@@ -91,10 +87,10 @@ func (a *Auditor) widestWindow() int64 {
 	return min(a.Fetcher.MaxWindow(), max(a.Budget.Size()/2, usualWindow))
 }
 
-func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, keep bool, guess, window int64, ordered bool) (f fetched, err error) {
+func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, keep bool, r reserve, ordered bool) (f fetched, err error) {
 	waiting := time.Now()
 	outer := ctx // a draft outlives the hold
-	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, memoryFor(guess, window))
+	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, r.memory)
 	if err != nil {
 		return f, err
 	}
@@ -117,7 +113,7 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 		stored = kept
 	}
 	began := time.Now()
-	batch, err := a.Fetcher.WithWindow(window).Open(ctx, object, stored)
+	batch, err := a.Fetcher.WithWindow(r.window).Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
 		return tooLarge(object, err)
 	}
@@ -128,9 +124,12 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 
 	limits := a.Limits
 	limits.Workers, limits.Ordered = hold.Cores(runtime.GOMAXPROCS(0)), ordered
-	proof := newBoundedReader(ctx, batch, guess, window, hold)
+	if r.confined {
+		limits.Workers, limits.MaxMemory = r.hashing(limits.Workers)
+	}
+	proof := newBoundedReader(ctx, batch, r, hold)
 	defer proof.close()
-	f.result, err = validator.Verify(ctx, object.Name, t.sample.of(proof, guess), a.Configuration, limits)
+	f.result, err = validator.Verify(ctx, object.Name, t.sample.of(proof, r.guess), a.Configuration, limits)
 	verified := time.Now()
 	share.Progress(ctx)
 	if f.result, err = judged(f.result, err); err != nil {
@@ -166,19 +165,6 @@ func tooLarge(object fetcher.Object, cause error) (fetched, error) {
 		result: rejection(fetcher.Reason(cause), cause), info: fetcher.Info{StoredBytes: object.Size},
 		evidence: []incident.Evidence{evidence},
 	}, err
-}
-
-// memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a
-// window.
-func memoryFor(size, window int64) int64 {
-	if window <= plainWindow {
-		window = 0
-	}
-	if size <= smallBatch {
-		return memoryWhenSmall + window
-	}
-	workers := min(int64(runtime.GOMAXPROCS(0)), 1+size/(1<<20))
-	return memoryPerByte*size + workers*memoryPerWorker + memoryForFetch + window
 }
 
 // judged makes a rejection of an error in reading a batch that is grounds for one.

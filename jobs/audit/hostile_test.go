@@ -40,7 +40,7 @@ func TestHostileDripHoldsLittleMemory(t *testing.T) {
 		}
 		hold.Cores(8)
 		rest := bytes.Repeat([]byte{1}, 3<<20)
-		r := newBoundedReader(ctx, io.MultiReader(io.LimitReader(drip{ctx}, 100), bytes.NewReader(rest)), listed, 0, hold)
+		r := newBoundedReader(ctx, io.MultiReader(io.LimitReader(drip{ctx}, 100), bytes.NewReader(rest)), reserve{guess: listed, memory: memoryFor(listed, 0)}, hold)
 		defer r.close()
 		p := make([]byte, 4096)
 		for range 100 {
@@ -89,7 +89,7 @@ func TestHostileBorrowerIsPutBack(t *testing.T) {
 			}
 			held = append(held, hold)
 			go func() {
-				_, err := io.Copy(io.Discard, newBoundedReader(ctx, drip{ctx}, 10<<20, 0, hold))
+				_, err := io.Copy(io.Discard, newBoundedReader(ctx, drip{ctx}, reserve{guess: 10 << 20, memory: 25 << 20}, hold))
 				hold.Release()
 				if errors.Is(context.Cause(ctx), share.ErrReclaimed) {
 					err = share.ErrReclaimed
@@ -145,7 +145,7 @@ func TestHostileSlowGiantIsPutBack(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			r := newBoundedReader(ctx, stream{ctx, 100 << 10}, listed, 0, hold)
+			r := newBoundedReader(ctx, stream{ctx, 100 << 10}, reserve{guess: listed, memory: memoryFor(listed, 0)}, hold)
 			defer r.close()
 			_, _ = io.Copy(io.Discard, r)
 			hold.Release()

@@ -1,12 +1,10 @@
 package audit
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
@@ -19,14 +17,9 @@ func TestHostileWindow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 1})
 	key := w.KeyOf(t, 1)
-	half := make([]byte, 1<<20)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(half)
-	encoder, err := zstd.NewWriter(nil, zstd.WithSingleSegment(true), zstd.WithEncoderLevel(zstd.SpeedBestCompression))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored := encoder.EncodeAll(bytes.Repeat(half, 3), nil)
-	if err := errors.Join(w.Log.Delete(t.Context(), key), w.Log.WriteAll(t.Context(), key+".zst", stored, nil)); err != nil {
+	part := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(part)
+	if err := errors.Join(w.Log.Delete(t.Context(), key), w.Log.WriteAll(t.Context(), key+".zst", wide(t, part), nil)); err != nil {
 		t.Fatal(err)
 	}
 	w.config.Fetcher = fetcher.New(w.Log, fetcher.Options{MaxWindow: 512 << 10})

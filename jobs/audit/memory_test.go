@@ -97,10 +97,10 @@ func TestMemoryForWindows(t *testing.T) {
 	}
 }
 
-// The order of a proof's elements means nothing: a batch that is in none takes more memory, or
-// several passes where there is not that much, and is verified.
-func TestHostileBatchInNoOrder(t *testing.T) {
-	t.Parallel()
+// shuffledBatch returns a batch of the vectors: its name, its elements in no order, and as it was
+// published.
+func shuffledBatch(t *testing.T) (name string, shuffled, published []byte) {
+	t.Helper()
 	paths, err := filepath.Glob("../../testdata/vectors/whatsapp-v1/medium/3/*/*")
 	if err != nil || len(paths) != 1 {
 		t.Fatalf("vectors are %v, %v", paths, err)
@@ -109,7 +109,6 @@ func TestHostileBatchInNoOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := fmt.Sprintf("3/%s/%s", filepath.Base(filepath.Dir(paths[0])), filepath.Base(paths[0]))
 	var elements [][]byte
 	for rest := proof; len(rest) > 0; {
 		n := protowire.ConsumeFieldValue(1, protowire.BytesType, rest[1:])
@@ -119,7 +118,14 @@ func TestHostileBatchInNoOrder(t *testing.T) {
 		elements, rest = append(elements, rest[:1+n]), rest[1+n:]
 	}
 	rand.New(rand.NewPCG(1, 1)).Shuffle(len(elements), func(i, j int) { elements[i], elements[j] = elements[j], elements[i] })
-	shuffled := slices.Concat(elements...)
+	return fmt.Sprintf("3/%s/%s", filepath.Base(filepath.Dir(paths[0])), filepath.Base(paths[0])), slices.Concat(elements...), proof
+}
+
+// The order of a proof's elements means nothing: a batch that is in none takes more memory, or
+// several passes where there is not that much, and is verified.
+func TestHostileBatchInNoOrder(t *testing.T) {
+	t.Parallel()
+	name, shuffled, proof := shuffledBatch(t)
 	for what, c := range map[string]struct {
 		content []byte
 		budget  int64

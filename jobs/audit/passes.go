@@ -14,19 +14,13 @@ import (
 	"github.com/ktaudit/ktaudit/validator"
 )
 
-// leastInPass is how many elements a pass takes at least, however small the budget.
-const leastInPass = 1 << 14
-
-// fetchInPasses is fetchWithin for a batch that is in no order and larger than the budget. It reads
-// the batch as often as it takes to judge it in its log's share of the budget, at most half of it,
-// which leaves the rest to other epochs. The draft is of the first pass; the validator sees to it
-// that all read the same.
-func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.Object, draft bool, _, window int64, _ bool) (f fetched, err error) {
+// fetchInPasses is fetchWithin for a confined batch that takes more memory than that when it is
+// read once. It reads the batch as often as it takes to judge it in what is set aside. The draft is
+// of the first pass; the validator sees to it that all read the same.
+func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.Object, draft bool, r reserve) (f fetched, err error) {
 	waiting := time.Now()
-	fixed := memoryForFetch + window
-	memory := max(min(a.Budget.Size()/2, a.Budget.memory.Share())-fixed, validator.PassMemory(leastInPass))
 	outer := ctx // a draft outlives the hold
-	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, memory+fixed)
+	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, r.memory)
 	if err != nil {
 		return f, err
 	}
@@ -34,21 +28,21 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	defer func() { err = reclaimed(ctx, object, err) }()
 	t.Stage(observe.Memory, waiting)
 
-	whole := false
+	p := &passes{outer: outer, auditor: a, object: object, fetched: &f, archive: draft, window: r.window}
 	defer func() {
-		if !whole { // an error, or a panic
-			f.draft.drop()
-			f.draft = nil
+		if p.batch != nil { // which a panic has left open, and which writes to the draft
+			p.batch.Close()
+		}
+		if f.draft == nil { // not handed over: an error, or a panic
+			p.draft.drop()
 		}
 	}()
-	p := &passes{outer: outer, auditor: a, object: object, fetched: &f, archive: draft, window: window}
 	began := time.Now()
 	limits := a.Limits
-	limits.MaxMemory, limits.Workers = memory, hold.Cores(runtime.GOMAXPROCS(0))
+	limits.MaxMemory, limits.Workers = r.passing(), hold.Cores(runtime.GOMAXPROCS(0))
 	f.result, err = validator.VerifyInPasses(ctx, object.Name, p.open, a.Configuration, limits)
 	verified := time.Now()
 	if errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0 {
-		f.draft.drop()
 		return tooLarge(object, err)
 	}
 	if f.result, err = judged(f.result, err); err != nil {
@@ -60,8 +54,7 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	t.Read(f.info.StoredBytes, f.info.Bytes)
 	t.Overlapped(observe.Download, began, verified, p.waited)
 	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-p.waited)
-	f.took = verified.Sub(began)
-	whole = true
+	f.took, f.draft = verified.Sub(began), p.draft
 	return f, nil
 }
 
@@ -73,25 +66,26 @@ type passes struct {
 	fetched *fetched
 	archive bool
 	window  int64
-	begun   bool
+	draft   *draft
+	batch   *fetcher.Batch // of the newest pass
 	waited  time.Duration
 	fault   error // of what the first pass did not read to its end by itself
 }
 
 func (p *passes) open(ctx context.Context) (_ io.ReadCloser, err error) {
-	first := !p.begun
-	p.begun = true
+	first := p.batch == nil
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
 	if first && p.archive {
-		if p.fetched.draft, err = p.auditor.newDraft(p.outer, p.object); err != nil {
+		if p.draft, err = p.auditor.newDraft(p.outer, p.object); err != nil {
 			return nil, err
 		}
-		stored = p.fetched.draft
+		stored = p.draft
 	}
 	batch, err := p.auditor.Fetcher.WithWindow(p.window).Open(ctx, p.object, stored)
 	if err != nil {
 		return nil, err
 	}
+	p.batch = batch
 	return &pass{ctx: ctx, passes: p, batch: batch, first: first}, nil
 }
 

@@ -25,11 +25,10 @@ const (
 // boundedReader passes on so many bytes, and fails if there are more. It adds up how long it waits
 // for them, and keeps the memory that is set aside in step with what comes.
 type boundedReader struct {
-	ctx    context.Context // the hold's
-	r      io.Reader
-	hold   *share.Hold
-	guess  int64 // so many bytes at most
-	window int64
+	ctx  context.Context // the hold's
+	r    io.Reader
+	hold *share.Hold
+	reserve
 	waited time.Duration
 
 	marked  int64 // bytes at the last progress
@@ -42,10 +41,9 @@ type boundedReader struct {
 	room int64 // for so many bytes memory is set aside
 }
 
-// newBoundedReader returns a reader of r, for which memory for guess bytes is set aside. The caller
-// must close it.
-func newBoundedReader(ctx context.Context, r io.Reader, guess, window int64, hold *share.Hold) *boundedReader {
-	b := &boundedReader{ctx: ctx, r: r, hold: hold, guess: guess, window: window, room: guess}
+// newBoundedReader returns a reader of r, for which hold has the reserve. The caller must close it.
+func newBoundedReader(ctx context.Context, r io.Reader, set reserve, hold *share.Hold) *boundedReader {
+	b := &boundedReader{ctx: ctx, r: r, hold: hold, reserve: set, room: set.guess}
 	b.mu.Lock() // until timer is set
 	defer b.mu.Unlock()
 	b.timer = time.AfterFunc(slowWindow, b.review)
@@ -67,7 +65,7 @@ func (b *boundedReader) review() {
 	}
 	if b.reading.Load() && b.came-b.seen < int64(slowRate*slowWindow/time.Second) {
 		b.room = min(b.room, max(b.came, smallBatch))
-		b.hold.Shrink(memoryFor(b.room, b.window))
+		b.hold.Shrink(b.until(b.room))
 	}
 	b.seen = b.came
 	b.timer.Reset(slowWindow)
@@ -88,7 +86,7 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	b.came += int64(n)
 	if b.came > b.room {
 		b.room = min(b.guess, b.came+max(b.came, growStep))
-		if err := b.hold.Grow(b.ctx, memoryFor(b.room, b.window)); err != nil {
+		if err := b.hold.Grow(b.ctx, b.until(b.room)); err != nil {
 			return 0, err
 		}
 	}
