@@ -1,18 +1,11 @@
 package audit
 
 import (
-	"bufio"
-	"bytes"
 	"os"
 	"runtime/debug"
-	"strconv"
-	"strings"
 
 	"github.com/ktaudit/ktaudit/jobs/share"
 )
-
-// defaultBudget is used where the machine does not say how much memory it has.
-const defaultBudget = 2 << 30
 
 // Budget bounds the memory of all epochs in flight in a process, and shares out its cores: see
 // share.Memory. An epoch waits until its estimate fits; one that is bigger than the whole budget
@@ -23,7 +16,7 @@ type Budget struct{ memory *share.Memory }
 // machine.
 func NewBudget(size int64) *Budget {
 	if size <= 0 {
-		size = budgetOf(machineMemory())
+		size = budgetOf(share.MachineMemory())
 	}
 	return &Budget{share.NewMemory(size)}
 }
@@ -35,14 +28,12 @@ func NewBudget(size int64) *Budget {
 func budgetOf(memory int64) int64    { return memory / 2 }
 func heapLimitOf(memory int64) int64 { return memory / 10 * 9 }
 
-func machineMemory() int64 { return memoryLimit("/sys/fs/cgroup/memory.max", "/proc/meminfo") }
-
 // LimitHeap makes the garbage collector heed the memory of this container or machine, unless the
 // environment variable GOMEMLIMIT says what it is to heed. By itself it lets the heap grow to twice
 // what is in use, which with a full budget is the whole container.
 func LimitHeap() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(heapLimitOf(machineMemory()))
+		debug.SetMemoryLimit(heapLimitOf(share.MachineMemory()))
 	}
 }
 
@@ -51,28 +42,3 @@ func (b *Budget) Size() int64 { return b.memory.Size() }
 
 // Reserved is how many bytes are set aside now.
 func (b *Budget) Reserved() int64 { return b.memory.Used() }
-
-// memoryLimit reads how much memory this process may use from a cgroup's limit and from the
-// kernel's MemTotal, whichever is less.
-func memoryLimit(cgroup, meminfo string) int64 {
-	limit := int64(0)
-	consider := func(text string, unit int64) {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 && n <= 1<<60/unit && (limit == 0 || n*unit < limit) {
-			limit = n * unit
-		}
-	}
-	if text, err := os.ReadFile(cgroup); err == nil {
-		consider(strings.TrimSpace(string(text)), 1)
-	}
-	if text, err := os.ReadFile(meminfo); err == nil {
-		for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-			if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "MemTotal:" {
-				consider(fields[1], 1<<10)
-			}
-		}
-	}
-	if limit == 0 {
-		return 2 * defaultBudget
-	}
-	return limit
-}

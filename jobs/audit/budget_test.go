@@ -2,43 +2,10 @@ package audit
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 )
-
-func TestMemoryLimit(t *testing.T) {
-	t.Parallel()
-	const meminfo = "MemTotal:       2048 kB\nMemFree:        1 kB\n"
-	for _, c := range []struct {
-		name, cgroup, meminfo string
-		want                  int64
-	}{
-		{"machine only", "", meminfo, 2 << 20},
-		{"container is smaller", "1000000\n", meminfo, 1000000},
-		{"container is unlimited", "max\n", meminfo, 2 << 20},
-		{"nothing known", "", "", 2 * defaultBudget},
-		{"nonsense", "-5", "MemTotal: 99999999999999999999 kB", 2 * defaultBudget},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			write := func(name, text string) string {
-				path := filepath.Join(dir, name)
-				if text != "" {
-					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				return path
-			}
-			if got := memoryLimit(write("memory.max", c.cgroup), write("meminfo", c.meminfo)); got != c.want {
-				t.Errorf("limit is %d, want %d", got, c.want)
-			}
-		})
-	}
-}
 
 // What the shipped container may use is enough for the worst batch that the shipped limits allow:
 // whatever its size, it is judged within the budget or not at all.
