@@ -31,6 +31,14 @@ func CheckName(what, s string) error {
 	return nil
 }
 
+// CheckDigest returns why s is no digest as verdicts have it, or nil.
+func CheckDigest(s string) error {
+	if !hex32.MatchString(s) {
+		return fmt.Errorf("digest %.80q is not 64 lower-case hexadecimal digits", s)
+	}
+	return nil
+}
+
 // CheckKey returns why nothing can be kept under a namespace and an epoch, or nil.
 func CheckKey(namespace string, epoch uint64) error {
 	if epoch > MaxEpoch {

@@ -41,6 +41,22 @@ func (s Span) IsRejected(epoch uint64) bool {
 	return found
 }
 
+// Starts returns the verified epochs that continue no verified one of the span before them,
+// ascending.
+func (s Span) Starts() []uint64 {
+	starts := slices.Clone(s.Breaks)
+	if !s.IsRejected(s.From) {
+		starts = append(starts, s.From)
+	}
+	for _, r := range s.Rejected {
+		if r.Epoch < s.To && !s.IsRejected(r.Epoch+1) {
+			starts = append(starts, r.Epoch+1)
+		}
+	}
+	slices.Sort(starts)
+	return slices.Compact(starts)
+}
+
 // Join is the span of s and of next, which begins with the epoch after s.
 func (s Span) Join(next Span) Span {
 	joined := Span{

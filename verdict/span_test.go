@@ -75,3 +75,27 @@ func honestSeal(shard uint64, change func(*Verdict)) Seal {
 	}
 	return s
 }
+
+func TestStarts(t *testing.T) {
+	t.Parallel()
+	rejected := func(epochs ...uint64) (all []Rejection) {
+		for _, epoch := range epochs {
+			all = append(all, Rejection{Epoch: epoch})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name string
+		span Span
+		want []uint64
+	}{
+		{"all linked", Span{From: 3, To: 9}, []uint64{3}},
+		{"begins and ends with rejected ones", Span{From: 3, To: 9, Rejected: rejected(3, 4, 9)}, []uint64{5}},
+		{"all rejected", Span{From: 3, To: 4, Rejected: rejected(3, 4)}, nil},
+		{"breaks and rejections", Span{From: 3, To: 9, Rejected: rejected(6), Breaks: []uint64{5, 8}}, []uint64{3, 5, 7, 8}},
+	} {
+		if got := c.span.Starts(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}

@@ -44,6 +44,9 @@ type Verdict struct {
 	VerifySeconds  float64   `json:"verify_seconds"`
 	Software       string    `json:"software"`
 	Strays         *Strays   `json:"strays,omitempty"` // nil: none
+	// Indexed: the digest was entered in the index of digests before the verdict was written. A
+	// verified verdict without it is of a version that had no index.
+	Indexed bool `json:"indexed,omitempty"`
 }
 
 // MaxStrays is how many names Strays has at most, MaxStrayBytes how long each is at most.

@@ -100,6 +100,8 @@ func conform(t *testing.T, fresh func(*testing.T) opener) {
 		"history goes on":                  historyGoesOn,
 		"contended history loses nothing":  contendedHistoryLosesNothing,
 		"corrupt history is an error":      corruptHistoryIsAnError,
+		"digests are found":                digestsAreFound,
+		"indexing goes on":                 indexingGoesOn,
 		"keys cannot be steered":           keysCannotBeSteered,
 		"cancellation is recognised":       cancellationIsRecognised,
 	} {

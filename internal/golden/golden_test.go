@@ -79,6 +79,9 @@ var kinds = []kind{
 	{"evidence-signed-digest-before", `/evidence/`, auditBadSignatureBefore, nil},
 	{"evidence-signature", `/evidence/`, auditSignedAgain, nil},
 
+	{"digest", `/digests/`, auditSigned, nil},
+	{"digests-indexed", `/indexed/`, indexDigests, nil},
+
 	{"seal", `/seals/`, sealTwoShards, []scrub{longList}},
 	{"history", `/history/`, sealTwoShards, nil},
 

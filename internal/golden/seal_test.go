@@ -8,6 +8,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/jobs/seal"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
@@ -89,4 +90,13 @@ func writeToDisk(t *testing.T) []object {
 		return err
 	}))
 	return all
+}
+
+// indexDigests enters the digests of an older version's verdicts in the index.
+func indexDigests(t *testing.T) []object {
+	w := emptyWorld(t)
+	w.put(t, verdictOn(1))
+	w.put(t, verdictOn(2001))
+	must(t, verdictcheck.CompleteIndex(t.Context(), w.store, namespace))
+	return w.audit.objects()
 }

@@ -54,6 +54,8 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	return b.putOnce(ctx, key, data)
 }
 
+func (b *Bucket) Mark(ctx context.Context, key string) error { return b.Put(ctx, key, nil) }
+
 func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) error {
 	attempt := func() (struct{}, error) {
 		err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})

@@ -60,6 +60,38 @@ func (d *Disk) Put(ctx context.Context, key string, data []byte) error {
 	return w.Commit()
 }
 
+// Mark creates the file under its name: without bytes it needs no draft, which keeps a name from
+// having less than the whole object. What is left to bring to the disk is the name, and that is
+// synced also where somebody else has made it.
+func (d *Disk) Mark(ctx context.Context, key string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	root, err := localdisk.Open(d.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	folder, err := d.maker.Make(root, "", d.prefix+path.Dir(key))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	file, result := folder.Create(path.Base(key), 0o444)
+	switch {
+	case result == nil:
+		_ = file.Close()
+	case errors.Is(result, fs.ErrExist):
+		result = ErrExists
+	default:
+		return result
+	}
+	if err := folder.Sync(d.maker.Sync); err != nil {
+		return err
+	}
+	return result
+}
+
 func (d *Disk) Create(ctx context.Context, key string) (Draft, error) {
 	namespace, rest, _ := strings.Cut(key, "/")
 	kind, final, _ := strings.Cut(rest, "/")

@@ -29,6 +29,8 @@ func (e *NotAnObjectError) Unwrap() error { return e.NotPlainError }
 type Objects interface {
 	// Put creates an object of a few bytes. It retries what may pass.
 	Put(ctx context.Context, key string, data []byte) error
+	// Mark creates an object without bytes, of which only the name counts.
+	Mark(ctx context.Context, key string) error
 	// Create starts an object that is written in pieces and does not exist until it is committed.
 	Create(ctx context.Context, key string) (Draft, error)
 	// Open returns an object's bytes and their number, ErrNotFound or a NotAnObjectError.

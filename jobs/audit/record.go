@@ -15,6 +15,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 )
 
 // maxLoggedStrays keeps a log line short.
@@ -36,6 +37,8 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 	writing := time.Now()
 	t.reaching = observe.AuditStore
 	saved := j.draft != nil
+	entered := a.enterDigest(ctx, j.verdict)
+	defer func() { _ = entered() }()
 	evidence, err := a.save(ctx, j)
 	if err != nil {
 		return verdict.Verdict{}, false, err
@@ -69,6 +72,10 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 			return verdict.Verdict{}, false, err
 		}
 	}
+	if err := entered(); err != nil {
+		return verdict.Verdict{}, false, err
+	}
+	j.verdict.Indexed = j.verdict.Outcome == verdict.Verified
 	j.verdict.FinishedAt = time.Now().UTC()
 	recorded, created, err = a.Store.PutVerdict(ctx, j.verdict)
 	if err != nil {
@@ -84,6 +91,18 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 		return recorded, false, a.recordContradiction(ctx, recorded, j)
 	}
 	return recorded, created, nil
+}
+
+// enterDigest begins to enter the digest of an epoch that looks good in the index of digests, and
+// returns what waits for the end of that. It costs no time, for meanwhile the epoch is confirmed.
+// An entry whose epoch is rejected after all, or gets no verdict, counts for nothing.
+func (a *Auditor) enterDigest(ctx context.Context, v verdict.Verdict) (wait func() error) {
+	if v.Outcome != verdict.Verified {
+		return func() error { return nil }
+	}
+	var group errgroup.Group
+	group.Go(func() error { return a.Store.PutDigest(ctx, a.Namespace, v.Digest, v.Epoch) })
+	return group.Wait
 }
 
 // save writes the epoch's batch and signed digest, if they are to be kept, and returns evidence of

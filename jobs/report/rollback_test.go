@@ -54,20 +54,3 @@ func TestRollbacks(t *testing.T) {
 		}
 	}
 }
-
-// What is sealed costs no verdict but those that may be ends.
-func TestNewestBefore(t *testing.T) {
-	t.Parallel()
-	b := newNewestBefore(map[uint64]string{5: "", 12: "", 3000: "", 5000: ""})
-	b.addSpan(verdict.Span{From: 1, To: 1999, Rejected: []verdict.Rejection{{Epoch: 4}, {Epoch: 10}, {Epoch: 11}, {Epoch: 1999}}})
-	b.add(2100)
-	b.add(2050)
-	b.add(6000)
-	got := map[uint64]uint64{}
-	for at, newest := range b.all() {
-		got[at] = newest
-	}
-	if diff := cmp.Diff(map[uint64]uint64{5: 3, 12: 9, 3000: 2100, 5000: 2100}, got); diff != "" {
-		t.Errorf("newest before (-want +got):\n%s", diff)
-	}
-}

@@ -146,6 +146,10 @@ func (w *watchedLog) NewRangeReader(ctx context.Context, key string, offset, len
 	return w.FaultyBucket.NewRangeReader(ctx, key, offset, length, o)
 }
 
+func (w *watchedLog) NewTypedWriter(ctx context.Context, key, _ string, o *driver.WriterOptions) (driver.Writer, error) {
+	return w.B.NewWriter(ctx, key, &blob.WriterOptions{IfNotExist: o.IfNotExist})
+}
+
 func (w *watchedLog) fetcher(t testing.TB) *fetcher.Fetcher {
 	bucket := blob.NewBucket(w)
 	t.Cleanup(func() { _ = bucket.Close() })

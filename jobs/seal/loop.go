@@ -9,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -60,14 +61,16 @@ func (l Loop) Run(ctx context.Context) {
 	}
 }
 
-// seal seals what is full and, for metrics, goes on with the walk to the last epoch up to which all
-// are verified.
+// seal completes the index of digests, seals what is full and, for metrics, goes on with the walk
+// to the last epoch up to which all are verified.
 func (l Loop) seal(ctx context.Context, walk *report.HeadWalk) error {
 	newest := l.Newest()
 	if newest < l.First {
 		return nil
 	}
-	_, err := l.Sealer.Seal(ctx, l.First, newest)
+	err := verdictcheck.CompleteIndex(ctx, l.Sealer.Store, l.Sealer.Namespace)
+	_, sealErr := l.Sealer.Seal(ctx, l.First, newest)
+	err = errors.Join(err, sealErr)
 	if l.Sealer.Metrics == nil {
 		return err
 	}

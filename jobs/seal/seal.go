@@ -15,6 +15,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"github.com/rs/zerolog"
@@ -46,6 +47,8 @@ type Sealer struct {
 	// by shard: the beginnings of its digests, 0 for epochs that were rejected; read when they are
 	// needed
 	digests map[uint64][]uint64
+	// by epoch: the digests that stretches of sealed epochs begin with; read when they are needed
+	begins map[uint64]string
 }
 
 // incidents records what is wrong with the seals.
@@ -217,7 +220,8 @@ func (s *Sealer) checkUnlisted(ctx context.Context, shard uint64) error {
 	return err
 }
 
-// summarise makes the seal that follows from the verdicts of a full shard.
+// summarise makes the seal that follows from the verdicts of a full shard, all of which are in the
+// index of digests from then on.
 func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []verdict.Verdict, error) {
 	from, to := verdict.ShardRange(shard)
 	verdicts := make([]verdict.Verdict, to-from+1)
@@ -227,7 +231,10 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []v
 	for i := range verdicts {
 		group.Go(func() (err error) {
 			verdicts[i], hashes[i], err = s.Store.VerdictObject(groupCtx, s.Namespace, from+uint64(i))
-			return err
+			if err != nil {
+				return err
+			}
+			return verdictcheck.Enter(groupCtx, s.Store, verdicts[i])
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -240,9 +247,12 @@ func (s *Sealer) summarise(ctx context.Context, shard uint64) (verdict.Seal, []v
 	return seal, verdicts, nil
 }
 
-// raiseAll raises an alert on each of the verdicts, in order, that is a rejection, and on each that
-// does not continue the one before.
+// raiseAll raises an alert on each of a shard's verdicts, in order, that is a rejection, and on
+// each that does not continue the one before or goes back to an earlier one.
 func (s *Sealer) raiseAll(ctx context.Context, verdicts []verdict.Verdict) error {
+	if err := s.raiseRollbacks(ctx, verdicts); err != nil {
+		return err
+	}
 	ends := map[string]verdict.Verdict{}
 	for i, v := range verdicts {
 		if v.Outcome != verdict.Verified {
@@ -296,7 +306,7 @@ func (s *Sealer) insert(ctx context.Context, h *verdict.History, seal sealed) er
 	if i > 0 && h.Spans[i-1].To >= seal.From || i < len(h.Spans) && h.Spans[i].From == seal.From {
 		return nil // somebody else has added it
 	}
-	if err := s.findReuse(ctx, h, seal); err != nil {
+	if err := errors.Join(s.findReuse(ctx, h, seal), s.raiseLaterRollbacks(ctx, h, seal.Seal)); err != nil {
 		return err
 	}
 	spans := []verdict.SealedSpan{{Span: seal.Span, Seals: []string{seal.hash}}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -23,10 +24,10 @@ type Checker struct {
 
 // Check reads those of the judged epochs that are not among the checked ones, and adds them. It
 // raises an alert for each that was rejected, in case a worker crashed before it could. For each
-// that is verified but contradicts the verified one before or after it, it puts evidence on record
-// and then raises an alert: after a crash between the two, whoever comes next does both. Both are
-// there once, however often they are found. A verdict that cannot be read is an error, and keeps
-// none but itself from being checked.
+// that is verified but contradicts the verified one before or after it, or goes back to an earlier
+// one, it puts evidence on record and then raises an alert: after a crash between the two, whoever
+// comes next does both. Both are there once, however often they are found. A verdict that cannot be
+// read is an error, and keeps none but itself from being checked.
 func (c Checker) Check(ctx context.Context, judged []uint64, checked *epochset.Set) error {
 	fresh := slices.DeleteFunc(judged, checked.Has)
 	if len(fresh) == 0 {
@@ -37,6 +38,9 @@ func (c Checker) Check(ctx context.Context, judged []uint64, checked *epochset.S
 		return err
 	}
 	var errs []error
+	if err := enterAll(ctx, c.Store, verdicts); err != nil {
+		return err
+	}
 	if err := c.findRollbacks(ctx, fresh, verdicts); err != nil {
 		return err
 	}
@@ -55,24 +59,48 @@ func (c Checker) Check(ctx context.Context, judged []uint64, checked *epochset.S
 	return errors.Join(errs...)
 }
 
-// findRollbacks looks, at each verified epoch that comes after a rejected one or does not continue
-// the verified one before it, for an earlier epoch that it continues, all of them in one search.
+// findRollbacks looks, at each verified epoch that is not known to continue the one before it, for
+// an earlier epoch that it continues. Until the index of digests is whole that may take the seals
+// of the whole log, so that an epoch behind one without a verdict is left for later.
 func (c Checker) findRollbacks(ctx context.Context, fresh []uint64, verdicts map[uint64]verdict.Verdict) error {
-	wanted := map[uint64]string{}
+	starts, behindGaps := map[uint64]verdict.Verdict{}, map[uint64]verdict.Verdict{}
 	for _, epoch := range fresh {
-		for _, pair := range [][2]verdict.Verdict{{verdicts[epoch-1], verdicts[epoch]}, {verdicts[epoch], verdicts[epoch+1]}} {
-			loose := pair[0].Outcome == verdict.Rejected || verdict.Between(pair[0], pair[1]) == verdict.Broken
-			if loose && pair[1].Outcome == verdict.Verified {
-				wanted[pair[1].Epoch] = pair[1].PreviousDigest
+		for _, at := range []uint64{epoch, epoch + 1} {
+			before, v := verdicts[at-1], verdicts[at]
+			switch {
+			case v.Outcome != verdict.Verified || verdict.Between(before, v) == verdict.Linked:
+			case before.Epoch == 0:
+				behindGaps[at] = v
+			default:
+				starts[at] = v
 			}
 		}
 	}
-	ends, err := report.FindEnds(ctx, c.Store, c.Namespace, wanted)
+	if len(behindGaps) > 0 {
+		indexed, err := c.Store.IndexedShards(ctx, c.Namespace)
+		if err != nil {
+			return err
+		}
+		if indexed >= auditstore.AllShards {
+			maps.Copy(starts, behindGaps)
+		}
+	}
+	return c.RecordRollbacks(ctx, starts)
+}
+
+// RecordRollbacks puts on record which of some verified epochs go back to an earlier one than the
+// last that is verified before them.
+func (c Checker) RecordRollbacks(ctx context.Context, at map[uint64]verdict.Verdict) error {
+	wanted := make(map[uint64]string, len(at))
+	for epoch, v := range at {
+		wanted[epoch] = v.PreviousDigest
+	}
+	ends, err := report.FindRollbacks(ctx, c.Store, c.Namespace, wanted)
 	if err != nil {
 		return err
 	}
 	for epoch, end := range ends {
-		if err := c.Incidents.RecordBrokenChain(ctx, verdict.Rollback, end, verdicts[epoch]); err != nil {
+		if err := c.Incidents.RecordBrokenChain(ctx, verdict.Rollback, end, at[epoch]); err != nil {
 			return fmt.Errorf("the rollback at epoch %d: %w", epoch, err)
 		}
 	}

@@ -1,0 +1,71 @@
+package seal
+
+import (
+	"context"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// maxLaterStarts bounds at how many sealed epochs a rollback to a shard that is sealed after them
+// is looked for.
+const maxLaterStarts = 10_000
+
+func (s *Sealer) checker() verdictcheck.Checker {
+	return verdictcheck.Checker{Namespace: s.Namespace, Store: s.Store, Incidents: s.incidents()}
+}
+
+// raiseRollbacks raises an alert on each of a shard's verdicts with which the log goes back.
+func (s *Sealer) raiseRollbacks(ctx context.Context, verdicts []verdict.Verdict) error {
+	before, err := s.Store.Verdict(ctx, s.Namespace, verdicts[0].Epoch-1)
+	if err != nil && !auditstore.IsLost(err) && !auditstore.IsUnreadable(err) {
+		return err
+	}
+	starts := map[uint64]verdict.Verdict{}
+	for _, v := range verdicts {
+		if v.Outcome == verdict.Verified && verdict.Between(before, v) != verdict.Linked {
+			starts[v.Epoch] = v
+		}
+		before = v
+	}
+	return s.checker().RecordRollbacks(ctx, starts)
+}
+
+// raiseLaterRollbacks raises an alert on each epoch that was sealed before, comes later and goes
+// back to one of the shard's.
+func (s *Sealer) raiseLaterRollbacks(ctx context.Context, h *verdict.History, seal verdict.Seal) error {
+	own := map[string]bool{}
+	for _, prefix := range seal.Digests {
+		own[prefix] = true
+	}
+	delete(own, "") // of those that were rejected
+	var later []uint64
+	for _, span := range h.Spans {
+		if span.From > seal.To {
+			later = append(later, span.Starts()...)
+		}
+	}
+	starts := map[uint64]verdict.Verdict{}
+	for _, epoch := range later[:min(len(later), maxLaterStarts)] {
+		begin, known := s.begins[epoch]
+		if known && !own[verdict.DigestPrefix(begin)] {
+			continue
+		}
+		v, err := s.Store.Verdict(ctx, s.Namespace, epoch)
+		if auditstore.IsLost(err) {
+			continue // whoever checks its seal raises it
+		}
+		if err != nil {
+			return err
+		}
+		if s.begins == nil {
+			s.begins = map[uint64]string{}
+		}
+		s.begins[epoch] = v.PreviousDigest
+		if own[verdict.DigestPrefix(v.PreviousDigest)] {
+			starts[epoch] = v
+		}
+	}
+	return s.checker().RecordRollbacks(ctx, starts)
+}
