@@ -160,6 +160,7 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 	if len(s.Breaks) > 0 {
 		a.line("breaks", "%d", len(s.Breaks))
 	}
+	a.printStretches(s.Stretches)
 	a.printChain(s.Chain)
 	a.printLive(live)
 	a.printQueues(queues)

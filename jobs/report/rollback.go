@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,44 +10,6 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sync/errgroup"
 )
-
-// Rollback is where a log went back: Epoch, which is verified, begins with the digest that an
-// earlier one than the epoch before ended with. What came between is not in its tree.
-type Rollback struct {
-	Epoch          uint64 `json:"epoch"`
-	To             uint64 `json:"to"` // the epoch that it begins after
-	PreviousDigest string `json:"previous_digest"`
-}
-
-// maxRollbacks bounds how many epochs a Status looks for rollbacks at.
-const maxRollbacks = 1000
-
-// readRollbacks looks for rollbacks at the verified epochs after a rejected one and at the breaks.
-func (s *statusReader) readRollbacks(ctx context.Context, store *auditstore.Store) error {
-	wanted := map[uint64]string{}
-	for _, r := range s.Verified {
-		_, rejected := slices.BinarySearchFunc(s.Rejected, r.From-1, func(r RejectedEpoch, epoch uint64) int { return cmp.Compare(r.Epoch, epoch) })
-		at, broken := slices.BinarySearchFunc(s.Breaks, r.From, func(b Break, epoch uint64) int { return cmp.Compare(b.Epoch, epoch) })
-		broken = broken && !s.Breaks[at].Anchored
-		if len(wanted) == maxRollbacks || !rejected && !broken {
-			continue
-		}
-		v, err := store.Verdict(ctx, s.Namespace, r.From)
-		if auditstore.IsLost(err) {
-			continue // readDetails says so where it matters
-		}
-		if err != nil {
-			return err
-		}
-		wanted[r.From] = v.PreviousDigest
-	}
-	found, err := FindRollbacks(ctx, store, s.Namespace, wanted)
-	for epoch, v := range found {
-		s.Rollbacks = append(s.Rollbacks, Rollback{Epoch: epoch, To: v.Epoch, PreviousDigest: v.Digest})
-	}
-	slices.SortFunc(s.Rollbacks, func(a, b Rollback) int { return cmp.Compare(a.Epoch, b.Epoch) })
-	return err
-}
 
 // FindRollbacks returns, for verified epochs and the digests that they begin with, the verdict on
 // the last epoch before each that is verified and ended with that digest, if other verified epochs

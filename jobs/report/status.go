@@ -38,7 +38,8 @@ type Status struct {
 	// as asked, or the last epoch with a verdict; 0 when there is none
 	To uint64 `json:"to"`
 	// Head is the last epoch up to which every epoch from From on is verified and begins where the
-	// one before ended; 0 when From itself is not verified.
+	// one before ended: the end of the stretch that begins with From. 0 when From itself is not
+	// verified.
 	Head          uint64 `json:"head"`
 	VerifiedCount uint64 `json:"verified_count"`
 	RejectedCount uint64 `json:"rejected_count"`
@@ -51,8 +52,11 @@ type Status struct {
 	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
 	// Chain is what is on record of the names of the same range; nil if they were never walked.
 	Chain *ChainStatus `json:"chain,omitempty"`
-	// Rollbacks are looked for at the first 1,000 verified epochs after a rejected one or a break.
+	// Rollbacks are those among the first 1,000 stretches.
 	Rollbacks []Rollback `json:"rollbacks,omitempty"`
+	// Stretches are Verified with how each hangs together with the one before: the first 10,000,
+	// and of all but the first 1,000 of them that is unknown.
+	Stretches []Stretch `json:"stretches,omitempty"`
 }
 
 // Unanchored reports whether the range begins with another digest than that of the anchor.
@@ -105,7 +109,7 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 		err = s.readDetails(ctx, store)
 	}
 	if err == nil {
-		err = s.readRollbacks(ctx, store)
+		err = s.readStretches(ctx, store)
 	}
 	if err != nil {
 		return Status{}, err

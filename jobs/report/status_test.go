@@ -68,6 +68,7 @@ func TestStatus(t *testing.T) {
 			if c.want.Rejected == nil {
 				c.want.Rejected = []RejectedEpoch{}
 			}
+			got.Stretches = nil // TestStretches has them
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("status differs (-want +got):\n%s", diff)
 			}

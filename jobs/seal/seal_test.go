@@ -52,7 +52,7 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 5))
 			plain, withSeals := auditstore.New(jobstest.OpenMemory(t)), auditstore.New(jobstest.OpenMemory(t))
 			s := sealer(withSeals)
-			rate := []int{9, 40, 400, 4000}[random.IntN(4)]
+			rate := []int{60, 400, 4000}[random.IntN(3)]
 			missing := random.IntN(3) == 0
 			for _, shard := range random.Perm(4) {
 				from, to := verdict.ShardRange(uint64(shard))
