@@ -19,10 +19,13 @@ const (
 	checkPeriod = 12
 	// roundTimeout bounds a round. What was sealed until then stays so.
 	roundTimeout = time.Hour
+	// stretchShare is how many times as long as a look at all stretches took lies at least between
+	// two: in a log whose shards cannot be sealed it reads every verdict.
+	stretchShare = 20
 )
 
-// Loop seals a log's full shards, and now and then checks a sealed one against its verdicts. All
-// fields must be set unless they say otherwise.
+// Loop seals a log's full shards, and now and then checks a sealed one against its verdicts and
+// looks at how all stretches hang together. All fields must be set unless they say otherwise.
 type Loop struct {
 	Sealer *Sealer
 	First  uint64 // epoch of the audit
@@ -41,6 +44,7 @@ type Loop struct {
 func (l Loop) Run(ctx context.Context) {
 	walk := report.NewHeadWalk(l.First, l.Anchor)
 	period := l.Soon
+	var stretchesDue time.Time
 	for round := 1; ; round++ {
 		// Apart from other schedulers, who would read the same verdicts.
 		if wait.For(ctx, period/2+rand.N(period)) != nil {
@@ -52,6 +56,10 @@ func (l Loop) Run(ctx context.Context) {
 		err := l.seal(work, walk)
 		if round%checkPeriod == 0 {
 			err = errors.Join(err, l.Sealer.CheckAny(work))
+		}
+		if began := time.Now(); began.After(stretchesDue) {
+			err = errors.Join(err, l.Sealer.CheckStretches(work, l.First, l.Anchor))
+			stretchesDue = time.Now().Add(max(checkPeriod*l.Period, stretchShare*time.Since(began)))
 		}
 		cancel()
 		end(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -68,4 +69,34 @@ func (s *Sealer) raiseLaterRollbacks(ctx context.Context, h *verdict.History, se
 		}
 	}
 	return s.checker().RecordRollbacks(ctx, starts)
+}
+
+// CheckStretches raises an alert on each rollback that the status of an audit shows, sealed or not.
+// It finds those that no look at new verdicts could: where earlier epochs were judged after later
+// ones, or before the index of digests was whole. It reads what a status does, every verdict that
+// is not sealed.
+func (s *Sealer) CheckStretches(ctx context.Context, first uint64, anchor verdict.Anchor) error {
+	status, err := report.ReadStatus(ctx, s.Store, s.Namespace, anchor, first, 0)
+	if err != nil {
+		return err
+	}
+	starts := map[uint64]verdict.Verdict{}
+	for _, r := range status.Rollbacks {
+		if s.raised[r.Epoch] {
+			continue
+		}
+		if starts[r.Epoch], err = s.Store.Verdict(ctx, s.Namespace, r.Epoch); err != nil {
+			return err
+		}
+	}
+	if err := s.checker().RecordRollbacks(ctx, starts); err != nil {
+		return err
+	}
+	for epoch := range starts {
+		if s.raised == nil {
+			s.raised = map[uint64]bool{}
+		}
+		s.raised[epoch] = true
+	}
+	return nil
 }

@@ -49,6 +49,8 @@ type Sealer struct {
 	digests map[uint64][]uint64
 	// by epoch: the digests that stretches of sealed epochs begin with; read when they are needed
 	begins map[uint64]string
+	// the rollbacks that CheckStretches has raised, so that each is logged once
+	raised map[uint64]bool
 }
 
 // incidents records what is wrong with the seals.

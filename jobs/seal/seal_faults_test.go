@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -83,7 +84,7 @@ func sameButSealed(a, b report.Status) bool {
 // A status costs as many requests after two million epochs as after twenty thousand.
 func TestStatusRequests(t *testing.T) {
 	t.Parallel()
-	requests := func(shards uint64) int64 {
+	requests := func(shards, stretches uint64) int64 {
 		bucket := jobstest.OpenMemory(t)
 		s := &jobstest.ArchiveStore{Bucket: bucket, Store: auditstore.New(bucket)}
 		_, to := verdict.ShardRange(shards - 1)
@@ -91,19 +92,47 @@ func TestStatusRequests(t *testing.T) {
 		for shard := range shards {
 			span.Seals = append(span.Seals, jobstest.DigestOf("seal", shard))
 		}
+		// Stretches behind rejected epochs, the last of which goes back to the end of the first.
+		for n := uint64(1); n <= stretches; n++ {
+			epoch := n * 2000
+			span.Rejected = append(span.Rejected, verdict.Rejection{Epoch: epoch, Reason: "digest_mismatch"})
+			jobstest.Record(t, s.Store, epoch-1, epoch+1, func(v *verdict.Verdict) bool {
+				if v.Epoch == epoch {
+					jobstest.Reject(v)
+				}
+				if n == stretches && v.Epoch == epoch+1 {
+					v.PreviousDigest = jobstest.DigestOf("", 1999)
+				}
+				return true
+			})
+		}
+		if stretches > 0 {
+			jobstest.Must(t, verdictcheck.CompleteIndex(t.Context(), s.Store, jobstest.Namespace))
+		}
 		h := verdict.History{Namespace: jobstest.Namespace, Spans: []verdict.SealedSpan{span}}
 		if _, err := s.Store.PutHistory(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
 		jobstest.Record(t, s.Store, to+1, to+5, nil)
 		watch, watched := s.Watched(t, jobstest.NoFault)
-		if status := readStatus(t, watched.Store, 0, 0); status.Head != to+5 || status.SealedCount != to || !status.Good() {
+		status := readStatus(t, watched.Store, 0, 0)
+		if stretches == 0 && (status.Head != to+5 || !status.Good()) || status.SealedCount != to || len(status.Stretches) != int(stretches)+1 {
+			t.Errorf("status %+v", status)
+		}
+		if stretches > 0 && (len(status.Rollbacks) != 1 || status.Rollbacks[0].To != 1999 || status.Head != 1999) {
 			t.Errorf("status %+v", status)
 		}
 		return watch.Requests.Load()
 	}
-	few, many := requests(20), requests(2000)
+	few, many := requests(20, 0), requests(2000, 0)
 	if want := int64(2 + 2 + 5 + 1); few != want || many != want { // the history, the open shard, its verdicts, no chain
 		t.Errorf("%d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
+	}
+	// Each further stretch costs the verdict on its first epoch, that on the rejected one before it,
+	// once for its detail and once for its digest, and a listing of the index. How far the index is
+	// costs one more, and the epoch that is gone back to another.
+	few, many = requests(20, 5), requests(2000, 5)
+	if want := int64(2 + 2 + 5 + 1 + 5*(1+1+1+1) + 1 + 1); few != want || many != want {
+		t.Errorf("with stretches: %d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
 	}
 }

@@ -199,6 +199,15 @@ func TestSealingTells(t *testing.T) {
 			}
 			return true
 		}, []string{notice("contradiction", 2000) + ".chain"}},
+		{"a rollback, to another shard", func(v *verdict.Verdict) bool {
+			switch v.Epoch {
+			case 2700:
+				jobstest.Reject(v)
+			case 2701:
+				v.PreviousDigest = jobstest.DigestOf("", 300)
+			}
+			return true
+		}, []string{notice("contradiction", 2701) + ".chain", notice("rejected", 2700)}},
 		{"a digest again, in the shard", func(v *verdict.Verdict) bool {
 			switch v.Epoch {
 			case 1700:
