@@ -139,6 +139,12 @@ var texts = map[string]Text{
 		Benign:  "A faulty processor or memory, or a defect in ktaudit or its build. It says nothing about the log.",
 		Actions: "Take the machine out of service, and audit again elsewhere what it judged: `ktaudit reverify`. If it happens on other machines, report it.",
 	},
+	"unknown_key": {
+		Title:   "Epochs wait, because they are signed with a key that is not trusted here.",
+		Means:   "Signed digests name a key id that the configuration does not have. That is no verdict: these epochs are not judged until the key is known, and the head stays before them.",
+		Benign:  "The signer has begun to use a new key.",
+		Actions: "Get the new key from the signer by a way that you trust and add it to verifying_keys; docs/keys.md says how. Once the workers were restarted the epochs are judged.",
+	},
 	"test": {
 		Title:   "Somebody tests that alerts arrive.",
 		Means:   "Nothing happened: `ktaudit alert test` was run.",
