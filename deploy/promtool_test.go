@@ -100,6 +100,7 @@ func page(t *testing.T) string {
 	m.AlertSent("slack", errors.New("down"))
 	m.WatchMemory(1, func() int64 { return 1 })
 	m.WatchStalled(func() map[string]observe.Stall { return map[string]observe.Stall{"example": {}} })
+	m.WatchIncidents(func(context.Context) (metrics.IncidentCounts, error) { return metrics.IncidentCounts{}, nil })
 	m.WatchDependency("redis", func(context.Context) error { return nil })
 	m.WatchDependency("audit_store", func(context.Context) error { return nil })
 	m.WatchQueues(func(context.Context) (metrics.Queues, error) {
@@ -108,6 +109,12 @@ func page(t *testing.T) string {
 			Workers: map[string]int{namespace: 1},
 		}, nil
 	})
+	return served(t, m)
+}
+
+// served returns what a process with these metrics shows at /metrics.
+func served(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
 	server, err := m.Serve(t.Context(), "127.0.0.1:0", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

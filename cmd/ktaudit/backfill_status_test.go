@@ -87,7 +87,7 @@ func TestStatusOfMillions(t *testing.T) {
 		t.Errorf("status is %+v", status)
 	}
 	var shown report.Head
-	if err := json.Unmarshal(ask(0, "head", "--json"), &shown); err != nil {
+	if err := json.Unmarshal(ask(1, "head", "--json"), &shown); err != nil {
 		t.Fatal(err)
 	}
 	if shown.Head != rejected-1 || shown.Digest != madeUpDigest(rejected-1) || shown.Newest != last {

@@ -76,7 +76,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.report(status, liveState{}, nextSteps{logDirectory: logDir, store: storeDir})
+	return a.report(status, liveState{}, nextSteps{logDirectory: logDir, store: storeDir}, false)
 }
 
 func (c demoCmd) simulate(ctx context.Context, a *app, logDir, signatureDir string, o simlog.Options) (err error) {

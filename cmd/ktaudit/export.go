@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -14,6 +16,7 @@ import (
 type exportCmd struct {
 	storedFlags
 	rangeFlags
+	strictFlag
 	Format  string `group:"output" enum:"jsonl,csv" default:"jsonl" help:"Format: jsonl for the verdicts as stored, one per line, or csv."`
 	Outcome string `group:"output" enum:"verified,rejected,all" default:"all" help:"Which verdicts to export: verified, rejected or all."`
 }
@@ -22,6 +25,9 @@ func (exportCmd) Help() string {
 	return `Writes the verdicts of a log to standard output in the order of the epochs. Without a range it writes all of them; memory
 use does not grow with their number. If a verdict cannot be read, export names it and stops with exit status 2: the output so
 far is correct but incomplete.
+
+What is wrong with these epochs is also written to standard error. The exit status is then 1, unless all of it was acknowledged;
+with --strict even so.
 
 The first line of CSV names the columns. Columns never change; new ones are added at the end:
   epoch,outcome,reason,detail,previous_digest,digest,inserted,unchanged,
@@ -54,9 +60,16 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 		w := newVerdictCSV(a)
 		write, flush = w.write, w.flush
 	}
-	none := true
+	open, err := incident.ReadList(ctx, store, namespace.Namespace)
+	if err != nil {
+		return err
+	}
+	open = open.In(c.From, c.To)
+	none, wrong := true, open.Wrong(c.Strict)
 	err = report.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict) error {
 		none = false
+		// A rejection is wrong even if its incident was never recorded.
+		wrong = wrong || v.Outcome == verdict.Rejected && (c.Strict || !open.Acknowledged(alert.VerdictIncident(v.Epoch, v.Reason)))
 		if c.Outcome != "all" && v.Outcome != c.Outcome {
 			return nil
 		}
@@ -65,7 +78,14 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 	if err == nil && none {
 		a.log.Warn().Str("namespace", namespace.Namespace).Msg("nothing to export: no epoch of the range has a verdict")
 	}
-	return errors.Join(err, flush())
+	if err = errors.Join(err, flush()); err != nil {
+		return err
+	}
+	a.warnOfIncidents(namespace.Namespace, open.Open)
+	if wrong {
+		return errFound
+	}
+	return nil
 }
 
 func (c exportCmd) check(json bool) error {

@@ -10,12 +10,17 @@ import (
 type headCmd struct {
 	storedFlags
 	anchorFlag
+	strictFlag
 	From uint64 `group:"log" placeholder:"EPOCH" help:"Epoch to start at. By default the first epoch of the configuration, or the first that has a verdict."`
 }
 
 func (headCmd) Help() string {
 	return `Prints the head, which is the last epoch up to which every epoch is verified, and the digest of the tree at that epoch. To
-trust this audit is to trust that tree. Exits with 1 if there is no head.
+trust this audit is to trust that tree. The head stays before a contradiction that is open, until somebody acknowledges it, and
+never passes a rejected epoch.
+
+Exits with 1 if there is no head, or if something is wrong that nobody has acknowledged, as status does; epochs without a verdict
+do not count. With --strict what was acknowledged counts, too.
 
 Examples:
   ktaudit head --namespace example --audit-store ./audit
@@ -52,7 +57,7 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 		if err != nil {
 			return err
 		}
-		if h.Head == 0 {
+		if h.Head == 0 || h.Wrong(c.Strict) {
 			found = errFound
 		}
 		if err := a.printHead(h); err != nil {
@@ -63,6 +68,7 @@ func (c headCmd) Run(ctx context.Context, a *app) (err error) {
 }
 
 func (a *app) printHead(h report.Head) error {
+	defer a.warnOfIncidents(h.Namespace, h.Incidents)
 	switch {
 	case a.json:
 		return a.object(h)
@@ -70,6 +76,8 @@ func (a *app) printHead(h report.Head) error {
 		a.printf("%s: none: no epoch has a verdict\n", h.Namespace)
 	case h.Unanchored:
 		a.printf("%s: none: epoch %d does not begin with the anchor's digest\n", h.Namespace, h.From)
+	case h.Head == 0 && h.HeldBackBy != "":
+		a.printf("%s: %s\n", h.Namespace, headText(0, h.HeldBackBy))
 	case h.Head == 0:
 		a.printf("%s: none: epoch %d is not verified\n", h.Namespace, h.From)
 	default:

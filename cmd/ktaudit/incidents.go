@@ -93,7 +93,7 @@ func (a *app) listIncidents(ctx context.Context, store *auditstore.Store, n conf
 		return err
 	}
 	found := error(nil)
-	if list.Wrong() {
+	if list.Wrong(false) {
 		found = errFound
 	}
 	if !a.json {
@@ -266,8 +266,9 @@ type incidentsAckCmd struct {
 }
 
 func (incidentsAckCmd) Help() string {
-	return `Records that somebody has dealt with an incident. An acknowledgement cannot be taken back or changed: of several the first one
-stays. It changes no verdict, and head never passes a rejected epoch.
+	return `Records that somebody has dealt with an incident. status, head, run and export then show it as acknowledged, and exit with 0 if
+nothing else is wrong; with --strict it counts all the same. An acknowledgement cannot be taken back or changed: of several the
+first one stays. It changes no verdict, and head never passes a rejected epoch.
 
 Exits with 1 if somebody else's acknowledgement was on record already.
 

@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/tracing"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 )
@@ -101,6 +102,21 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		return observers{}, err
 	}
 	return observers{m, tracer, stop}, nil
+}
+
+// watchIncidents shows in the metrics what is open of some logs.
+func (o observers) watchIncidents(store *auditstore.Store, namespaces []string) {
+	o.metrics.WatchIncidents(func(ctx context.Context) (metrics.IncidentCounts, error) {
+		counts := metrics.IncidentCounts{}
+		for _, namespace := range namespaces {
+			list, err := incident.ReadList(ctx, store, namespace)
+			if err != nil {
+				return nil, err
+			}
+			counts[namespace] = list.Unacknowledged()
+		}
+		return counts, nil
+	})
 }
 
 // readQueues reads the state of the queues for the metrics.

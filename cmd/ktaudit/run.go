@@ -22,6 +22,7 @@ type runCmd struct {
 	rangeFlags
 	queueFlags
 	listenFlag
+	strictFlag
 	Wait time.Duration `group:"limits" default:"0s" placeholder:"DURATION" help:"How long to wait for epochs of a range that are not published or not signed yet. By default it does not wait."`
 }
 
@@ -30,7 +31,8 @@ func (runCmd) Help() string {
 audits new epochs as they are published and history from --from on, and sends alerts. It runs until SIGTERM or Ctrl-C and
 then exits with 0.
 
-With --to, or for a log that is closed, it audits that range and ends when every epoch has a verdict.
+With --to, or for a log that is closed, it audits that range and ends when every epoch has a verdict. It then prints the status of
+the range and exits as status does.
 
 If it is killed, run the same command again: it continues where it stopped.
 
@@ -80,6 +82,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer by.stop()
+	by.watchIncidents(o.store, namesOf(o.namespaces))
 	if c.To != 0 {
 		return targets.sendAlerts(ctx, o.store, namesOf(namespaces), by.metrics, a.log, func() error { return c.audit(ctx, a, o) })
 	}
@@ -149,7 +152,7 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 	if err != nil {
 		return err
 	}
-	return a.report(status, liveState{}, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore})
+	return a.report(status, liveState{}, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore}, c.Strict)
 }
 
 // runRange audits a range under a progress bar and returns its status.

@@ -81,6 +81,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer by.stop()
+	by.watchIncidents(o.store, namesOf(o.namespaces))
 	scheduler, err := newScheduler(ctx, a, o, by, &open)
 	if err != nil {
 		return err

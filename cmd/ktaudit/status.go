@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
@@ -20,14 +21,18 @@ type statusCmd struct {
 	anchorFlag
 	logDirectoryFlag
 	lagFlag
+	strictFlag
 }
 
 func (statusCmd) Help() string {
 	return `Shows which epochs are verified, rejected or missing, and the head, which is the last epoch up to which every epoch is
 verified. Without a range it covers the epochs from the first to the last that has a verdict; a configuration file or preset
-may set other bounds. It also shows what is on record of the log's names: see ktaudit chain. Exits with 1 if an epoch was
-rejected, has no verdict or does not continue the epoch before it, if epochs wait for a key, or if names on record
-contradict each other.
+may set other bounds. It also shows what is on record of the log's names: see ktaudit chain. The head stays before a
+contradiction that is open.
+
+Exits with 1 if an epoch has no verdict, if epochs wait for a key, or if something is wrong that nobody has acknowledged: an epoch
+was rejected or does not continue the one before it, names on record contradict each other, or another critical incident of these
+epochs is open. The command incidents lists and acknowledges them; with --strict acknowledged ones count, too.
 
 Where the log directory is known and no --to is given, it asks the log for its newest epoch, and exits with 1 if the audit is
 further behind than --max-lag, with 2 if the log cannot be asked. With --max-lag or a configuration file it also exits with 1 if
@@ -56,7 +61,7 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	reader := statusReader{statusCmd: c, app: a, store: store}
 	defer reader.close()
-	return a.reportAll(reader.readAll(ctx, namespaces))
+	return a.reportAll(reader.readAll(ctx, namespaces), c.Strict)
 }
 
 // complete lays the flags over the settings and checks them.
@@ -102,9 +107,9 @@ type nextSteps struct {
 	store        string
 }
 
-// report prints a status and returns errFound unless every epoch is verified and nothing else is
-// wrong.
-func (a *app) report(s report.Status, live liveState, next nextSteps) error {
+// report prints a status and returns errFound unless all is well and nothing else is wrong; strict,
+// unless nothing had to be acknowledged either.
+func (a *app) report(s report.Status, live liveState, next nextSteps, strict bool) error {
 	if a.json {
 		err := a.object(struct {
 			report.Status
@@ -119,7 +124,7 @@ func (a *app) report(s report.Status, live liveState, next nextSteps) error {
 	} else {
 		a.printStatus(s, live, next)
 	}
-	if !s.Good() || s.VerifiedCount == 0 || len(live.Problems)+len(live.Waiting) > 0 {
+	if !s.Good() || s.Wrong(strict) || s.VerifiedCount == 0 || len(live.Problems)+len(live.Waiting) > 0 {
 		return errFound
 	}
 	return live.unanswered
@@ -138,6 +143,7 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 		a.printQueues(queues)
 		a.printWaiting(live.Waiting)
 		a.printNameFaults(s.Namespace, s.Chain)
+		a.printOpen(s.Incidents)
 		a.printRetrying(s, live)
 		a.printProblems(live)
 		return
@@ -146,10 +152,10 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 	a.line("epochs", "%s", rangeText(epochset.Range{From: s.From, To: s.To}))
 	if s.Unanchored() {
 		a.line("head", "none: epoch %d does not begin with the anchor's digest", s.From)
-	} else if s.Head == 0 {
+	} else if s.Head == 0 && s.HeldBackBy == "" {
 		a.line("head", "none: epoch %d is not verified", s.From)
 	} else {
-		a.line("head", "%d", s.Head)
+		a.line("head", "%s", headText(s.Head, s.HeldBackBy))
 	}
 	a.line("verified", "%s", countText(s.VerifiedCount, s.Verified))
 	a.line("rejected", "%d", s.RejectedCount)
@@ -163,6 +169,9 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 	a.printStretches(s.Stretches)
 	a.printChain(s.Chain)
 	a.printLive(live)
+	if len(s.Incidents) > 0 {
+		a.line("incidents", "%s", incidentCount(incident.List{Open: s.Incidents, More: s.MoreIncidents}))
+	}
 	a.printQueues(queues)
 	a.printWaiting(live.Waiting)
 	a.printNameFaults(s.Namespace, s.Chain)
@@ -175,7 +184,7 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 			a.printf("and %d more rejected: use --json to list up to %d\n", s.RejectedCount-maxListed, report.MaxListed)
 			break
 		}
-		a.printf("epoch %d rejected: %s\n", r.Epoch, r.Reason)
+		a.printf("epoch %d rejected: %s%s\n", r.Epoch, r.Reason, acknowledgedText(r.Acknowledged))
 		if r.Detail != "" {
 			a.printf("  %s\n", r.Detail)
 		}
@@ -190,7 +199,7 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 			a.printf("  the anchor says that epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
 			continue
 		}
-		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories\n", b.Epoch, b.Epoch-1)
+		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories%s\n", b.Epoch, b.Epoch-1, acknowledgedText(b.Acknowledged))
 		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
 	}
 	for i, b := range s.Rollbacks {
@@ -198,9 +207,10 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 			a.printf("and %d more rollbacks: use --json to list them all\n", len(s.Rollbacks)-maxListed)
 			break
 		}
-		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between\n", b.Epoch, b.To)
+		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between%s\n", b.Epoch, b.To, acknowledgedText(b.Acknowledged))
 		a.printf("  epoch %d ended with %s, and epoch %d begins with it\n", b.To, b.PreviousDigest, b.Epoch)
 	}
+	a.printOpen(s.Incidents)
 	a.printProblems(live)
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
 	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)

@@ -23,7 +23,7 @@ const (
 
 // reportAll prints the status of each log, and returns what is worst: that something was found, or
 // else that a log could not be asked.
-func (a *app) reportAll(all []logStatus) error {
+func (a *app) reportAll(all []logStatus, strict bool) error {
 	var found, unanswered error
 	for i, s := range all {
 		if i > 0 && !a.json {
@@ -31,7 +31,7 @@ func (a *app) reportAll(all []logStatus) error {
 		}
 		err := s.err
 		if err == nil {
-			err = a.report(s.status, s.live, s.next)
+			err = a.report(s.status, s.live, s.next, strict)
 		}
 		switch {
 		case errors.Is(err, errFound):

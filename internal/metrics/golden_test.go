@@ -110,6 +110,7 @@ func everything(t *testing.T) *metrics.Metrics {
 		}
 		return q, nil
 	})
+	m.WatchIncidents(func(context.Context) (metrics.IncidentCounts, error) { return metrics.IncidentCounts{}, nil })
 	m.WatchDependency("redis", func(context.Context) error { return nil })
 	m.WatchDependency("audit_store", func(context.Context) error { return errors.New("down") })
 	return m

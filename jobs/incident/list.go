@@ -26,8 +26,8 @@ type Open struct {
 // and not a warning that goes away by itself.
 func (o Open) Wrong() bool { return o.Severity == alert.Critical }
 
-// Contradicts reports whether it says that the log, or its audit, contradicts itself at an epoch.
-func (o Open) Contradicts() bool {
+// contradicts reports whether it says that the log, or its audit, contradicts itself at an epoch.
+func (o Open) contradicts() bool {
 	switch o.Kind {
 	case alert.Contradiction, alert.Equivocation, alert.NamesChanged:
 		return o.From > 0
@@ -49,10 +49,21 @@ type List struct {
 	acknowledged map[string]bool
 }
 
-// Wrong reports whether anything that is open says that something is wrong, and is not
-// acknowledged.
-func (l List) Wrong() bool {
-	return l.More || slices.ContainsFunc(l.Open, func(o Open) bool { return o.Wrong() && !o.Acknowledged })
+// Wrong reports whether anything that is open says that something is wrong. Unless strict, what is
+// acknowledged does not count.
+func (l List) Wrong(strict bool) bool {
+	return l.More || slices.ContainsFunc(l.Open, func(o Open) bool { return o.Wrong() && (strict || !o.Acknowledged) })
+}
+
+// Unacknowledged counts what nobody has acknowledged, by kind.
+func (l List) Unacknowledged() map[alert.Kind]int {
+	counts := map[alert.Kind]int{}
+	for _, o := range l.Open {
+		if !o.Acknowledged {
+			counts[o.Kind]++
+		}
+	}
+	return counts
 }
 
 // Acknowledged reports whether an incident is acknowledged.
@@ -65,16 +76,19 @@ func (l List) In(from, to uint64) List {
 	return l
 }
 
-// FirstContradiction returns the first epoch from from on at which something contradicts itself
-// that nobody has acknowledged; 0 if there is none.
-func (l List) FirstContradiction(from uint64) uint64 {
-	first := uint64(0)
+// Limit returns the head of the epochs from from on, given that all up to head are verified: it
+// ends before the first contradiction that nobody has acknowledged, which is named by, or is 0 if
+// there is none before that.
+func (l List) Limit(from, head uint64) (limited uint64, by string) {
 	for _, o := range l.Open {
-		if o.Contradicts() && !o.Acknowledged && o.From >= from && (first == 0 || o.From < first) {
-			first = o.From
+		if o.contradicts() && !o.Acknowledged && from <= o.From && o.From <= head {
+			head, by = o.From-1, o.Incident
 		}
 	}
-	return first
+	if head < from {
+		head = 0
+	}
+	return head, by
 }
 
 // ReadList returns what is open, by three requests as a rule and reading none of it: an object that

@@ -314,14 +314,23 @@ func TestWhichIncidentsConcernARange(t *testing.T) {
 	for _, c := range []struct {
 		from, to uint64
 		count    int
-		first    uint64
-	}{{1, 0, 6, 20}, {21, 0, 4, 30}, {31, 7000, 2, 0}, {31, 6999, 1, 0}, {1, 19, 2, 0}, {11, 29, 3, 20}} {
-		in := l.In(c.from, c.to)
-		if len(in.Open) != c.count || in.FirstContradiction(c.from) != c.first {
-			t.Errorf("%d to %d: %d incidents, the first contradiction at %d, want %d and %d", c.from, c.to, len(in.Open), in.FirstContradiction(c.from), c.count, c.first)
+	}{{1, 0, 6}, {21, 0, 4}, {31, 7000, 2}, {31, 6999, 1}, {1, 19, 2}, {11, 29, 3}} {
+		if in := l.In(c.from, c.to); len(in.Open) != c.count {
+			t.Errorf("%d to %d: %d incidents, want %d", c.from, c.to, len(in.Open), c.count)
 		}
 	}
-	if !l.Wrong() || !l.Acknowledged(alert.DoubleNameIncident(10)) || l.Acknowledged(alert.BrokenChainIncident(30)) {
+	for _, c := range []struct {
+		from, head, want uint64
+		by               string
+	}{
+		{1, 100, 19, "names_changed/000000000020-2d711642"}, {1, 19, 19, ""}, {1, 20, 19, "names_changed/000000000020-2d711642"},
+		{20, 25, 0, "names_changed/000000000020-2d711642"}, {21, 100, 29, "contradiction/000000000030/chain"}, {31, 100, 100, ""}, {1, 0, 0, ""},
+	} {
+		if head, by := l.Limit(c.from, c.head); head != c.want || by != c.by {
+			t.Errorf("head %d from %d on is limited to %d by %q, want %d by %q", c.head, c.from, head, by, c.want, c.by)
+		}
+	}
+	if !l.Wrong(false) || !l.Acknowledged(alert.DoubleNameIncident(10)) || l.Acknowledged(alert.BrokenChainIncident(30)) {
 		t.Errorf("%+v", l)
 	}
 }
@@ -334,7 +343,7 @@ func TestAFloodIsBounded(t *testing.T) {
 		jobstest.Must(t, store.Bucket.WriteAll(t.Context(), fmt.Sprintf("%s/incidents/open/backlog.%012d.json", jobstest.Namespace, i+1), nil, nil))
 	}
 	l, err := incident.ReadList(t.Context(), store.Store, jobstest.Namespace)
-	if err != nil || len(l.Open) != auditstore.MaxOpenIncidents || !l.More || !l.Wrong() {
+	if err != nil || len(l.Open) != auditstore.MaxOpenIncidents || !l.More || !l.Wrong(false) {
 		t.Errorf("%d, more: %v, %v", len(l.Open), l.More, err)
 	}
 }

@@ -24,6 +24,8 @@ type ChainStatus struct {
 	Doubles      []verdict.ChainRange `json:"doubles,omitempty"` // epochs with several batches
 	// Breaks are the epochs whose names do not begin with the digest of the epoch before.
 	Breaks []uint64 `json:"breaks,omitempty"`
+	// Acknowledged: somebody has dealt with every double and every break.
+	Acknowledged bool `json:"acknowledged,omitempty"`
 	// Strays are keys that are no batch, Far names of epochs too far away to be followed.
 	Strays verdict.ChainStrays `json:"strays,omitzero"`
 	Far    verdict.ChainFar    `json:"far,omitzero"`

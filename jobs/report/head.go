@@ -7,10 +7,12 @@ import (
 	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// Head is the last epoch up to which every epoch is verified and continues the one before.
+// Head is the last epoch up to which every epoch is verified and continues the one before, and
+// which comes before any contradiction that is open.
 type Head struct {
 	Namespace string `json:"namespace"`
 	From      uint64 `json:"from"`
@@ -19,7 +21,16 @@ type Head struct {
 	Newest    uint64 `json:"newest"` // the last epoch with a verdict
 	// Unanchored: From is verified, and begins with another digest than that of the anchor.
 	Unanchored bool `json:"unanchored,omitempty"`
+	// HeldBackBy is the incident without which Head would be later; empty if there is none.
+	HeldBackBy string `json:"held_back_by,omitempty"`
+	// Incidents are those of the epochs from From on, or of none in particular, as in a Status.
+	Incidents []incident.Open `json:"incidents,omitempty"`
+
+	status Status
 }
+
+// Wrong reports whether anything is wrong with the epochs from From on, as Status.Wrong does.
+func (h Head) Wrong(strict bool) bool { return h.status.Wrong(strict) }
 
 // ReadHead returns the head of the epochs from from (0: the first with a verdict) on. There
 // is none if they do not begin with the digest of the anchor.
@@ -28,7 +39,8 @@ func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, an
 	if err != nil {
 		return Head{}, err
 	}
-	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To, Unanchored: s.Unanchored()}
+	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To, Unanchored: s.Unanchored(),
+		HeldBackBy: s.HeldBackBy, Incidents: s.Incidents, status: s}
 	if h.Head == 0 {
 		return h, nil
 	}

@@ -21,14 +21,14 @@ func TestRollbacks(t *testing.T) {
 		want  []Rollback
 	}{
 		{"none", []uint64{7}, nil, nil},
-		{"behind a rejected epoch", []uint64{7}, map[uint64]uint64{8: 3}, []Rollback{{8, 3, digest(3)}}},
-		{"behind several", []uint64{5, 6, 7}, map[uint64]uint64{8: 3}, []Rollback{{8, 3, digest(3)}}},
-		{"at a break", nil, map[uint64]uint64{8: 3}, []Rollback{{8, 3, digest(3)}}},
+		{"behind a rejected epoch", []uint64{7}, map[uint64]uint64{8: 3}, []Rollback{{Epoch: 8, To: 3, PreviousDigest: digest(3)}}},
+		{"behind several", []uint64{5, 6, 7}, map[uint64]uint64{8: 3}, []Rollback{{Epoch: 8, To: 3, PreviousDigest: digest(3)}}},
+		{"at a break", nil, map[uint64]uint64{8: 3}, []Rollback{{Epoch: 8, To: 3, PreviousDigest: digest(3)}}},
 		{"the rejected epoch is taken back", []uint64{7}, map[uint64]uint64{8: 6}, nil},
 		{"several rejected epochs are taken back", []uint64{5, 6, 7}, map[uint64]uint64{8: 4}, nil},
 		{"to another log", []uint64{7}, map[uint64]uint64{8: 1000}, nil},
-		{"twice", []uint64{4, 9}, map[uint64]uint64{5: 2, 10: 6}, []Rollback{{5, 2, digest(2)}, {10, 6, digest(6)}}},
-		{"to the first", []uint64{11}, map[uint64]uint64{12: 1}, []Rollback{{12, 1, digest(1)}}},
+		{"twice", []uint64{4, 9}, map[uint64]uint64{5: 2, 10: 6}, []Rollback{{Epoch: 5, To: 2, PreviousDigest: digest(2)}, {Epoch: 10, To: 6, PreviousDigest: digest(6)}}},
+		{"to the first", []uint64{11}, map[uint64]uint64{12: 1}, []Rollback{{Epoch: 12, To: 1, PreviousDigest: digest(1)}}},
 	} {
 		store := auditstore.New(jobstest.OpenMemory(t))
 		for epoch := uint64(1); epoch <= 12; epoch++ {

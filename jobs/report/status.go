@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
@@ -18,6 +19,8 @@ type RejectedEpoch struct {
 	Epoch  uint64         `json:"epoch"`
 	Reason verdict.Reason `json:"reason"`
 	Detail string         `json:"detail"`
+	// Acknowledged, here and below: somebody has dealt with its incident.
+	Acknowledged bool `json:"acknowledged,omitempty"`
 }
 
 // Break is where two verified epochs do not belong to one log: the one before ended with the digest
@@ -27,7 +30,8 @@ type Break struct {
 	PreviousDigest string `json:"previous_digest"`
 	Expected       string `json:"expected"`
 	// Anchored: Expected is what the anchor says, and not a verdict.
-	Anchored bool `json:"anchored,omitempty"`
+	Anchored     bool `json:"anchored,omitempty"`
+	Acknowledged bool `json:"acknowledged,omitempty"`
 }
 
 // Status is what the audit store knows about a range of a log's epochs.
@@ -38,8 +42,8 @@ type Status struct {
 	// as asked, or the last epoch with a verdict; 0 when there is none
 	To uint64 `json:"to"`
 	// Head is the last epoch up to which every epoch from From on is verified and begins where the
-	// one before ended: the end of the stretch that begins with From. 0 when From itself is not
-	// verified.
+	// one before ended, the end of the stretch that begins with From, and which comes before any
+	// contradiction that is open; 0 when there is none.
 	Head          uint64 `json:"head"`
 	VerifiedCount uint64 `json:"verified_count"`
 	RejectedCount uint64 `json:"rejected_count"`
@@ -57,6 +61,12 @@ type Status struct {
 	// Stretches are Verified with how each hangs together with the one before: the first 10,000,
 	// and of all but the first 1,000 of them that is unknown.
 	Stretches []Stretch `json:"stretches,omitempty"`
+	// Incidents are open, and about the range or no epoch in particular, the worst first. There are
+	// more than these if MoreIncidents.
+	Incidents     []incident.Open `json:"incidents,omitempty"`
+	MoreIncidents bool            `json:"more_incidents,omitempty"`
+	// HeldBackBy is the incident without which Head would be later; empty if there is none.
+	HeldBackBy string `json:"held_back_by,omitempty"`
 }
 
 // Unanchored reports whether the range begins with another digest than that of the anchor.
@@ -64,11 +74,9 @@ func (s Status) Unanchored() bool {
 	return len(s.Breaks) > 0 && s.Breaks[0].Anchored && s.Breaks[0].Epoch == s.From
 }
 
-// Good reports whether every epoch of the range is verified, and all are epochs of one log, by
-// their names, too.
-func (s Status) Good() bool {
-	return s.RejectedCount == 0 && s.MissingCount == 0 && len(s.Breaks) == 0 && len(s.Rollbacks) == 0 && !s.Chain.contradicts()
-}
+// Good reports whether every epoch of the range has a verdict, and nothing is wrong that nobody has
+// acknowledged.
+func (s Status) Good() bool { return s.MissingCount == 0 && !s.Wrong(false) }
 
 // ReadStatus reads the status of the epochs from from (0: the first with a verdict) to to (0: the
 // last with a verdict). The epoch after the anchor must begin with the anchor's digest; if it
@@ -126,7 +134,9 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	if len(s.Verified) > 0 && s.Verified[0].From == s.From && !s.Unanchored() {
 		s.Head = s.Verified[0].To
 	}
-	s.Chain, err = ReadChain(ctx, store, namespace, from, to)
+	if s.Chain, err = ReadChain(ctx, store, namespace, from, to); err == nil {
+		err = s.readIncidents(ctx, store, from, to)
+	}
 	return s.Status, err
 }
 

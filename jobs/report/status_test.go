@@ -114,7 +114,10 @@ func TestStatusFindsBreaks(t *testing.T) {
 		}
 	}
 	got, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 0, 0)
-	want := []Break{{4, digest("b", 3), digest("a", 3), false}, {12, digest("c", 11), digest("b", 11), false}}
+	want := []Break{
+		{Epoch: 4, PreviousDigest: digest("b", 3), Expected: digest("a", 3)},
+		{Epoch: 12, PreviousDigest: digest("c", 11), Expected: digest("b", 11)},
+	}
 	verified := []epochset.Range{{From: 1, To: 3}, {From: 4, To: 5}, {From: 7, To: 8}, {From: 10, To: 11}, {From: 12, To: 12}}
 	if diff := cmp.Diff(want, got.Breaks); err != nil || diff != "" || got.Head != 3 || !cmp.Equal(got.Verified, verified) {
 		t.Errorf("%v, %+v, breaks differ (-want +got):\n%s", err, got, diff)
@@ -160,7 +163,7 @@ func TestAnchor(t *testing.T) {
 		if err != nil || s.Head != c.head || s.Good() != (c.expected == "") {
 			t.Errorf("%s: %+v, %v", c.name, s, err)
 		}
-		if c.expected != "" && !cmp.Equal(s.Breaks, []Break{{7, digest(6), c.expected, true}}) {
+		if c.expected != "" && !cmp.Equal(s.Breaks, []Break{{Epoch: 7, PreviousDigest: digest(6), Expected: c.expected, Anchored: true}}) {
 			t.Errorf("%s: breaks are %+v", c.name, s.Breaks)
 		}
 		h, err := ReadHead(t.Context(), store, jobstest.Namespace, c.anchor, c.from)

