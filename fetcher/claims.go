@@ -63,7 +63,7 @@ func (c *claims) add(entry *blob.ListObject) {
 	}
 	if !wellFormed {
 		c.misname(entry, err)
-		if name, err = readKey(entry.Key); err != nil || name.Epoch != c.epoch {
+		if name, err = ReadKey(entry.Key); err != nil || name.Epoch != c.epoch {
 			c.strays = c.strays.add(entry.Key)
 			return
 		}
@@ -77,8 +77,9 @@ func (c *claims) add(entry *blob.ListObject) {
 	}
 }
 
-// readKey reads a key as leniently as the akd crate reads a name.
-func readKey(key string) (validator.Name, error) {
+// ReadKey reads a key as leniently as the akd crate reads a name. What it takes and ParseKey does
+// not is a batch to others all the same.
+func ReadKey(key string) (validator.Name, error) {
 	rest, _ := cutExtension(key)
 	if name, err := validator.ReadName(rest); err == nil {
 		return name, nil

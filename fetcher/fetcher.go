@@ -3,6 +3,7 @@ package fetcher
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"time"
@@ -137,4 +138,23 @@ func Decode(ctx context.Context, r io.Reader, size int64, o Options) (*Batch, er
 	return newBatch(ctx, cancel, &storedReader{
 		ctx: ctx, label: "batch", r: r, size: size, limit: o.MaxStoredBytes,
 	}, func() {}, o), nil
+}
+
+// Copy writes an object that Locate or Find returned to w as it is stored, without decompressing
+// it, and returns its SHA-256 in hexadecimal. An error is a fault of the network or of w.
+func (f *Fetcher) Copy(ctx context.Context, object Object, w io.Writer) (hash string, err error) {
+	if object.Size < 0 || object.Size > f.options.MaxStoredBytes {
+		return "", fmt.Errorf("batch %s: has %d bytes, limit %d", object.Key, object.Size, f.options.MaxStoredBytes)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body := newDownload(ctx, f.bucket, object, f.options)
+	defer body.end()
+	stored := &storedReader{
+		ctx: ctx, label: fmt.Sprintf("batch %s", object.Key), r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: w,
+	}
+	if _, err := io.Copy(io.Discard, stored); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(stored.sum.Sum(nil)), body.stale()
 }

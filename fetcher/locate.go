@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/patience"
+	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/validator"
 	"gocloud.dev/blob"
 )
@@ -95,6 +96,22 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	return Object{}, &NotPublishedError{Epoch: epoch, Freshness: freshness}
 }
 
+// Find asks for an object of which the key is known, such as a second batch of an epoch. The key
+// must be one that Locate takes for a batch's name.
+func (f *Fetcher) Find(ctx context.Context, key string) (Object, error) {
+	name, err := ReadKey(key)
+	if err != nil {
+		return Object{}, fmt.Errorf("object %q is not a batch: %w", text.Cut(key, maxShown), cleaned(err))
+	}
+	attributes, err := f.bucket.Attributes(ctx, key)
+	if err != nil {
+		return Object{}, fmt.Errorf("batch %s: %w", text.Clean(key, maxShown), cleaned(err))
+	}
+	object := Object{Key: key, Name: name, Size: attributes.Size, ModTime: attributes.ModTime}
+	_, object.Extension = cutExtension(key)
+	return object, nil
+}
+
 // prefixOf is the prefix of an epoch's keys. It ends in a slash, so that epoch 1 does not list
 // epoch 10.
 func prefixOf(epoch uint64) string { return fmt.Sprintf("%d/", epoch) }
@@ -106,14 +123,18 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 	ctx, timeout := patience.New(ctx, patience.Limits{Grace: f.options.ListTimeout, MinRate: 1})
 	defer timeout.Close()
 	timeout.Start()
+	recorded, end := recordingOf(caller, c.epoch)
+	defer func() { end(err) }()
 	requests, listed := 0, 0
 	for token := blob.FirstPageToken; ; {
+		var answers s3list.Answers
 		page, next, err := f.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{
 			Prefix: prefixOf(c.epoch),
 			BeforeList: func(as func(any) bool) error {
 				if requests++; requests > maxListings {
 					return fmt.Errorf("no end after %d requests", maxListings)
 				}
+				as(&answers)
 				return freshness.Watch(as)
 			},
 		})
@@ -126,6 +147,7 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 		if err != nil {
 			return false, freshness, fmt.Errorf("epoch %d: listing its objects: %w", c.epoch, cleaned(err))
 		}
+		recorded.page(page, answers)
 		for _, entry := range page[:min(len(page), maxKeys-listed)] {
 			c.add(entry)
 		}

@@ -68,21 +68,15 @@ func (b *bucket) list(ctx context.Context, o *driver.ListOptions) (*driver.ListP
 	if err != nil {
 		return nil, err
 	}
-	freshness := &Freshness{} // the caller's, if it wants to know
+	by := watchers{freshness: &Freshness{}, answers: &Answers{}} // the caller's, if it wants to know
 	if o.BeforeList != nil {
-		err := o.BeforeList(func(target any) bool {
-			f, ok := target.(*Freshness)
-			if ok {
-				freshness = f
-			}
-			return ok
-		})
+		err := o.BeforeList(by.as)
 		if err != nil {
 			return nil, err
 		}
 	}
 	for range maxEmptyPages {
-		page, err := retry(ctx, b.client.options, func() (*driver.ListPage, error) { return b.listOnce(ctx, o, &token, freshness) })
+		page, err := retry(ctx, b.client.options, func() (*driver.ListPage, error) { return b.listOnce(ctx, o, &token, by) })
 		if err != nil || len(page.Objects) > 0 || page.NextPageToken == nil {
 			return page, err
 		}
@@ -91,7 +85,7 @@ func (b *bucket) list(ctx context.Context, o *driver.ListOptions) (*driver.ListP
 }
 
 // listOnce lists one page from token on, and advances token.
-func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pageToken, f *Freshness) (*driver.ListPage, error) {
+func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pageToken, by watchers) (*driver.ListPage, error) {
 	plain := !b.client.random.wanted()
 	answer, err := b.ask(ctx, o, *token, plain)
 	if !plain && mayRefuse(err) {
@@ -121,14 +115,15 @@ func (b *bucket) listOnce(ctx context.Context, o *driver.ListOptions, token *pag
 		token.Continuation = l.Token
 		page.NextPageToken = token.encode()
 	}
-	f.add(answer.header, plain)
+	by.freshness.add(answer.Header, plain)
+	by.answers.All = append(by.answers.All, answer.Answer)
 	return page, nil
 }
 
-// answer is a listing with its headers.
+// answer is a listing and what it was read from.
 type answer struct {
+	Answer
 	listing s3listing.Listing
-	header  http.Header
 }
 
 // ask requests a page. A plain request has no random parameter.
@@ -149,7 +144,8 @@ func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken
 	if !plain {
 		q.Set(randomParameter, randomValue())
 	}
-	e, err := b.client.send(ctx, http.MethodGet, b.client.listing(q), nil, http.StatusOK)
+	target := b.client.listing(q)
+	e, err := b.client.send(ctx, http.MethodGet, target, nil, http.StatusOK)
 	if err != nil {
 		return answer{}, err
 	}
@@ -168,7 +164,7 @@ func (b *bucket) ask(ctx context.Context, o *driver.ListOptions, token pageToken
 	} else if err != nil {
 		return answer{}, malformed("%w", err)
 	}
-	return answer{l, e.Header}, nil
+	return answer{Answer{target, time.Now().UTC(), e.Header, body}, l}, nil
 }
 
 // entriesFor checks that a listing answers the request, and returns its entries in order. A content

@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/canary"
+	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/signature"
@@ -36,7 +37,8 @@ type auditFlags struct {
 	ShutdownTimeout time.Duration  `group:"limits" placeholder:"DURATION" help:"Time that epochs in flight may take after the command was told to stop. By default ${default_shutdown_timeout}."`
 	Settle          *time.Duration `group:"log" placeholder:"DURATION" help:"Minimum age of a batch or signed digest before an error in it is held against the log; a younger one may still be being written. By default ${default_settle}. Use 0s for a log that is completely written."`
 
-	CanaryEvery int `kong:"-"`
+	CanaryEvery int             `kong:"-"`
+	Evidence    config.Evidence `kong:"-"`
 
 	amongOthers bool // one log of several
 }
@@ -128,6 +130,9 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 		}
 		o.add(c.Signatures.Close)
 	}
+	c.Evidence = newCollector(f.Evidence, evidence.Collector{
+		Namespace: f.Namespace, Fetcher: c.Fetcher, Store: c.Store, Signatures: c.Signatures, Log: a.log,
+	})
 	if o.auditor, err = audit.New(c); err != nil {
 		return nil, err
 	}
@@ -139,6 +144,12 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 		a.log.Error().Str("namespace", f.Namespace).Err(err).Msg("log does not begin with its anchor: it is not judged, and the other logs are")
 	}
 	return o, nil
+}
+
+// newCollector completes a collector of evidence.
+func newCollector(settings config.Evidence, c evidence.Collector) *evidence.Collector {
+	c.MaxBatches, c.MaxBytes, c.Software = settings.MaxBatches, int64(settings.MaxBytes), software()
+	return &c
 }
 
 // openAll opens an auditor for each log, within one budget. The caller closes what is added to

@@ -46,6 +46,7 @@ type cli struct {
 	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
 	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`
 	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
+	Evidence   evidenceCmd   `cmd:"" help:"Make one file of all evidence on an epoch, for others to check."`
 	Export     exportCmd     `cmd:"" help:"Export verdicts to standard output, as JSON lines or CSV."`
 	Incidents  incidentsCmd  `cmd:"" help:"List what is wrong, show one incident, or acknowledge it."`
 	Explain    explainCmd    `cmd:"" help:"Say what a reason or a kind of alert means, and what to do."`

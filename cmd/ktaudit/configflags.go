@@ -125,6 +125,7 @@ func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 	}
 	f.Anchor = cmp.Or(f.Anchor, n.Anchor)
 	f.limitFlags.fill(n.Limits)
+	f.Evidence = n.Evidence
 	if len(f.VerifyingKey) == 0 {
 		f.VerifyingKey = n.Keys()
 	}

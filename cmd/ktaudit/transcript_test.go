@@ -149,6 +149,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\bnext at \d\d:\d\d:\d\dZ`), "next at CLOCK"},
 	{regexp.MustCompile(`\bgo1\.\d+(\.\d+)?\b`), "GOVERSION"},
 	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},
+	{regexp.MustCompile(`\b(findings-)[0-9a-f]{16}`), "${1}HASH"}, // they have times
 	{regexp.MustCompile(`(redis://127.0.0.1:)\d{2,}`), "${1}PORT"},
 	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
 	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,13 +18,14 @@ import (
 type verifyCmd struct {
 	configurationFlag
 	rangeFlags
-	Epoch    uint64 `group:"log" placeholder:"EPOCH" help:"Single epoch to verify in a directory or bucket, or the epoch of a file."`
-	Name     string `group:"log" placeholder:"NAME" help:"Name of a file as published by the log, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
-	Previous string `group:"log" placeholder:"HEX" help:"Digest before the epoch of a file; use with --epoch and --digest instead of --name."`
-	Digest   string `group:"log" placeholder:"HEX" help:"Digest after the epoch of a file; use with --epoch and --previous instead of --name."`
+	Epoch        uint64   `group:"log" placeholder:"EPOCH" help:"Single epoch to verify in a directory or bucket, or the epoch of a file."`
+	Name         string   `group:"log" placeholder:"NAME" help:"Name of a file as published by the log, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
+	Previous     string   `group:"log" placeholder:"HEX" help:"Digest before the epoch of a file; use with --epoch and --digest instead of --name."`
+	Digest       string   `group:"log" placeholder:"HEX" help:"Digest after the epoch of a file; use with --epoch and --previous instead of --name."`
+	VerifyingKey []string `group:"signatures" placeholder:"HEX" help:"Key to check the signed digests of a bundle with, instead of those in it; repeatable."`
 	limitFlags
 	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Number of batches to verify at the same time. By default ${default}."`
-	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, or bucket URLs."`
+	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, bucket URLs, or one bundle of ktaudit evidence."`
 }
 
 func (verifyCmd) Help() string {
@@ -31,10 +33,14 @@ func (verifyCmd) Help() string {
 content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
 --epoch, or --from and --to. Strays are other objects under an epoch; they say nothing against the log.
 
+A bundle made by ktaudit evidence is checked by itself, offline: exit status 0 says that it proves what it claims, 1 that it does
+not, 2 that it cannot be read. Its keys are those that the auditor trusts; --verifying-key brings your own.
+
 Examples:
   ktaudit verify log/1001/d0bb…/e100…
   ktaudit verify --epoch 1001 --previous d0bb… --digest e100… batch.zst
   ktaudit verify ./log --json
+  ktaudit verify bundle.tar.zst
   ktaudit verify --from 1000 --to 1100 "s3://log?region=us-east-1"`
 }
 
@@ -75,6 +81,12 @@ func (c verifyCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	c.limitFlags.fill(config.DefaultNamespace().Limits)
+	if slices.ContainsFunc(c.Inputs, isBundle) {
+		if len(c.Inputs) > 1 {
+			return errors.New("a bundle is checked alone: give one file")
+		}
+		return c.verifyBundle(ctx, a)
+	}
 	v := verifier{configuration: configuration, limits: c.limitFlags}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()

@@ -90,6 +90,7 @@ type Namespace struct {
 	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
 	Archive   bool          `yaml:"archive"`
 	Retention time.Duration `yaml:"retention" zero:"for ever"`
+	Evidence  Evidence      `yaml:"evidence"`
 	Limits    Limits        `yaml:"limits"`
 	Backfills []Backfill    `yaml:"backfill,single"`
 }
@@ -123,6 +124,14 @@ func (n Namespace) Keys() []string {
 		keys = append(keys, key.String())
 	}
 	return keys
+}
+
+// Evidence bounds what is kept of the batches that an incident is about, beside the one that was
+// judged. Of others the size is kept, and the hash if it is known.
+type Evidence struct {
+	// MaxBatches is how many are kept for one incident, MaxBytes how large each may be as stored.
+	MaxBatches int   `yaml:"max_batches"`
+	MaxBytes   Bytes `yaml:"max_bytes"`
 }
 
 // Limits bound one batch. A batch that exceeds the first three is rejected.

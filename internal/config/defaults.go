@@ -66,6 +66,7 @@ func DefaultNamespace() Namespace {
 		BacklogAge:     time.Hour,
 		MaxLag:         "15m",
 		ChainEvery:     24 * time.Hour,
+		Evidence:       Evidence{MaxBatches: 4, MaxBytes: 64 * MiB},
 		Limits:         Limits{MaxBytes: 2 * GiB, MaxStoredBytes: 2 * GiB, MaxElements: 32 << 20, MinRate: 16 * KiB},
 	}
 }

@@ -60,6 +60,8 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is negative")
 	v.must(path+"limits.min_rate", n.Limits.MinRate >= 1, "is too small: want 1B or more")
 	v.must(path+"limits.max_elements", n.Limits.MaxElements >= 0, "is negative")
+	v.must(path+"evidence.max_batches", n.Evidence.MaxBatches >= 0, "is negative")
+	v.must(path+"evidence.max_bytes", n.Evidence.MaxBytes >= 0, "is negative")
 	for i, b := range n.Backfills {
 		v.backfill(n, b, fmt.Sprintf("%sbackfill[%d].", path, i))
 	}

@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		Namespaces: []Namespace{{
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
 			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour, MaxLag: "15m", ChainEvery: 24 * time.Hour,
+			Evidence:  Evidence{MaxBatches: 4, MaxBytes: 64 << 20},
 			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20, MinRate: 16 << 10},
 			Backfills: []Backfill{{From: 1, Cron: "@daily", Window: 10_000}},
 		}},

@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -70,6 +71,16 @@ func auditSignedAgain(t *testing.T) []object {
 
 func auditEquivocation(t *testing.T) []object {
 	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
+	return w.judge(t, 2, verdict.Rejected)
+}
+
+// auditWithFindings collects what else there is on an equivocation.
+func auditWithFindings(t *testing.T) []object {
+	w := newWorld(t, simlog.Options{Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
+	w.config.Evidence = &evidence.Collector{
+		Namespace: namespace, Fetcher: w.config.Fetcher, Store: w.store, Signatures: w.config.Signatures,
+		MaxBatches: 2, MaxBytes: 1 << 20, Software: "ktaudit 1.0.0",
+	}
 	return w.judge(t, 2, verdict.Rejected)
 }
 

@@ -37,6 +37,8 @@ var (
 	// people read it, no program does
 	summary       = scrub{regexp.MustCompile(`("summary":)"[^"]*"`), `${1}"SUMMARY"`}
 	recordedAt    = scrub{regexp.MustCompile(`("recorded_at":)` + timePattern), `${1}"TIME"`}
+	modifiedAt    = scrub{regexp.MustCompile(`("modified_at":)` + timePattern), `${1}"TIME"`}
+	findingsHash  = scrub{regexp.MustCompile(`(/findings-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	walkedAt      = scrub{regexp.MustCompile(`("walked_at":)` + timePattern), `${1}"TIME"`}
 	verifySeconds = scrub{regexp.MustCompile(`("verify_seconds":)[0-9.e-]+`), `${1}SECONDS`}
 	judged        = []scrub{startedAt, finishedAt, verifySeconds}
@@ -74,6 +76,7 @@ var kinds = []kind{
 	{"evidence-batch", `/evidence/.*/batch-`, reauditRewritten, nil},
 	{"evidence-other-batch", `/evidence/.*/other-batch-`, reauditRewrittenLarge, nil},
 	{"evidence-contradiction", `/evidence/.*/contradiction-`, reauditRewritten, append(judged, contradictionHash)},
+	{"evidence-findings", `/evidence/.*/findings-`, auditWithFindings, []scrub{at, modifiedAt, findingsHash}},
 	{"evidence-broken-chain", `/evidence/`, sealTwoShards, nil},
 	{"evidence-signed-digest", `/evidence/`, auditBadSignature, nil},
 	{"evidence-signed-digest-before", `/evidence/`, auditBadSignatureBefore, nil},

@@ -56,6 +56,8 @@ var allowed = []struct {
 	{"internal/metrics", []string{"internal/alert", "internal/tracing"}},
 	{"jobs/incident", []string{"blobstore/auditstore", "internal/alert"}},
 	{"jobs/report", []string{"blobstore/auditstore", "internal/alert", "jobs/incident"}},
+	{"jobs/evidence", []string{"blobstore/auditstore", "fetcher", "jobs/incident", "signature", "validator"}},
+	{"jobs/bundle", []string{"blobstore/auditstore", "fetcher", "jobs/evidence", "jobs/incident", "signature", "validator"}},
 	{"jobs/chain", []string{"blobstore/auditstore", "blobstore/s3list", "fetcher", "internal/alert", "jobs/incident", "validator"}},
 	{"jobs/verdictcheck", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
 	{"jobs/seal", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "jobs/verdictcheck"}},
@@ -66,7 +68,7 @@ var allowed = []struct {
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"jobs/lag", []string{"blobstore/auditstore", "fetcher", "jobs/frontier"}},
 	{"jobs/audit", []string{
-		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/evidence", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
 	}},
 	{"jobs/worker", []string{"jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker

@@ -17,6 +17,7 @@ type attempt struct {
 	observe.Attempt
 	reaching observe.Failure // whose fault it is if the attempt ends here
 	sample   *sample         // nil unless the judge is to be tested with this epoch's proof
+	listings fetcher.Listings
 }
 
 // result is how the attempt ended; created says that the verdict on record is its own.

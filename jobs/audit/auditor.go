@@ -10,6 +10,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/canary"
+	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/signature"
@@ -69,6 +70,10 @@ type Config struct {
 	// its name is held against the log: a younger one may still be being written. 0 means that
 	// nothing is waited for, as for a log that is known to be written.
 	MinAge time.Duration
+
+	// Evidence collects what else shows that a rejection or contradiction is right. Nil keeps only
+	// what it rests on.
+	Evidence *evidence.Collector
 
 	// Archive keeps every batch in the audit store. Without it, only those of rejected epochs are
 	// kept.
@@ -143,6 +148,7 @@ func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, e
 	if !errors.Is(err, auditstore.ErrNotFound) {
 		return recorded, err
 	}
+	ctx = fetcher.RecordListings(ctx, &t.listings)
 	j, err := a.judge(ctx, t, epoch, a.Archive)
 	if err != nil {
 		return verdict.Verdict{}, err

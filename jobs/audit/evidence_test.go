@@ -67,15 +67,7 @@ func TestContradictionLeavesTheVerdictAndIsKept(t *testing.T) {
 	w := newWorld(t, simlog.Options{Epochs: 2})
 	a := w.auditor(t)
 	measured := &attempt{Attempt: observe.Nothing{}}
-	j, err := a.judge(t.Context(), measured, 1, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := a.Audit(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j = j.rejected(verdict.DigestMismatch, "another worker sees it otherwise")
+	first, j := w.judgeReplaced(t, a, measured)
 	recorded, _, err := a.record(t.Context(), measured, j)
 	if _, ok := errors.AsType[*ContradictionError](err); !ok {
 		t.Fatalf("error is %v, want a ContradictionError", err)
@@ -83,7 +75,44 @@ func TestContradictionLeavesTheVerdictAndIsKept(t *testing.T) {
 	if recorded.Outcome != first.Outcome {
 		t.Errorf("on record is %s, want %s", recorded.Outcome, first.Outcome)
 	}
-	if got := w.Evidence(t, 1); len(got) != 1 || !strings.Contains(got[0], "another worker sees it otherwise") {
+	if got := w.Evidence(t, 1); len(got) != 1 || !strings.Contains(got[0], `"reason":"malformed_proof"`) {
 		t.Errorf("evidence is %q", got)
 	}
+}
+
+// A contradiction that a second look does not show is none: the batch was there again, whole.
+func TestContradictionIsLookedAtAfresh(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 2})
+	a := w.auditor(t)
+	measured := &attempt{Attempt: observe.Nothing{}}
+	honest, err := w.batch(t, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, j := w.judgeReplaced(t, a, measured)
+	overwrite(1, honest)(t, w, nil)
+	if err := a.contradict(t.Context(), measured, first, j, false); !errors.Is(err, errDisagree) {
+		t.Errorf("error is %v, want one that says that the two looks disagree", err)
+	}
+	if got := w.Evidence(t, 1); len(got) != 0 {
+		t.Errorf("evidence is %q", got)
+	}
+	jobstest.WantNotices(t, w.config.Store)
+}
+
+// judgeReplaced gives epoch 1 a verdict and replaces its batch, and returns the verdict and what a
+// worker makes of the epoch now.
+func (w *world) judgeReplaced(t *testing.T, a *Auditor, measured *attempt) (verdict.Verdict, judgement) {
+	t.Helper()
+	recorded, err := a.Audit(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(1, []byte("replaced"))(t, w, nil)
+	j, err := a.judge(t.Context(), measured, 1, false)
+	if err != nil || j.verdict.Outcome != verdict.Rejected {
+		t.Fatalf("%s, %v", j.verdict.Outcome, err)
+	}
+	return recorded, j
 }

@@ -31,9 +31,6 @@ const (
 	guessStep = 8
 )
 
-// errOverGuess: a batch turned out larger than the memory that was set aside for it.
-var errOverGuess = errors.New("batch is larger than expected")
-
 // fetched is what came of fetching a batch and verifying it while it is read.
 type fetched struct {
 	result   validator.Result
@@ -72,7 +69,7 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 			window = min(max(window*guessStep, usualWindow), a.widestWindow())
 		case errors.Is(err, fetcher.ErrWindow):
 			return found, fmt.Errorf("%w: half the memory budget has no room for it, which is no fault of the log; give ktaudit more memory", err)
-		case errors.Is(err, errOverGuess):
+		case errors.Is(err, share.ErrOverGuess):
 			guess *= guessStep
 		case errors.Is(err, validator.ErrUnordered), errors.Is(err, validator.ErrMemory):
 			ordered = false
@@ -127,8 +124,8 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	if r.confined {
 		limits.Workers, limits.MaxMemory = r.hashing(limits.Workers)
 	}
-	proof := newBoundedReader(ctx, batch, r, hold)
-	defer proof.close()
+	proof := share.NewReader(ctx, batch, r.guess, r.until, hold)
+	defer proof.Close()
 	f.result, err = validator.Verify(ctx, object.Name, t.sample.of(proof, r.guess), a.Configuration, limits)
 	verified := time.Now()
 	share.Progress(ctx)
@@ -139,8 +136,8 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 		return f, err
 	}
 	finished := time.Now()
-	t.Overlapped(observe.Download, began, finished, proof.waited+finished.Sub(verified))
-	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-proof.waited)
+	t.Overlapped(observe.Download, began, finished, proof.Waited+finished.Sub(verified))
+	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-proof.Waited)
 	f.info, err = batch.Info()
 	t.Read(f.info.StoredBytes, f.info.Bytes)
 	f.took, f.stale = finished.Sub(began), batch.Stale()
@@ -160,7 +157,7 @@ func reclaimed(held context.Context, object fetcher.Object, err error) error {
 
 // tooLarge rejects a batch of which nothing was read.
 func tooLarge(object fetcher.Object, cause error) (fetched, error) {
-	evidence, err := evidenceOf("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size})
+	evidence, err := incident.EvidenceOf("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size})
 	return fetched{
 		result: rejection(fetcher.Reason(cause), cause), info: fetcher.Info{StoredBytes: object.Size},
 		evidence: []incident.Evidence{evidence},

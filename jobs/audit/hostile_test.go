@@ -40,8 +40,8 @@ func TestHostileDripHoldsLittleMemory(t *testing.T) {
 		}
 		hold.Cores(8)
 		rest := bytes.Repeat([]byte{1}, 3<<20)
-		r := newBoundedReader(ctx, io.MultiReader(io.LimitReader(drip{ctx}, 100), bytes.NewReader(rest)), reserve{guess: listed, memory: memoryFor(listed, 0)}, hold)
-		defer r.close()
+		r := share.NewReader(ctx, io.MultiReader(io.LimitReader(drip{ctx}, 100), bytes.NewReader(rest)), listed, reserve{guess: listed, memory: memoryFor(listed, 0)}.until, hold)
+		defer r.Close()
 		p := make([]byte, 4096)
 		for range 100 {
 			if n, err := r.Read(p); n != 1 || err != nil {
@@ -89,7 +89,7 @@ func TestHostileBorrowerIsPutBack(t *testing.T) {
 			}
 			held = append(held, hold)
 			go func() {
-				_, err := io.Copy(io.Discard, newBoundedReader(ctx, drip{ctx}, reserve{guess: 10 << 20, memory: 25 << 20}, hold))
+				_, err := io.Copy(io.Discard, share.NewReader(ctx, drip{ctx}, 10<<20, reserve{guess: 10 << 20, memory: 25 << 20}.until, hold))
 				hold.Release()
 				if errors.Is(context.Cause(ctx), share.ErrReclaimed) {
 					err = share.ErrReclaimed
@@ -145,8 +145,8 @@ func TestHostileSlowGiantIsPutBack(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			r := newBoundedReader(ctx, stream{ctx, 100 << 10}, reserve{guess: listed, memory: memoryFor(listed, 0)}, hold)
-			defer r.close()
+			r := share.NewReader(ctx, stream{ctx, 100 << 10}, listed, reserve{guess: listed, memory: memoryFor(listed, 0)}.until, hold)
+			defer r.Close()
 			_, _ = io.Copy(io.Discard, r)
 			hold.Release()
 		}()

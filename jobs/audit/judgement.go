@@ -1,13 +1,13 @@
 package audit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -29,6 +29,9 @@ type judgement struct {
 	// the batch; without a key if the epoch was rejected for its names alone
 	object fetcher.Object
 	draft  *draft // the batch on its way into the archive; nil if it is not kept
+	// further batches that a rejection is about, the most telling first, and how many more
+	others     []incident.Batch
+	moreOthers int
 	// the epoch's verified signed digest, if it is not in the audit store already
 	signed []byte
 
@@ -112,12 +115,6 @@ func (j judgement) with(more ...incident.Evidence) judgement {
 	return j
 }
 
-// evidenceOf is evidence in JSON.
-func evidenceOf(kind string, value any) (incident.Evidence, error) {
-	data, err := json.Marshal(value)
-	return incident.Evidence{Kind: kind, Data: data, Extension: ".json"}, err
-}
-
 // rejectedForNames is the judgement with a rejection for what is wrong with the epoch's names
 // alone. Any other error is returned.
 func (j judgement) rejectedForNames(err error) (judgement, error) {
@@ -126,17 +123,29 @@ func (j judgement) rejectedForNames(err error) (judgement, error) {
 			j = j.namedFirst(e.Keys)
 			j.verdict.Strays = straysOf(e.Strays)
 		}
-		evidence, err := evidenceOf("equivocation", equivocation{e.Epoch, e.Keys, e.More})
+		names, err := incident.EvidenceOf("equivocation", equivocation{e.Epoch, e.Keys, e.More})
 		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
 		detail := fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", "))
-		return j.rejected(fetcher.Reason(e), detail).with(evidence), err
+		j.others, j.moreOthers = evidence.Claimed(e, j.object.Key), e.More
+		return j.rejected(fetcher.Reason(e), detail).with(names), err
 	}
 	if e, ok := errors.AsType[*fetcher.NameError](err); ok {
 		j.verdict.Batch.Key = strings.ToValidUTF8(e.Key, "?")
 		j.verdict.Strays = straysOf(e.Strays)
-		evidence, err := evidenceOf("name",
+		evidence, err := incident.EvidenceOf("name",
 			map[string]any{"epoch": e.Epoch, "key": j.verdict.Batch.Key, "error": e.Err.Error()})
 		return j.rejected(fetcher.Reason(e), e.Error()).with(evidence), err
 	}
 	return j, err
+}
+
+// concern is what a rejection or contradiction is about. The batch that was judged comes first.
+func (j judgement) concern(more ...incident.Batch) incident.Concern {
+	v := j.verdict
+	c := incident.Concern{Epoch: v.Epoch, Reason: v.Reason, Detail: v.Detail, MoreBatches: j.moreOthers}
+	if j.object.Key != "" {
+		c.Batches = append(c.Batches, incident.BatchOf(v))
+	}
+	c.Batches = append(append(c.Batches, more...), j.others...)
+	return c
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sync/errgroup"
@@ -109,15 +110,17 @@ func (j judgement) heldAgainst(before, after verdict.Verdict) (judgement, error)
 		breaks = append(breaks, fmt.Sprintf("epoch %d begins with %s, but epoch %d was verified to end with %s",
 			v.Epoch, v.PreviousDigest, before.Epoch, before.Digest))
 		keys = append([]string{before.Batch.Key}, keys...)
+		j.others = append(j.others, incident.BatchOf(before))
 	}
 	if verdict.Between(v, after) == verdict.Broken {
 		breaks = append(breaks, fmt.Sprintf("epoch %d ends with %s, but epoch %d was verified to begin with %s",
 			v.Epoch, v.Digest, after.Epoch, after.PreviousDigest))
 		keys = append(keys, after.Batch.Key)
+		j.others = append(j.others, incident.BatchOf(after))
 	}
 	if breaks == nil {
 		return j, nil
 	}
-	evidence, err := evidenceOf("equivocation", equivocation{Epoch: v.Epoch, Keys: keys})
+	evidence, err := incident.EvidenceOf("equivocation", equivocation{Epoch: v.Epoch, Keys: keys})
 	return j.rejected(verdict.Equivocation, strings.Join(breaks, "; ")).with(evidence), err
 }

@@ -103,7 +103,7 @@ func (p *pass) Read(b []byte) (int, error) {
 	began := time.Now()
 	n, err := p.batch.Read(b)
 	p.passes.waited += time.Since(began)
-	if p.came += int64(n); p.came >= progressStep {
+	if p.came += int64(n); p.came >= share.ProgressStep {
 		p.came = 0
 		share.Progress(p.ctx)
 	}

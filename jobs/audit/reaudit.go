@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -21,8 +22,8 @@ var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is tr
 // on record stays.
 //
 // Any other error means that the epoch was not judged: it has no verdict (auditstore.ErrNotFound),
-// ErrNeedsKeys, or the way to the log is at fault. What the log no longer has is not held against
-// it.
+// ErrNeedsKeys, a second look did not show the contradiction that a first one had, or the way to
+// the log is at fault. What the log no longer has is not held against it.
 func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -37,6 +38,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		return verdict.Verdict{}, fmt.Errorf("epoch %d %w", epoch, ErrNeedsKeys)
 	}
 	t := &attempt{Attempt: observe.Nothing{}} // an epoch counts once
+	ctx = fetcher.RecordListings(ctx, &t.listings)
 	j, err := a.judge(ctx, t, epoch, false)
 	if err != nil {
 		return verdict.Verdict{}, err
@@ -52,7 +54,12 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 	if !recorded.Contradicts(j.verdict) {
 		return j.verdict, nil
 	}
-	ctx, cancel := wait.Outlive(ctx, saveTimeout)
+	again, err := a.judgeAfresh(ctx, t, recorded, j)
+	if err != nil {
+		return verdict.Verdict{}, err
+	}
+	defer again.draft.drop()
+	saving, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
-	return j.verdict, a.recordContradiction(ctx, recorded, j.with(a.saveLate(ctx, t, j)...))
+	return again.verdict, a.recordContradiction(ctx, t, recorded, again.with(a.saveLate(saving, t, again)...))
 }

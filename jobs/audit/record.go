@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -62,6 +61,9 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 		saved = true
 	}
 	j = confirmed
+	if j.verdict.Outcome == verdict.Rejected {
+		a.collect(ctx, t, j)
+	}
 	if err := a.putEvidence(ctx, j); err != nil {
 		return verdict.Verdict{}, false, err
 	}
@@ -85,10 +87,7 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 	if created {
 		a.logVerdict(j, time.Since(writing))
 	} else if recorded.Contradicts(j.verdict) {
-		if !saved {
-			j = j.with(a.saveLate(ctx, t, j)...)
-		}
-		return recorded, false, a.recordContradiction(ctx, recorded, j)
+		return recorded, false, a.contradict(ctx, t, recorded, j, saved)
 	}
 	return recorded, created, nil
 }
@@ -145,7 +144,7 @@ func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Eviden
 		}
 		log.Warn().Err(err).Msg("the batch judged cannot be kept; only its size and hash are")
 	}
-	evidence, err := evidenceOf("other-batch", j.verdict.Batch)
+	evidence, err := incident.EvidenceOf("other-batch", j.verdict.Batch)
 	return []incident.Evidence{evidence}, err
 }
 
@@ -205,26 +204,6 @@ func (a *Auditor) fetchAndSave(ctx context.Context, t *attempt, j judgement) ([]
 // putEvidence writes what evidence there is.
 func (a *Auditor) putEvidence(ctx context.Context, j judgement) error {
 	return a.incidents().PutEvidence(ctx, a.Namespace, j.verdict.Epoch, j.evidence...)
-}
-
-// recordContradiction writes a verdict that contradicts the one on record among the evidence, with
-// what it rests on, and returns a *ContradictionError. Where it cannot be written, the error is one
-// to try again after; but the next attempt will find a verdict and go no further, so the program's
-// log gets all of it in any case.
-func (a *Auditor) recordContradiction(ctx context.Context, recorded verdict.Verdict, j judgement) error {
-	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
-	a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
-		Msg("verdict contradicts the one on record")
-	evidence, encodeErr := evidenceOf("contradiction", j.verdict)
-	if encodeErr != nil {
-		return encodeErr
-	}
-	putErr := errors.Join(a.putEvidence(ctx, j.with(evidence)),
-		a.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict)))
-	if putErr != nil {
-		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
-	}
-	return err
 }
 
 // logVerdict writes the epoch's one line.

@@ -3,7 +3,6 @@ package audit
 import (
 	"cmp"
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -56,23 +55,9 @@ func (a *Auditor) choose(ctx context.Context, r Reverification, use func(epochs 
 	case r.Sample == 0:
 		return report.EachShard(ctx, a.Store, a.Namespace, from, to, use)
 	}
-	// Each epoch of the so many seen so far is in the sample with the same chance.
-	var sample []uint64
-	seen := 0
-	err := report.EachShard(ctx, a.Store, a.Namespace, from, to, func(epochs []uint64) error {
-		for _, epoch := range epochs {
-			seen++
-			if len(sample) < r.Sample {
-				sample = append(sample, epoch)
-			} else if i := rand.IntN(seen); i < r.Sample {
-				sample[i] = epoch
-			}
-		}
-		return nil
-	})
+	sample, err := report.Sample(ctx, a.Store, a.Namespace, from, to, r.Sample)
 	if err != nil {
 		return err
 	}
-	slices.Sort(sample)
 	return use(sample)
 }

@@ -84,19 +84,12 @@ func TestContradictionThatCannotBeKept(t *testing.T) {
 	})
 	a := w.auditor(t)
 	measured := &attempt{Attempt: observe.Nothing{}}
-	j, err := a.judge(t.Context(), measured, 1, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.Audit(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
-	j = j.rejected(verdict.DigestMismatch, "another worker sees it otherwise")
-	_, _, err = a.record(t.Context(), measured, j)
+	_, j := w.judgeReplaced(t, a, measured)
+	_, _, err := a.record(t.Context(), measured, j)
 	if _, settled := errors.AsType[*ContradictionError](err); settled || err == nil {
 		t.Errorf("error is %v, want one to try again after", err)
 	}
-	if !strings.Contains(log.String(), `"found":{"schema":1,`) || !strings.Contains(log.String(), "another worker sees it otherwise") {
+	if !strings.Contains(log.String(), `"found":{"schema":1,`) || !strings.Contains(log.String(), j.verdict.Detail) {
 		t.Errorf("the log does not have the verdict:\n%s", log.String())
 	}
 	down = false

@@ -20,7 +20,30 @@ type Recorder struct {
 	Store   *auditstore.Store
 	Metrics observe.Metrics
 	Log     zerolog.Logger
+	// Collect puts on record what else can be had on an incident, before its own evidence. It is
+	// best effort and not part of what an incident rests on. Nil collects nothing.
+	Collect func(ctx context.Context, c Concern)
 }
+
+// Concern is what an incident is about, for whoever collects evidence on it.
+type Concern struct {
+	Epoch  uint64 // that it stands at
+	Reason verdict.Reason
+	Detail string
+	// Batches are those concerned, the most telling first, MoreBatches how many others there are.
+	Batches     []Batch
+	MoreBatches int
+}
+
+// Batch is a batch of the log's. SHA256 is empty where it is not known.
+type Batch struct {
+	Epoch  uint64
+	Key    string
+	SHA256 string
+}
+
+// BatchOf is the batch that a verdict is on.
+func BatchOf(v verdict.Verdict) Batch { return Batch{v.Epoch, v.Batch.Key, v.Batch.SHA256} }
 
 // Outbox holds the alerts until every target has them.
 func (r Recorder) Outbox() alert.Outbox { return alert.Outbox{Store: r.Store} }
@@ -121,6 +144,12 @@ func (e Evidence) Name() string {
 	return fmt.Sprintf("%s-%.8x%s", e.Kind, sha256.Sum256(e.Data), e.Extension)
 }
 
+// EvidenceOf is evidence in JSON.
+func EvidenceOf(kind string, value any) (Evidence, error) {
+	data, err := json.Marshal(value)
+	return Evidence{Kind: kind, Data: data, Extension: ".json"}, err
+}
+
 // PutEvidence records evidence on an epoch. To repeat it changes nothing.
 func (r Recorder) PutEvidence(ctx context.Context, namespace string, epoch uint64, all ...Evidence) error {
 	for _, e := range all {
@@ -129,6 +158,17 @@ func (r Recorder) PutEvidence(ctx context.Context, namespace string, epoch uint6
 		}
 	}
 	return nil
+}
+
+// PutEvidenceOn is PutEvidence of what an incident rests on, after what else can be had on it was
+// collected. What is on record already is not collected on again.
+func (r Recorder) PutEvidenceOn(ctx context.Context, namespace string, c Concern, e Evidence) error {
+	if r.Collect != nil {
+		if _, err := r.Store.Evidence(ctx, namespace, c.Epoch, e.Name()); errors.Is(err, auditstore.ErrNotFound) {
+			r.Collect(ctx, c)
+		}
+	}
+	return r.PutEvidence(ctx, namespace, c.Epoch, e)
 }
 
 // BrokenChain is the evidence that two verified epochs are not of one log. Verdicts never change,
@@ -174,7 +214,8 @@ func (r Recorder) RecordBrokenChain(ctx context.Context, reason verdict.Reason, 
 		return err
 	}
 	e := Evidence{"broken-chain", data, ".json"}
-	if err := r.PutEvidence(ctx, second.Namespace, second.Epoch, e); err != nil {
+	concern := Concern{Epoch: second.Epoch, Reason: reason, Detail: detail, Batches: []Batch{BatchOf(second), BatchOf(first)}}
+	if err := r.PutEvidenceOn(ctx, second.Namespace, concern, e); err != nil {
 		return err
 	}
 	return r.Raise(ctx, alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail))

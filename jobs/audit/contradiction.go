@@ -1,0 +1,88 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// judgeAfresh judges an epoch once more, from a new listing on, whose judgement contradicts the
+// verdict on record. An error that is errDisagree says that the log, or what is on the way to it,
+// shows now this and now that; any other that there was no second judgement. The caller drops the
+// draft of the judgement that is returned.
+func (a *Auditor) judgeAfresh(ctx context.Context, t *attempt, recorded verdict.Verdict, first judgement) (judgement, error) {
+	again, err := a.judge(ctx, t, recorded.Epoch, false)
+	if err != nil {
+		return judgement{}, err
+	}
+	draft := again.draft
+	if again, err = a.confirm(ctx, t, again); err != nil {
+		draft.drop()
+		return judgement{}, err
+	}
+	again.verdict.FinishedAt = time.Now().UTC()
+	v, was := again.verdict, first.verdict
+	if v.Contradicts(was) || !recorded.Contradicts(v) || v.Batch.SHA256 != was.Batch.SHA256 {
+		draft.drop()
+		return judgement{}, fmt.Errorf("epoch %d: %w: first %s %s (sha256 %s), then %s %s (sha256 %s); on record is %s",
+			v.Epoch, errDisagree, was.Outcome, was.Reason, was.Batch.SHA256, v.Outcome, v.Reason, v.Batch.SHA256, recorded.Outcome)
+	}
+	return again, nil
+}
+
+var errDisagree = errors.New("a second look does not show what the first one did")
+
+// contradict is for a worker whose epoch was given a verdict by another one meanwhile, which its
+// own contradicts. The epoch is judged afresh before that is recorded. Where a fault keeps it from
+// being judged, what was found stands: the next attempt will find a verdict and go no further.
+func (a *Auditor) contradict(ctx context.Context, t *attempt, recorded verdict.Verdict, j judgement, saved bool) error {
+	again, err := a.judgeAfresh(ctx, t, recorded, j)
+	switch {
+	case errors.Is(err, errDisagree):
+		a.Log.Error().Str("namespace", a.Namespace).Err(err).Interface("found", j.verdict).Msg("a contradiction was not confirmed, and is not recorded")
+		return err
+	case err == nil:
+		defer again.draft.drop()
+		if saved {
+			again = again.with(j.evidence...)
+		}
+		j = again
+	}
+	if err == nil || !saved {
+		j = j.with(a.saveLate(ctx, t, j)...)
+	}
+	return a.recordContradiction(ctx, t, recorded, j)
+}
+
+// recordContradiction writes a verdict that contradicts the one on record among the evidence, with
+// what it rests on, and returns a *ContradictionError. Where it cannot be written, the error is one
+// to try again after; but the next attempt will find a verdict and go no further, so the program's
+// log gets all of it in any case.
+func (a *Auditor) recordContradiction(ctx context.Context, t *attempt, recorded verdict.Verdict, j judgement) error {
+	ctx, cancel := wait.Outlive(ctx, saveTimeout)
+	defer cancel()
+	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
+	a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
+		Msg("verdict contradicts the one on record")
+	evidence, encodeErr := incident.EvidenceOf("contradiction", j.verdict)
+	if encodeErr != nil {
+		return encodeErr
+	}
+	var before []incident.Batch
+	if recorded.Batch.Key != "" && recorded.Batch.SHA256 != "" {
+		before = append(before, incident.BatchOf(recorded))
+	}
+	a.collect(ctx, t, j, before...)
+	putErr := errors.Join(a.putEvidence(ctx, j.with(evidence)),
+		a.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict)))
+	if putErr != nil {
+		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
+	}
+	return err
+}

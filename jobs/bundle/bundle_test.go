@@ -1,0 +1,365 @@
+package bundle_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/bundle"
+	"github.com/ktaudit/ktaudit/jobs/evidence"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/rs/zerolog"
+)
+
+// key is the log's, in hexadecimal.
+var key = hex.EncodeToString(jobstest.Key().Public().(ed25519.PublicKey))
+
+// newAuditor audits a simulated log and collects evidence.
+func newAuditor(t *testing.T, w *jobstest.World, signed bool) *audit.Auditor {
+	t.Helper()
+	c := audit.Config{
+		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Fetcher: w.Fetcher, Store: w.Store,
+		Budget: audit.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(), First: 1,
+		Evidence: newCollector(w),
+	}
+	if signed {
+		c.Keys, c.Signatures = w.Keys, w.Signatures
+	}
+	a, err := audit.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newCollector(w *jobstest.World) *evidence.Collector {
+	return &evidence.Collector{
+		Namespace: jobstest.Namespace, Fetcher: w.Fetcher, Store: w.Store, Signatures: w.Signatures,
+		MaxBatches: 4, MaxBytes: 1 << 20, Software: "ktaudit test", Log: zerolog.Nop(),
+	}
+}
+
+// write makes a bundle of the store alone, after the log has deleted everything.
+func write(t *testing.T, w *jobstest.World, epoch uint64) []byte {
+	t.Helper()
+	for _, key := range jobstest.Keys(t, w.Log) {
+		jobstest.MoveObject(t, w.Log, key, "")
+	}
+	for _, key := range jobstest.Keys(t, w.Signatures) {
+		jobstest.MoveObject(t, w.Signatures, key, "")
+	}
+	var first, again bytes.Buffer
+	about := bundle.About{
+		Namespace: jobstest.Namespace, Epoch: epoch, Configuration: "whatsapp_v1", VerifyingKeys: []string{key}, Software: "ktaudit test",
+	}
+	for _, b := range []*bytes.Buffer{&first, &again} {
+		if _, err := bundle.Write(t.Context(), b, w.Store, about); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(first.Bytes(), again.Bytes()) {
+		t.Error("the same store made two different bundles")
+	}
+	return first.Bytes()
+}
+
+func verify(ctx context.Context, data []byte, keys signature.Keys) (bundle.Checked, error) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	return bundle.Verify(ctx, open, bundle.Options{Keys: keys, Limits: validator.Options{MaxElements: 1 << 20, MaxBytes: 1 << 24}})
+}
+
+func audits(t *testing.T, w *jobstest.World, signed bool, epochs ...uint64) {
+	t.Helper()
+	for _, epoch := range epochs {
+		if _, err := newAuditor(t, w, signed).Audit(t.Context(), epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Every kind of incident convicts, from the audit store alone.
+func TestBundleConvicts(t *testing.T) {
+	t.Parallel()
+	tampered := func(kind simlog.Kind) func(*testing.T) (*jobstest.World, uint64) {
+		return func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewWorld(t, simlog.Options{Epochs: 3, Tamper: map[uint64]simlog.Kind{2: kind}})
+			audits(t, w, true, 1, 2, 3)
+			return w, 2
+		}
+	}
+	for name, c := range map[string]struct {
+		make func(t *testing.T) (*jobstest.World, uint64)
+		want string // in the proof
+	}{
+		"malformed proof":     {tampered(simlog.Malformed), "does not prove what its name says: malformed_proof"},
+		"wrong digest":        {tampered(simlog.Digest), "digest_mismatch"},
+		"overlapping labels":  {tampered(simlog.Overlap), "overlapping_labels"},
+		"bad signature":       {tampered(simlog.Signature), "the signed digest of epoch 2 is not valid"},
+		"other digest signed": {tampered(simlog.SignedDigest), "signed digest"},
+		"two batches":         {tampered(simlog.Equivocate), "epoch 2 has two batches"},
+		"contradiction after replacement": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewWorld(t, simlog.Options{Epochs: 3})
+			audits(t, w, true, 1, 2, 3)
+			if err := w.Log.WriteAll(t.Context(), w.KeyOf(t, 2), []byte("replaced"), nil); err != nil {
+				t.Fatal(err)
+			}
+			_, err := newAuditor(t, w, true).Reaudit(t.Context(), 2)
+			if _, ok := errors.AsType[*audit.ContradictionError](err); !ok {
+				t.Fatal(err)
+			}
+			return w, 2
+		}, "malformed_proof"},
+		"broken neighbours, found while judging": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewSplicedWorld(t)
+			audits(t, w, false, 10, 11)
+			return w, 11
+		}, "epoch 11 does not begin where epoch 10 ended"},
+		"broken neighbours, found in the record": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewSplicedWorld(t)
+			return w, recordBroken(t, w, verdict.BrokenChain, 10, 11)
+		}, "epoch 11 does not begin where epoch 10 ended"},
+		"rollback": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.EmptyWorld(t)
+			root := os.DirFS("../../testdata/hostile/rollback")
+			err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return err
+				}
+				data, err := fs.ReadFile(root, path)
+				if err == nil {
+					err = w.Log.WriteAll(t.Context(), path, data, nil)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w, recordBroken(t, w, verdict.Rollback, 3, 8)
+		}, "epoch 8 goes on from epoch 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, epoch := c.make(t)
+			data := write(t, w, epoch)
+			got, err := verify(t.Context(), data, signature.Keys{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown, _ := json.MarshalIndent(got, "", " ")
+			if !got.Holds || !strings.Contains(string(shown), c.want) {
+				t.Errorf("it does not convict, or not for %q:\n%s", c.want, shown)
+			}
+			if got, err := verify(t.Context(), data, w.Keys); err != nil || !got.Holds || !got.OwnKeys {
+				t.Errorf("with keys of one's own: %+v, %v", got.Claims, err)
+			}
+		})
+	}
+}
+
+// recordBroken verifies two epochs that are not of one log, without looking at the other, and
+// records what a scheduler finds.
+func recordBroken(t *testing.T, w *jobstest.World, reason verdict.Reason, first, second uint64) uint64 {
+	t.Helper()
+	var found []verdict.Verdict
+	for _, epoch := range []uint64{first, second} {
+		apart := *w
+		apart.Store = jobstest.EmptyWorld(t).Store
+		v, err := newAuditor(t, &apart, false).Audit(t.Context(), epoch)
+		if err != nil || v.Outcome != verdict.Verified {
+			t.Fatalf("epoch %d: %s %s, %v", epoch, v.Outcome, v.Detail, err)
+		}
+		if _, _, err := w.Store.PutVerdict(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, v)
+	}
+	r := incident.Recorder{Store: w.Store, Log: zerolog.Nop(), Collect: newCollector(w).On}
+	if err := r.RecordBrokenChain(t.Context(), reason, found[0], found[1]); err != nil {
+		t.Fatal(err)
+	}
+	return second
+}
+
+// There is no bundle on an epoch with which all is well.
+func TestNothingToConvict(t *testing.T) {
+	t.Parallel()
+	w := jobstest.NewWorld(t, simlog.Options{Epochs: 2})
+	audits(t, w, true, 1, 2)
+	_, err := bundle.Write(t.Context(), io.Discard, w.Store, bundle.About{Namespace: jobstest.Namespace, Epoch: 2, Configuration: "whatsapp_v1"})
+	if !errors.Is(err, bundle.ErrNothing) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// What was changed without the manifest is damaged; what was changed with it proves nothing.
+func TestTamperedBundles(t *testing.T) {
+	t.Parallel()
+	w := jobstest.NewWorld(t, simlog.Options{Epochs: 3, Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
+	audits(t, w, true, 1, 2, 3)
+	good := write(t, w, 2)
+	for name, c := range map[string]struct {
+		change func(files []file) []file
+		honest bool // the manifest is made to fit
+		want   error
+	}{
+		"a byte of a batch":         {change: edit("batches/", func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), want: bundle.ErrUnreadable},
+		"a byte of a batch, fitted": {change: edit("batches/", func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), honest: true},
+		"no batch, fitted":          {change: without("batches/"), honest: true},
+		"a file is missing":         {change: without("batches/"), want: bundle.ErrUnreadable},
+		"no verdict, fitted":        {change: without("verdicts/000000000002"), honest: true},
+		"a file too many":           {change: func(f []file) []file { return append(f, file{"evidence/x.json", []byte("{}")}) }, want: bundle.ErrUnreadable},
+		"no manifest":               {change: func(f []file) []file { return f[1:] }, want: bundle.ErrUnreadable},
+		"a path that climbs": {change: func(f []file) []file {
+			f[1].path = "evidence/../../etc"
+			return f
+		}, honest: true, want: bundle.ErrUnreadable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files := c.change(unpack(t, good))
+			if c.honest {
+				files = fit(t, files)
+			}
+			got, err := verify(t.Context(), pack(t, files), signature.Keys{})
+			if c.want != nil && !errors.Is(err, c.want) || c.want == nil && (err != nil || got.Holds) {
+				t.Errorf("error %v, claims %+v", err, got.Claims)
+			}
+		})
+	}
+	for _, n := range []int{0, 10, len(good) / 2, len(good) - 1} {
+		if _, err := verify(t.Context(), good[:n], signature.Keys{}); !errors.Is(err, bundle.ErrUnreadable) {
+			t.Errorf("cut after %d bytes: %v", n, err)
+		}
+	}
+}
+
+type file struct {
+	path string
+	data []byte
+}
+
+func edit(prefix string, change func([]byte) []byte) func([]file) []file {
+	return func(files []file) []file {
+		for i, f := range files {
+			if strings.HasPrefix(f.path, prefix) {
+				files[i].data = change(bytes.Clone(f.data))
+			}
+		}
+		return files
+	}
+}
+
+func without(prefix string) func([]file) []file {
+	return func(files []file) (kept []file) {
+		for _, f := range files {
+			if !strings.HasPrefix(f.path, prefix) {
+				kept = append(kept, f)
+			}
+		}
+		return kept
+	}
+}
+
+func unpack(t testing.TB, data []byte) (files []file) {
+	t.Helper()
+	z, err := zstd.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file{h.Name, content})
+	}
+}
+
+func pack(t testing.TB, files []file) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tar.NewWriter(z)
+	for _, f := range files {
+		err = errors.Join(err, w.WriteHeader(&tar.Header{Name: f.path, Size: int64(len(f.data)), Mode: 0o644}))
+		_, writeErr := w.Write(f.data)
+		err = errors.Join(err, writeErr)
+	}
+	if err = errors.Join(err, w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// fit makes the manifest say what the files are.
+func fit(t testing.TB, files []file) []file {
+	t.Helper()
+	var m bundle.Manifest
+	if err := json.Unmarshal(files[0].data, &m); err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string][]string{}
+	for _, f := range m.Files {
+		keys[f.Path] = f.Keys
+	}
+	m.Files = nil
+	for _, f := range files[1:] {
+		m.Files = append(m.Files, bundle.File{Path: f.path, Size: int64(len(f.data)), SHA256: fmt.Sprintf("%x", sha256.Sum256(f.data)), Keys: keys[f.path]})
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]file{{files[0].path, data}}, files[1:]...)
+}
+
+// Whatever is read, nothing panics, and what is no bundle says so.
+func FuzzVerify(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"namespace":"n","epoch":1,"configuration":"whatsapp_v1","files":[]}`), "batches/a", []byte("x"))
+	f.Add([]byte(`{"schema":1,"namespace":"n","epoch":1,"configuration":"whatsapp_v1","files":[{"path":"evidence/contradiction-1.json","size":2,`+
+		`"sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}]}`), "evidence/contradiction-1.json", []byte("{}"))
+	f.Fuzz(func(t *testing.T, manifest []byte, path string, content []byte) {
+		if len(path) > 90 || strings.ContainsRune(path, 0) {
+			return
+		}
+		data := pack(t, []file{{"manifest.json", manifest}, {path, content}})
+		for _, b := range [][]byte{data, manifest} {
+			got, err := verify(t.Context(), b, signature.Keys{})
+			if err != nil && !errors.Is(err, bundle.ErrUnreadable) {
+				t.Errorf("error of another kind: %v", err)
+			}
+			if err == nil && got.Holds && len(got.Batches)+len(got.Signed) == 0 {
+				t.Errorf("proven by nothing: %+v", got.Claims)
+			}
+		}
+	})
+}
