@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/chain"
+	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"gocloud.dev/blob"
 	"golang.org/x/sync/errgroup"
@@ -151,12 +152,14 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			Retention: n.Retention,
 		}
+		collect := newCollector(n.Evidence, evidence.Collector{Namespace: n.Namespace, Fetcher: s.Fetcher, Store: o.store, Log: a.log}).On
+		s.Collect = collect
 		for _, b := range n.Backfills {
 			s.Backfills = append(s.Backfills, schedule.BackfillPlan{From: b.From, To: b.To, Cron: b.Cron, Window: b.Window})
 		}
 		if n.ChainEvery > 0 {
 			names := newChainConfig(n, logs[i], o.store, a.log.With().Str("namespace", n.Namespace).Logger())
-			names.Metrics = s.Metrics
+			names.Metrics, names.Collect = s.Metrics, collect
 			if s.Names, err = chain.New(names); err != nil {
 				return nil, err
 			}

@@ -304,7 +304,7 @@ func unpack(t testing.TB, data []byte) (files []file) {
 func pack(t testing.TB, files []file) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	z, err := zstd.NewWriter(&b)
+	z, err := zstd.NewWriter(&b, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(64<<10))
 	if err != nil {
 		t.Fatal(err)
 	}

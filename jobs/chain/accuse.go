@@ -80,10 +80,32 @@ func (k *walk) raise(ctx context.Context, e namesEvidence, a alert.Alert) error 
 	}
 	k.Logger.Error().Uint64("epoch", e.Epoch).Str("reason", string(e.Reason)).Msg("the names of a log contradict each other")
 	evidence := incident.Evidence{Kind: "names", Data: data, Extension: ".json"}
-	if err := k.incidents.PutEvidence(ctx, k.Namespace, e.Epoch, evidence); err != nil {
+	concern := incident.Concern{Epoch: e.Epoch, Reason: e.Reason, Detail: a.Summary, Batches: batchesNamed(e.Epoch, e.Names)}
+	if err := k.putEvidence(ctx, concern, evidence); err != nil {
 		return err
 	}
 	return k.incidents.Raise(ctx, a)
+}
+
+// putEvidence puts evidence on record, and before it, for the first few epochs of a walk, what else
+// can be had.
+func (k *walk) putEvidence(ctx context.Context, c incident.Concern, e incident.Evidence) error {
+	by := k.incidents
+	k.mu.Lock()
+	if k.collected++; k.collected <= maxCollected {
+		by.Collect = k.Collect
+	}
+	k.mu.Unlock()
+	return by.PutEvidenceOn(ctx, k.Namespace, c, e)
+}
+
+// batchesNamed are the batches of an epoch by their names, which may lack an extension.
+func batchesNamed(epoch uint64, names []verdict.ChainName) []incident.Batch {
+	var all []incident.Batch
+	for _, n := range names {
+		all = append(all, incident.Batch{Epoch: epoch, Key: fmt.Sprintf("%d/%s/%s", epoch, n.PreviousDigest, n.Digest)})
+	}
+	return all
 }
 
 // breakAt returns the evidence of an epoch that does not continue the one before it.

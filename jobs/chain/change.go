@@ -21,6 +21,8 @@ const (
 	// kind one walk raises, and maxAccused of how many shards it says that names have changed. The
 	// next walk goes on with the shards; of the other incidents the log says how many there are.
 	maxChanges, maxAccusations, maxAccused = 100, 100, 10
+	// maxCollected is for how many epochs of a walk further evidence is collected.
+	maxCollected = 4
 	// maxLookedFor is how many missing epochs of a shard are looked for again.
 	maxLookedFor = 3
 )
@@ -182,7 +184,11 @@ func (k *walk) raiseChange(ctx context.Context, on verdict.ChainPiece, generatio
 	k.Logger.Error().Uint64("epoch", first.Epoch).Str("change", first.Change).Int("epochs", len(changes)).
 		Msg("names on record have changed: the log directory is not what it was")
 	evidence := incident.Evidence{Kind: "names-changed", Data: data, Extension: ".json"}
-	if err := k.incidents.PutEvidence(ctx, k.Namespace, first.Epoch, evidence); err != nil {
+	concern := incident.Concern{
+		Epoch: first.Epoch, Reason: verdict.Equivocation, Detail: "names on record have changed",
+		Batches: batchesNamed(first.Epoch, append(slices.Clone(first.Listed), first.Recorded...)),
+	}
+	if err := k.putEvidence(ctx, concern, evidence); err != nil {
 		return err
 	}
 	k.mu.Lock()

@@ -52,6 +52,10 @@ type Config struct {
 	Rechecks     int
 	RecheckPause time.Duration
 
+	// Collect collects further evidence on names that contradict each other, of a few epochs in a
+	// walk; nil collects none.
+	Collect func(ctx context.Context, c incident.Concern)
+
 	Metrics  observe.Metrics          // nil measures nothing
 	Logger   zerolog.Logger           // for what is worth a line
 	Progress func(done, total uint64) // nil, or called after each page; the total is a guess
@@ -101,6 +105,7 @@ type walk struct {
 	result      Result
 	wrote       bool
 	accused     int // shards whose names have changed
+	collected   int // epochs on which further evidence was collected
 }
 
 func (w *Walker) begin(ctx context.Context) (*walk, error) {

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/chain"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -45,6 +47,10 @@ type Config struct {
 	// With nil they are not walked.
 	Names      *chain.Walker
 	ChainEvery time.Duration
+
+	// Collect collects evidence on verified epochs that contradict each other, beyond what is on
+	// record of them; nil collects none.
+	Collect func(ctx context.Context, c incident.Concern)
 
 	Metrics observe.Metrics // nil measures nothing
 	Tracer  observe.Tracer  // nil traces nothing

@@ -84,7 +84,7 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 	}
 	log = log.With().Str("namespace", c.Namespace).Logger()
 	shared := newProgress(c.First)
-	incidents := incident.Recorder{Store: c.Store, Metrics: c.Metrics, Log: log}
+	incidents := incident.Recorder{Store: c.Store, Metrics: c.Metrics, Log: log, Collect: c.Collect}
 	q := jobQueue{r, c.Namespace, log}
 	backfiller, err := newBackfiller(c, shared, q, incidents, log)
 	if err != nil {
@@ -99,7 +99,7 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 		}),
 	}
 	seals := seal.Loop{
-		Sealer: &seal.Sealer{Store: c.Store, Namespace: c.Namespace, Log: log, Metrics: c.Metrics}, First: c.First, Anchor: c.Anchor,
+		Sealer: &seal.Sealer{Store: c.Store, Namespace: c.Namespace, Log: log, Metrics: c.Metrics, Collect: c.Collect}, First: c.First, Anchor: c.Anchor,
 		Newest: shared.published, OnHead: shared.setVerifiedUpTo, Soon: c.Poll, Period: slowPeriod * c.Poll, Tracer: c.Tracer,
 	}
 	agreement := incident.Loop{Recorder: incidents, Namespace: c.Namespace, Retry: c.Poll}

@@ -41,6 +41,8 @@ type Sealer struct {
 	Namespace string
 	Log       zerolog.Logger
 	Metrics   observe.Metrics // nil measures nothing
+	// Collect collects further evidence on epochs that contradict each other; nil collects none.
+	Collect func(ctx context.Context, c incident.Concern)
 	// Progress, if not nil, is called after each shard that was looked at, of so many.
 	Progress func(done, total uint64)
 
@@ -55,7 +57,7 @@ type Sealer struct {
 
 // incidents records what is wrong with the seals.
 func (s *Sealer) incidents() incident.Recorder {
-	return incident.Recorder{Store: s.Store, Metrics: s.Metrics, Log: s.Log}
+	return incident.Recorder{Store: s.Store, Metrics: s.Metrics, Log: s.Log, Collect: s.Collect}
 }
 
 // Counts says what became of the shards that have verdicts.

@@ -86,7 +86,7 @@ func Run(ctx context.Context, r *queue.Redis, a *audit.Auditor, c RunConfig) (Ru
 	run := &run{
 		config: c, auditor: a, worker: worker,
 		enqueuer: &queue.Enqueuer{Redis: r, Namespace: a.Namespace},
-		sealer:   &seal.Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log, Metrics: a.Metrics},
+		sealer:   &seal.Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log, Metrics: a.Metrics, Collect: a.Evidence.On},
 		summary:  RunSummary{Total: c.To - c.From + 1},
 		next:     c.From, open: map[uint64]*epochState{},
 		attempts:   make(chan attempt, c.Worker.Concurrency),
