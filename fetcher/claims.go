@@ -118,6 +118,25 @@ func (c *claims) misname(entry *blob.ListObject, err error) {
 	}
 }
 
+// object is the batch, or an error for what else was claimed; neither if nothing was.
+func (c *claims) object(truncated bool) (Object, error) {
+	switch {
+	case c.equivocal():
+		return Object{}, c.equivocation()
+	case truncated: // there may be another batch among the objects that were not listed
+		return Object{}, fmt.Errorf("epoch %d: more than %d objects are under it, of which one may be another batch: %w", c.epoch, maxKeys, ErrCrowded)
+	case c.batch != nil:
+		object := Object{Key: c.batch.Key, Name: c.name, Size: c.batch.Size, ModTime: c.batch.ModTime, Strays: c.strays}
+		_, object.Extension = cutExtension(object.Key)
+		c.batch.As(&object.ETag)
+		object.ETag = shortETag(object.ETag)
+		return object, nil
+	case c.misnamed != nil:
+		return Object{}, c.misnamed.with(c.strays)
+	}
+	return Object{}, nil
+}
+
 // equivocal reports whether two objects claim different names.
 func (c *claims) equivocal() bool { return c.other != "" }
 

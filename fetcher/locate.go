@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/patience"
 	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/validator"
+	"github.com/ktaudit/ktaudit/verdict"
 	"gocloud.dev/blob"
 )
 
@@ -50,6 +51,15 @@ type Object struct {
 	Strays Strays
 }
 
+// Listed is what a verdict says of the object by its listing.
+func (o Object) Listed() verdict.Batch {
+	b := verdict.Batch{Key: o.Key, StoredBytes: o.Size, ETag: string(o.ETag)}
+	if at := o.ModTime.UTC(); at.Year() >= 1 && at.Year() <= 9999 { // what JSON has room for
+		b.ModifiedAt = at
+	}
+	return b
+}
+
 // Locate finds the batch of an epoch, of 1 or more. It returns *NotPublishedError if there is none,
 // *EquivocationError if there are batches with different digests, *NameError if there are only
 // other objects; other errors are faults of the listing, or ErrCrowded.
@@ -74,19 +84,9 @@ func (f *Fetcher) Locate(ctx context.Context, epoch uint64) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	switch {
-	case c.equivocal():
-		return Object{}, c.equivocation()
-	case truncated: // there may be another batch among the objects that were not listed
-		return Object{}, fmt.Errorf("epoch %d: more than %d objects are under it, of which one may be another batch: %w", epoch, maxKeys, ErrCrowded)
-	case c.batch != nil:
-		object := Object{Key: c.batch.Key, Name: c.name, Size: c.batch.Size, ModTime: c.batch.ModTime, Strays: c.strays}
-		_, object.Extension = cutExtension(object.Key)
-		c.batch.As(&object.ETag)
-		object.ETag = shortETag(object.ETag)
-		return object, nil
-	case c.misnamed != nil:
-		return Object{}, c.misnamed.with(c.strays)
+	object, err := c.object(truncated)
+	if err != nil || object.Key != "" {
+		return object, err
 	}
 	if f.options.Present != nil {
 		if err := f.options.Present(ctx, prefixOf(epoch)); err != nil {

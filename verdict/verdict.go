@@ -71,6 +71,27 @@ type Batch struct {
 	StoredBytes int64  `json:"stored_bytes"` // as published
 	Compression string `json:"compression"`  // none, zstd, gzip or s2
 	SHA256      string `json:"sha256"`       // of the stored bytes, hexadecimal
+	// ModifiedAt and ETag are what the log directory said of the object when it was listed; empty
+	// where it, or an earlier version of ktaudit, did not say.
+	ModifiedAt time.Time `json:"modified_at,omitzero"`
+	ETag       string    `json:"etag,omitempty"`
+}
+
+// MaxETagBytes is the longest ETag of a valid Verdict.
+const MaxETagBytes = 256
+
+// IsListedAs reports whether a later listing shows the object as it was when it was judged, as far
+// as both say. One that was written anew may have the same bytes all the same.
+func (b Batch) IsListedAs(later Batch) bool {
+	switch {
+	case b.Key != later.Key || b.StoredBytes != later.StoredBytes:
+		return false
+	case b.ETag != "" && later.ETag != "":
+		return b.ETag == later.ETag
+	case !b.ModifiedAt.IsZero() && !later.ModifiedAt.IsZero():
+		return b.ModifiedAt.Equal(later.ModifiedAt)
+	}
+	return true
 }
 
 // Signature says what was known of the epoch's signed digest.
@@ -113,6 +134,8 @@ func (v Verdict) Validate() error {
 		return fmt.Errorf("detail of %d bytes, the limit is %d", len(v.Detail), MaxDetailBytes)
 	case v.Inserted < 0 || v.Unchanged < 0 || v.Batch.Bytes < 0 || v.Batch.StoredBytes < 0:
 		return errors.New("a negative count")
+	case len(v.Batch.ETag) > MaxETagBytes:
+		return fmt.Errorf("an ETag of %d bytes, the limit is %d", len(v.Batch.ETag), MaxETagBytes)
 	}
 	if err := v.Strays.validate(); err != nil {
 		return err

@@ -24,7 +24,7 @@ type reverifyCmd struct {
 func (reverifyCmd) Help() string {
 	return `Audits epochs that have a verdict once more, reading them from the log directory, and compares the result with the verdict
 on record. The verdict itself never changes. If the two contradict each other, the command stores the result and the batch
-as evidence, raises an alert and exits with 1; otherwise it writes nothing. Use the keys and limits of the original audit.
+as evidence, raises an alert and exits with 1; otherwise it notes at most that a batch which was written anew was audited. Use the keys and limits of the original audit.
 
 The exit status is also 1 if an epoch has no verdict. Otherwise it is 2 if an epoch could not be audited again, for example
 because the log no longer has it. Alerts go to the targets of the configuration file; without one they wait in the audit store for a

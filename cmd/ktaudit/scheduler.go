@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
+	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"gocloud.dev/blob"
 	"golang.org/x/sync/errgroup"
@@ -150,7 +151,10 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 			Namespace: n.Namespace, Fetcher: fetcher.New(logs[i], fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
 			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
-			Retention: n.Retention,
+			Retention: n.Retention, Log: logs[i],
+			Recheck: recheck.Settings{
+				After: n.RecheckAfter, History: n.RecheckHistory, SampleOneIn: n.ReverifyOneIn, SampleBytes: int64(n.ReverifyBytes),
+			},
 		}
 		collect := newCollector(n.Evidence, evidence.Collector{Namespace: n.Namespace, Fetcher: s.Fetcher, Store: o.store, Log: a.log}).On
 		s.Collect = collect

@@ -27,7 +27,8 @@ func OfVerdict(v verdict.Verdict) Alert {
 }
 
 // OfContradiction is the alert on a second audit of an epoch that disagrees with the verdict on
-// record.
+// record. Where it found another batch than the one on record, it is the incident of an
+// equivocation, as that of a verdict which says so.
 func OfContradiction(recorded, found verdict.Verdict) Alert {
 	describe := func(v verdict.Verdict) string {
 		if v.Reason != "" {
@@ -35,12 +36,17 @@ func OfContradiction(recorded, found verdict.Verdict) Alert {
 		}
 		return fmt.Sprintf("%s, digest %s", v.Outcome, v.Digest)
 	}
+	detail := fmt.Sprintf("on record: %s\nfound now: %s", describe(recorded), describe(found))
+	another := found.Digest != recorded.Digest || found.PreviousDigest != recorded.PreviousDigest
+	if found.Reason == verdict.Equivocation || another && found.Digest != "" && recorded.Digest != "" {
+		return OfDoubleName(recorded.Namespace, recorded.Epoch, detail+"\n"+found.Detail)
+	}
 	return Alert{
 		Kind: Contradiction, Namespace: recorded.Namespace, Epoch: recorded.Epoch, Reason: string(found.Reason),
 		Incident: incidentOf(Contradiction, recorded.Epoch),
 		Summary: fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record",
 			recorded.Epoch, recorded.Namespace),
-		Detail: fmt.Sprintf("on record: %s\nfound now: %s", describe(recorded), describe(found)),
+		Detail: detail,
 	}
 }
 
@@ -105,6 +111,21 @@ func OfSkipped(namespace string, epoch, next uint64) Alert {
 	return Alert{
 		Kind: Skipped, Namespace: namespace, Incident: SkippedIncident(epoch), Epoch: epoch,
 		Summary: fmt.Sprintf("%s has not published epoch %d, but has epoch %d", namespace, epoch, next),
+	}
+}
+
+// OfWithdrawn is the alert on a run of epochs whose batches were judged and are gone from the log.
+// Resolve its incident if they are there again. The hour is part of its name: what comes back and
+// goes again later is another incident.
+func OfWithdrawn(namespace string, first, last uint64, now time.Time) Alert {
+	which := fmt.Sprintf("the batch of epoch %d", first)
+	if last > first {
+		which = fmt.Sprintf("the batches of epochs %d to %d", first, last)
+	}
+	return Alert{
+		Kind: Withdrawn, Namespace: namespace, Epoch: first, At: now,
+		Incident: fmt.Sprintf("%s-%012d/%s", incidentOf(Withdrawn, first), last, now.UTC().Format("2006010215")),
+		Summary:  fmt.Sprintf("%s does not list %s any more, though it was judged", namespace, which),
 	}
 }
 

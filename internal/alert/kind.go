@@ -34,6 +34,8 @@ const (
 	UnknownKey Kind = "unknown_key"
 	// NamesChanged: names that a log listed are listed otherwise now.
 	NamesChanged Kind = "names_changed"
+	// Withdrawn: batches that were judged are gone from the log. It ends if they come back.
+	Withdrawn Kind = "withdrawn"
 	// Canary: ktaudit verified a proof that it had damaged itself.
 	Canary Kind = "canary"
 	// Test: an operator checks that alerts arrive. It ends.
@@ -67,6 +69,7 @@ var kinds = map[Kind]struct {
 	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
 	UnknownKey:     {Warning, true, "KtauditUnknownKey", "unknown key"},
 	NamesChanged:   {Critical, false, "KtauditNamesChanged", "names changed"},
+	Withdrawn:      {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
 	Canary:         {Critical, false, "KtauditCanary", "damaged proof verified"},
 	Test:           {Warning, true, "KtauditTest", "test alert"},
 }

@@ -87,6 +87,15 @@ type Namespace struct {
 	// ChainEvery is how often all names of the log are walked; new ones are as they come. 0 means
 	// that names are not walked.
 	ChainEvery time.Duration `yaml:"chain_every" zero:"never"`
+	// RecheckAfter are the ages of a verdict at which what the log lists of its epoch is compared
+	// with what was judged; none: at no age. RecheckHistory is in about what time all of history is
+	// looked at once more, at random; 0 means never.
+	RecheckAfter   []time.Duration `yaml:"recheck_after" zero:"never"`
+	RecheckHistory time.Duration   `yaml:"recheck_history" zero:"never"`
+	// One in ReverifyOneIn verified epochs is fetched and audited again each day, as far as
+	// ReverifyBytes go; 0 means that none is.
+	ReverifyOneIn int   `yaml:"reverify_one_in" zero:"never"`
+	ReverifyBytes Bytes `yaml:"reverify_bytes"`
 	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
 	Archive   bool          `yaml:"archive"`
 	Retention time.Duration `yaml:"retention" zero:"for ever"`

@@ -66,6 +66,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
 		v = reflect.ValueOf(&key.Key).Elem()
 	}
 	switch {
+	case ok && v.Kind() == reflect.Slice && f.zero != "" && text == f.zero:
+		v.SetZero()
 	case !ok || v.Kind() == reflect.Struct || v.Kind() == reflect.Slice:
 		d.refuse(path, "want %s", wanted(v.Type(), f))
 	case strings.Contains(text, "${"):
@@ -280,6 +282,8 @@ func wanted(t reflect.Type, f field) string {
 		what = "a mapping with the keys " + strings.Join(fieldNames(t), ", ")
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		what = "a list whose items begin with \"- \""
+	case t == reflect.TypeFor[[]time.Duration]():
+		what = "a list of durations such as [1h, 1d, 7d]"
 	case t.Kind() == reflect.Slice:
 		what = "a list of strings, each beginning with \"- \""
 	}

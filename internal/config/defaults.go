@@ -67,6 +67,10 @@ func DefaultNamespace() Namespace {
 		MaxLag:         "15m",
 		ChainEvery:     24 * time.Hour,
 		Evidence:       Evidence{MaxBatches: 4, MaxBytes: 64 * MiB},
+		RecheckAfter:   []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour},
+		RecheckHistory: 30 * 24 * time.Hour,
+		ReverifyOneIn:  1000,
+		ReverifyBytes:  20 * GiB,
 		Limits:         Limits{MaxBytes: 2 * GiB, MaxStoredBytes: 2 * GiB, MaxElements: 32 << 20, MinRate: 16 * KiB},
 	}
 }

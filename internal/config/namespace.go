@@ -21,6 +21,12 @@ const minCadence = 10 * time.Millisecond
 // minChainEvery keeps a typing mistake from listing a long log without an end.
 const minChainEvery = 10 * time.Minute
 
+// minRecheck and maxRechecks bound at which ages epochs are looked at again, and how often.
+const (
+	minRecheck  = time.Second
+	maxRechecks = 10
+)
+
 // minRetention keeps a typing mistake, such as 6m for half a year, from removing batches for good.
 const minRetention = 24 * time.Hour
 
@@ -53,6 +59,13 @@ func (v checker) namespace(n *Namespace, path string) {
 	}
 	v.must(path+"chain_every", n.ChainEvery == 0 || n.ChainEvery >= minChainEvery, "%s is too short: want %s or more, or never",
 		DurationText(n.ChainEvery), DurationText(minChainEvery))
+	v.must(path+"recheck_after", len(n.RecheckAfter) <= maxRechecks, "has %d ages: want %d at most", len(n.RecheckAfter), maxRechecks)
+	for i, age := range n.RecheckAfter {
+		v.must(fmt.Sprintf("%srecheck_after[%d]", path, i), age >= minRecheck, "%s is too short: want %s or more", DurationText(age), DurationText(minRecheck))
+	}
+	v.must(path+"recheck_history", n.RecheckHistory >= 0, "is negative")
+	v.must(path+"reverify_one_in", n.ReverifyOneIn >= 0, "is negative")
+	v.must(path+"reverify_bytes", n.ReverifyBytes >= 0, "is negative")
 	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more; note that m stands for minutes",
 		DurationText(n.Retention), DurationText(minRetention))
 	v.must(path+"retention", n.Retention == 0 || n.Archive, "has no effect without an archive: set archive: true, or leave retention out")

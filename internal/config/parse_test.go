@@ -34,7 +34,8 @@ func TestDefaults(t *testing.T) {
 		Namespaces: []Namespace{{
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
 			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour, MaxLag: "15m", ChainEvery: 24 * time.Hour,
-			Evidence:  Evidence{MaxBatches: 4, MaxBytes: 64 << 20},
+			Evidence:     Evidence{MaxBatches: 4, MaxBytes: 64 << 20},
+			RecheckAfter: []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}, RecheckHistory: 30 * 24 * time.Hour, ReverifyOneIn: 1000, ReverifyBytes: 20 * GiB,
 			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20, MinRate: 16 << 10},
 			Backfills: []Backfill{{From: 1, Cron: "@daily", Window: 10_000}},
 		}},
@@ -97,6 +98,8 @@ func TestValues(t *testing.T) {
 		{"poll: 1m30s", func(n Namespace) any { return n.Poll }, 90 * time.Second},
 		{"poll: '15 m'", func(n Namespace) any { return n.Poll }, 15 * time.Minute},
 		{"chain_every: never", func(n Namespace) any { return n.ChainEvery }, time.Duration(0)},
+		{"recheck_after: never", func(n Namespace) any { return len(n.RecheckAfter) }, 0},
+		{"recheck_after: [10m, 2d]", func(n Namespace) any { return n.RecheckAfter[1] }, 48 * time.Hour},
 		{"cadence: 2m", func(n Namespace) any { return n.Cadence }, 2 * time.Minute},
 		{"cadence: auto", func(n Namespace) any { return n.Cadence }, time.Duration(0)},
 		{"settle: 10s", func(n Namespace) any { return n.Settle }, 10 * time.Second},

@@ -109,6 +109,12 @@ var texts = map[string]Text{
 		Benign:  "The log lost a batch or publishes out of order; a content network serves an outdated listing for long.",
 		Actions: "Look for the epoch in the log directory by another way. The head stays before it until it is there.",
 	},
+	"withdrawn": {
+		Title:   "Batches that were judged are gone from the log.",
+		Means:   "The log listed and served the batches, and does not list them any more: several fresh answers over some time did not have them, though the log has others. Nobody else can check these epochs now.",
+		Benign:  "The log keeps its batches for a time only, or moved to another bucket and left some behind.",
+		Actions: "Ask the operator of the log whether it removes old batches. If so, acknowledge the incident. It ends by itself if the batches come back.",
+	},
 	"implausible": {
 		Title:   "The log lists an epoch far ahead of what it can have come to.",
 		Means:   "An object under a very high number does not make the log that long. It is not followed. It ends when the log comes to it or lists it no more.",

@@ -67,6 +67,18 @@ func raiseImplausible(t *testing.T) []object {
 	return w.audit.objects()
 }
 
+// raiseWithdrawn raises the alert on batches that are gone, and says that they have come back.
+func raiseWithdrawn(t *testing.T) []object {
+	w := emptyWorld(t)
+	a := alert.OfWithdrawn(namespace, 12, 13, began)
+	a.Summary = "a summary"
+	box := alert.Outbox{Store: w.store}
+	_, err := box.Raise(t.Context(), a)
+	must(t, err)
+	must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
+	return w.audit.objects()
+}
+
 // raiseCanary raises the alert on a damaged proof that was verified.
 func raiseCanary(t *testing.T) []object {
 	w := emptyWorld(t)

@@ -42,6 +42,18 @@ func putVerdicts(t *testing.T) []object {
 	w.put(t, verdict.Verdict{
 		Schema: verdict.Schema, Namespace: namespace, Epoch: 1000, Outcome: verdict.Rejected, Reason: "equivocation",
 	})
+	v = verdictOn(1001)
+	v.Batch.ModifiedAt, v.Batch.ETag = began, `"an ETag"`
+	w.put(t, v)
+	return w.audit.objects()
+}
+
+// putReaudited notes that a batch was judged again with another listing.
+func putReaudited(t *testing.T) []object {
+	w := emptyWorld(t)
+	b := verdictOn(1001).Batch
+	b.ModifiedAt, b.ETag = began, `"an ETag"`
+	must(t, w.store.PutReaudited(t.Context(), namespace, 1001, b))
 	return w.audit.objects()
 }
 

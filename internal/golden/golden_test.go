@@ -41,14 +41,19 @@ var (
 	findingsHash  = scrub{regexp.MustCompile(`(/findings-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	walkedAt      = scrub{regexp.MustCompile(`("walked_at":)` + timePattern), `${1}"TIME"`}
 	verifySeconds = scrub{regexp.MustCompile(`("verify_seconds":)[0-9.e-]+`), `${1}SECONDS`}
-	judged        = []scrub{startedAt, finishedAt, verifySeconds}
+	judgedNames   = []scrub{startedAt, finishedAt, verifySeconds}
+	judged        = []scrub{startedAt, finishedAt, verifySeconds, modifiedAt}
 
 	// A contradiction's name is the hash of a verdict with times; checkEvidenceNames holds it
 	// against the bytes.
 	contradictionHash = scrub{regexp.MustCompile(`(/contradiction-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
-	claimName         = scrub{regexp.MustCompile(`(/claims/hook/)\d{13}-[A-Z2-7]{26}\.json`), `${1}UNTIL-RANDOM.json`}
-	clockName         = scrub{regexp.MustCompile(`(/archive/clock/)[A-Z2-7]{26}\n`), "${1}RANDOM\n"}
-	dueTime           = scrub{regexp.MustCompile(`(/schedule/[^/]*/)\d{12}\.json`), `${1}DUE.json`}
+	// So is that of evidence with the time of an object, and of a note on one that was written anew.
+	otherBatchHash = scrub{regexp.MustCompile(`(/other-batch-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
+	reauditedHash  = scrub{regexp.MustCompile(`(/\d{12}-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
+	claimName      = scrub{regexp.MustCompile(`(/claims/hook/)\d{13}-[A-Z2-7]{26}\.json`), `${1}UNTIL-RANDOM.json`}
+	clockName      = scrub{regexp.MustCompile(`(/archive/clock/)[A-Z2-7]{26}\n`), "${1}RANDOM\n"}
+	sampleBy       = scrub{regexp.MustCompile(`("by":)"[A-Z2-7]{26}"`), `${1}"RANDOM"`}
+	dueTime        = scrub{regexp.MustCompile(`(/schedule/[^/]*/)\d{12}\.json`), `${1}DUE.json`}
 
 	// A seal has a thousand hashes, and the evidence of an equivocation up to a hundred keys. The
 	// hash of the whole is below them.
@@ -61,9 +66,9 @@ var kinds = []kind{
 	{"verdict-fixed-times", `/verdicts/`, putVerdicts, nil},
 	{"verdict-rejected-proof", `/verdicts/`, auditMalformed, judged},
 	{"verdict-rejected-signature", `/verdicts/`, auditBadSignature, judged},
-	{"verdict-rejected-two-batches", `/verdicts/`, auditEquivocation, judged},
+	{"verdict-rejected-two-batches", `/verdicts/`, auditEquivocation, judgedNames},
 	{"verdict-strays", `/verdicts/`, auditStrays, judged},
-	{"verdict-rejected-name", `/verdicts/`, auditBadName, judged},
+	{"verdict-rejected-name", `/verdicts/`, auditBadName, judgedNames},
 	{"signed-digest", `/signatures/`, auditSigned, nil},
 	{"archive", `/archive/\d`, auditArchived, nil},
 	{"archive-clock", `/archive/clock/`, askTheTime, []scrub{clockName}},
@@ -74,13 +79,16 @@ var kinds = []kind{
 	{"evidence-name", `/evidence/`, auditBadName, nil},
 	{"evidence-batch-too-large", `/evidence/`, auditTooLarge, nil},
 	{"evidence-batch", `/evidence/.*/batch-`, reauditRewritten, nil},
-	{"evidence-other-batch", `/evidence/.*/other-batch-`, reauditRewrittenLarge, nil},
+	{"evidence-other-batch", `/evidence/.*/other-batch-`, reauditRewrittenLarge, []scrub{modifiedAt, otherBatchHash}},
 	{"evidence-contradiction", `/evidence/.*/contradiction-`, reauditRewritten, append(judged, contradictionHash)},
 	{"evidence-findings", `/evidence/.*/findings-`, auditWithFindings, []scrub{at, modifiedAt, findingsHash}},
 	{"evidence-broken-chain", `/evidence/`, sealTwoShards, nil},
 	{"evidence-signed-digest", `/evidence/`, auditBadSignature, nil},
 	{"evidence-signed-digest-before", `/evidence/`, auditBadSignatureBefore, nil},
 	{"evidence-signature", `/evidence/`, auditSignedAgain, nil},
+
+	{"reaudited", `/reaudited/`, reauditRewritten, []scrub{modifiedAt, reauditedHash}},
+	{"reaudited-listing", `/reaudited/`, putReaudited, nil},
 
 	{"digest", `/digests/`, auditSigned, nil},
 	{"digests-indexed", `/indexed/`, indexDigests, nil},
@@ -101,6 +109,7 @@ var kinds = []kind{
 	{"alert-open", `/alerts/open/[12]-`, raiseEveryKind, nil},
 	{"alert-open-resolved", `/alerts/open/3-`, raiseEveryKind, nil},
 	{"alert-implausible", `/alerts/open/`, raiseImplausible, nil},
+	{"alert-withdrawn", `/alerts/open/[13]-withdrawn`, raiseWithdrawn, nil},
 	{"alert-canary", `/alerts/open/`, raiseCanary, nil},
 	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},
 	{"alert-of-audit", `/alerts/open/`, auditMalformed, []scrub{at, summary}},
@@ -111,6 +120,8 @@ var kinds = []kind{
 
 	{"schedule-first-seen", `/schedule/`, scheduleNew, []scrub{dueTime}},
 	{"schedule-begun", `/schedule/`, scheduleAgain, []scrub{dueTime}},
+	{"schedule-recheck", `/schedule/recheck/`, scheduleRecheck, []scrub{dueTime}},
+	{"schedule-sample", `/schedule/sample/`, scheduleRecheck, []scrub{dueTime, sampleBy}},
 	{"write-once-probe", `^\.ktaudit/`, putVerdicts, nil},
 	{"local-disk", `.`, writeToDisk, nil},
 }

@@ -3,11 +3,13 @@ package golden_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"github.com/rs/zerolog"
 )
@@ -34,25 +36,41 @@ func scheduleAgain(t *testing.T) []object {
 	return nil
 }
 
+// scheduleRecheck has a scheduler look again at what was judged, and take a sample.
+func scheduleRecheck(t *testing.T) []object {
+	isMark := func(o object) bool { return strings.Contains(o.key, "/recheck/") }
+	isSample := func(o object) bool { return strings.Contains(o.key, "/sample/") }
+	all := runScheduler(t, emptyWorld(t), schedule.Config{
+		Recheck: recheck.Settings{After: []time.Duration{time.Second}, SampleOneIn: 1000, SampleBytes: 1 << 30},
+	}, func(all []object) bool { return slices.ContainsFunc(all, isMark) && slices.ContainsFunc(all, isSample) })
+	// There may have been another round meanwhile.
+	return []object{all[slices.IndexFunc(all, isMark)], all[slices.IndexFunc(all, isSample)]}
+}
+
 // schedule runs a scheduler until so many times are on record.
 func scheduled(t *testing.T, w *world, times int) []object {
 	t.Helper()
 	for epoch := uint64(1); epoch <= 1010; epoch++ { // of which a thousand are no history
 		w.write(t, fmt.Sprintf("%d/%s/%s", epoch, digest(epoch-1), digest(epoch)), nil)
 	}
+	return runScheduler(t, w, schedule.Config{Backfills: []schedule.BackfillPlan{{Cron: "@daily", Window: 10_000}}},
+		func(all []object) bool { return len(all) >= times })
+}
+
+// runScheduler runs a scheduler with some settings until enough is on record.
+func runScheduler(t *testing.T, w *world, c schedule.Config, enough func(marks []object) bool) []object {
+	t.Helper()
 	redis, err := queue.Connect(t.Context(), queue.Embedded, zerolog.Nop())
 	must(t, err)
 	defer redis.Close()
-	scheduler, err := schedule.New(redis, []schedule.Config{{
-		Namespace: namespace, Fetcher: w.config.Fetcher, Store: w.store, First: 1, Poll: 100 * time.Millisecond, Window: 1000,
-		Backfills: []schedule.BackfillPlan{{Cron: "@daily", Window: 10_000}},
-	}}, zerolog.Nop())
+	c.Namespace, c.Fetcher, c.Store, c.First, c.Poll, c.Window = namespace, w.config.Fetcher, w.store, 1, 100*time.Millisecond, 1000
+	scheduler, err := schedule.New(redis, []schedule.Config{c}, zerolog.Nop())
 	must(t, err)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- scheduler.Run(ctx) }()
-	for len(marks(w)) < times {
+	for !enough(marks(w)) {
 		select {
 		case <-w.audit.changed:
 		case <-ctx.Done():

@@ -37,9 +37,10 @@ var (
 	failureKinds = newSet(string(observe.NotPublished), string(observe.Unsettled), string(observe.NotSigned), string(observe.UnknownKey), string(observe.HandedBack), string(observe.LogDirectory),
 		string(observe.Signatures), string(observe.AuditStore), string(observe.Timeout), string(observe.Panic), string(observe.Canary), string(observe.OtherFailure))
 
-	queueClasses = newSet("fresh", "backfill")
-	alertKinds   = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)
-	targets      = newSet(alert.TargetKinds()...)
+	queueClasses   = newSet("fresh", "backfill")
+	recheckResults = newSet("same", "changed", "equivocation", "gone", "unknown")
+	alertKinds     = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)
+	targets        = newSet(alert.TargetKinds()...)
 )
 
 // isTest reports whether alerts of a kind are sent by hand and never raised.

@@ -56,6 +56,7 @@ type Metrics struct {
 
 	archiveRemoved *prometheus.CounterVec
 	canary         *prometheus.CounterVec
+	rechecked      *prometheus.CounterVec
 
 	logs logCollector
 
@@ -102,6 +103,8 @@ func New(o Options) *Metrics {
 
 		canary: counter("canary_total", "Tests of the judge with a damaged proof, by what became of it: rejected, as it must be, or verified.",
 			"namespace", "result"),
+		rechecked: counter("rechecked_epochs_total", "Epochs with a verdict that were looked at again, by what the log lists of them: same, changed (written anew, "+
+			"and audited again), equivocation, gone, or unknown.", "namespace", "result"),
 		archiveRemoved: counter("archive_removed_total", "Archived batches removed because their retention had ended.",
 			"namespace"),
 	}
@@ -113,7 +116,7 @@ func New(o Options) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
-		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary,
+		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary, m.rechecked,
 		m.chained, m.chainFaults, m.chainWalked, &m.logs, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
@@ -141,6 +144,9 @@ func (m *Metrics) start() {
 		m.archiveRemoved.WithLabelValues(namespace)
 		m.canary.WithLabelValues(namespace, observe.Rejected)
 		m.canary.WithLabelValues(namespace, observe.Verified)
+		for result := range recheckResults {
+			m.rechecked.WithLabelValues(namespace, result)
+		}
 	}
 }
 
@@ -222,6 +228,13 @@ func (m *Metrics) CanaryTested(namespace string, verified bool) {
 		result = observe.Verified
 	}
 	m.canary.WithLabelValues(m.names.bound(namespace), result).Inc()
+}
+
+// Rechecked counts epochs that were looked at again, by what that came to.
+func (m *Metrics) Rechecked(namespace, result string, epochs int) {
+	if m != nil {
+		m.rechecked.WithLabelValues(m.names.bound(namespace), recheckResults.bound(result)).Add(float64(epochs))
+	}
 }
 
 // ArchiveRemoved counts archived batches removed because their retention had ended.

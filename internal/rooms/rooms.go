@@ -67,13 +67,16 @@ var allowed = []struct {
 	{"jobs/canary", []string{"internal/wire", "validator"}},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"jobs/lag", []string{"blobstore/auditstore", "fetcher", "jobs/frontier"}},
+	{"jobs/recheck", []string{
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/chain", "jobs/frontier", "jobs/incident", "jobs/report", "validator",
+	}},
 	{"jobs/audit", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/evidence", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
 	}},
-	{"jobs/worker", []string{"jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},
+	{"jobs/worker", []string{"blobstore/auditstore", "fetcher", "jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
-		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/verdictcheck", "signature",
+		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/recheck", "jobs/verdictcheck", "signature",
 	}},
 	{"internal/config", []string{"blobstore", "internal/alert", "signature", "validator"}},
 	{"internal/simlog", []string{"signature", "validator"}},

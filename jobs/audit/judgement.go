@@ -28,6 +28,7 @@ type judgement struct {
 	evidence []incident.Evidence
 	// the batch; without a key if the epoch was rejected for its names alone
 	object fetcher.Object
+	stale  bool   // what was read is of another state of the object than was listed
 	draft  *draft // the batch on its way into the archive; nil if it is not kept
 	// further batches that a rejection is about, the most telling first, and how many more
 	others     []incident.Batch
@@ -89,12 +90,11 @@ func (j judgement) namedFirst(keys []string) judgement {
 
 // withFetched is the judgement with what was read.
 func (j judgement) withFetched(f fetched) judgement {
-	j.verdict.VerifySeconds = f.took.Seconds()
+	j.verdict.VerifySeconds, j.stale = f.took.Seconds(), f.stale != nil
 	j.verdict.Inserted, j.verdict.Unchanged = f.result.Inserted, f.result.Unchanged
-	j.verdict.Batch = verdict.Batch{
-		Key: j.object.Key, Bytes: f.info.Bytes, StoredBytes: f.info.StoredBytes,
-		Compression: f.info.Compression, SHA256: f.info.SHA256,
-	}
+	b := j.object.Listed()
+	b.Bytes, b.StoredBytes, b.Compression, b.SHA256 = f.info.Bytes, f.info.StoredBytes, f.info.Compression, f.info.SHA256
+	j.verdict.Batch = b
 	return j
 }
 

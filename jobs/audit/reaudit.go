@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +17,10 @@ import (
 // look at it again trusts no key: it would see less than was seen before.
 var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is trusted now")
 
-// Reaudit judges an epoch that has a verdict once more and returns what it found. It writes
-// nothing, unless that contradicts the verdict on record: then it is kept as evidence, with the
-// batch that shows it, and raised as an alert, and the error is a *ContradictionError. The verdict
-// on record stays.
+// Reaudit judges an epoch that has a verdict once more and returns what it found. If that
+// contradicts the verdict on record, it is kept as evidence, with the batch that shows it, and
+// raised as an alert, and the error is a *ContradictionError. The verdict on record stays.
+// Where the batch is listed otherwise than when it was judged, a note says at last that this was.
 //
 // Any other error means that the epoch was not judged: it has no verdict (auditstore.ErrNotFound),
 // ErrNeedsKeys, a second look did not show the contradiction that a first one had, or the way to
@@ -51,15 +52,17 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		return verdict.Verdict{}, err
 	}
 	j.verdict.FinishedAt = time.Now().UTC()
-	if !recorded.Contradicts(j.verdict) {
-		return j.verdict, nil
-	}
-	again, err := a.judgeAfresh(ctx, t, recorded, j)
-	if err != nil {
-		return verdict.Verdict{}, err
-	}
-	defer again.draft.drop()
 	saving, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
-	return again.verdict, a.recordContradiction(ctx, t, recorded, again.with(a.saveLate(saving, t, again)...))
+	if recorded.Contradicts(j.verdict) {
+		if j, err = a.judgeAfresh(ctx, t, recorded, j); err != nil {
+			return verdict.Verdict{}, err
+		}
+		defer j.draft.drop()
+		err = a.recordContradiction(ctx, t, recorded, j.with(a.saveLate(saving, t, j)...))
+	}
+	if _, contradicted := errors.AsType[*ContradictionError](err); (err == nil || contradicted) && j.object.Key != "" && !j.stale && !recorded.Batch.IsListedAs(j.object.Listed()) {
+		err = cmp.Or(err, a.Store.PutReaudited(saving, a.Namespace, epoch, j.verdict.Batch))
+	}
+	return j.verdict, err
 }

@@ -161,3 +161,46 @@ func TestReverifyStopsWhenTold(t *testing.T) {
 		t.Errorf("error %v after %d epochs, want it cancelled after 1", err, visited)
 	}
 }
+
+// A log may write its objects anew, as when they move to another bucket. That is looked at once for
+// each listing, and accuses nobody.
+func TestReauditNotesThatAnotherListingHasTheSameBytes(t *testing.T) {
+	t.Parallel()
+	w := newAuditedWorld(t)
+	recorded, err := w.config.Store.Verdict(t.Context(), jobstest.Namespace, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewrite := func() verdict.Batch {
+		key := w.KeyOf(t, 4)
+		data, err := w.Log.ReadAll(t.Context(), key)
+		if err == nil {
+			err = w.Log.WriteAll(t.Context(), key, data, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		object, err := w.Fetcher.Locate(t.Context(), 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return object.Listed()
+	}
+	for range 2 {
+		listed := rewrite()
+		if recorded.Batch.IsListedAs(listed) {
+			t.Fatal("a batch that was written anew is listed as before")
+		}
+		for _, want := range []bool{false, true} {
+			if got, err := w.config.Store.IsReaudited(t.Context(), jobstest.Namespace, 4, listed); err != nil || got != want {
+				t.Fatalf("the listing was audited: %t, %v, want %t", got, err, want)
+			}
+			if _, err := w.auditor(t).Reaudit(t.Context(), 4); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := w.Evidence(t, 4); len(got) > 0 {
+		t.Errorf("evidence against a log that wrote the same bytes anew: %q", got)
+	}
+}

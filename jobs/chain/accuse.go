@@ -1,11 +1,14 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -42,7 +45,7 @@ func (k *walk) accuse(ctx context.Context, before, now verdict.Chain) (found int
 		e := breakAt(now, epoch)
 		detail := fmt.Sprintf("by their names: epoch %d ends with digest %s, epoch %d begins with %s",
 			epoch-1, e.Before, epoch, e.PreviousDigest)
-		if err := k.raise(ctx, e, alert.OfBrokenChain(k.Namespace, epoch, string(verdict.BrokenChain), detail)); err != nil {
+		if err := raiseNames(ctx, k.recorder(), k.Namespace, e, alert.OfBrokenChain(k.Namespace, epoch, string(verdict.BrokenChain), detail)); err != nil {
 			return found, err
 		}
 	}
@@ -61,8 +64,7 @@ func (k *walk) accuse(ctx context.Context, before, now verdict.Chain) (found int
 			untold++
 			continue
 		}
-		e := namesEvidence{Reason: verdict.Equivocation, Epoch: epoch, Names: names}
-		if err := k.raise(ctx, e, alert.OfDoubleName(k.Namespace, epoch, "by its names: "+namesText(names))); err != nil {
+		if err := RecordDouble(ctx, k.recorder(), k.Namespace, epoch, names, nil); err != nil {
 			return found, err
 		}
 	}
@@ -73,30 +75,59 @@ func (k *walk) accuse(ctx context.Context, before, now verdict.Chain) (found int
 	return len(breaks) + len(doubles), nil
 }
 
-func (k *walk) raise(ctx context.Context, e namesEvidence, a alert.Alert) error {
-	data, err := json.Marshal(e)
+// RecordDouble puts evidence on record that an epoch has several batches by their names, and then
+// raises an alert. Whoever finds the same names writes the same bytes. Before, if not nil, is
+// called before that, unless the evidence is on record already.
+func RecordDouble(ctx context.Context, to incident.Recorder, namespace string, epoch uint64, names []verdict.ChainName, before func() error) error {
+	names = slices.Clone(names)
+	slices.SortFunc(names, func(a, b verdict.ChainName) int {
+		return cmp.Or(cmp.Compare(a.PreviousDigest, b.PreviousDigest), cmp.Compare(a.Digest, b.Digest))
+	})
+	names = slices.Compact(names)
+	e := namesEvidence{Reason: verdict.Equivocation, Epoch: epoch, Names: names[:min(len(names), verdict.MaxChainNames)]}
+	evidence, err := e.evidence()
 	if err != nil {
 		return err
 	}
-	k.Logger.Error().Uint64("epoch", e.Epoch).Str("reason", string(e.Reason)).Msg("the names of a log contradict each other")
-	evidence := incident.Evidence{Kind: "names", Data: data, Extension: ".json"}
-	concern := incident.Concern{Epoch: e.Epoch, Reason: e.Reason, Detail: a.Summary, Batches: batchesNamed(e.Epoch, e.Names)}
-	if err := k.putEvidence(ctx, concern, evidence); err != nil {
-		return err
+	if before != nil {
+		_, err := to.Store.Evidence(ctx, namespace, epoch, evidence.Name())
+		if errors.Is(err, auditstore.ErrNotFound) {
+			err = before()
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return k.incidents.Raise(ctx, a)
+	return raiseNames(ctx, to, namespace, e, alert.OfDoubleName(namespace, epoch, "by its names: "+namesText(names)))
 }
 
-// putEvidence puts evidence on record, and before it, for the first few epochs of a walk, what else
-// can be had.
-func (k *walk) putEvidence(ctx context.Context, c incident.Concern, e incident.Evidence) error {
-	by := k.incidents
-	k.mu.Lock()
-	if k.collected++; k.collected <= maxCollected {
-		by.Collect = k.Collect
+func (e namesEvidence) evidence() (incident.Evidence, error) {
+	data, err := json.Marshal(e)
+	return incident.Evidence{Kind: "names", Data: data, Extension: ".json"}, err
+}
+
+func raiseNames(ctx context.Context, to incident.Recorder, namespace string, e namesEvidence, a alert.Alert) error {
+	evidence, err := e.evidence()
+	if err != nil {
+		return err
 	}
-	k.mu.Unlock()
-	return by.PutEvidenceOn(ctx, k.Namespace, c, e)
+	to.Log.Error().Uint64("epoch", e.Epoch).Str("reason", string(e.Reason)).Msg("the names of a log contradict each other")
+	concern := incident.Concern{Epoch: e.Epoch, Reason: e.Reason, Detail: a.Summary, Batches: batchesNamed(e.Epoch, e.Names)}
+	if err := to.PutEvidenceOn(ctx, namespace, concern, evidence); err != nil {
+		return err
+	}
+	return to.Raise(ctx, a)
+}
+
+// recorder records what is wrong and, for the first few epochs of a walk, what else can be had.
+func (k *walk) recorder() incident.Recorder {
+	to := k.incidents
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.collected++; k.collected <= maxCollected {
+		to.Collect = k.Collect
+	}
+	return to
 }
 
 // batchesNamed are the batches of an epoch by their names, which may lack an extension.

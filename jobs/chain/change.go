@@ -188,7 +188,7 @@ func (k *walk) raiseChange(ctx context.Context, on verdict.ChainPiece, generatio
 		Epoch: first.Epoch, Reason: verdict.Equivocation, Detail: "names on record have changed",
 		Batches: batchesNamed(first.Epoch, append(slices.Clone(first.Listed), first.Recorded...)),
 	}
-	if err := k.putEvidence(ctx, concern, evidence); err != nil {
+	if err := k.recorder().PutEvidenceOn(ctx, k.Namespace, concern, evidence); err != nil {
 		return err
 	}
 	k.mu.Lock()

@@ -26,6 +26,18 @@ type lister struct {
 	requests atomic.Int64
 }
 
+// List calls add with the objects of a log directory whose keys have a prefix, page by page and in
+// the order of their keys, which it checks. It returns how many requests that took, of which there
+// are at most max: where these do not suffice, that is an error.
+func List(ctx context.Context, log *blob.Bucket, prefix string, max int, add func(page []*blob.ListObject)) (requests int, err error) {
+	l := &lister{bucket: log, size: pageSize, max: int64(max)}
+	err = l.each(ctx, prefix, blob.FirstPageToken, func(page []*blob.ListObject, _ []byte) (bool, error) {
+		add(page)
+		return true, nil
+	})
+	return int(l.requests.Load()), err
+}
+
 // each calls add with the objects below a prefix from a page on, in the order of their keys, which
 // it checks. It ends with the listing, or before the first page once add returns false.
 //

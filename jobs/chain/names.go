@@ -29,27 +29,10 @@ func comparePairs(a, b pair) int {
 // Canonical says that the epoch is written as all do; the keys of such an epoch stand together in a
 // listing.
 func readKey(key string) (name validator.Name, canonical, ok bool) {
-	name, _, err := fetcher.ParseKey(key)
-	if err != nil {
-		if name, err = validator.ReadName(key); err != nil {
-			if name, err = validator.ReadName(withoutExtension(key)); err != nil {
-				return name, false, false
-			}
-		}
+	if name, err := fetcher.ReadKey(key); err == nil {
+		return name, key[0] != '+' && key[0] != '0', name.Epoch > 0 && name.Epoch <= verdict.MaxEpoch
 	}
-	return name, key[0] != '+' && key[0] != '0', name.Epoch > 0 && name.Epoch <= verdict.MaxEpoch
-}
-
-// withoutExtension removes a compression's extension from a name that is not a canonical one.
-func withoutExtension(key string) string {
-	i := strings.LastIndexByte(key, '.')
-	if i < 0 {
-		return key
-	}
-	if _, extension, _ := fetcher.ParseKey(key); extension != "" {
-		return key[:len(key)-len(extension)]
-	}
-	return key
+	return name, false, false
 }
 
 // isFolder reports whether an object only stands for an epoch's folder, as S3 consoles create them.

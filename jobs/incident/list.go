@@ -156,12 +156,15 @@ func openOf(incident string) Open {
 		o.Severity = alert.Critical
 	}
 	digits, _, _ := strings.Cut(rest, "/")
-	digits, _, _ = strings.Cut(digits, "-")
+	digits, last, _ := strings.Cut(digits, "-")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	switch {
 	case err != nil:
 	case len(digits) == 12:
 		o.From, o.To = n, n
+		if last, err := strconv.ParseUint(last, 10, 64); err == nil && o.Kind == alert.Withdrawn {
+			o.To = max(n, last)
+		}
 	case len(digits) == 9 && o.Kind == alert.SealedMismatch:
 		o.From, o.To = verdict.ShardRange(n)
 	}

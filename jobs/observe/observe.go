@@ -102,6 +102,9 @@ type Metrics interface {
 	AlertRaised(namespace, kind string)
 	// CanaryTested counts a test of the judge, and whether it verified a damaged proof.
 	CanaryTested(namespace string, verified bool)
+	// Rechecked counts epochs that were looked at again, by what that came to: same, changed,
+	// equivocation, gone or unknown.
+	Rechecked(namespace, result string, epochs int)
 	// ArchiveRemoved counts archived batches that were removed because their retention was over.
 	ArchiveRemoved(namespace string, batches int)
 }
@@ -150,6 +153,7 @@ func (Nothing) SetLog(string, LogState)                               {}
 func (Nothing) SetChain(string, ChainState)                           {}
 func (Nothing) AlertRaised(string, string)                            {}
 func (Nothing) CanaryTested(string, bool)                             {}
+func (Nothing) Rechecked(string, string, int)                         {}
 func (Nothing) ArchiveRemoved(string, int)                            {}
 func (Nothing) Stage(Stage, time.Time)                                {}
 func (Nothing) Overlapped(Stage, time.Time, time.Time, time.Duration) {}

@@ -13,7 +13,7 @@ func TestReadCounts(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 5, queue.EnqueueCounts{Enqueued: 5})
-		if err := r.Inspector().ArchiveTask(queuetest.Backfill, queue.Task{jobstest.Namespace, 3}.ID()); err != nil {
+		if err := r.Inspector().ArchiveTask(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: 3}.ID()); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Inspector().PauseQueue(queuetest.Backfill); err != nil {

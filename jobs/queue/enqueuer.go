@@ -142,6 +142,21 @@ func (e *Enqueuer) EnqueueEach(ctx context.Context, produce func(send func(epoch
 	return t.counts(), err
 }
 
+// EnqueueReaudits puts epochs that have a verdict on the queue to be audited once more, unless they
+// are on it for that already. It is for a few at a time: each takes a round trip.
+func (e *Enqueuer) EnqueueReaudits(ctx context.Context, epochs []uint64) error {
+	q := enqueuing{
+		Enqueuer: e, tally: &tally{}, queue: Name(e.Namespace, e.class()), scanned: time.Now(), reaudit: true,
+		client: asynq.NewClientFromRedisClient(e.Redis.Client),
+	}
+	for _, epoch := range epochs {
+		if err := q.put(ctx, epoch); err != nil {
+			return fmt.Errorf("enqueuing epoch %d to be audited again: %w", epoch, err)
+		}
+	}
+	return nil
+}
+
 func (e *Enqueuer) enqueue(ctx context.Context, t *tally, produce func(send func(uint64) error) error) error {
 	q := enqueuing{Enqueuer: e, tally: t, queue: Name(e.Namespace, e.class()), scanned: time.Now()}
 	for _, c := range Classes {
@@ -201,11 +216,12 @@ type enqueuing struct {
 	queue   string
 	queued  epochset.Set // what was on the queue
 	scanned time.Time    // when it was read
+	reaudit bool         // the epochs are to be audited again
 }
 
 // put enqueues one epoch under the first of its IDs that is free.
 func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
-	task := Task{Namespace: q.Namespace, Epoch: epoch}
+	task := Task{Namespace: q.Namespace, Epoch: epoch, Reaudit: q.reaudit}
 	payload, err := json.Marshal(task)
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func TestEnqueueLeavesOutJudgedEpochs(t *testing.T) {
 		}
 		e := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Judged: queuetest.JudgedRuns(store)}
 		queuetest.MustEnqueue(t, e, 2, 2500, queue.EnqueueCounts{Enqueued: 2499 - 4, AlreadyJudged: 4})
-		if n := r.Client.Exists(t.Context(), queue.Key(queuetest.Backfill, "t:"+queue.Task{jobstest.Namespace, 999}.ID())).Val(); n != 0 {
+		if n := r.Client.Exists(t.Context(), queue.Key(queuetest.Backfill, "t:"+queue.Task{Namespace: jobstest.Namespace, Epoch: 999}.ID())).Val(); n != 0 {
 			t.Error("epoch 999 is queued, and has a verdict")
 		}
 		queuetest.MustEnqueue(t, e, 1, 2, queue.EnqueueCounts{AlreadyJudged: 2})
@@ -91,8 +91,8 @@ func TestEnqueueKeepsToItsWindow(t *testing.T) {
 			t.Helper()
 			for epoch := from; epoch <= to; epoch++ {
 				jobstest.PutVerdict(t, store, epoch, "")
-				queuetest.Do(t, r, "LREM", queue.Key(queuetest.Backfill, "pending"), "1", queue.Task{jobstest.Namespace, epoch}.ID())
-				queuetest.Do(t, r, "DEL", queue.Key(queuetest.Backfill, "t:"+queue.Task{jobstest.Namespace, epoch}.ID()))
+				queuetest.Do(t, r, "LREM", queue.Key(queuetest.Backfill, "pending"), "1", queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}.ID())
+				queuetest.Do(t, r, "DEL", queue.Key(queuetest.Backfill, "t:"+queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}.ID()))
 			}
 		}
 		judge(1, 250)
@@ -166,7 +166,7 @@ func TestEnqueueStopsWithItsContext(t *testing.T) {
 func TestEnqueueRevivesWhatWillNeverRun(t *testing.T) {
 	t.Parallel()
 	key := func(what string) string { return queue.Key(queuetest.Backfill, what) }
-	id := queue.Task{jobstest.Namespace, 2}.ID()
+	id := queue.Task{Namespace: jobstest.Namespace, Epoch: 2}.ID()
 	now := func() float64 { return float64(time.Now().Unix()) }
 	revived := queue.EnqueueCounts{AlreadyQueued: 2, Revived: 1}
 	queued := queue.EnqueueCounts{AlreadyQueued: 3}
@@ -253,7 +253,7 @@ func TestEnqueueRevivesWhatWillNeverRun(t *testing.T) {
 func TestEnqueueGivesUpOnWreckage(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		task := queue.Task{jobstest.Namespace, 2}
+		task := queue.Task{Namespace: jobstest.Namespace, Epoch: 2}
 		for n := range queue.MaxGenerations {
 			queuetest.Do(t, r, "HSET", queue.Key(queuetest.Backfill, "t:"+queue.Generation(task, n)), "state", "active")
 		}
@@ -320,7 +320,7 @@ func liveHeap() uint64 {
 func TestTaskIDs(t *testing.T) {
 	t.Parallel()
 	for _, epoch := range []uint64{1, 1<<63 + 5} {
-		task := queue.Task{jobstest.Namespace, epoch}
+		task := queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}
 		for n := range 3 {
 			if got, ok := queue.EpochOfID(jobstest.Namespace, queue.Generation(task, n)); !ok || got != epoch {
 				t.Errorf("%s is of epoch %d, %v", queue.Generation(task, n), got, ok)
@@ -338,12 +338,12 @@ func TestTasksAreTriedForEver(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 7, 7, queue.EnqueueCounts{Enqueued: 1})
-		info, err := r.Inspector().GetTaskInfo(queuetest.Backfill, queue.Task{jobstest.Namespace, 7}.ID())
+		info, err := r.Inspector().GetTaskInfo(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: 7}.ID())
 		if err != nil {
 			t.Fatal(err)
 		}
 		task, err := queue.ParseTask(info.Payload)
-		if err != nil || task != (queue.Task{jobstest.Namespace, 7}) || info.Type != queue.TypeAudit {
+		if err != nil || task != (queue.Task{Namespace: jobstest.Namespace, Epoch: 7}) || info.Type != queue.TypeAudit {
 			t.Errorf("task is %s %+v, %v", info.Type, task, err)
 		}
 		if info.MaxRetry != queue.MaxRetry || info.Timeout != queue.TaskTimeout || info.State != asynq.TaskStatePending {

@@ -16,8 +16,8 @@ func TestRetryOfLostTasks(t *testing.T) {
 		store := auditstore.New(jobstest.OpenMemory(t))
 		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 3, queue.EnqueueCounts{Enqueued: 3})
 		queuetest.WaitIn(t, r, queue.Backfill, 1, 2, 3)
-		queuetest.Do(t, r, "DEL", queue.Key(queuetest.Backfill, "t:"+queue.Task{jobstest.Namespace, 1}.ID()))
-		queuetest.Do(t, r, "ZREM", queue.Key(queuetest.Backfill, "retry"), queue.Task{jobstest.Namespace, 2}.ID())
+		queuetest.Do(t, r, "DEL", queue.Key(queuetest.Backfill, "t:"+queue.Task{Namespace: jobstest.Namespace, Epoch: 1}.ID()))
+		queuetest.Do(t, r, "ZREM", queue.Key(queuetest.Backfill, "retry"), queue.Task{Namespace: jobstest.Namespace, Epoch: 2}.ID())
 		got, err := queue.Retry(t.Context(), r, jobstest.Namespace, []uint64{1, 2, 3}, queuetest.IsJudged(store))
 		if want := (queue.RetryCounts{Retried: 1, NotQueued: 2}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)

@@ -44,11 +44,21 @@ func Name(namespace string, c Class) string { return namespace + ":" + string(c)
 type Task struct {
 	Namespace string `json:"namespace"`
 	Epoch     uint64 `json:"epoch"`
+	// Reaudit is to audit the epoch once more, though it has a verdict. A worker of an earlier
+	// version does not see it, and finds the verdict on record.
+	Reaudit bool `json:"reaudit,omitempty"`
 }
 
-// ID names the task in Redis. It depends on nothing but the epoch, so that an epoch that is on the
-// queue cannot be put there twice.
-func (t Task) ID() string { return t.Namespace + "/" + strconv.FormatUint(t.Epoch, 10) }
+// ID names the task in Redis. It depends on nothing but the epoch and what is to be done with it,
+// so that an epoch that is on the queue cannot be put there twice. EpochOfID takes none of those of
+// a Reaudit.
+func (t Task) ID() string {
+	kind := "/"
+	if t.Reaudit {
+		kind = "/reaudit/"
+	}
+	return t.Namespace + kind + strconv.FormatUint(t.Epoch, 10)
+}
 
 // generation returns the ID under which the task is enqueued when the IDs before it are blocked:
 // see Enqueuer.
@@ -59,7 +69,7 @@ func (t Task) generation(n int) string {
 	return t.ID() + "~" + strconv.Itoa(n)
 }
 
-// EpochOfID reads the epoch out of what ID or generation made.
+// EpochOfID reads the epoch out of what ID or generation made, but for a Reaudit.
 func EpochOfID(namespace, id string) (uint64, bool) {
 	rest, ok := strings.CutPrefix(id, namespace+"/")
 	if !ok {

@@ -19,7 +19,7 @@ const removeWorkers = 32
 func (r *Redis) LastAttempt(namespace string, epoch uint64) (fault bool, why error) {
 	inspector := r.Inspector()
 	for _, c := range Classes {
-		task, err := inspector.GetTaskInfo(Name(namespace, c), Task{namespace, epoch}.ID())
+		task, err := inspector.GetTaskInfo(Name(namespace, c), Task{Namespace: namespace, Epoch: epoch}.ID())
 		if err == nil && task.LastErr != "" {
 			return task.Retried > 0, errors.New(task.LastErr) // see isFailure of jobs/worker
 		}
@@ -62,7 +62,7 @@ func (r *Redis) Remove(ctx context.Context, namespace string, unwanted func(epoc
 				continue
 			}
 			group.Go(func() error {
-				id := Task{namespace, epoch}.ID()
+				id := Task{Namespace: namespace, Epoch: epoch}.ID()
 				err := inspector.DeleteTask(queue, id)
 				if err == nil || errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
 					return nil

@@ -11,7 +11,9 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/verdict"
+	"gocloud.dev/blob"
 )
 
 // Config says how one log is followed. It is complete: a field must be set unless it says what 0 or
@@ -52,6 +54,11 @@ type Config struct {
 	// record of them; nil collects none.
 	Collect func(ctx context.Context, c incident.Concern)
 
+	// Recheck says what is looked at again, and when; a zero one that nothing is. Log is the log
+	// directory, to list many epochs at once; with nil they are listed one by one.
+	Recheck recheck.Settings
+	Log     *blob.Bucket
+
 	Metrics observe.Metrics // nil measures nothing
 	Tracer  observe.Tracer  // nil traces nothing
 }
@@ -88,6 +95,8 @@ func (c Config) validate() error {
 		err = fmt.Errorf("the audit store's layout ends at epoch %d", uint64(verdict.MaxEpoch))
 	case c.Names != nil && c.ChainEvery <= 0:
 		err = errors.New("a schedule that walks names needs a time between two walks (ChainEvery)")
+	case c.Recheck.SampleOneIn > 0 && c.Recheck.SampleBytes <= 0:
+		err = errors.New("a schedule with a sample needs a bound on its bytes (SampleBytes)")
 	case c.Cadence < 0:
 		err = errors.New("a schedule needs a cadence of 0 or more")
 	case c.Poll <= 0:

@@ -33,3 +33,9 @@ func (q jobQueue) enqueue(ctx context.Context, class queue.Class, find func() ([
 	}
 	return errors.Join(found, err)
 }
+
+// reaudit returns a function that puts epochs on a queue to be audited once more.
+func (q jobQueue) reaudit(class queue.Class) func(context.Context, []uint64) error {
+	enqueuer := queue.Enqueuer{Redis: q.redis, Namespace: q.namespace, Class: class}
+	return enqueuer.EnqueueReaudits
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/jobs/retention"
 	"github.com/ktaudit/ktaudit/jobs/seal"
 	"github.com/rs/zerolog"
@@ -15,7 +16,7 @@ import (
 )
 
 // slowPeriod is how many periods of a log lie between two rounds of what is in no hurry: to seal,
-// and to walk names. With the usual period that is 5 minutes.
+// to walk names, and to look again. With the usual period that is 5 minutes.
 const slowPeriod = 10
 
 // Scheduler follows some logs.
@@ -110,6 +111,14 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 			Metrics: c.Metrics, Tracer: c.Tracer, Log: log,
 		}
 		l.loops = append(l.loops, names.Run)
+	}
+	if c.Recheck.Any() {
+		again := recheck.New(recheck.Config{
+			Settings: c.Recheck, Namespace: c.Namespace, Store: c.Store, Fetcher: c.Fetcher, Log: c.Log, Newest: shared.published,
+			Reaudit: q.reaudit(queue.Fresh), Sample: q.reaudit(queue.Backfill), Incidents: incidents, Period: slowPeriod * c.Poll,
+			Metrics: c.Metrics, Tracer: c.Tracer, Logger: log,
+		})
+		l.loops = append(l.loops, again.Run)
 	}
 	return l, nil
 }

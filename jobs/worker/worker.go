@@ -185,7 +185,11 @@ func (w *Worker) process(ctx, working context.Context, namespace string, t *asyn
 		return kept(namespace, err)
 	}
 	defer slot.Leave()
-	return kept(namespace, w.audit(slot.Context(ctx), w.auditors[namespace], task.Epoch))
+	work := w.audit
+	if task.Reaudit {
+		work = w.reaudit
+	}
+	return kept(namespace, work(slot.Context(ctx), w.auditors[namespace], task.Epoch))
 }
 
 // enter waits for a slot while neither context has ended.
@@ -209,6 +213,11 @@ func (w *Worker) audit(ctx context.Context, auditor *audit.Auditor, epoch uint64
 	if _, contradicted := errors.AsType[*audit.ContradictionError](err); contradicted {
 		return nil // the verdict on record stays, and the auditor has said so
 	}
+	return w.failed(ctx, auditor, epoch, err)
+}
+
+// failed logs why an attempt at an epoch is to be made again, and returns that; nil for nil.
+func (w *Worker) failed(ctx context.Context, auditor *audit.Auditor, epoch uint64, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -13,6 +13,19 @@ type Range struct {
 	To   uint64 `json:"to"`
 }
 
+// Runs returns the runs that ascending epochs make.
+func Runs(epochs []uint64) []Range {
+	var runs []Range
+	for _, epoch := range epochs {
+		if n := len(runs); n > 0 && runs[n-1].To+1 >= epoch {
+			runs[n-1].To = epoch
+		} else {
+			runs = append(runs, Range{epoch, epoch})
+		}
+	}
+	return runs
+}
+
 // Within returns the part of ascending epochs that lies between from and to, both included.
 func Within(epochs []uint64, from, to uint64) []uint64 {
 	low, _ := slices.BinarySearch(epochs, from)

@@ -1,0 +1,247 @@
+package recheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/chain"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// pageSize is how many objects a store lists in one request.
+	pageSize = 1000
+	// spareRequests is how many more requests a listing may take than it should.
+	spareRequests = 8
+)
+
+// What looking at an epoch comes to, as metrics have it.
+const (
+	same         = "same"
+	changed      = "changed" // the batch was written anew
+	equivocation = "equivocation"
+	gone         = "gone"
+	unknown      = "unknown"
+)
+
+// look looks at epochs of one shard, ascending, that came due after a time. An error means that it
+// has not looked at all of them.
+func (r *round) look(ctx context.Context, epochs []uint64, since time.Time) error {
+	verdicts, err := r.verdictsOf(ctx, epochs)
+	if err != nil || len(verdicts) == 0 {
+		return err
+	}
+	epochs = epochs[:0:0]
+	for _, v := range verdicts {
+		epochs = append(epochs, v.Epoch)
+	}
+	listing, err := r.list(ctx, epochs)
+	if err != nil {
+		return err
+	}
+	for _, v := range verdicts {
+		if err := r.lookAt(ctx, v, listing, since); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verdictsOf reads the verdicts of the epochs that rest on a batch. A verdict that is lost, or
+// cannot be read, is others' to tell.
+func (r *round) verdictsOf(ctx context.Context, epochs []uint64) ([]verdict.Verdict, error) {
+	all := make([]verdict.Verdict, len(epochs))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(report.ReadAhead)
+	for i, epoch := range epochs {
+		group.Go(func() (err error) {
+			all[i], err = r.config.Store.Verdict(groupCtx, r.config.Namespace, epoch)
+			if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
+				err = nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var judged []verdict.Verdict
+	for _, v := range all {
+		if v.Batch.SHA256 != "" {
+			judged = append(judged, v)
+		} else {
+			delete(r.open, v.Epoch)
+		}
+	}
+	return judged, nil
+}
+
+// list lists epochs at once where that is less work than one by one. Nil means that it is not, or
+// could not be done.
+func (r *round) list(ctx context.Context, epochs []uint64) (*fetcher.Bulk, error) {
+	prefix, isLess := r.prefixOf(epochs)
+	if !isLess || r.config.Log == nil {
+		return nil, nil
+	}
+	listing := fetcher.NewBulk(epochs)
+	most := 2*r.pages(prefix) + spareRequests
+	requests, err := chain.List(ctx, r.config.Log, prefix, min(most, r.left), listing.Add)
+	r.left -= requests
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		r.config.Logger.Debug().Err(err).Str("prefix", prefix).Msg("epochs could not be listed at once: they are looked at one by one")
+		return nil, nil
+	}
+	return listing, nil
+}
+
+// prefixOf returns the digits that epochs, ascending, begin with, and whether to list all that
+// begin so takes fewer requests than the epochs one by one. Listings are in the order of texts, so
+// that longer numbers stand among them.
+func (r *round) prefixOf(epochs []uint64) (prefix string, isLess bool) {
+	if len(epochs) == 0 {
+		return "", false
+	}
+	first, last := strconv.FormatUint(epochs[0], 10), strconv.FormatUint(epochs[len(epochs)-1], 10)
+	if len(first) == len(last) {
+		n := 0
+		for n < len(first) && first[n] == last[n] {
+			n++
+		}
+		prefix = first[:n]
+	}
+	return prefix, 2*r.pages(prefix) <= len(epochs)
+}
+
+// pages is about how many requests it takes to list the epochs that begin with some digits.
+func (r *round) pages(prefix string) int {
+	newest := r.config.Newest()
+	if prefix == "" {
+		return int(newest/pageSize) + 1
+	}
+	first, err := strconv.ParseUint(prefix, 10, 64)
+	if err != nil {
+		return maxRequests
+	}
+	keys := uint64(0)
+	for size := uint64(1); first <= newest && first > 0; first, size = first*10, size*10 {
+		keys += min(size, newest-first+1)
+	}
+	return int(min(keys/pageSize, maxRequests)) + 1
+}
+
+// lookAt looks at one epoch: in a listing, or else, and where that shows anything but the batch of
+// the verdict, by asking the log for it.
+func (r *round) lookAt(ctx context.Context, v verdict.Verdict, listing *fetcher.Bulk, since time.Time) error {
+	if listing != nil {
+		if object, err := listing.Object(v.Epoch); err == nil && !isAnother(v, object, nil) {
+			return r.compare(ctx, v, object, since)
+		}
+	}
+	object, err := r.locate(ctx, v.Epoch)
+	if isAnother(v, object, err) { // looked at afresh once more before that is said
+		object, err = r.locate(ctx, v.Epoch)
+	}
+	missing, isMissing := errors.AsType[*fetcher.NotPublishedError](err)
+	_, isMisnamed := errors.AsType[*fetcher.NameError](err)
+	switch {
+	case isAnother(v, object, err):
+		if err := r.raiseEquivocation(ctx, v, object, err); err != nil {
+			return err
+		}
+		r.conclude(v.Epoch, equivocation)
+		return nil
+	case isMisnamed || isMissing && missing.Freshness.Fresh():
+		return r.miss(v.Epoch, since)
+	case isMissing, errors.Is(err, fetcher.ErrCrowded): // which says nothing
+		_, err := r.keepOpen(v.Epoch, unknown, since)
+		return err
+	case err != nil:
+		return err
+	}
+	return r.compare(ctx, v, object, since)
+}
+
+// locate asks the log for one epoch.
+func (r *round) locate(ctx context.Context, epoch uint64) (fetcher.Object, error) {
+	if r.left <= 0 {
+		return fetcher.Object{}, errNoneLeft
+	}
+	r.left--
+	return r.config.Fetcher.Locate(ctx, epoch)
+}
+
+// compare holds the batch of a verdict against what is listed of it. One that was written anew may
+// have the same bytes, as when a log moves, and accuses nobody: it is to be audited again, unless
+// somebody has done so with the same listing.
+func (r *round) compare(ctx context.Context, v verdict.Verdict, object fetcher.Object, since time.Time) error {
+	listed := object.Listed()
+	audited := v.Batch.IsListedAs(listed)
+	if !audited {
+		var err error
+		if audited, err = r.config.Store.IsReaudited(ctx, r.config.Namespace, v.Epoch, listed); err != nil {
+			return err
+		}
+	}
+	if audited {
+		r.conclude(v.Epoch, same)
+		return nil
+	}
+	if _, err := r.keepOpen(v.Epoch, changed, since); err != nil {
+		return err
+	}
+	r.changed = append(r.changed, v.Epoch)
+	return nil
+}
+
+// conclude notes what looking at an epoch came to.
+func (r *round) conclude(epoch uint64, result string) {
+	delete(r.open, epoch)
+	r.results[result]++
+}
+
+// patientTries is how often an open epoch is looked at in every round, before the pauses grow.
+const (
+	patientTries = 8
+	maxPause     = 8 // doublings
+)
+
+// keepOpen notes that nothing can be concluded of an epoch yet.
+func (r *round) keepOpen(epoch uint64, result string, since time.Time) (*openEpoch, error) {
+	o := r.open[epoch]
+	if o == nil {
+		if len(r.open) == maxOpen {
+			return nil, fmt.Errorf("%d epochs of %s wait to be looked at once more: no further ones are looked at until there are fewer", maxOpen, r.config.Namespace)
+		}
+		r.results[result]++
+		o = &openEpoch{since: since}
+		r.open[epoch] = o
+	}
+	o.tries++
+	o.seen, o.next = r.now, r.now
+	if o.tries > patientTries {
+		o.next = r.now.Add(r.period() << min(o.tries-patientTries, maxPause))
+	}
+	return o, nil
+}
+
+// enqueue puts some of the epochs that were written anew on the queue. The others, and those that
+// the queue loses, are open, and come here again.
+func (r *round) enqueue(ctx context.Context) error {
+	if len(r.changed) == 0 {
+		return nil
+	}
+	some := r.changed[:min(len(r.changed), maxReaudits)]
+	r.config.Logger.Info().Uint64("epoch", some[0]).Int("epochs", len(some)).Int("more", len(r.changed)-len(some)).
+		Msg("batches are listed otherwise than when they were judged: they are audited again")
+	return r.config.Reaudit(ctx, some)
+}

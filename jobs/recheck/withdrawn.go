@@ -1,0 +1,138 @@
+package recheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+)
+
+const (
+	// maxWithdrawn bounds how many alerts on batches that are gone are open at the same time.
+	maxWithdrawn = 100
+	// In a round so many of them are looked at for their end, at so many epochs each.
+	maxResolved, maxResolvedEpochs = 16, 4
+)
+
+// miss notes that a fresh answer does not have an epoch any more. Absence is no evidence: it is
+// gone once several answers over some time did not have it.
+func (r *round) miss(epoch uint64, since time.Time) error {
+	if r.isWithdrawn(epoch) {
+		r.conclude(epoch, gone)
+		return nil
+	}
+	o, err := r.keepOpen(epoch, unknown, since)
+	if err != nil {
+		return err
+	}
+	if o.absence.Add(r.now); o.absence.IsSkip(r.now, 2*r.period()) {
+		r.gone = append(r.gone, epoch)
+	}
+	return nil
+}
+
+// isWithdrawn reports whether an alert is open that says that an epoch is gone.
+func (r *round) isWithdrawn(epoch uint64) bool {
+	return slices.ContainsFunc(r.withdrawn, func(a alert.Alert) bool {
+		first, last := withdrawnEpochs(a)
+		return first <= epoch && epoch <= last
+	})
+}
+
+// raiseWithdrawn raises an alert on each run of epochs that are gone, if the log still has others:
+// where all are gone, it is the log that is.
+func (r *round) raiseWithdrawn(ctx context.Context) error {
+	if len(r.gone) == 0 {
+		return nil
+	}
+	slices.Sort(r.gone)
+	if others, err := r.hasOthers(ctx); err != nil || !others {
+		return err
+	}
+	for _, run := range epochset.Runs(r.gone) {
+		if len(r.withdrawn) >= maxWithdrawn {
+			r.config.Logger.Error().Uint64("from", run.From).Uint64("to", run.To).
+				Msg("more batches that were judged are gone from the log than there are alerts on")
+		} else {
+			a := alert.OfWithdrawn(r.config.Namespace, run.From, run.To, r.now)
+			if err := r.config.Incidents.Raise(ctx, a); err != nil {
+				return err
+			}
+			r.withdrawn = append(r.withdrawn, a)
+		}
+		for epoch := run.From; epoch <= run.To; epoch++ {
+			r.conclude(epoch, gone)
+		}
+	}
+	return nil
+}
+
+// hasOthers reports whether the log has an epoch that is not gone: its newest, or a neighbour of
+// those that are.
+func (r *round) hasOthers(ctx context.Context) (bool, error) {
+	for _, epoch := range []uint64{r.config.Newest(), r.gone[len(r.gone)-1] + 1, r.gone[0] - 1} {
+		if epoch == 0 || slices.Contains(r.gone, epoch) {
+			continue
+		}
+		answer, err := frontier.Locate(ctx, r.config.Fetcher, epoch)
+		if err != nil || answer.Published {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// resolveWithdrawn ends the alerts on epochs that have come back, all that are looked at of each.
+func (r *round) resolveWithdrawn(ctx context.Context) error {
+	var errs []error
+	for _, i := range rand.Perm(len(r.withdrawn))[:min(len(r.withdrawn), maxResolved)] {
+		back, err := r.isBack(ctx, r.withdrawn[i])
+		if err == nil && back {
+			err = r.config.Incidents.Resolve(ctx, r.withdrawn[i], r.now)
+		}
+		if errs = append(errs, err); errors.Is(err, errNoneLeft) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *round) isBack(ctx context.Context, a alert.Alert) (bool, error) {
+	first, last := withdrawnEpochs(a)
+	epochs := []uint64{first, last}
+	for len(epochs) < maxResolvedEpochs {
+		epochs = append(epochs, first+rand.N(last-first+1))
+	}
+	slices.Sort(epochs)
+	for _, epoch := range slices.Compact(epochs) {
+		object, err := r.locate(ctx, epoch)
+		if errors.Is(err, fetcher.ErrNotPublished) || fetcher.Reason(err) != "" {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		v, err := r.config.Store.Verdict(ctx, r.config.Namespace, epoch)
+		if err != nil || isAnother(v, object, nil) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// withdrawnEpochs returns the first and the last epoch of an alert by OfWithdrawn.
+func withdrawnEpochs(a alert.Alert) (first, last uint64) {
+	_, rest, _ := strings.Cut(a.Incident, "/")
+	if _, err := fmt.Sscanf(rest, "%d-%d/", &first, &last); err != nil {
+		return a.Epoch, a.Epoch
+	}
+	return first, max(first, last)
+}
