@@ -95,3 +95,38 @@ func TestRootThatIsGone(t *testing.T) {
 		t.Error("a bucket that is no folder is asked whether its folder is there")
 	}
 }
+
+// A service may refuse the probe, which exists, before it notices that its disk is full. After a
+// write that went wrong it is asked in earnest, until one goes well.
+func TestCheckWritableAfterAFailedWrite(t *testing.T) {
+	t.Parallel()
+	full := false
+	b, s := newFaulty(func(int) *fault {
+		if full {
+			return &fault{false, gcerrors.InvalidArgument} // what no retry mends
+		}
+		return nil
+	})
+	if err := s.CheckWritable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	full = true
+	if err := s.PutSignature(t.Context(), "example", 1, []byte("signed")); err == nil {
+		t.Fatal("a write to a full disk goes well")
+	}
+	for range 2 {
+		if err := s.CheckWritable(t.Context()); err == nil {
+			t.Error("the full disk goes unnoticed")
+		}
+	}
+	full = false
+	written := b.writes
+	for range 2 {
+		if err := s.CheckWritable(t.Context()); err != nil {
+			t.Errorf("there is room again: %v", err)
+		}
+	}
+	if n := b.writes - written; n != 2 {
+		t.Errorf("%d writes, want one in earnest and one that is refused", n)
+	}
+}

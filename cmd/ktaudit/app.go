@@ -112,6 +112,8 @@ type bars struct {
 	w       io.Writer
 	enabled bool
 	bar     *progressbar.ProgressBar
+
+	title, noted string // of the bar
 }
 
 // start shows a bar that counts epochs to total. The caller ends it with finish.
@@ -138,6 +140,7 @@ func (b *bars) begin(title, unit string, total uint64) {
 	if !b.enabled {
 		return
 	}
+	b.title, b.noted = title, ""
 	b.bar = progressbar.NewOptions64(int64(total),
 		progressbar.OptionSetWriter(b.w),
 		progressbar.OptionSetDescription(fmt.Sprintf("%-10s", title)),
@@ -149,6 +152,48 @@ func (b *bars) begin(title, unit string, total uint64) {
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(true),
 	)
+}
+
+// isShown reports whether there is a bar.
+func (b *bars) isShown() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bar != nil
+}
+
+// barWidth is about how much of a line a bar takes, without a note; minNote is the least that is
+// worth to be shown of one.
+const barWidth, minNote = 85, 40
+
+// note shows a text beside the bar, as much as fits into the line, or once above it where nearly
+// nothing does. An empty one takes it away.
+func (b *bars) note(note string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar == nil || note == b.noted {
+		return
+	}
+	b.noted = note
+	title := fmt.Sprintf("%-10s", b.title)
+	switch room := b.width() - barWidth; {
+	case note == "":
+	case room < minNote:
+		_ = b.bar.Clear()
+		fmt.Fprintln(b.w, note)
+	default:
+		title += " " + text.Cut(note, room)
+	}
+	b.bar.Describe(title)
+}
+
+// width is how many columns the terminal has.
+func (b *bars) width() int {
+	if f, ok := b.w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return columns
+		}
+	}
+	return 0
 }
 
 // set moves the bar to done.

@@ -42,6 +42,7 @@ type cli struct {
 	Pause      pauseCmd      `cmd:"" help:"Pause a queue: workers take no more epochs from it."`
 	Resume     resumeCmd     `cmd:"" help:"Resume a paused queue."`
 	Status     statusCmd     `cmd:"" help:"Show which epochs are verified, rejected or missing."`
+	Show       showCmd       `cmd:"" help:"Show all that is known of one epoch."`
 	Head       headCmd       `cmd:"" help:"Show the last epoch up to which all are verified, and its digest."`
 	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
 	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`

@@ -83,6 +83,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer by.stop()
 	by.watchIncidents(o.store, namesOf(o.namespaces))
+	defer targets.watchStore(ctx, o.store, namesOf(namespaces), settings.StoreUnwritableAfter, a.log)()
 	if c.To != 0 {
 		return targets.sendAlerts(ctx, o.store, namesOf(namespaces), by.metrics, a.log, func() error { return c.audit(ctx, a, o) })
 	}
@@ -161,6 +162,7 @@ func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Au
 	defer a.bars.finish()
 	c.Window, c.FaultWait, c.Worker.PollInterval = config.DefaultWindow, config.FaultWait, config.RunPollInterval
 	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Done()) }
+	c.Waiting = a.showWaits()
 	summary, err := worker.Run(ctx, redis, auditor, c)
 	if err != nil {
 		return report.Status{}, err

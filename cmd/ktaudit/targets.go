@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/storewatch"
 	"github.com/rs/zerolog"
 )
 
@@ -84,6 +85,17 @@ func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
 		}
 		m.SetAlertsPending(critical, warning)
 	}
+}
+
+// watchStore has the targets told if the audit store cannot be written, until stop is called.
+func (t alertTargets) watchStore(
+	ctx context.Context, store *auditstore.Store, namespaces []string, after time.Duration, log zerolog.Logger,
+) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	watch := storewatch.Watch{Store: store, Namespaces: namespaces, Targets: t.all, After: after, Log: log}
+	var watching sync.WaitGroup
+	watching.Go(func() { watch.Run(ctx) })
+	return func() { cancel(); watching.Wait() }
 }
 
 // sendAlerts is sendBeside for commands that come to an end. Without targets the alerts stay in the

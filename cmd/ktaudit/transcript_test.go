@@ -146,6 +146,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`(_seconds":)[0-9.e-]+`), "${1}SECONDS"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s)\b`), "DURATION"},
 	{regexp.MustCompile(`\bjudged \S+ ago\b`), "judged DURATION ago"},
+	{regexp.MustCompile(`(?m)^(judged +)\S+ ago, by .*$`), "${1}DURATION ago, by SOFTWARE"},
 	{regexp.MustCompile(`\bnext at \d\d:\d\d:\d\dZ`), "next at CLOCK"},
 	{regexp.MustCompile(`\bgo1\.\d+(\.\d+)?\b`), "GOVERSION"},
 	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},

@@ -128,3 +128,48 @@ func TestStatusWithoutTheLog(t *testing.T) {
 		}
 	}
 }
+
+// TestStoreGone has a run lose its audit store and find it again. The outbox is gone with it, so
+// the webhook is told directly, once, and once more when it is over.
+func TestStoreGone(t *testing.T) {
+	t.Parallel()
+	a := newAudited(t, "5")
+	hooks := newReceiver(t)
+	a.configure(hooks)
+	path := filepath.Join(a.dir, "ktaudit.yaml")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append([]byte("store_unwritable_after: 500ms\n"), text...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := a.configured("run")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	a.waitForVerdicts(5)
+	audit, gone := filepath.Join(a.dir, "audit"), filepath.Join(a.dir, "gone")
+	told := func(from, to string, want ...string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		of := func() (statuses []string) {
+			for _, incident := range hooks.got() {
+				if status, _, ok := strings.Cut(incident, " store_unwritable/"); ok {
+					statuses = append(statuses, status)
+				}
+			}
+			return statuses
+		}
+		for deadline := time.Now().Add(time.Minute); !slices.Equal(of(), want); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the webhook was told %q, want %q", hooks.got(), want)
+			}
+		}
+	}
+	told(audit, gone, "firing")
+	told(gone, audit, "firing", "resolved")
+}

@@ -27,6 +27,7 @@ func everyKind() []Alert {
 		OfSkipped(namespace, 12, 13), OfImplausible(namespace, 5000, 12), OfNamesChanged(namespace, 12, "changed", "was replaced by another", "a detail", "names-changed-0123"), OfSilent(namespace, 12, began), OfBacklog(namespace, 12, began),
 		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfUnknownKey(namespace, 12, auditstore.ErrNotFound), OfTest(namespace, began),
 		OfWithdrawn(namespace, 12, 13, began), OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")),
+		OfStoreUnwritable(namespace, began, errors.New("no space left on device")),
 	}
 }
 

@@ -192,6 +192,16 @@ func OfUnknownKey(namespace string, epoch uint64, why error) Alert {
 	}
 }
 
+// OfStoreUnwritable is the alert on an audit store that could not be written since some time. It is
+// named for the hour, so that it is the same one whoever notices it.
+func OfStoreUnwritable(namespace string, since time.Time, last error) Alert {
+	return Alert{
+		Kind: StoreUnwritable, Namespace: namespace, At: since.UTC(), Detail: last.Error(),
+		Incident: fmt.Sprintf("%s/%s", StoreUnwritable, since.UTC().Format("2006-01-02t15")),
+		Summary:  "the audit store has not taken a write since " + since.UTC().Format(time.RFC3339) + ": no verdict on " + namespace + " is recorded, and no other alert is sent",
+	}
+}
+
 // OfTest is an alert that shows only that alerts arrive.
 func OfTest(namespace string, now time.Time) Alert {
 	return Alert{

@@ -38,6 +38,9 @@ const (
 	Withdrawn Kind = "withdrawn"
 	// Canary: ktaudit verified a proof that it had damaged itself.
 	Canary Kind = "canary"
+	// StoreUnwritable: the audit store takes no verdicts and no alerts. It goes past the outbox. It
+	// ends.
+	StoreUnwritable Kind = "store_unwritable"
 	// Test: an operator checks that alerts arrive. It ends.
 	Test Kind = "test"
 )
@@ -58,20 +61,21 @@ var kinds = map[Kind]struct {
 	alertname string // the label that names an alert in Alertmanager
 	title     string
 }{
-	Rejected:       {Critical, false, "KtauditEpochRejected", "epoch rejected"},
-	Equivocation:   {Critical, false, "KtauditEquivocation", "equivocation"},
-	Contradiction:  {Critical, false, "KtauditContradiction", "contradiction"},
-	SealedMismatch: {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
-	Skipped:        {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
-	Implausible:    {Warning, true, "KtauditImplausibleEpoch", "implausible epoch"},
-	Silent:         {Warning, true, "KtauditLogSilent", "log silent"},
-	Backlog:        {Warning, true, "KtauditBacklog", "backlog"},
-	Transient:      {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
-	UnknownKey:     {Warning, true, "KtauditUnknownKey", "unknown key"},
-	NamesChanged:   {Critical, false, "KtauditNamesChanged", "names changed"},
-	Withdrawn:      {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
-	Canary:         {Critical, false, "KtauditCanary", "damaged proof verified"},
-	Test:           {Warning, true, "KtauditTest", "test alert"},
+	Rejected:        {Critical, false, "KtauditEpochRejected", "epoch rejected"},
+	Equivocation:    {Critical, false, "KtauditEquivocation", "equivocation"},
+	Contradiction:   {Critical, false, "KtauditContradiction", "contradiction"},
+	SealedMismatch:  {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
+	Skipped:         {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
+	Implausible:     {Warning, true, "KtauditImplausibleEpoch", "implausible epoch"},
+	Silent:          {Warning, true, "KtauditLogSilent", "log silent"},
+	Backlog:         {Warning, true, "KtauditBacklog", "backlog"},
+	Transient:       {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	UnknownKey:      {Warning, true, "KtauditUnknownKey", "unknown key"},
+	NamesChanged:    {Critical, false, "KtauditNamesChanged", "names changed"},
+	Withdrawn:       {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
+	Canary:          {Critical, false, "KtauditCanary", "damaged proof verified"},
+	StoreUnwritable: {Critical, true, "KtauditStoreUnwritable", "audit store cannot be written"},
+	Test:            {Warning, true, "KtauditTest", "test alert"},
 }
 
 // Kinds returns all kinds of alerts, in alphabetical order.

@@ -31,8 +31,11 @@ type Config struct {
 	// ShutdownTimeout is how long epochs in flight may take after a worker was told to stop.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 	// CanaryEvery is of how many epochs a worker tests itself with one. 0 means that it never does.
-	CanaryEvery int    `yaml:"canary_every" zero:"never"`
-	Alerts      Alerts `yaml:"alerts"`
+	CanaryEvery int `yaml:"canary_every" zero:"never"`
+	// StoreUnwritableAfter is how long the audit store may refuse to be written before that is an
+	// alert, sent past the outbox; 0 means for ever.
+	StoreUnwritableAfter time.Duration `yaml:"store_unwritable_after" zero:"never"`
+	Alerts               Alerts        `yaml:"alerts"`
 	// Namespaces are the logs. There is at least one, and no two have the same name.
 	Namespaces []Namespace `yaml:"namespaces"`
 

@@ -17,6 +17,8 @@ func Default() Config {
 		Redis:           "embedded",
 		ShutdownTimeout: 30 * time.Second,
 		CanaryEvery:     500,
+
+		StoreUnwritableAfter: 5 * time.Minute,
 	}
 }
 

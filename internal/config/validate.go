@@ -33,6 +33,7 @@ func (c *Config) validate(problems *collector) {
 	v.must("concurrency", c.Concurrency >= 0, "is negative")
 	v.must("shutdown_timeout", c.ShutdownTimeout >= 0, "is negative")
 	v.must("canary_every", c.CanaryEvery >= 0, "is negative")
+	v.must("store_unwritable_after", c.StoreUnwritableAfter >= 0, "is negative")
 	v.alerts()
 	v.must("namespaces", len(c.Namespaces) > 0, "is missing: add the logs to audit")
 	names := map[string]int{}

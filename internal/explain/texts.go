@@ -139,6 +139,12 @@ var texts = map[string]Text{
 		Benign:  "The log directory, the audit store or the way to them fails; or a batch needs more memory or time than there is.",
 		Actions: "The detail has the last error. `ktaudit retry` tries again at once.",
 	},
+	"store_unwritable": {
+		Title:   "The audit store cannot be written.",
+		Means:   "No verdict is recorded and no other alert is sent until it can, for both go into the audit store. Whatever a log does meanwhile is not told of. Nothing is lost: what was not recorded is audited again.",
+		Benign:  "A full disk or quota, a permission or credential that ended, a network or service that is down. It says nothing about the log.",
+		Actions: "The detail has the last error. Once the store takes writes again, this alert ends by itself, and the audit goes on.",
+	},
 	"canary": {
 		Title:   "A worker verified a proof that it had damaged itself.",
 		Means:   "Workers test themselves with damaged proofs, which they must refuse. This one did not, and judges no more. Its earlier verdicts cannot be trusted either.",

@@ -66,6 +66,7 @@ var allowed = []struct {
 	{"jobs/share", nil},
 	{"jobs/canary", []string{"internal/wire", "validator"}},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
+	{"internal/storewatch", []string{"blobstore/auditstore", "internal/alert"}},
 	{"jobs/lag", []string{"blobstore/auditstore", "fetcher", "jobs/frontier"}},
 	{"jobs/recheck", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/chain", "jobs/frontier", "jobs/incident", "jobs/report", "validator",

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -36,6 +37,8 @@ type Bucket struct {
 
 	mu     sync.Mutex
 	proven bool // the service honours IfNotExist
+
+	failing atomic.Bool // the last object could not be created
 }
 
 // NewBucket takes over an open bucket. Its IfNotExist must be atomic: that of gocloud's driver for
@@ -67,10 +70,18 @@ func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) error {
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval = firstBackoff
 	_, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(delays), backoff.WithMaxTries(putAttempts))
-	if err != nil && !errors.Is(err, ErrExists) {
+	switch {
+	case errors.Is(err, ErrExists):
+		return err
+	case err == nil:
+		b.failing.Store(false)
+	case !errors.Is(ctx.Err(), context.Canceled):
+		b.failing.Store(true)
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
-	return err
+	return nil
 }
 
 // write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as
@@ -107,6 +118,9 @@ func lasting(ctx context.Context, err error) error {
 	return backoff.Permanent(err)
 }
 
+// probe is what is in the probe.
+var probe = []byte("ktaudit asks here whether this store creates an object only once.\n")
+
 // prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore
 // the header and overwrite: on those a verdict could be changed, and nothing would show it. The
 // probe stays in the bucket, so that it costs one request.
@@ -117,7 +131,7 @@ func (b *Bucket) prove(ctx context.Context) error {
 		if b.proven {
 			return nil
 		}
-		err := b.putOnce(ctx, probeKey, []byte("ktaudit asks here whether this store creates an object only once.\n"))
+		err := b.putOnce(ctx, probeKey, probe)
 		if err != nil && !errors.Is(err, ErrExists) {
 			return err
 		}
@@ -256,7 +270,34 @@ func (b *Bucket) Remove(ctx context.Context, key string) error {
 	return nil
 }
 
-func (b *Bucket) TryWrite(ctx context.Context) error { return b.prove(ctx) }
+// TryWrite creates the probe once more. That is refused, so it leaves nothing behind, not even a
+// version in a bucket that keeps them. But a service may refuse what exists before it notices that
+// its disk is full. So once an object could not be created, and until one was, the probe is
+// written over with what is in it; unless that is not allowed.
+func (b *Bucket) TryWrite(ctx context.Context) error {
+	if !b.isProven() {
+		return b.prove(ctx)
+	}
+	if b.failing.Load() {
+		err := b.write(ctx, probeKey, probe, &blob.WriterOptions{ContentType: contentType(probeKey)})
+		if err == nil {
+			b.failing.Store(false)
+		}
+		if gcerrors.Code(err) != gcerrors.PermissionDenied {
+			return err
+		}
+	}
+	if err := b.putOnce(ctx, probeKey, probe); !errors.Is(err, ErrExists) {
+		return err
+	}
+	return nil
+}
+
+func (b *Bucket) isProven() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.proven
+}
 
 // ping lists, because a service says of an object in a bucket that is gone what it says of an
 // object that is.

@@ -116,6 +116,9 @@ func (r *run) takeIn(a attempt) {
 	r.progressed = time.Now()
 	r.withoutQueue = r.withoutQueue && !a.queued
 	_, contradicted := errors.AsType[*audit.ContradictionError](a.err)
+	if a.err != nil && !errors.Is(a.err, context.Canceled) && !errors.Is(a.err, share.ErrReclaimed) {
+		open.why = a.err
+	}
 	switch {
 	case a.err == nil || contradicted:
 		r.finish(a.epoch, outcomeCount(&r.summary, a.verdict))
@@ -148,9 +151,42 @@ func (r *run) giveUp(epoch uint64, open *epochState) {
 	}
 }
 
+// until returns when an epoch is given up.
+func (r *run) until(open *epochState) time.Time {
+	switch {
+	case !open.missingSince.IsZero():
+		return open.missingSince.Add(r.config.NotPublishedWait)
+	case !open.failingSince.IsZero():
+		return open.failingSince.Add(r.config.FaultWait)
+	}
+	return open.tooRecentSince.Add(r.config.FaultWait + r.auditor.MinAge)
+}
+
+// wait returns the first epoch that is waited for; nil if there is none.
+func (r *run) wait() *Wait {
+	var first *Wait
+	waiting := 0
+	for epoch, open := range r.open {
+		if open.why == nil {
+			continue
+		}
+		waiting++
+		if first == nil || epoch < first.Epoch {
+			first = &Wait{Epoch: epoch, Why: open.why.Error(), Until: r.until(open)}
+		}
+	}
+	if first != nil {
+		first.More = waiting - 1
+	}
+	return first
+}
+
 func (r *run) tick(ctx, working context.Context) error {
 	for epoch, open := range r.open {
 		r.giveUp(epoch, open)
+	}
+	if r.config.Waiting != nil {
+		r.config.Waiting(r.wait())
 	}
 	if time.Since(r.checked) >= checkEvery && !r.enqueuer.Redis.IsEmbedded() { // else there are no other workers
 		if err := r.checkStore(ctx); err != nil {

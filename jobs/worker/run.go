@@ -45,6 +45,17 @@ type RunConfig struct {
 	// Progress, if not nil, is called after every change, by one goroutine at a time and not after
 	// Run has returned.
 	Progress func(RunSummary)
+	// Waiting, if not nil, is called a few times a second with the first epoch that is waited for,
+	// nil if there is none. It is called as Progress is.
+	Waiting func(*Wait)
+}
+
+// Wait is an epoch that a run waits for. It was tried, and has no verdict yet.
+type Wait struct {
+	Epoch uint64
+	Why   string
+	Until time.Time // when it is given up
+	More  int       // how many other epochs are waited for
 }
 
 // RunSummary says how far a run has come.
@@ -124,6 +135,7 @@ type epochState struct {
 	missingSince   time.Time // when it was first found not to be published or signed
 	failingSince   time.Time // when it first failed
 	tooRecentSince time.Time // when it was first found to be written too recently
+	why            error     // why it has no verdict, when it was last tried
 	restsUntil     time.Time // when the queue should have brought it back since it was last so
 }
 
