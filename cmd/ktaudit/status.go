@@ -22,6 +22,7 @@ type statusCmd struct {
 	logDirectoryFlag
 	lagFlag
 	strictFlag
+	Watch bool `group:"output" help:"Redraw the status on a terminal, with a strip of epochs, until Ctrl-C. The exit status is that of the last one."`
 }
 
 func (statusCmd) Help() string {
@@ -41,6 +42,7 @@ Redis does not answer, or if no worker or scheduler is alive while there is some
 Examples:
   ktaudit status --config ktaudit.yaml
   ktaudit status --config ktaudit.yaml --max-lag 20
+  ktaudit status --config ktaudit.yaml --watch
   ktaudit status --namespace example --audit-store ./audit
   ktaudit status --namespace example --audit-store ./audit --from 1 --to 1000 --redis redis://localhost:6379/0 --json`
 }
@@ -54,6 +56,11 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.complete(settings, namespaces); err != nil {
 		return err
 	}
+	if c.Watch {
+		if err := a.checkWatch(); err != nil {
+			return err
+		}
+	}
 	store, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -61,6 +68,9 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	reader := statusReader{statusCmd: c, app: a, store: store}
 	defer reader.close()
+	if c.Watch {
+		return reader.watch(ctx, namespaces)
+	}
 	return a.reportAll(reader.readAll(ctx, namespaces), c.Strict)
 }
 

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+)
+
+func TestStrip(t *testing.T) {
+	t.Parallel()
+	plain := symbols{'#', '-', '.', 'X'}
+	gaps := []epochset.Range{{From: 13, To: 14}}
+	rejected := []report.RejectedEpoch{{Epoch: 17}}
+	for _, c := range []struct {
+		name      string
+		status    report.Status
+		published uint64
+		columns   int
+		want      string
+	}{
+		{"one epoch", report.Status{From: 7, To: 7}, 7, 80, "#"},
+		{"a column each", report.Status{From: 11, To: 20, Gaps: gaps, Rejected: rejected}, 22, 80, "##..##X###--"},
+		{"several share one, and the worst is shown", report.Status{From: 11, To: 20, Gaps: gaps, Rejected: rejected}, 22, 6, "#.#X#-"},
+		{"broken", report.Status{From: 1, To: 4, Breaks: []report.Break{{Epoch: 3}}}, 4, 4, "##X#"},
+		{"two million in a line", report.Status{From: 1, To: 2_000_000, Rejected: []report.RejectedEpoch{{Epoch: 2_000_000}}}, 2_000_000, 5, "####X"},
+		{"a narrow screen", report.Status{From: 1, To: 9}, 9, 1, "#"},
+	} {
+		if got := strip(c.status, c.published, c.columns, plain); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// A frame never has more lines or columns than the screen, which would scroll or wrap.
+func TestFit(t *testing.T) {
+	t.Parallel()
+	got := fit(strings.Repeat("a long line\n", 10), 6, 4)
+	lines := strings.Split(strings.TrimSuffix(got, "\r\n"), "\r\n")
+	if len(lines) > 3 || strings.TrimSuffix(lines[0], clearTheLine) != "a long" {
+		t.Errorf("%q", got)
+	}
+}
