@@ -231,8 +231,8 @@ func (s *shownEpoch) findWrong() {
 func (a *app) printEpoch(s *shownEpoch) {
 	a.line("epoch", "%d of %s", s.Epoch, s.Namespace)
 	a.printVerdict(s.Verdict)
-	a.line("before", "%s", linkText(s.Before, s.Epoch-1))
-	a.line("after", "%s", linkText(s.After, s.Epoch+1))
+	a.line("before", "%s", neighbourText(s.Before, s.Epoch-1))
+	a.line("after", "%s", neighbourText(s.After, s.Epoch+1))
 	a.line("seal", "%s", map[string]string{
 		"none": "none yet", "holds": "the verdict is the one that was sealed", "differs": "the verdict is not the one that was sealed",
 	}[s.Seal])
@@ -284,8 +284,8 @@ func (a *app) printVerdict(v *verdict.Verdict) {
 	}
 }
 
-// linkText says how the epoch and a neighbour hang together.
-func linkText(link string, neighbour uint64) string {
+// neighbourText says how the epoch and a neighbour hang together.
+func neighbourText(link string, neighbour uint64) string {
 	switch {
 	case neighbour == 0:
 		return "nothing: it is the first epoch"
