@@ -17,6 +17,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // maxEvidenceShown is how many pieces of evidence on an epoch are listed.
@@ -29,7 +30,7 @@ type showCmd struct {
 }
 
 func (showCmd) Help() string {
-	return `Shows all that is known of one epoch: its verdict, digests and batch, how it continues its neighbours, its seal, its evidence, the
+	return `Shows all that is known of one epoch: its verdict, digests and batch, how it continues its neighbours, its stretch and seal, its evidence, the
 incidents on it, and what the log lists for it now, if the log directory is known.
 
 Exits with 1 if the epoch is rejected or has no verdict, if a neighbour, the seal or the log contradicts its verdict, or if an incident
@@ -59,6 +60,9 @@ func (c showCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	s, err := readEpoch(ctx, store, n.Namespace, c.Epoch)
+	if err == nil {
+		err = s.readStretch(ctx, store, n)
+	}
 	if err != nil {
 		return err
 	}
@@ -89,6 +93,7 @@ type shownEpoch struct {
 	Before   string          `json:"before"`
 	After    string          `json:"after"`
 	Seal     string          `json:"seal"` // none, holds, or differs
+	Stretch  *report.Stretch `json:"stretch,omitempty"`
 	Evidence []string        `json:"evidence,omitempty"`
 	Open     []incident.Open `json:"incidents,omitempty"`
 	Log      *listedEpoch    `json:"log,omitempty"` // nil: it was not asked
@@ -148,6 +153,21 @@ func readEpoch(ctx context.Context, store *auditstore.Store, namespace string, e
 		}
 	}
 	return s, nil
+}
+
+// readStretch finds the stretch of verified epochs that the epoch is in, if it is in one.
+func (s *shownEpoch) readStretch(ctx context.Context, store *auditstore.Store, n config.Namespace) error {
+	anchor, err := anchorFlag{n.Anchor}.anchor()
+	if err != nil {
+		return err
+	}
+	status, err := report.ReadStatus(ctx, store, n.Namespace, anchor, n.First, 0)
+	for _, stretch := range status.Stretches {
+		if stretch.From <= s.Epoch && s.Epoch <= stretch.To {
+			s.Stretch = &stretch
+		}
+	}
+	return err
 }
 
 // linkBetween says how an epoch and the next one hang together, as far as both are verified.
@@ -233,6 +253,9 @@ func (a *app) printEpoch(s *shownEpoch) {
 	a.printVerdict(s.Verdict)
 	a.line("before", "%s", neighbourText(s.Before, s.Epoch-1))
 	a.line("after", "%s", neighbourText(s.After, s.Epoch+1))
+	if s.Stretch != nil {
+		a.line("stretch", "%s%s", rangeText(epochset.Range{From: s.Stretch.From, To: s.Stretch.To}), linkText(*s.Stretch))
+	}
 	a.line("seal", "%s", map[string]string{
 		"none": "none yet", "holds": "the verdict is the one that was sealed", "differs": "the verdict is not the one that was sealed",
 	}[s.Seal])
