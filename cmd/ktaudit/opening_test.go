@@ -50,7 +50,7 @@ func TestHostileHangingLogsAreOpenedTogether(t *testing.T) {
 		n.Namespace, n.LogDirectory, n.Settle = name, "s3list+"+server.URL, 0
 		namespaces = append(namespaces, n)
 	}
-	a := &app{log: zerolog.New(&warnings)}
+	a := &app{log: zerolog.New(&warnings).Level(zerolog.WarnLevel)}
 	redis, err := queue.Connect(t.Context(), queue.Embedded, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

@@ -65,8 +65,7 @@ type File struct {
 	Keys []string `json:"keys,omitempty"`
 }
 
-func (f File) dir() string  { return path.Dir(f.Path) }
-func (f File) base() string { return path.Base(f.Path) }
+func (f File) dir() string { return path.Dir(f.Path) }
 
 func (f File) isBatch() bool { return f.dir() == batchesDir }
 
