@@ -181,6 +181,28 @@ func OfCanary(namespace string, epoch uint64, software string, broken error) Ale
 	}
 }
 
+// OfOverruled is the alert on a verdict that an operator had replaced.
+func OfOverruled(o verdict.Overruling) Alert {
+	describe := func(outcome string, reason verdict.Reason) string {
+		if reason != "" {
+			return fmt.Sprintf("%s (%s)", outcome, reason)
+		}
+		return outcome
+	}
+	return Alert{
+		Kind: Overruled, Namespace: o.Namespace, Epoch: o.Epoch, Reason: string(o.Verdict.Reason),
+		Incident: OverruledIncident(o.Epoch, o.Number),
+		Summary: fmt.Sprintf("%s overruled the verdict on epoch %d of %s: it was %s, and is %s now", o.By, o.Epoch, o.Namespace,
+			describe(o.Overruled.Outcome, o.Overruled.Reason), describe(o.Verdict.Outcome, o.Verdict.Reason)),
+		Detail: "Reason given: " + o.Reason,
+	}
+}
+
+// OverruledIncident is the incident of OfOverruled.
+func OverruledIncident(epoch, number uint64) string {
+	return fmt.Sprintf("%s-%03d", incidentOf(Overruled, epoch), number)
+}
+
 // OfUnknownKey is the alert on epochs, this one and later ones, that wait for a key.
 func OfUnknownKey(namespace string, epoch uint64, why error) Alert {
 	return Alert{

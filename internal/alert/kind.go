@@ -30,6 +30,8 @@ const (
 	Backlog Kind = "backlog"
 	// Transient: the audit of an epoch fails again and again. It ends.
 	Transient Kind = "transient"
+	// Overruled: an operator had an epoch judged anew.
+	Overruled Kind = "overruled"
 	// UnknownKey: epochs wait for a key that is not configured. It ends.
 	UnknownKey Kind = "unknown_key"
 	// NamesChanged: names that a log listed are listed otherwise now.
@@ -70,6 +72,7 @@ var kinds = map[Kind]struct {
 	Silent:          {Warning, true, "KtauditLogSilent", "log silent"},
 	Backlog:         {Warning, true, "KtauditBacklog", "backlog"},
 	Transient:       {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	Overruled:       {Warning, false, "KtauditOverruled", "verdict overruled"},
 	UnknownKey:      {Warning, true, "KtauditUnknownKey", "unknown key"},
 	NamesChanged:    {Critical, false, "KtauditNamesChanged", "names changed"},
 	Withdrawn:       {Critical, true, "KtauditWithdrawn", "batch withdrawn"},

@@ -127,6 +127,12 @@ var texts = map[string]Text{
 		Benign:  "The log has nothing to publish, is closed, is down, or cannot be reached from here.",
 		Actions: "Look whether others see new epochs. If the log is closed, set last in the configuration.",
 	},
+	"overruled": {
+		Title:   "An operator had an epoch judged anew, on record.",
+		Means:   "`ktaudit overrule` was used. The newer verdict is the one that counts, and both stay on record.",
+		Benign:  "A mistake in the configuration, such as a wrong key, had led to the verdict before.",
+		Actions: "Make sure that the one whom it names did it, for the reason given. `ktaudit status` lists what is overruled.",
+	},
 	"backlog": {
 		Title:   "Published epochs wait too long for a verdict.",
 		Means:   "The oldest epoch without a verdict is older than backlog_age in the configuration. What waits is not verified. It ends when the backlog is gone.",

@@ -111,6 +111,7 @@ var kinds = []kind{
 	{"alert-implausible", `/alerts/open/`, raiseImplausible, nil},
 	{"alert-withdrawn", `/alerts/open/[13]-withdrawn`, raiseWithdrawn, nil},
 	{"alert-canary", `/alerts/open/`, raiseCanary, nil},
+	{"overruling", `/(overruled|alerts/open)/`, putOverruling, nil},
 	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},
 	{"alert-of-audit", `/alerts/open/`, auditMalformed, []scrub{at, summary}},
 	{"alert-of-seal", `/alerts/open/`, checkTampered, []scrub{at, summary}},

@@ -64,6 +64,7 @@ var allowed = []struct {
 	{"jobs/retention", []string{"blobstore/auditstore", "jobs/report"}},
 	{"jobs/queue", nil},
 	{"jobs/share", nil},
+	{"jobs/pending", nil},
 	{"jobs/canary", []string{"internal/wire", "validator"}},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"internal/storewatch", []string{"blobstore/auditstore", "internal/alert"}},
@@ -72,8 +73,9 @@ var allowed = []struct {
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/chain", "jobs/frontier", "jobs/incident", "jobs/report", "validator",
 	}},
 	{"jobs/audit", []string{
-		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/evidence", "jobs/incident", "jobs/report", "jobs/share", "signature", "validator",
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/evidence", "jobs/incident", "jobs/report", "jobs/pending", "jobs/share", "signature", "validator",
 	}},
+	{"jobs/overrule", []string{"blobstore/auditstore", "internal/alert", "jobs/audit", "jobs/incident"}},
 	{"jobs/worker", []string{"blobstore/auditstore", "fetcher", "jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",

@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/pending"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -93,7 +94,7 @@ type Config struct {
 // audit store. It knows no queue, and may be used by any number of goroutines.
 type Auditor struct {
 	Config
-	pending pendingVerdicts
+	pending pending.Verdicts
 }
 
 // New checks a configuration.

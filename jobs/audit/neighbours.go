@@ -51,11 +51,15 @@ func (a *Auditor) readAround(ctx context.Context, t *attempt, j judgement) (befo
 	group.Go(func() error { return a.relist(ctx, t, j) })
 	if j.verdict.Outcome == verdict.Verified {
 		group.Go(func() (err error) {
-			before, err = a.neighbour(ctx, epoch-1)
+			if before, err = a.neighbour(ctx, epoch-1); verdict.Between(before, j.verdict) == verdict.Broken {
+				before, err = a.Store.Newest(ctx, before)
+			}
 			return err
 		})
 		group.Go(func() (err error) {
-			after, err = a.neighbour(ctx, epoch+1)
+			if after, err = a.neighbour(ctx, epoch+1); verdict.Between(j.verdict, after) == verdict.Broken {
+				after, err = a.Store.Newest(ctx, after)
+			}
 			return err
 		})
 	}
@@ -96,6 +100,9 @@ func (a *Auditor) neighbour(ctx context.Context, epoch uint64) (verdict.Verdict,
 	v, err := a.Store.Verdict(ctx, a.Namespace, epoch)
 	if auditstore.IsLost(err) {
 		err = nil
+	}
+	if err == nil && v.Outcome == verdict.Rejected {
+		return a.Store.Newest(ctx, v)
 	}
 	return v, err
 }

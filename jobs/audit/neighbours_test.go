@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -159,47 +160,46 @@ func TestForkBetweenRacers(t *testing.T) {
 	})
 	t.Run("a process", func(t *testing.T) {
 		t.Parallel()
-		w := newSplicedWorld(t)
-		w.config.Keys, w.config.Signatures = signature.Keys{}, nil
-		store := w.config.Store
-		first, other := make(chan struct{}), make(chan struct{})
-		var once sync.Once
-		w.config.Store = w.storeWith(t, func(_ context.Context, key string) error {
-			if strings.Contains(key, "/verdicts/") {
-				once.Do(func() { // the first writes when the other could have looked around
-					close(first)
-					<-other
-				})
-			}
-			return nil
-		})
-		a := w.auditor(t)
-		var audits sync.WaitGroup
-		audit := func(epoch uint64) func() {
-			return func() {
-				if _, err := a.Audit(t.Context(), epoch); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-		audits.Go(audit(10))
-		<-first
-		audits.Go(audit(11))
-		jobstest.Eventually(t, "two pending verdicts", func() bool {
-			a.pending.mu.Lock()
-			defer a.pending.mu.Unlock()
-			return len(a.pending.byVerdict) == 2
-		})
-		close(other)
-		audits.Wait()
-		s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 10, 11)
-		if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != verdict.Equivocation {
-			t.Errorf("status is %+v, %v", s, err)
-		}
-		if len(a.pending.byVerdict) != 0 {
-			t.Errorf("%d pending verdicts are left", len(a.pending.byVerdict))
-		}
+		synctest.Test(t, auditSplicedTogether)
 	})
+}
+
+// auditSplicedTogether audits two neighbours at the same time, the first of which writes only once
+// the other waits.
+func auditSplicedTogether(t *testing.T) {
+	w := newSplicedWorld(t)
+	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
+	store := w.config.Store
+	first, other := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.config.Store = w.storeWith(t, func(_ context.Context, key string) error {
+		if strings.Contains(key, "/verdicts/") {
+			once.Do(func() { // the first writes when the other could have looked around
+				close(first)
+				<-other
+			})
+		}
+		return nil
+	})
+	a := w.auditor(t)
+	var audits sync.WaitGroup
+	audit := func(epoch uint64) func() {
+		return func() {
+			if _, err := a.Audit(t.Context(), epoch); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	audits.Go(audit(10))
+	<-first
+	audits.Go(audit(11))
+	synctest.Wait()
+	close(other)
+	audits.Wait()
+	s, err := report.ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 10, 11)
+	if err != nil || len(s.Breaks) != 0 || s.VerifiedCount != 1 || len(s.Rejected) != 1 || s.Rejected[0].Reason != verdict.Equivocation {
+		t.Errorf("status is %+v, %v", s, err)
+	}
 }
 
 // Somebody must look at a verdict that cannot be read, but nobody has to before the epochs beside

@@ -26,12 +26,11 @@ var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is tr
 // ErrNeedsKeys, a second look did not show the contradiction that a first one had, or the way to
 // the log is at fault. What the log no longer has is not held against it.
 func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = a.panicked(epoch, p)
-		}
-	}()
+	defer a.recoverTo(&err, epoch)
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
+	if err == nil {
+		recorded, err = a.Store.Newest(ctx, recorded)
+	}
 	if err != nil {
 		return verdict.Verdict{}, err
 	}
@@ -65,4 +64,25 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		err = cmp.Or(err, a.Store.PutReaudited(saving, a.Namespace, epoch, j.verdict.Batch))
 	}
 	return j.verdict, err
+}
+
+// JudgeAnew judges an epoch as if it had no verdict and has record write what was found. The
+// verdict on record stays.
+func (a *Auditor) JudgeAnew(ctx context.Context, epoch uint64, record func(context.Context, verdict.Verdict) error) (err error) {
+	defer a.recoverTo(&err, epoch)
+	t := &attempt{Attempt: observe.Nothing{}}
+	ctx = fetcher.RecordListings(ctx, &t.listings)
+	j, err := a.judge(ctx, t, epoch, a.Archive)
+	if err != nil {
+		return err
+	}
+	defer j.draft.drop()
+	return a.commit(ctx, t, j, func(ctx context.Context, j judgement) error { return record(ctx, j.verdict) })
+}
+
+// recoverTo makes an error of a panic.
+func (a *Auditor) recoverTo(err *error, epoch uint64) {
+	if p := recover(); p != nil {
+		*err = a.panicked(epoch, p)
+	}
 }

@@ -31,65 +31,72 @@ const saveTimeout = 30 * time.Second
 // worker that is told to stop still writes, on a context that outlives the job's: a verdict may
 // have cost minutes. Nobody hurries a worker that is not told to stop.
 func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded verdict.Verdict, created bool, err error) {
+	writing, outcome := time.Now(), j.verdict.Outcome
+	err = a.commit(ctx, t, j, func(ctx context.Context, confirmed judgement) error {
+		j = confirmed
+		if recorded, created, err = a.Store.PutVerdict(ctx, j.verdict); err != nil {
+			return err
+		}
+		t.Stage(observe.Write, writing)
+		if created {
+			a.logVerdict(j, time.Since(writing))
+		} else if recorded.Contradicts(j.verdict) {
+			saved := j.draft != nil || j.verdict.Outcome != outcome
+			return a.contradict(ctx, t, recorded, j, saved)
+		}
+		return nil
+	})
+	return recorded, created, err
+}
+
+// commit confirms a judgement, puts on record what it rests on, and has put write the verdict.
+func (a *Auditor) commit(ctx context.Context, t *attempt, j judgement, put func(context.Context, judgement) error) error {
 	ctx, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
-	writing := time.Now()
 	t.reaching = observe.AuditStore
-	saved := j.draft != nil
 	entered := a.enterDigest(ctx, j.verdict)
 	defer func() { _ = entered() }()
 	evidence, err := a.save(ctx, j)
 	if err != nil {
-		return verdict.Verdict{}, false, err
+		return err
 	}
 	if j.verdict.Outcome == verdict.Verified {
-		leave, err := a.pending.enter(ctx, j.verdict)
+		leave, err := a.pending.Enter(ctx, j.verdict)
 		defer leave()
 		if err != nil {
-			return verdict.Verdict{}, false, err
+			return err
 		}
 	}
 	confirmed, err := a.confirm(ctx, t, j.with(evidence...))
 	if err != nil {
-		return verdict.Verdict{}, false, err
+		return err
 	}
 	if err := a.refuse(ctx); err != nil { // found out since this epoch was judged
-		return verdict.Verdict{}, false, err
+		return err
 	}
-	if confirmed.verdict.Outcome != j.verdict.Outcome && !saved {
+	if confirmed.verdict.Outcome != j.verdict.Outcome && j.draft == nil {
 		confirmed = confirmed.with(a.saveLate(ctx, t, confirmed)...)
-		saved = true
 	}
 	j = confirmed
 	if j.verdict.Outcome == verdict.Rejected {
 		a.collect(ctx, t, j)
 	}
 	if err := a.putEvidence(ctx, j); err != nil {
-		return verdict.Verdict{}, false, err
+		return err
 	}
 	// Before the verdict, so that there is none without its alert; raised again after a crash, it
 	// is one alert still.
 	if j.verdict.Outcome == verdict.Rejected {
 		if err := a.incidents().Raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
-			return verdict.Verdict{}, false, err
+			return err
 		}
 	}
 	if err := entered(); err != nil {
-		return verdict.Verdict{}, false, err
+		return err
 	}
 	j.verdict.Indexed = j.verdict.Outcome == verdict.Verified
 	j.verdict.FinishedAt = time.Now().UTC()
-	recorded, created, err = a.Store.PutVerdict(ctx, j.verdict)
-	if err != nil {
-		return verdict.Verdict{}, false, err
-	}
-	t.Stage(observe.Write, writing)
-	if created {
-		a.logVerdict(j, time.Since(writing))
-	} else if recorded.Contradicts(j.verdict) {
-		return recorded, false, a.contradict(ctx, t, recorded, j, saved)
-	}
-	return recorded, created, nil
+	return put(ctx, j)
 }
 
 // enterDigest begins to enter the digest of an epoch that looks good in the index of digests, and

@@ -35,7 +35,7 @@ func TestEachVerdict(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var got []uint64
-			err := EachVerdict(t.Context(), store, jobstest.Namespace, c.from, c.to, func(v verdict.Verdict) error {
+			err := EachVerdict(t.Context(), store, jobstest.Namespace, c.from, c.to, func(v verdict.Verdict, _ *OverruledEpoch) error {
 				got = append(got, v.Epoch)
 				return nil
 			})
@@ -54,7 +54,7 @@ func TestEachVerdictStops(t *testing.T) {
 		jobstest.PutVerdict(t, store, epoch, "")
 	}
 	stop, visited := errors.New("stop"), 0
-	visit := func(verdict.Verdict) error {
+	visit := func(verdict.Verdict, *OverruledEpoch) error {
 		if visited++; visited == 2 {
 			return stop
 		}

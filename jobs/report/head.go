@@ -19,6 +19,8 @@ type Head struct {
 	Head      uint64 `json:"head"`   // 0: From is not verified
 	Digest    string `json:"digest"` // after Head
 	Newest    uint64 `json:"newest"` // the last epoch with a verdict
+	// OverruledCount is how many epochs up to the newest have a later verdict that counts.
+	OverruledCount uint64 `json:"overruled_count,omitempty"`
 	// Unanchored: From is verified, and begins with another digest than that of the anchor.
 	Unanchored bool `json:"unanchored,omitempty"`
 	// HeldBackBy is the incident without which Head would be later; empty if there is none.
@@ -39,10 +41,14 @@ func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, an
 	if err != nil {
 		return Head{}, err
 	}
-	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To, Unanchored: s.Unanchored(),
+	h := Head{Namespace: namespace, From: s.From, Head: s.Head, Newest: s.To, OverruledCount: s.OverruledCount, Unanchored: s.Unanchored(),
 		HeldBackBy: s.HeldBackBy, Incidents: s.Incidents, status: s}
 	if h.Head == 0 {
 		return h, nil
+	}
+	if o, err := store.Overruling(ctx, namespace, h.Head); !errors.Is(err, auditstore.ErrNotFound) {
+		h.Digest = o.Verdict.Digest
+		return h, err
 	}
 	h.Digest, err = verifiedDigest(ctx, store, namespace, h.Head)
 	return h, err

@@ -18,13 +18,16 @@ type HeadWalk struct {
 	first  uint64 // epoch of the audit
 	Next   uint64 // the epoch after those that are known to be so
 	digest string // of the last of these; empty while there is none
-	ended  bool   // the next one is rejected or doesn't go on, and that is for ever
+	ended  bool   // the next one is rejected or doesn't go on, which only an overruling changes
+	anchor verdict.Anchor
+	// overruled is how often epochs had been overruled when the walk began
+	overruled uint64
 }
 
 // NewHeadWalk starts at the first epoch of an audit. If it is the one after the anchor, it must
 // begin with the anchor's digest.
 func NewHeadWalk(first uint64, anchor verdict.Anchor) *HeadWalk {
-	return &HeadWalk{first: first, Next: first, digest: anchor.DigestBefore(first)}
+	return &HeadWalk{first: first, Next: first, digest: anchor.DigestBefore(first), anchor: anchor}
 }
 
 // Head returns the last epoch that the walk has come to; 0 if it has come to none.
@@ -35,11 +38,22 @@ func (w *HeadWalk) Head() uint64 {
 	return w.Next - 1
 }
 
-// Advance goes on from where it stopped, through what is sealed and the verdicts after it.
+// Advance goes on from where it stopped, through what is sealed and the verdicts after it. It
+// begins anew once another epoch was overruled.
 func (w *HeadWalk) Advance(ctx context.Context, store *auditstore.Store, h verdict.History) error {
+	overruled, err := ReadOverruled(ctx, store, h.Namespace)
+	if err != nil {
+		return err
+	}
+	if times := overruled.times(); times != w.overruled {
+		*w = *NewHeadWalk(w.first, w.anchor)
+		w.overruled = times
+	}
 	for steps := 0; steps < maxHeadSteps && !w.ended; steps++ {
 		if span := sealedSpan(h, w.Next); span != nil {
-			w.pass(span.Span)
+			if err := overruled.split(ctx, store, h.Namespace, span.Span, w.passPart, w.step); err != nil {
+				return err
+			}
 			continue
 		}
 		v, err := store.Verdict(ctx, h.Namespace, w.Next)
@@ -49,11 +63,29 @@ func (w *HeadWalk) Advance(ctx context.Context, store *auditstore.Store, h verdi
 		if err != nil {
 			return err
 		}
-		if v.Outcome != verdict.Verified || verdict.LinkDigests(w.digest, v.PreviousDigest) == verdict.Broken {
-			w.ended = true
-			return nil
+		if err := w.step(overruled.Newest(v)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// step goes on to the next epoch, if the verdict is on that.
+func (w *HeadWalk) step(v verdict.Verdict) error {
+	switch {
+	case w.ended || v.Epoch != w.Next:
+	case v.Outcome != verdict.Verified || verdict.LinkDigests(w.digest, v.PreviousDigest) == verdict.Broken:
+		w.ended = true
+	default:
 		w.Next, w.digest = v.Epoch+1, v.Digest
+	}
+	return nil
+}
+
+// passPart is pass for a part of a span, if the next epoch is in it.
+func (w *HeadWalk) passPart(s verdict.Span) error {
+	if !w.ended && s.From <= w.Next && w.Next <= s.To {
+		w.pass(s)
 	}
 	return nil
 }

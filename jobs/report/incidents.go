@@ -6,6 +6,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // readIncidents adds what is open to a status, and what is acknowledged of what the status found by
@@ -16,7 +17,7 @@ func (s *statusReader) readIncidents(ctx context.Context, store *auditstore.Stor
 		return err
 	}
 	for i, r := range s.Rejected {
-		s.Rejected[i].Acknowledged = all.Acknowledged(alert.VerdictIncident(r.Epoch, r.Reason))
+		s.Rejected[i].Acknowledged = all.Acknowledged(RejectionIncident(r.Epoch, r.Reason, s.overruled.Of(r.Epoch)))
 	}
 	for i, b := range s.Breaks {
 		// That the log does not begin where the anchor says is no incident: nothing is judged then.
@@ -32,6 +33,15 @@ func (s *statusReader) readIncidents(ctx context.Context, store *auditstore.Stor
 	s.Incidents, s.MoreIncidents = in.Open, in.More
 	s.Head, s.HeldBackBy = all.Limit(max(s.From, 1), s.Head)
 	return nil
+}
+
+// RejectionIncident is the incident that a rejection is acknowledged by. What was acknowledged of
+// an earlier verdict does not count for that of an overruling.
+func RejectionIncident(epoch uint64, reason verdict.Reason, overruled *OverruledEpoch) string {
+	if overruled != nil {
+		return alert.OverruledIncident(epoch, overruled.Number)
+	}
+	return alert.VerdictIncident(epoch, reason)
 }
 
 // acknowledge notes whether all contradictions of the names are acknowledged.

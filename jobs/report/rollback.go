@@ -91,6 +91,12 @@ func (f *endFinder) lookUp(ctx context.Context, epoch uint64, digest string) err
 		if err != nil {
 			return err
 		}
+		if v.Outcome != verdict.Verified || v.Digest != digest {
+			v, err = f.store.Newest(ctx, v)
+		}
+		if err != nil {
+			return err
+		}
 		if v.Outcome == verdict.Verified && v.Digest == digest {
 			f.mu.Lock()
 			defer f.mu.Unlock()

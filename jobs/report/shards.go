@@ -61,8 +61,8 @@ func ReadVerdicts(ctx context.Context, store *auditstore.Store, namespace string
 	return verdicts, group.Wait()
 }
 
-// ReadAround reads the verdicts of the epochs and their neighbours, without those that are not
-// there or cannot be read.
+// ReadAround reads the first verdicts of the epochs and their neighbours, without those that are
+// not there or cannot be read.
 func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) (map[uint64]verdict.Verdict, error) {
 	wanted := map[uint64]bool{}
 	for _, epoch := range epochs {

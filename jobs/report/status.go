@@ -56,6 +56,9 @@ type Status struct {
 	Breaks      []Break          `json:"breaks,omitempty"` // the first 10,000
 	// Chain is what is on record of the names of the same range; nil if they were never walked.
 	Chain *ChainStatus `json:"chain,omitempty"`
+	// Overruled epochs have a later verdict than their first, which is the one that counts.
+	OverruledCount uint64           `json:"overruled_count,omitempty"`
+	Overruled      []OverruledEpoch `json:"overruled,omitempty"` // the first 10,000
 	// Rollbacks are those among the first 1,000 stretches.
 	Rollbacks []Rollback `json:"rollbacks,omitempty"`
 	// Stretches are Verified with how each hangs together with the one before: the first 10,000,
@@ -94,20 +97,23 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	if err != nil {
 		return Status{}, err
 	}
-	s := statusReader{Status: Status{
+	overruled, err := ReadOverruled(ctx, store, namespace)
+	if err != nil {
+		return Status{}, err
+	}
+	s := statusReader{overruled: overruled, Status: Status{
 		Namespace: namespace, From: from, To: to, Verified: []epochset.Range{}, Gaps: []epochset.Range{}, Rejected: []RejectedEpoch{},
 	}, next: from, anchor: anchor}
 	err = Walk(ctx, store, h, max(from, 1), cmp.Or(to, verdict.MaxEpoch), Visitor{
 		Sealed: func(span verdict.Span) error {
-			s.addSpan(span)
 			s.SealedCount += span.Epochs()
-			return nil
+			return overruled.split(ctx, store, namespace, span, s.addSpan, s.addVerdict)
 		},
 		Open: func(epochs []uint64) error {
 			verdicts, err := ReadVerdicts(ctx, store, namespace, epochs)
 			for i := range verdicts {
 				if err == nil {
-					s.addVerdict(verdicts[i])
+					err = s.addVerdict(overruled.Newest(verdicts[i]))
 				}
 			}
 			return err
@@ -149,25 +155,34 @@ type statusReader struct {
 	anchor     verdict.Anchor
 	digest     string // after the epoch before next, if that is verified
 	sealedOnly []int  // the places in Rejected that only a seal has shown
+	overruled  Overruled
 }
 
-func (s *statusReader) addVerdict(v verdict.Verdict) {
+// addVerdict takes in the verdict that counts for one epoch.
+func (s *statusReader) addVerdict(v verdict.Verdict) error {
 	one := verdict.Span{From: v.Epoch, To: v.Epoch}
 	if v.Outcome == verdict.Verified {
 		one.PreviousDigest, one.Digest = v.PreviousDigest, v.Digest
 	} else {
 		one.Rejected = []verdict.Rejection{{Epoch: v.Epoch, Reason: v.Reason}}
 	}
+	if o := s.overruled.Of(v.Epoch); o != nil {
+		s.OverruledCount++
+		if len(s.Overruled) < MaxListed {
+			s.Overruled = append(s.Overruled, *o)
+		}
+	}
 	listed := len(s.Rejected)
-	s.addSpan(one)
+	err := s.addSpan(one)
 	if len(s.Rejected) > listed {
 		s.Rejected[listed].Detail = v.Detail
 		s.sealedOnly = s.sealedOnly[:len(s.sealedOnly)-1]
 	}
+	return err
 }
 
 // addSpan takes in epochs that all have a verdict.
-func (s *statusReader) addSpan(span verdict.Span) {
+func (s *statusReader) addSpan(span verdict.Span) error {
 	if s.next == 0 {
 		s.From, s.next = span.From, span.From
 	}
@@ -192,6 +207,7 @@ func (s *statusReader) addSpan(span verdict.Span) {
 	}
 	s.addVerified(start, span.To, adjacent && start == span.From, breaks)
 	s.next, s.digest = span.To+1, span.Digest
+	return nil
 }
 
 // addVerified takes in verified epochs, the first of which may continue the range before. It
@@ -240,6 +256,7 @@ func (s *statusReader) readDetails(ctx context.Context, store *auditstore.Store)
 				verdicts[i] = verdict.Verdict{Detail: "its verdict is not what was sealed: " + err.Error()}
 				err = nil
 			}
+			verdicts[i] = s.overruled.Newest(verdicts[i])
 			return err
 		})
 	}

@@ -81,10 +81,10 @@ func (s *statusReader) readStretches(ctx context.Context, store *auditstore.Stor
 	for i, stretch := range linked {
 		group.Go(func() error {
 			v, err := store.Verdict(groupCtx, s.Namespace, stretch.From)
-			begins[i] = v.PreviousDigest
+			begins[i] = s.overruled.Newest(v).PreviousDigest
 			if err == nil && s.isRejected(stretch.From-1) {
 				v, err = store.Verdict(groupCtx, s.Namespace, stretch.From-1)
-				claims[i] = v.Digest
+				claims[i] = s.overruled.Newest(v).Digest
 			}
 			if auditstore.IsLost(err) {
 				return nil // readDetails says so where it matters

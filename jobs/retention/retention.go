@@ -192,6 +192,10 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 	if err != nil {
 		return old, 0, err
 	}
+	overruled, err := report.ReadOverruled(ctx, r.Store, r.Namespace)
+	if err != nil {
+		return old, 0, err
+	}
 	// After the verdicts, so that as little time as can be is between the last check and the
 	// removal.
 	evidenced, err := r.Store.EvidencedEpochs(ctx, r.Namespace, shard)
@@ -200,7 +204,7 @@ func (r *Remover) sweep(ctx context.Context, shard uint64, now time.Time, done *
 	}
 	batches = slices.DeleteFunc(batches, func(b auditstore.Archived) bool {
 		_, found := slices.BinarySearch(evidenced, b.Epoch)
-		return found || !r.isRemovable(b, verdicts, now)
+		return found || overruled.Of(b.Epoch) != nil || !r.isRemovable(b, verdicts, now)
 	})
 	if len(batches) < old {
 		wait = min(wait, recheckAfter)

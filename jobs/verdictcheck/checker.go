@@ -116,6 +116,16 @@ func (c Checker) checkOne(ctx context.Context, verdicts map[uint64]verdict.Verdi
 		}
 	}
 	for _, pair := range [][2]verdict.Verdict{{verdicts[epoch-1], v}, {v, verdicts[epoch+1]}} {
+		for i := range pair { // what does not fit may have been overruled
+			if verdict.Between(pair[0], pair[1]) != verdict.Broken {
+				break
+			}
+			newest, err := c.Store.Newest(ctx, pair[i])
+			if err != nil {
+				return err
+			}
+			pair[i] = newest
+		}
 		if verdict.Between(pair[0], pair[1]) != verdict.Broken {
 			continue
 		}

@@ -1,4 +1,5 @@
-package audit
+// Package pending keeps verdicts that one process is about to write from missing each other's.
+package pending
 
 import (
 	"context"
@@ -7,9 +8,8 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// pendingVerdicts are the verified verdicts that an auditor is about to write. They keep those of
-// one process from missing each other's, as confirm says. The zero value has none.
-type pendingVerdicts struct {
+// Verdicts are the verified verdicts that an auditor is about to write. The zero value has none.
+type Verdicts struct {
 	mu        sync.Mutex
 	byVerdict map[*pendingVerdict]bool
 }
@@ -26,10 +26,10 @@ func (p *pendingVerdict) breaks(next *pendingVerdict) bool {
 	return p.epoch+1 == next.epoch && verdict.LinkDigests(p.digest, next.previous) == verdict.Broken
 }
 
-// enter enters a verdict, and waits until every one entered before it that it contradicts is over.
+// Enter enters a verdict, and waits until every one entered before it that it contradicts is over.
 // Nobody waits for a later one, so nobody waits for ever. The caller must call leave, also after an
 // error.
-func (p *pendingVerdicts) enter(ctx context.Context, v verdict.Verdict) (leave func(), err error) {
+func (p *Verdicts) Enter(ctx context.Context, v verdict.Verdict) (leave func(), err error) {
 	mine := &pendingVerdict{v.Epoch, v.PreviousDigest, v.Digest, make(chan struct{})}
 	var before []*pendingVerdict
 	p.mu.Lock()
