@@ -46,6 +46,7 @@ type cli struct {
 	Head       headCmd       `cmd:"" help:"Show the last epoch up to which all are verified, and its digest."`
 	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
 	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`
+	Overrule   overruleCmd   `cmd:"" help:"Audit an epoch anew, after a mistake of your own, and record the result beside the verdict."`
 	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
 	Evidence   evidenceCmd   `cmd:"" help:"Make one file of all evidence on an epoch, for others to check."`
 	Export     exportCmd     `cmd:"" help:"Export verdicts to standard output, as JSON lines or CSV."`

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -32,8 +31,9 @@ with --strict even so.
 The first line of CSV names the columns. Columns never change; new ones are added at the end:
   epoch,outcome,reason,detail,previous_digest,digest,inserted,unchanged,
   key,bytes,stored_bytes,compression,sha256,signature,key_id,signed_at_ms,
-  started_at,finished_at,verify_seconds,software,namespace,schema,strays
-strays is how many other objects lay under the epoch; jsonl has their names.
+  started_at,finished_at,verify_seconds,software,namespace,schema,strays,overruled
+strays is how many other objects lay under the epoch; jsonl has their names. Of an epoch that was overruled the newest
+verdict is written, and overruled says what it was before; jsonl says by whom and why.
 
 Examples:
   ktaudit export --config ktaudit.yaml --namespace example > verdicts.jsonl
@@ -55,7 +55,12 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	write, flush := func(v verdict.Verdict) error { return a.object(v) }, func() error { return nil }
+	write, flush := func(v verdict.Verdict, overruled *report.OverruledEpoch) error {
+		return a.object(struct {
+			verdict.Verdict
+			Overruled *report.OverruledEpoch `json:"overruled,omitempty"`
+		}{v, overruled})
+	}, func() error { return nil }
 	if c.Format == "csv" {
 		w := newVerdictCSV(a)
 		write, flush = w.write, w.flush
@@ -66,14 +71,14 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	open = open.In(c.From, c.To)
 	none, wrong := true, open.Wrong(c.Strict)
-	err = report.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict) error {
+	err = report.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict, overruled *report.OverruledEpoch) error {
 		none = false
 		// A rejection is wrong even if its incident was never recorded.
-		wrong = wrong || v.Outcome == verdict.Rejected && (c.Strict || !open.Acknowledged(alert.VerdictIncident(v.Epoch, v.Reason)))
+		wrong = wrong || v.Outcome == verdict.Rejected && (c.Strict || !open.Acknowledged(report.RejectionIncident(v.Epoch, v.Reason, overruled)))
 		if c.Outcome != "all" && v.Outcome != c.Outcome {
 			return nil
 		}
-		return write(v)
+		return write(v, overruled)
 	})
 	if err == nil && none {
 		a.log.Warn().Str("namespace", namespace.Namespace).Msg("nothing to export: no epoch of the range has a verdict")
@@ -101,7 +106,7 @@ var verdictColumns = []string{
 	"epoch", "outcome", "reason", "detail", "previous_digest", "digest", "inserted", "unchanged",
 	"key", "bytes", "stored_bytes", "compression", "sha256", "signature", "key_id", "signed_at_ms",
 	"started_at", "finished_at", "verify_seconds", "software", "namespace", "schema",
-	"strays",
+	"strays", "overruled",
 }
 
 // verdictCSV writes verdicts as CSV (RFC 4180, but with plain line ends).
@@ -113,7 +118,7 @@ func newVerdictCSV(a *app) verdictCSV {
 	return w
 }
 
-func (w verdictCSV) write(v verdict.Verdict) error {
+func (w verdictCSV) write(v verdict.Verdict, overruled *report.OverruledEpoch) error {
 	return w.Write([]string{
 		strconv.FormatUint(v.Epoch, 10), v.Outcome, string(v.Reason), v.Detail, v.PreviousDigest, v.Digest,
 		strconv.Itoa(v.Inserted), strconv.Itoa(v.Unchanged),
@@ -121,7 +126,7 @@ func (w verdictCSV) write(v verdict.Verdict) error {
 		v.Signature.Status, keyIDText(v.Signature.KeyID), timestampText(v.Signature.Timestamp),
 		v.StartedAt.Format(time.RFC3339Nano), v.FinishedAt.Format(time.RFC3339Nano),
 		strconv.FormatFloat(v.VerifySeconds, 'f', -1, 64), v.Software, v.Namespace, strconv.Itoa(v.Schema),
-		strayCount(v.Strays),
+		strayCount(v.Strays), overruledText(overruled),
 	})
 }
 
@@ -136,6 +141,14 @@ func keyIDText(id *uint8) string {
 		return ""
 	}
 	return strconv.Itoa(int(*id))
+}
+
+// overruledText is empty for an epoch that was not overruled; else it says what it was before.
+func overruledText(o *report.OverruledEpoch) string {
+	if o == nil {
+		return ""
+	}
+	return outcomeText(o.Was, o.Reason)
 }
 
 func strayCount(s *verdict.Strays) string {

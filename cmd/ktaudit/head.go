@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ktaudit/ktaudit/jobs/report"
 )
@@ -81,7 +82,11 @@ func (a *app) printHead(h report.Head) error {
 	case h.Head == 0:
 		a.printf("%s: none: epoch %d is not verified\n", h.Namespace, h.From)
 	default:
-		a.printf("%s: %d %s\n", h.Namespace, h.Head, h.Digest)
+		overruled := ""
+		if h.OverruledCount > 0 {
+			overruled = fmt.Sprintf(" (%d overruled)", h.OverruledCount)
+		}
+		a.printf("%s: %d %s%s\n", h.Namespace, h.Head, h.Digest, overruled)
 	}
 	return nil
 }

@@ -177,6 +177,9 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 		a.line("breaks", "%d", len(s.Breaks))
 	}
 	a.printStretches(s.Stretches)
+	if s.OverruledCount > 0 {
+		a.line("overruled", "%d", s.OverruledCount)
+	}
 	a.printChain(s.Chain)
 	a.printLive(live)
 	if len(s.Incidents) > 0 {
@@ -220,6 +223,7 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between%s\n", b.Epoch, b.To, acknowledgedText(b.Acknowledged))
 		a.printf("  epoch %d ended with %s, and epoch %d begins with it\n", b.To, b.PreviousDigest, b.Epoch)
 	}
+	a.printOverruled(s)
 	a.printOpen(s.Incidents)
 	a.printProblems(live)
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
