@@ -181,6 +181,14 @@ func (v Verdict) Contradicts(o Verdict) bool {
 	return unlimited && v.Outcome != o.Outcome || v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest
 }
 
+// ShowsOther reports whether v is on a batch that was judged and proves another step than o is
+// about. No fault makes such a batch, and a log need show it only once: it stands, whatever a
+// second look shows.
+func (v Verdict) ShowsOther(o Verdict) bool {
+	proven := v.Outcome == Verified || v.Reason == Equivocation
+	return proven && v.Batch.SHA256 != "" && (v.Digest != o.Digest || v.PreviousDigest != o.PreviousDigest)
+}
+
 // Encode returns the bytes of v's object: one JSON object on one line.
 func (v Verdict) Encode() ([]byte, error) {
 	if err := v.Validate(); err != nil {

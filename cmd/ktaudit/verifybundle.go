@@ -75,6 +75,17 @@ func (a *app) printBundle(c bundle.Checked) {
 	if len(c.Claims) == 0 {
 		a.printf("  nothing that can be checked here\n")
 	}
+	provided := "if the keys in it are the log's"
+	if c.OwnKeys {
+		provided = "whoever made it"
+	}
+	a.printf("\nWhat signatures in it prove by themselves, %s:\n", provided)
+	for _, proof := range c.BySignatures {
+		a.printf("  %s\n", text.Clean(proof, 2*maxShownText))
+	}
+	if len(c.BySignatures) == 0 {
+		a.printf("  nothing\n")
+	}
 	a.printf("\nWhat was checked here:\n")
 	for _, b := range c.Batches {
 		what := "not judged: " + b.Detail

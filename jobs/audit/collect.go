@@ -13,9 +13,6 @@ import (
 // fails: what the judgement rests on is recorded by itself, and what cannot be had is said in what
 // is recorded here, or in the program's log.
 func (a *Auditor) collect(ctx context.Context, t *attempt, j judgement, more ...incident.Batch) {
-	if a.Evidence == nil {
-		return
-	}
 	a.Evidence.Collect(ctx, j.concern(more...), evidence.Found{
 		Listings: t.listings.All(),
 		Judge: func(ctx context.Context, wanted incident.Batch, object fetcher.Object) (evidence.Judged, string, error) {

@@ -3,17 +3,24 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
+	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/driver"
 )
 
 // collecting gives the world's auditor a collector.
@@ -126,4 +133,67 @@ func TestFindingsThatCannotBeWrittenLoseNothing(t *testing.T) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	w.WantArchived(t, 2)
+}
+
+// A log that does not answer costs the findings no more than what it does not answer.
+func TestFindingsOfALogThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	j := judgement{verdict: jobstest.RejectedVerdict(2)}
+	j.verdict.Batch.Key = w.KeyOf(t, 2)
+	j.object.Key = j.verdict.Batch.Key
+	synctest.Test(t, func(t *testing.T) {
+		hung := jobstest.OpenMemory(t)
+		w.config.Store = auditstore.New(jobstest.OpenMemory(t))
+		w.collecting()
+		w.config.Evidence.Signatures = nil
+		w.config.Evidence.Fetcher = fetcher.New(hangingOver(t, hung), fetcher.Options{})
+		w.auditor(t).collect(t.Context(), &attempt{Attempt: observe.Nothing{}}, j)
+		names, err := w.config.Store.EvidenceNames(t.Context(), jobstest.Namespace, 2)
+		if err != nil || len(names) != 1 {
+			t.Errorf("there are %q, %v", names, err)
+		}
+	})
+}
+
+// A worker that is told to stop does not spend on collecting what it has left for its verdict.
+func TestCollectingLeavesTimeForTheVerdict(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	j := judgement{verdict: jobstest.RejectedVerdict(2)}
+	j.verdict.Batch.Key = w.KeyOf(t, 2)
+	j.object.Key = j.verdict.Batch.Key
+	synctest.Test(t, func(t *testing.T) {
+		w.config.Store = auditstore.New(jobstest.OpenMemory(t))
+		w.collecting()
+		w.config.Evidence.Signatures = nil
+		w.config.Evidence.Fetcher = fetcher.New(hangingOver(t, jobstest.OpenMemory(t)), fetcher.Options{})
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		began := time.Now()
+		w.auditor(t).collect(stopped, &attempt{Attempt: observe.Nothing{}}, j)
+		if took := time.Since(began); took > saveTimeout*2/3 {
+			t.Errorf("it took %s of %s", took, saveTimeout)
+		}
+	})
+}
+
+// hangingBucket answers nothing.
+type hangingBucket struct{ jobstest.FaultyBucket }
+
+func (hangingBucket) Attributes(ctx context.Context, _ string) (*driver.Attributes, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (hangingBucket) ListPaged(ctx context.Context, _ *driver.ListOptions) (*driver.ListPage, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func hangingOver(t *testing.T, b *blob.Bucket) *blob.Bucket {
+	t.Helper()
+	hanging := blob.NewBucket(&hangingBucket{jobstest.FaultyBucket{Faults: &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1))}, B: b}})
+	t.Cleanup(func() { _ = hanging.Close() })
+	return hanging
 }

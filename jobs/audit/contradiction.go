@@ -39,12 +39,12 @@ func (a *Auditor) judgeAfresh(ctx context.Context, t *attempt, recorded verdict.
 var errDisagree = errors.New("a second look does not show what the first one did")
 
 // contradict is for a worker whose epoch was given a verdict by another one meanwhile, which its
-// own contradicts. The epoch is judged afresh before that is recorded. Where a fault keeps it from
-// being judged, what was found stands: the next attempt will find a verdict and go no further.
+// own contradicts. The epoch is judged afresh before that is recorded. Where a fault prevents that,
+// or another step was proven, it stands: the next attempt finds a verdict and goes no further.
 func (a *Auditor) contradict(ctx context.Context, t *attempt, recorded verdict.Verdict, j judgement, saved bool) error {
 	again, err := a.judgeAfresh(ctx, t, recorded, j)
 	switch {
-	case errors.Is(err, errDisagree):
+	case errors.Is(err, errDisagree) && !j.verdict.ShowsOther(recorded):
 		a.Log.Error().Str("namespace", a.Namespace).Err(err).Interface("found", j.verdict).Msg("a contradiction was not confirmed, and is not recorded")
 		return err
 	case err == nil:
@@ -61,11 +61,10 @@ func (a *Auditor) contradict(ctx context.Context, t *attempt, recorded verdict.V
 }
 
 // recordContradiction writes a verdict that contradicts the one on record among the evidence, with
-// what it rests on, and returns a *ContradictionError. Where it cannot be written, the error is one
-// to try again after; but the next attempt will find a verdict and go no further, so the program's
-// log gets all of it in any case.
-func (a *Auditor) recordContradiction(ctx context.Context, t *attempt, recorded verdict.Verdict, j judgement) error {
-	ctx, cancel := wait.Outlive(ctx, saveTimeout)
+// what it rests on, and returns a *ContradictionError. The program's log gets all of it,
+// too: where it cannot be written, the next attempt will find a verdict and go no further.
+func (a *Auditor) recordContradiction(job context.Context, t *attempt, recorded verdict.Verdict, j judgement) error {
+	ctx, cancel := wait.Outlive(job, saveTimeout)
 	defer cancel()
 	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
 	a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).
@@ -78,7 +77,7 @@ func (a *Auditor) recordContradiction(ctx context.Context, t *attempt, recorded 
 	if recorded.Batch.Key != "" && recorded.Batch.SHA256 != "" {
 		before = append(before, incident.BatchOf(recorded))
 	}
-	a.collect(ctx, t, j, before...)
+	a.collect(job, t, j, before...)
 	putErr := errors.Join(a.putEvidence(ctx, j.with(evidence)),
 		a.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict)))
 	if putErr != nil {

@@ -11,7 +11,9 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
+	"gocloud.dev/gcerrors"
 )
 
 func TestEvidenceIsKept(t *testing.T) {
@@ -115,4 +117,43 @@ func (w *world) judgeReplaced(t *testing.T, a *Auditor, measured *attempt) (verd
 		t.Fatalf("%s, %v", j.verdict.Outcome, err)
 	}
 	return recorded, j
+}
+
+// Another history that a log shows once is on record, though a second look does not show it.
+func TestAnotherHistoryStands(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3, Tamper: map[uint64]simlog.Kind{2: simlog.Equivocate}})
+	w.config.Keys, w.config.Signatures = signature.Keys{}, nil
+	_, err := w.config.Fetcher.Locate(t.Context(), 2)
+	both, ok := errors.AsType[*fetcher.EquivocationError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	data := map[string][]byte{}
+	for _, key := range both.Keys {
+		data[key], err = w.Log.ReadAll(t.Context(), key)
+		jobstest.Must(t, err)
+	}
+	show := func(key, other string) {
+		jobstest.Must(t, w.Log.WriteAll(t.Context(), key, data[key], nil))
+		if err := w.Log.Delete(t.Context(), other); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			t.Fatal(err)
+		}
+	}
+	a, one, other := w.auditor(t), both.Keys[0], both.Keys[1]
+	show(one, other)
+	recorded, err := a.Audit(t.Context(), 2)
+	if err != nil || recorded.Outcome != verdict.Verified {
+		t.Fatalf("%+v, %v", recorded, err)
+	}
+	show(other, one)
+	measured := &attempt{Attempt: observe.Nothing{}}
+	j, err := a.judge(t.Context(), measured, 2, false)
+	jobstest.Must(t, err)
+	show(one, other) // before anybody looks again
+	err = a.contradict(t.Context(), measured, recorded, j, false)
+	if found, ok := errors.AsType[*ContradictionError](err); !ok || found.Found.Digest == recorded.Digest {
+		t.Errorf("error is %v, want a ContradictionError", err)
+	}
+	jobstest.WantNotices(t, w.config.Store, "1-equivocation.000000000002")
 }

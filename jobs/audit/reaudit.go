@@ -54,8 +54,11 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 	saving, cancel := wait.Outlive(ctx, saveTimeout)
 	defer cancel()
 	if recorded.Contradicts(j.verdict) {
-		if j, err = a.judgeAfresh(ctx, t, recorded, j); err != nil {
-			return verdict.Verdict{}, err
+		again, afreshErr := a.judgeAfresh(ctx, t, recorded, j)
+		if afreshErr == nil {
+			j = again
+		} else if !j.verdict.ShowsOther(recorded) {
+			return verdict.Verdict{}, afreshErr
 		}
 		defer j.draft.drop()
 		err = a.recordContradiction(ctx, t, recorded, j.with(a.saveLate(saving, t, j)...))

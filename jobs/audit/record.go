@@ -50,8 +50,8 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 }
 
 // commit confirms a judgement, puts on record what it rests on, and has put write the verdict.
-func (a *Auditor) commit(ctx context.Context, t *attempt, j judgement, put func(context.Context, judgement) error) error {
-	ctx, cancel := wait.Outlive(ctx, saveTimeout)
+func (a *Auditor) commit(job context.Context, t *attempt, j judgement, put func(context.Context, judgement) error) error {
+	ctx, cancel := wait.Outlive(job, saveTimeout)
 	defer cancel()
 	t.reaching = observe.AuditStore
 	entered := a.enterDigest(ctx, j.verdict)
@@ -79,7 +79,7 @@ func (a *Auditor) commit(ctx context.Context, t *attempt, j judgement, put func(
 	}
 	j = confirmed
 	if j.verdict.Outcome == verdict.Rejected {
-		a.collect(ctx, t, j)
+		a.collect(job, t, j)
 	}
 	if err := a.putEvidence(ctx, j); err != nil {
 		return err

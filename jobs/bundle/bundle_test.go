@@ -363,3 +363,56 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// From what an honest log published and signed anybody can make a bundle whose batches contradict
+// each other. None of it is shown as proven by signatures alone, as two signatures are.
+func TestOnlySignaturesNeedNoBelief(t *testing.T) {
+	t.Parallel()
+	honest := jobstest.NewWorld(t, simlog.Options{Epochs: 3})
+	w := jobstest.NewWorld(t, simlog.Options{Epochs: 3, Tamper: map[uint64]simlog.Kind{2: simlog.Previous}})
+	before, err := w.Log.ReadAll(t.Context(), w.KeyOf(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyBefore := w.KeyOf(t, 1)
+	audits(t, w, true, 1, 2, 3)
+	v, err := w.Store.Verdict(t.Context(), jobstest.Namespace, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other string // the digest from which the batch proves the one that is signed
+	if _, err := fmt.Sscanf(v.Detail, "the unchanged nodes give %64s", &other); err != nil {
+		t.Fatalf("%q: %v", v.Detail, err)
+	}
+	files := unpack(t, write(t, w, 2))
+	var m bundle.Manifest
+	if err := json.Unmarshal(bytes.ReplaceAll(files[0].data, []byte(v.PreviousDigest), []byte(other)), &m); err != nil {
+		t.Fatal(err)
+	}
+	m.Files = append(m.Files, bundle.File{Path: "batches/before", Keys: []string{keyBefore}})
+	if files[0].data, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	files = append(edit("verdicts/000000000002", func(b []byte) []byte {
+		return bytes.Replace(b, []byte(v.Reason), []byte(verdict.Equivocation), 1)
+	})(files), file{"batches/before", before})
+	got, err := verify(t.Context(), pack(t, fit(t, files)), w.Keys)
+	if err != nil || !got.Holds || !strings.Contains(got.Claims[0].Proof, "epoch 2 does not begin where epoch 1 ended") {
+		t.Fatalf("the forged bundle: %+v, %v", got.Claims, err)
+	}
+	if len(got.BySignatures) != 0 {
+		t.Errorf("signatures are said to prove %q", got.BySignatures)
+	}
+
+	w = jobstest.NewWorld(t, simlog.Options{Epochs: 3, Tamper: map[uint64]simlog.Kind{2: simlog.SignedDigest}})
+	audits(t, w, true, 1, 2)
+	signed, err := honest.Signatures.ReadAll(t.Context(), "2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(unpack(t, write(t, w, 2)), file{"evidence/signature-0.json", signed})
+	got, err = verify(t.Context(), pack(t, fit(t, files)), w.Keys)
+	if err != nil || len(got.BySignatures) != 1 || !strings.Contains(got.BySignatures[0], "two digests are signed for epoch 2") {
+		t.Errorf("signatures are said to prove %q, %v", got.BySignatures, err)
+	}
+}

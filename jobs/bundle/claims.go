@@ -63,7 +63,26 @@ func (c *Checked) conclude(files map[string][]byte) {
 	for _, claim := range c.Claims {
 		c.Holds = c.Holds && claim.Proven
 	}
+	c.BySignatures = c.signedAgainst()
 	c.Limits = c.limits()
+}
+
+// signedAgainst returns what signed digests show by themselves. A batch adds nothing to that: to
+// the digest of a batch that was published anybody can make another batch, from another one.
+func (c *Checked) signedAgainst() []string {
+	found := []string{}
+	for i, s := range c.Signed {
+		for _, other := range c.Signed[i+1:] {
+			if s.Error == "" && other.Error == "" && s.Epoch == other.Epoch && s.Digest != other.Digest {
+				found = append(found, twoDigests(s, other))
+			}
+		}
+	}
+	return found
+}
+
+func twoDigests(s, other Signed) string {
+	return fmt.Sprintf("two digests are signed for epoch %d: %s by key %d, and %s by key %d", s.Epoch, s.Digest, s.KeyID, other.Digest, other.KeyID)
 }
 
 // rejection returns what proves a rejection, or why nothing does.
@@ -116,7 +135,7 @@ func (c *Checked) equivocation(epoch uint64) (string, bool) {
 	for i, s := range c.Signed {
 		for _, other := range c.Signed[i+1:] {
 			if s.Error == "" && other.Error == "" && s.Epoch == epoch && other.Epoch == epoch && s.Digest != other.Digest {
-				return fmt.Sprintf("two digests are signed for epoch %d: %s by key %d, and %s by key %d", epoch, s.Digest, s.KeyID, other.Digest, other.KeyID), true
+				return twoDigests(s, other), true
 			}
 		}
 	}
@@ -234,8 +253,9 @@ func (c *Checked) describe(b Batch) string {
 // limits says what the bundle cannot prove.
 func (c *Checked) limits() []string {
 	limits := []string{
-		"That the log published these batches, when, and under which names, is ktaudit's word, as are listings, verdicts and times. " +
-			"Whoever has a digest's signature by the log's or its auditor's key need not believe it: that key signed the digest.",
+		"That the log published these batches, when, under which names, and that its tree is hashed as " + c.Manifest.Configuration +
+			", is the word of whoever made the bundle, as are listings, verdicts and times. Anybody can make a batch that does not verify, " +
+			"or one that verifies from another digest to a signed one, and spoil a signature: a signature says which digest an epoch ends with, and no more.",
 	}
 	if !c.OwnKeys {
 		limits = append(limits, "The keys are those in the bundle: compare them with the published ones, or give your own with --verifying-key.")

@@ -71,6 +71,9 @@ type Checked struct {
 	Batches []Batch  `json:"batches"`
 	Signed  []Signed `json:"signed_digests"`
 	Claims  []Claim  `json:"claims"`
+	// BySignatures is what signed digests show that cannot all be of an honest log: whoever made
+	// the bundle, nobody without the keys can have made them.
+	BySignatures []string `json:"by_signatures"`
 	// Holds is whether there is a claim, and each is proven.
 	Holds  bool     `json:"holds"`
 	Limits []string `json:"limits"` // what it cannot prove

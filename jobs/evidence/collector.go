@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/text"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -28,6 +29,9 @@ const (
 	// timeout bounds all of a collection, askTimeout a single small request of it, so that a log
 	// that does not answer holds up no verdict for long.
 	timeout, askTimeout = 2 * time.Minute, 10 * time.Second
+	// stopTimeout is how long it goes on once its job was told to end, which still has a verdict to
+	// write after it.
+	stopTimeout = 10 * time.Second
 	// maxListed is how many epochs are listed.
 	maxListed = 4
 	// maxText bounds what an error says in the findings.
@@ -63,8 +67,15 @@ type Judge func(ctx context.Context, wanted incident.Batch, object fetcher.Objec
 
 // Collect puts on record what can be had around an incident. Afterwards the caller records what the
 // incident rests on, and raises it. Collecting again, after a crash, writes findings of the new
-// time beside the older ones, a few times at most.
+// time beside the older ones, a few times at most. A nil Collector collects nothing.
 func (c *Collector) Collect(ctx context.Context, concern incident.Concern, found Found) {
+	if c == nil {
+		return
+	}
+	recording, recorded := wait.Outlive(ctx, 2*stopTimeout) // also when the time for the rest is over
+	defer recorded()
+	ctx, stopped := wait.Outlive(ctx, stopTimeout)
+	defer stopped()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	log := c.Log.With().Str("namespace", c.Namespace).Uint64("epoch", concern.Epoch).Logger()
@@ -100,19 +111,16 @@ func (c *Collector) Collect(ctx context.Context, concern incident.Concern, found
 	}
 	data, err := json.Marshal(f)
 	if err == nil {
-		err = c.Store.PutEvidence(ctx, c.Namespace, concern.Epoch, incident.Evidence{Kind: Kind, Data: data, Extension: ".json"}.Name(), data)
+		err = c.Store.PutEvidence(recording, c.Namespace, concern.Epoch, incident.Evidence{Kind: Kind, Data: data, Extension: ".json"}.Name(), data)
 	}
 	if err != nil {
 		log.Warn().Err(err).Msg("evidence beyond what the incident rests on was not recorded")
 	}
 }
 
-// On is Collect for who knows nothing more, as the Collect of an incident.Recorder. A nil Collector
-// collects nothing.
+// On is Collect for who knows nothing more, as the Collect of an incident.Recorder.
 func (c *Collector) On(ctx context.Context, concern incident.Concern) {
-	if c != nil {
-		c.Collect(ctx, concern, Found{})
-	}
+	c.Collect(ctx, concern, Found{})
 }
 
 // list lists the epochs concerned.

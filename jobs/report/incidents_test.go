@@ -134,3 +134,26 @@ func TestContradictingNamesAreAcknowledged(t *testing.T) {
 		t.Error("there is nothing to acknowledge")
 	}
 }
+
+// Whoever acknowledged that an epoch's batch looks different now is told of a second history all the
+// same, and the head does not pass it.
+func TestAcknowledgedHidesNoOtherHistory(t *testing.T) {
+	t.Parallel()
+	store := auditstore.New(jobstest.OpenMemory(t))
+	r := incident.Recorder{Store: store, Log: zerolog.Nop()}
+	for epoch := range uint64(9) {
+		_, _, err := store.PutVerdict(t.Context(), jobstest.GoodVerdict(epoch+1))
+		jobstest.Must(t, err)
+	}
+	recorded := jobstest.GoodVerdict(7)
+	damaged, other := recorded, recorded
+	damaged.Outcome, damaged.Reason = verdict.Rejected, verdict.MalformedProof
+	other.Digest = jobstest.DigestOf("other", 7)
+	jobstest.Must(t, r.Raise(t.Context(), alert.OfContradiction(recorded, damaged)))
+	acknowledgeAll(t, r)
+	jobstest.Must(t, r.Raise(t.Context(), alert.OfContradiction(recorded, other)))
+	s, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 1, 9)
+	if err != nil || !s.Wrong(false) || s.Head != 6 {
+		t.Errorf("wrong is %v, the head is %d, %v", s.Wrong(false), s.Head, err)
+	}
+}
