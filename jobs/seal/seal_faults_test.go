@@ -127,15 +127,15 @@ func TestStatusRequests(t *testing.T) {
 		return watch.Requests.Load()
 	}
 	few, many := requests(20, 0), requests(2000, 0)
-	// the history, the open shard, its verdicts, no chain, no incidents and no alerts
-	if want := int64(2 + 2 + 5 + 1 + 4); few != want || many != want {
+	// the history, the open shard, its verdicts, no chain, no incidents, no alerts and no overrulings
+	if want := int64(2 + 2 + 5 + 1 + 4 + 1); few != want || many != want {
 		t.Errorf("%d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
 	}
 	// Each further stretch costs the verdict on its first epoch, that on the rejected one before it,
 	// once for its detail and once for its digest, and a listing of the index. How far the index is
 	// costs one more, and the epoch that is gone back to another.
 	few, many = requests(20, 5), requests(2000, 5)
-	if want := int64(2 + 2 + 5 + 1 + 4 + 5*(1+1+1+1) + 1 + 1); few != want || many != want {
+	if want := int64(2 + 2 + 5 + 1 + 4 + 1 + 5*(1+1+1+1) + 1 + 1); few != want || many != want {
 		t.Errorf("with stretches: %d requests for 20 sealed shards, %d for 2,000, want %d", few, many, want)
 	}
 }
