@@ -99,7 +99,10 @@ func TestHostileHugeBatch(t *testing.T) {
 // process includes what its parent had.)
 func outputAndPeak(cmd *exec.Cmd) (out []byte, peak int64, err error) {
 	var buffer bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &buffer, &buffer
+	cmd.Stdout = &buffer
+	if cmd.Stderr == nil {
+		cmd.Stderr = &buffer
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, 0, err
 	}
