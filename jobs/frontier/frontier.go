@@ -29,6 +29,9 @@ type Config struct {
 	// First is the first epoch of the audit. Last is the last one of a log that is closed; 0 means
 	// that it goes on.
 	First, Last uint64
+	// Start is an epoch to go on from, such as the newest one with a verdict; 0 means to find the
+	// highest one with a verdict that the log has come to.
+	Start uint64
 	// Cadence is how often the log publishes. 0 means to measure it; Poll, the time between two
 	// searches, stands for it until then.
 	Cadence, Poll time.Duration

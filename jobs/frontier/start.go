@@ -15,6 +15,10 @@ import (
 // was published. It saves the way there, and nothing else: a verdict alone shows that an object was
 // there, wherever that was, and not that the log was.
 func (f *Frontier) start(ctx context.Context, now time.Time) error {
+	if f.config.Start != 0 {
+		f.startAt(f.config.Start)
+		return f.date(ctx, now)
+	}
 	shards, err := f.config.Store.Shards(ctx, f.config.Namespace, f.config.First/verdict.EpochsPerShard, verdict.MaxEpoch/verdict.EpochsPerShard)
 	if err != nil {
 		return fmt.Errorf("verdicts of %s: %w", f.config.Namespace, err)

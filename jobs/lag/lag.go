@@ -41,11 +41,21 @@ type Lag struct {
 // Read asks the log how far it has come. It takes a few requests, or some seventy where a million
 // epochs have no verdict.
 func Read(ctx context.Context, c Config, now time.Time) (Lag, error) {
-	f := frontier.New(frontier.Config{
+	settings := frontier.Config{
 		Namespace: c.Namespace, Log: c.Log, Store: c.Store, First: c.First, Cadence: c.Cadence, Poll: c.Poll,
-	})
+	}
+	f := frontier.New(settings)
 	if err := f.Advance(ctx, now); err != nil {
 		return Lag{}, err
+	}
+	if f.Newest() < c.Judged {
+		// Before epochs that the log left out a search stops until the log stands still, and there
+		// is only this one. What was judged behind them was there.
+		settings.Start = c.Judged
+		f = frontier.New(settings)
+		if err := f.Advance(ctx, now); err != nil {
+			return Lag{}, err
+		}
 	}
 	l := Lag{Cached: f.IsStale()}
 	if f.Newest() < c.First {

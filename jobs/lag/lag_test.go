@@ -22,6 +22,8 @@ func TestRead(t *testing.T) {
 		{"nothing judged of a log that begins late", 11, jobstest.Span(11, 30), nil, lag.Lag{Published: 30, Epochs: 20}},
 		{"twenty ahead", 1, jobstest.Span(1, 40), jobstest.Span(1, 20), lag.Lag{Published: 40, Epochs: 20}},
 		{"the next one is missing", 1, append(jobstest.Span(1, 20), jobstest.Span(22, 40)...), jobstest.Span(1, 20), lag.Lag{Published: 20}},
+		{"behind a gap", 1, append(jobstest.Span(1, 5), jobstest.Span(20, 50)...), append(jobstest.Span(1, 5), jobstest.Span(20, 30)...), lag.Lag{Published: 50, Epochs: 20}},
+		{"all judged, with a gap", 1, append(jobstest.Span(1, 5), jobstest.Span(20, 30)...), append(jobstest.Span(1, 5), jobstest.Span(20, 30)...), lag.Lag{Published: 30}},
 		{"all judged", 1, jobstest.Span(1, 40), jobstest.Span(1, 40), lag.Lag{Published: 40}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
