@@ -41,6 +41,11 @@ func (s *Store) ArchiveWriter(ctx context.Context, namespace string, epoch uint6
 	if err != nil {
 		return nil, err
 	}
+	return s.writer(ctx, key)
+}
+
+// writer starts to stream an object of any size.
+func (s *Store) writer(ctx context.Context, key string) (*ArchiveWriter, error) {
 	d, err := s.objects.Create(ctx, key)
 	if err != nil {
 		return nil, err

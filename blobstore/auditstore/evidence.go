@@ -2,7 +2,6 @@ package auditstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"io"
 
 	"github.com/ktaudit/ktaudit/verdict"
@@ -39,11 +38,7 @@ func (s *Store) EvidenceWriter(ctx context.Context, namespace string, epoch uint
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.objects.Create(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return &ArchiveWriter{ctx: ctx, store: s, key: key, draft: d, sha256: sha256.New()}, nil
+	return s.writer(ctx, key)
 }
 
 // OpenEvidence opens a piece of evidence of any size; ErrNotFound if there is none of that name.

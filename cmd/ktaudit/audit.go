@@ -152,6 +152,21 @@ func newCollector(settings config.Evidence, c evidence.Collector) *evidence.Coll
 	return &c
 }
 
+// withAuditor has something done with the auditor of one log, whose audit begins with epoch first
+// (0: the default), and sends the alerts that this raises.
+func (f auditFlags) withAuditor(ctx context.Context, a *app, settings *config.Config, first uint64, do func(*audit.Auditor) error) (err error) {
+	targets, err := newAlertTargets(settings.Alerts)
+	if err != nil {
+		return err
+	}
+	opened, err := f.open(ctx, a, cmp.Or(first, config.DefaultNamespace().First), f.shared())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.close()) }()
+	return targets.sendAlerts(ctx, opened.auditor.Store, []string{f.Namespace}, nil, a.log, func() error { return do(opened.auditor) })
+}
+
 // openAll opens an auditor for each log, within one budget. The caller closes what is added to
 // open, also after an error.
 func (f auditFlags) openAll(

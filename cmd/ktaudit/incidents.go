@@ -51,19 +51,7 @@ func (c incidentsListCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	var found error
-	for i, n := range namespaces {
-		if i > 0 && !a.json {
-			a.printf("\n")
-		}
-		err := a.listIncidents(ctx, store, n)
-		if errors.Is(err, errFound) {
-			found = err
-		} else if err != nil {
-			return err
-		}
-	}
-	return found
+	return a.eachLog(namespaces, func(n config.Namespace) error { return a.listIncidents(ctx, store, n) })
 }
 
 // maxDetailed is how many incidents are read for a list; of others it has the name only.

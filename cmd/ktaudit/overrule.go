@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/overrule"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -43,17 +43,8 @@ func (c overruleCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := errors.Join(c.complete("overrule"), checkEpochs([]uint64{c.Epoch}), verdict.CheckOverruling(c.By, c.Reason)); err != nil {
 		return err
 	}
-	targets, err := newAlertTargets(settings.Alerts)
-	if err != nil {
-		return err
-	}
-	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First, config.DefaultNamespace().First), c.auditFlags.shared())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opened.close()) }()
-	return targets.sendAlerts(ctx, opened.auditor.Store, []string{c.Namespace}, nil, a.log, func() error {
-		o, err := overrule.Overrule(ctx, opened.auditor, c.Epoch, c.By, c.Reason)
+	return c.withAuditor(ctx, a, settings, cmp.Or(c.First, namespace.First), func(auditor *audit.Auditor) error {
+		o, err := overrule.Overrule(ctx, auditor, c.Epoch, c.By, c.Reason)
 		if err != nil {
 			return err
 		}

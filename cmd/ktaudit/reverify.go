@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
-	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -49,18 +48,9 @@ func (c reverifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
-	targets, err := newAlertTargets(settings.Alerts)
-	if err != nil {
-		return err
-	}
-	opened, err := c.open(ctx, a, cmp.Or(c.First, namespace.First, config.DefaultNamespace().First), c.auditFlags.shared())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opened.close()) }()
 	r := reverified{app: a}
-	return targets.sendAlerts(ctx, opened.auditor.Store, []string{c.Namespace}, nil, a.log, func() error {
-		err := opened.auditor.Reverify(ctx, audit.Reverification{
+	return c.withAuditor(ctx, a, settings, cmp.Or(c.First, namespace.First), func(auditor *audit.Auditor) error {
+		err := auditor.Reverify(ctx, audit.Reverification{
 			Epochs: c.Epochs, From: c.From, To: c.To, Sample: c.Sample,
 			Concurrency: c.Concurrency,
 		}, r.visit)

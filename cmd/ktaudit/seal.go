@@ -56,24 +56,13 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 }
 
 func (c sealCmd) each(ctx context.Context, a *app, store *auditstore.Store, namespaces []config.Namespace) error {
-	var found error
-	for i, n := range namespaces {
-		if i > 0 && !a.json {
-			a.printf("\n")
-		}
-		sealer := seal.Sealer{Store: store, Namespace: n.Namespace, Log: a.log}
-		one := c.seal
-		if c.Check {
-			one = c.check
-		}
-		err := one(ctx, a, sealer)
-		if errors.Is(err, errFound) {
-			found = err
-		} else if err != nil {
-			return err
-		}
+	one := c.seal
+	if c.Check {
+		one = c.check
 	}
-	return found
+	return a.eachLog(namespaces, func(n config.Namespace) error {
+		return one(ctx, a, seal.Sealer{Store: store, Namespace: n.Namespace, Log: a.log})
+	})
 }
 
 // seal seals the full shards of one log.

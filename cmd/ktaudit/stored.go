@@ -89,3 +89,21 @@ func (f queuedFlags) open(ctx context.Context, a *app, open *closers) (*auditsto
 	open.add(redis.Close)
 	return store, redis, nil
 }
+
+// eachLog does something with one log after the other, and returns errFound if something was found
+// in any.
+func (a *app) eachLog(namespaces []config.Namespace, do func(config.Namespace) error) error {
+	var found error
+	for i, n := range namespaces {
+		if i > 0 && !a.json {
+			a.printf("\n")
+		}
+		err := do(n)
+		if errors.Is(err, errFound) {
+			found = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return found
+}

@@ -57,48 +57,37 @@ func raise(t *testing.T, w *world) {
 
 // raiseImplausible raises the alert on an epoch far ahead, and says that it has ended.
 func raiseImplausible(t *testing.T) []object {
-	w := emptyWorld(t)
-	a := alert.OfImplausible(namespace, 5000, 20)
-	a.At, a.Summary = began, "a summary"
-	box := alert.Outbox{Store: w.store}
-	_, err := box.Raise(t.Context(), a)
-	must(t, err)
-	must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
-	return w.audit.objects()
+	return raiseOne(t, alert.OfImplausible(namespace, 5000, 20))
 }
 
 // raiseWithdrawn raises the alert on batches that are gone, and says that they have come back.
 func raiseWithdrawn(t *testing.T) []object {
-	w := emptyWorld(t)
-	a := alert.OfWithdrawn(namespace, 12, 13, began)
-	a.Summary = "a summary"
-	box := alert.Outbox{Store: w.store}
-	_, err := box.Raise(t.Context(), a)
-	must(t, err)
-	must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
-	return w.audit.objects()
+	return raiseOne(t, alert.OfWithdrawn(namespace, 12, 13, began))
 }
 
 // raiseCanary raises the alert on a damaged proof that was verified.
 func raiseCanary(t *testing.T) []object {
-	w := emptyWorld(t)
-	a := alert.OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged"))
-	a.At, a.Summary = began, "a summary"
-	box := alert.Outbox{Store: w.store}
-	_, err := box.Raise(t.Context(), a)
-	must(t, err)
-	return w.audit.objects()
+	return raiseOne(t, alert.OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")))
 }
 
 // raiseUnknownKey raises the alert on epochs that wait for a key, and says that it has ended.
 func raiseUnknownKey(t *testing.T) []object {
-	w := emptyWorld(t)
 	a := alert.OfUnknownKey(namespace, 331, errors.New("a cause"))
-	a.At, a.Summary, a.Detail = began, "a summary", "a detail"
+	a.Detail = "a detail"
+	return raiseOne(t, a)
+}
+
+// raiseOne raises an alert at a fixed time, and says that it has ended if it is on a condition.
+func raiseOne(t *testing.T, a alert.Alert) []object {
+	t.Helper()
+	w := emptyWorld(t)
+	a.At, a.Summary = began, "a summary"
 	box := alert.Outbox{Store: w.store}
 	_, err := box.Raise(t.Context(), a)
 	must(t, err)
-	must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
+	if a.Kind.Ends() {
+		must(t, box.Resolve(t.Context(), namespace, a.Incident, began.Add(time.Hour)))
+	}
 	return w.audit.objects()
 }
 
