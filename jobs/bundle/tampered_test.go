@@ -119,7 +119,7 @@ func pack(t testing.TB, files []file) []byte {
 	}
 	w := tar.NewWriter(z)
 	for _, f := range files {
-		err = errors.Join(err, w.WriteHeader(&tar.Header{Name: f.path, Size: int64(len(f.data)), Mode: 0o644}))
+		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.path, Size: int64(len(f.data)), Mode: 0o644}))
 		_, writeErr := w.Write(f.data)
 		err = errors.Join(err, writeErr)
 	}
