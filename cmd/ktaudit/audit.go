@@ -16,6 +16,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
@@ -75,13 +76,13 @@ type auditing struct {
 
 // sharedByAudits is what all audits of a process have in common.
 type sharedByAudits struct {
-	budget *audit.Budget
+	budget *verify.Budget
 	canary *canary.Canary
 }
 
 // shared is for one audit or several.
 func (f auditFlags) shared() sharedByAudits {
-	return sharedByAudits{audit.NewBudget(int64(f.Memory)), canary.New(f.CanaryEvery, validator.Verify)}
+	return sharedByAudits{verify.NewBudget(int64(f.Memory)), canary.New(f.CanaryEvery, validator.Verify)}
 }
 
 // open opens the log directory, the audit store and the signed digests. The caller closes what it
@@ -173,7 +174,7 @@ func (f auditFlags) openAll(
 	ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers,
 ) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
-	audit.LimitHeap()
+	verify.LimitHeap()
 	shared := f.shared()
 	each := make([]auditFlags, len(namespaces))
 	for i, n := range namespaces {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 )
 
 // TestSettle: the flag and its variable go before the configuration, and that before what is usual.
@@ -61,7 +61,7 @@ func TestSettle(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Worker.auditFlags.fill(settings, n)
-			opened, err := c.Worker.open(t.Context(), &app{}, 1, sharedByAudits{budget: audit.NewBudget(1)})
+			opened, err := c.Worker.open(t.Context(), &app{}, 1, sharedByAudits{budget: verify.NewBudget(1)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -20,6 +20,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
@@ -116,7 +117,7 @@ type pace struct {
 	server   *s3listtest.Server // of the hostile log
 	redis    *queue.Redis
 	workers  []*worker.Worker
-	budgets  []*audit.Budget
+	budgets  []*verify.Budget
 	heap     uint64 // at most
 	reserved int64  // at most, by one worker
 	largest  int    // task, in bytes
@@ -134,7 +135,7 @@ func newPace(t *testing.T, honest *blob.Bucket, workers int) *pace {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = redis.Close() })
-		budget := audit.NewBudget(paceMemory)
+		budget := verify.NewBudget(paceMemory)
 		var auditors []*audit.Auditor
 		for namespace, address := range logs {
 			bucket, err := blobstore.OpenUnasked(t.Context(), address)

@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -61,7 +62,7 @@ func emptyWorld(t *testing.T) *world {
 		Fetcher:       fetcher.New(w.log, fetcher.Options{Backoff: time.Millisecond, MaxAttempts: 2}),
 		Store:         w.store,
 		First:         1,
-		Budget:        audit.NewBudget(256 << 20),
+		Budget:        verify.NewBudget(256 << 20),
 		Software:      "ktaudit golden",
 		Log:           zerolog.Nop(),
 	}

@@ -72,8 +72,9 @@ var allowed = []struct {
 	{"jobs/recheck", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/chain", "jobs/frontier", "jobs/incident", "jobs/report", "validator",
 	}},
+	{"jobs/verify", []string{"blobstore/auditstore", "fetcher", "jobs/incident", "jobs/share", "validator"}},
 	{"jobs/audit", []string{
-		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/evidence", "jobs/incident", "jobs/report", "jobs/pending", "jobs/share", "signature", "validator",
+		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/canary", "jobs/evidence", "jobs/incident", "jobs/report", "jobs/pending", "jobs/share", "jobs/verify", "signature", "validator",
 	}},
 	{"jobs/overrule", []string{"blobstore/auditstore", "internal/alert", "jobs/audit", "jobs/incident"}},
 	{"jobs/worker", []string{"blobstore/auditstore", "fetcher", "jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},

@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/share"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -16,7 +17,7 @@ import (
 type attempt struct {
 	observe.Attempt
 	reaching observe.Failure // whose fault it is if the attempt ends here
-	sample   *sample         // nil unless the judge is to be tested with this epoch's proof
+	sample   *verify.Sample  // nil unless the judge is to be tested with this epoch's proof
 	listings fetcher.Listings
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/pending"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -46,11 +47,9 @@ func (e *ContradictionError) Error() string {
 type Config struct {
 	Namespace     string
 	Configuration validator.Configuration
-	// Limits are those on a proof. Their Workers and Ordered are not used: every epoch gets a share
-	// of the cores, and is taken for ordered until it proves not to be.
-	Limits  validator.Options
-	Fetcher *fetcher.Fetcher
-	Store   *auditstore.Store
+	Limits        validator.Options // on a proof: see verify.Verifier
+	Fetcher       *fetcher.Fetcher
+	Store         *auditstore.Store
 
 	// Keys are the trusted keys. An epoch that is signed with another one waits for it. Without
 	// any, signed digests are not looked at and verdicts say not_required.
@@ -84,7 +83,7 @@ type Config struct {
 	Canary *canary.Canary
 	// Budget is the memory for batches in flight, which all auditors of a process share. It must be
 	// set.
-	Budget   *Budget
+	Budget   *verify.Budget
 	Software string          // of the verdict, such as "ktaudit 0.1.0"
 	Metrics  observe.Metrics // nil measures nothing
 	Log      zerolog.Logger
@@ -117,10 +116,23 @@ func New(c Config) (*Auditor, error) {
 	case c.MinAge < 0:
 		return nil, fmt.Errorf("auditor of %s: MinAge is negative", c.Namespace)
 	default:
-		c.Budget.memory.Join(c.Namespace)
+		c.Budget.Join(c.Namespace)
 		return &Auditor{Config: c}, nil
 	}
 	return nil, fmt.Errorf("auditor of %s: %s is not set", c.Namespace, missing)
+}
+
+// verifier reads and verifies the log's batches.
+func (a *Auditor) verifier() *verify.Verifier {
+	return &verify.Verifier{
+		Namespace: a.Namespace, Configuration: a.Configuration, Limits: a.Limits,
+		Fetcher: a.Fetcher, Store: a.Store, Budget: a.Budget,
+	}
+}
+
+// fetch reads and verifies a batch once. The caller commits or drops the draft.
+func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (verify.Found, error) {
+	return a.verifier().Batch(ctx, t.Attempt, object, verify.Options{Draft: draft, Sample: t.sample})
 }
 
 // incidents records what is wrong with the log.
@@ -154,7 +166,7 @@ func (a *Auditor) Audit(ctx context.Context, epoch uint64) (v verdict.Verdict, e
 	if err != nil {
 		return verdict.Verdict{}, err
 	}
-	defer j.draft.drop()
+	defer j.draft.Drop()
 	v, created, err = a.record(ctx, t, j)
 	return v, err
 }

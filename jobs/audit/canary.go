@@ -1,37 +1,17 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/validator"
 )
-
-// sample keeps the bytes of a small proof, for the judge to be tested with. A nil sample keeps
-// nothing.
-type sample struct {
-	proof bytes.Buffer
-	whole bool
-}
-
-// of returns the reader of a proof of at most so many bytes, to be read from its beginning.
-func (s *sample) of(proof io.Reader, size int64) io.Reader {
-	if s == nil {
-		return proof
-	}
-	s.proof.Reset()
-	if s.whole = size <= canary.MaxProof; !s.whole {
-		return proof
-	}
-	return io.TeeReader(proof, &s.proof)
-}
 
 // TestJudge tests the judge with a built-in proof, before any epoch is judged.
 func (a *Auditor) TestJudge(ctx context.Context) error {
@@ -46,10 +26,10 @@ func (a *Auditor) TestJudge(ctx context.Context) error {
 func (a *Auditor) testJudge(ctx context.Context, t *attempt, name validator.Name) error {
 	began := time.Now()
 	defer func() { t.Stage(observe.Verify, began) }()
-	if !t.sample.whole {
+	if !t.sample.Whole() {
 		return a.tested(ctx, a.Canary.TestReference(ctx, a.Configuration))
 	}
-	return a.tested(ctx, a.Canary.Test(ctx, name, t.sample.proof.Bytes(), a.Configuration))
+	return a.tested(ctx, a.Canary.Test(ctx, name, t.sample.Proof(), a.Configuration))
 }
 
 // tested reports what came of a test. The alert comes before the error, and whoever tries an epoch
@@ -78,7 +58,7 @@ func (a *Auditor) refuse(ctx context.Context) error {
 // raiseCanary raises the alert, which is one however often it is raised, and returns broken, with
 // what kept the alert from being raised. A worker that is told to stop still raises it.
 func (a *Auditor) raiseCanary(ctx context.Context, broken *canary.BrokenError) error {
-	ctx, cancel := wait.Outlive(ctx, saveTimeout)
+	ctx, cancel := wait.Outlive(ctx, verify.SaveTimeout)
 	defer cancel()
 	return errors.Join(broken, a.incidents().Raise(ctx, alert.OfCanary(a.Namespace, broken.Epoch, a.Software, broken)))
 }

@@ -20,7 +20,7 @@ func (a *Auditor) collect(ctx context.Context, t *attempt, j judgement, more ...
 				return evidence.JudgedBy(j.verdict), wanted.SHA256, nil
 			}
 			f, err := a.fetch(ctx, &attempt{Attempt: observe.Nothing{}}, object, false)
-			return evidence.JudgedOf(f.result), f.info.SHA256, err
+			return evidence.JudgedOf(f.Result), f.Info.SHA256, err
 		},
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
@@ -172,8 +173,8 @@ func TestCollectingLeavesTimeForTheVerdict(t *testing.T) {
 		stop()
 		began := time.Now()
 		w.auditor(t).collect(stopped, &attempt{Attempt: observe.Nothing{}}, j)
-		if took := time.Since(began); took > saveTimeout*2/3 {
-			t.Errorf("it took %s of %s", took, saveTimeout)
+		if took := time.Since(began); took > verify.SaveTimeout*2/3 {
+			t.Errorf("it took %s of %s", took, verify.SaveTimeout)
 		}
 	})
 }

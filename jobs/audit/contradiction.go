@@ -9,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -23,13 +24,13 @@ func (a *Auditor) judgeAfresh(ctx context.Context, t *attempt, recorded verdict.
 	}
 	draft := again.draft
 	if again, err = a.confirm(ctx, t, again); err != nil {
-		draft.drop()
+		draft.Drop()
 		return judgement{}, err
 	}
 	again.verdict.FinishedAt = time.Now().UTC()
 	v, was := again.verdict, first.verdict
 	if v.Contradicts(was) || !recorded.Contradicts(v) || v.Batch.SHA256 != was.Batch.SHA256 {
-		draft.drop()
+		draft.Drop()
 		return judgement{}, fmt.Errorf("epoch %d: %w: first %s %s (sha256 %s), then %s %s (sha256 %s); on record is %s",
 			v.Epoch, errDisagree, was.Outcome, was.Reason, was.Batch.SHA256, v.Outcome, v.Reason, v.Batch.SHA256, recorded.Outcome)
 	}
@@ -48,7 +49,7 @@ func (a *Auditor) contradict(ctx context.Context, t *attempt, recorded verdict.V
 		a.Log.Error().Str("namespace", a.Namespace).Err(err).Interface("found", j.verdict).Msg("a contradiction was not confirmed, and is not recorded")
 		return err
 	case err == nil:
-		defer again.draft.drop()
+		defer again.draft.Drop()
 		if saved {
 			again = again.with(j.evidence...)
 		}
@@ -64,7 +65,7 @@ func (a *Auditor) contradict(ctx context.Context, t *attempt, recorded verdict.V
 // what it rests on, and returns a *ContradictionError. The program's log gets all of it,
 // too: where it cannot be written, the next attempt will find a verdict and go no further.
 func (a *Auditor) recordContradiction(job context.Context, t *attempt, recorded verdict.Verdict, j judgement) error {
-	ctx, cancel := wait.Outlive(job, saveTimeout)
+	ctx, cancel := wait.Outlive(job, verify.SaveTimeout)
 	defer cancel()
 	err := &ContradictionError{Recorded: recorded, Found: j.verdict}
 	a.Log.Error().Uint64("epoch", recorded.Epoch).Err(err).Interface("found", j.verdict).

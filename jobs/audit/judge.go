@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/fetcher"
+	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/share"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -29,7 +31,7 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 	defer func() { // a panic's stack is still there when it is passed on
 		p := recover()
 		if err != nil || p != nil {
-			j.draft.drop()
+			j.draft.Drop()
 		}
 		if p != nil {
 			panic(p)
@@ -64,18 +66,18 @@ func (a *Auditor) judge(ctx context.Context, t *attempt, epoch uint64, archive b
 
 	t.reaching = observe.LogDirectory
 	if a.Canary.Choose() {
-		t.sample = &sample{}
+		t.sample = &verify.Sample{Max: canary.MaxProof}
 	}
 	found, err := a.fetch(ctx, t, object, archive)
-	j.draft = found.draft
+	j.draft = found.Draft
 	if err != nil {
 		return j.rejectedForNames(err)
 	}
-	j = j.with(found.evidence...).with(signed.evidence...)
+	j = j.with(found.Evidence...).with(signed.evidence...)
 	if reason, detail := grounds(object.Name, found, signed); reason != "" {
 		j = j.rejected(reason, detail)
-		if object, found, err = a.fetchAgain(ctx, t, object, found, !archive); found.draft != nil {
-			j.draft = found.draft
+		if object, found, err = a.fetchAgain(ctx, t, object, found, !archive); found.Draft != nil {
+			j.draft = found.Draft
 		}
 		if err != nil {
 			return j.rejectedForNames(err)
@@ -116,13 +118,13 @@ func (a *Auditor) anchored(object fetcher.Object) error {
 
 // grounds returns why an epoch is to be rejected, nothing if it is not. What the batch itself shows
 // goes before what was said about it: the first that holds is the reason.
-func grounds(name validator.Name, found fetched, signed signatureCheck) (verdict.Reason, string) {
+func grounds(name validator.Name, found verify.Found, signed signatureCheck) (verdict.Reason, string) {
 	switch {
 	case name.Digest == name.PreviousDigest:
 		return verdict.DigestReused,
 			fmt.Sprintf("epoch %d has the digest of epoch %d, %s", name.Epoch, name.Epoch-1, name.Digest)
-	case found.result.Outcome == validator.Rejected:
-		return found.result.Reason, found.result.Detail
+	case found.Result.Outcome == validator.Rejected:
+		return found.Result.Reason, found.Result.Detail
 	}
 	return signed.reason, signed.detail
 }
@@ -144,29 +146,29 @@ func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, err
 
 // fetchAgain locates, fetches and verifies a batch that would be rejected once more: a rejection is
 // for ever, so no fault of a disk, a cache or a line may cause one.
-func (a *Auditor) fetchAgain(ctx context.Context, t *attempt, object fetcher.Object, first fetched, draft bool) (fetcher.Object, fetched, error) {
+func (a *Auditor) fetchAgain(ctx context.Context, t *attempt, object fetcher.Object, first verify.Found, draft bool) (fetcher.Object, verify.Found, error) {
 	again, err := a.locate(ctx, object.Name.Epoch)
 	if err != nil {
-		return object, fetched{}, err
+		return object, verify.Found{}, err
 	}
 	if again.Name != object.Name {
-		return object, fetched{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
+		return object, verify.Found{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}
 	}
-	if first.result.Outcome == validator.Rejected {
-		cause := fmt.Errorf("rejected as %s on first look (%s; batch %s)", first.result.Reason, first.result.Detail, again.Key)
+	if first.Result.Outcome == validator.Rejected {
+		cause := fmt.Errorf("rejected as %s on first look (%s; batch %s)", first.Result.Reason, first.Result.Detail, again.Key)
 		if err := a.oldEnough(again.ModTime, cause); err != nil {
-			return again, fetched{}, err
+			return again, verify.Found{}, err
 		}
 	}
 	second, err := a.fetch(ctx, t, again, draft)
 	switch {
 	case err != nil:
-	case second.result.Outcome == validator.Rejected && second.stale != nil:
-		err = second.stale
-	case second.info != first.info || second.result.Outcome != first.result.Outcome || second.result.Reason != first.result.Reason:
+	case second.Result.Outcome == validator.Rejected && second.Stale != nil:
+		err = second.Stale
+	case second.Info != first.Info || second.Result.Outcome != first.Result.Outcome || second.Result.Reason != first.Result.Reason:
 		err = fmt.Errorf("batch %s: the source served two different bodies: first %s %s (sha256 %s), then %s %s (sha256 %s)",
-			object.Key, first.result.Outcome, first.result.Reason, first.info.SHA256,
-			second.result.Outcome, second.result.Reason, second.info.SHA256)
+			object.Key, first.Result.Outcome, first.Result.Reason, first.Info.SHA256,
+			second.Result.Outcome, second.Result.Reason, second.Info.SHA256)
 	}
 	return again, second, err
 }

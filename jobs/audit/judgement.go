@@ -9,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -28,8 +29,8 @@ type judgement struct {
 	evidence []incident.Evidence
 	// the batch; without a key if the epoch was rejected for its names alone
 	object fetcher.Object
-	stale  bool   // what was read is of another state of the object than was listed
-	draft  *draft // the batch on its way into the archive; nil if it is not kept
+	stale  bool          // what was read is of another state of the object than was listed
+	draft  *verify.Draft // the batch on its way into the archive; nil if it is not kept
 	// further batches that a rejection is about, the most telling first, and how many more
 	others     []incident.Batch
 	moreOthers int
@@ -89,11 +90,11 @@ func (j judgement) namedFirst(keys []string) judgement {
 }
 
 // withFetched is the judgement with what was read.
-func (j judgement) withFetched(f fetched) judgement {
-	j.verdict.VerifySeconds, j.stale = f.took.Seconds(), f.stale != nil
-	j.verdict.Inserted, j.verdict.Unchanged = f.result.Inserted, f.result.Unchanged
+func (j judgement) withFetched(f verify.Found) judgement {
+	j.verdict.VerifySeconds, j.stale = f.Took.Seconds(), f.Stale != nil
+	j.verdict.Inserted, j.verdict.Unchanged = f.Result.Inserted, f.Result.Unchanged
 	b := j.object.Listed()
-	b.Bytes, b.StoredBytes, b.Compression, b.SHA256 = f.info.Bytes, f.info.StoredBytes, f.info.Compression, f.info.SHA256
+	b.Bytes, b.StoredBytes, b.Compression, b.SHA256 = f.Info.Bytes, f.Info.StoredBytes, f.Info.Compression, f.Info.SHA256
 	j.verdict.Batch = b
 	return j
 }

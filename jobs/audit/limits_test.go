@@ -1,15 +1,11 @@
 package audit
 
 import (
-	"context"
-	"errors"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -70,45 +66,5 @@ func TestTooLargeIsRejected(t *testing.T) {
 				w.WantArchived(t, 1)
 			}
 		})
-	}
-}
-
-// Ten big epochs on a machine with memory for two at a time queue up.
-func TestBigEpochsQueueForMemory(t *testing.T) {
-	t.Parallel()
-	const epochs = 10
-	w := newWorld(t, simlog.Options{Epochs: epochs, FirstLoad: 4000, Insertions: 4000})
-	object, err := w.config.Fetcher.Locate(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if object.Size <= smallBatch {
-		t.Fatalf("a batch of %d bytes is a small one", object.Size)
-	}
-	g := jobstest.NewGate()
-	w.config.Fetcher = fetcher.New((&jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), BeforeOpen: g.Pass}).Over(t, w.Log), fetcher.Options{})
-	w.config.Budget = NewBudget(2*memoryFor(object.Size, 0) + memoryFor(object.Size, 0)/2)
-	a := w.auditor(t)
-	results := make(chan error, epochs)
-	for epoch := uint64(1); epoch <= epochs; epoch++ {
-		go func() {
-			v, err := a.Audit(context.Background(), epoch)
-			if err == nil && v.Outcome != verdict.Verified {
-				err = errors.New(v.Detail)
-			}
-			results <- err
-		}()
-	}
-	// The signed digests are read from another bucket, so whoever enters has its memory.
-	<-g.Entered
-	<-g.Entered
-	if w.config.Budget.Size()-w.config.Budget.Reserved() >= memoryFor(object.Size, 0) {
-		t.Error("there is memory for a third")
-	}
-	close(g.Open)
-	for range epochs {
-		if err := <-results; err != nil {
-			t.Error(err)
-		}
 	}
 }

@@ -86,7 +86,7 @@ func TestPanicBecomesAnError(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "panic") {
 		t.Errorf("error is %v, want one about a panic", err)
 	}
-	if !strings.Contains(log.String(), "fetch.go") {
+	if !strings.Contains(log.String(), "batch.go") {
 		t.Errorf("the log has no stack:\n%s", log.String())
 	}
 }

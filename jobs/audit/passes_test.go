@@ -15,6 +15,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -26,7 +27,7 @@ import (
 func TestFaultsOfLaterPasses(t *testing.T) {
 	t.Parallel()
 	const narrow = 512 << 10
-	name, proof, _ := shuffledBatch(t)
+	name, proof, _ := jobstest.ShuffledBatch(t)
 	encoder, err := zstd.NewWriter(nil, zstd.WithWindowSize(narrow))
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +82,7 @@ func TestFaultsOfLaterPasses(t *testing.T) {
 			}}
 			w := worldOf(jobstest.WorldIn(t, log, nil, store))
 			w.config.Keys, w.config.Archive, w.config.Metrics = signature.Keys{}, true, c.metrics
-			w.config.Budget = NewBudget(1)
+			w.config.Budget = verify.NewBudget(1)
 			w.config.Fetcher = fetcher.New(faults.Over(t, log), fetcher.Options{
 				MaxBytes: int64(len(proof)), MaxWindow: narrow, MaxAttempts: 1,
 			})

@@ -10,6 +10,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -43,7 +44,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 	if err != nil {
 		return verdict.Verdict{}, err
 	}
-	defer j.draft.drop()
+	defer j.draft.Drop()
 	if j, err = a.confirm(ctx, t, j); err != nil {
 		return verdict.Verdict{}, err
 	}
@@ -51,7 +52,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		return verdict.Verdict{}, err
 	}
 	j.verdict.FinishedAt = time.Now().UTC()
-	saving, cancel := wait.Outlive(ctx, saveTimeout)
+	saving, cancel := wait.Outlive(ctx, verify.SaveTimeout)
 	defer cancel()
 	if recorded.Contradicts(j.verdict) {
 		again, afreshErr := a.judgeAfresh(ctx, t, recorded, j)
@@ -60,7 +61,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		} else if !j.verdict.ShowsOther(recorded) {
 			return verdict.Verdict{}, afreshErr
 		}
-		defer j.draft.drop()
+		defer j.draft.Drop()
 		err = a.recordContradiction(ctx, t, recorded, j.with(a.saveLate(saving, t, j)...))
 	}
 	if _, contradicted := errors.AsType[*ContradictionError](err); (err == nil || contradicted) && j.object.Key != "" && !j.stale && !recorded.Batch.IsListedAs(j.object.Listed()) {
@@ -79,7 +80,7 @@ func (a *Auditor) JudgeAnew(ctx context.Context, epoch uint64, record func(conte
 	if err != nil {
 		return err
 	}
-	defer j.draft.drop()
+	defer j.draft.Drop()
 	return a.commit(ctx, t, j, func(ctx context.Context, j judgement) error { return record(ctx, j.verdict) })
 }
 

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -19,9 +19,6 @@ import (
 
 // maxLoggedStrays keeps a log line short.
 const maxLoggedStrays = 3
-
-// saveTimeout is how long a finished verdict may take to be written once its job was told to end.
-const saveTimeout = 30 * time.Second
 
 // record writes a judgement, confirmed at the last moment, and returns the verdict on record and
 // whether it is this one.
@@ -51,7 +48,7 @@ func (a *Auditor) record(ctx context.Context, t *attempt, j judgement) (recorded
 
 // commit confirms a judgement, puts on record what it rests on, and has put write the verdict.
 func (a *Auditor) commit(job context.Context, t *attempt, j judgement, put func(context.Context, judgement) error) error {
-	ctx, cancel := wait.Outlive(job, saveTimeout)
+	ctx, cancel := wait.Outlive(job, verify.SaveTimeout)
 	defer cancel()
 	t.reaching = observe.AuditStore
 	entered := a.enterDigest(ctx, j.verdict)
@@ -145,7 +142,7 @@ func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Eviden
 	log := a.Log.With().Str("namespace", a.Namespace).Uint64("epoch", j.verdict.Epoch).Logger()
 	log.Error().Err(err).Msg("the archive has another batch of this epoch; the one judged is kept as evidence")
 	if j.verdict.Batch.StoredBytes <= auditstore.MaxEvidenceBytes {
-		data, err := a.download(ctx, j)
+		data, err := a.verifier().Download(ctx, j.object, j.verdict.Batch)
 		if err == nil {
 			return []incident.Evidence{{Kind: "batch", Data: data, Extension: j.object.Extension}}, nil
 		}
@@ -153,30 +150,6 @@ func (a *Auditor) saveBatch(ctx context.Context, j judgement) ([]incident.Eviden
 	}
 	evidence, err := incident.EvidenceOf("other-batch", j.verdict.Batch)
 	return []incident.Evidence{evidence}, err
-}
-
-// download returns the batch that was judged, as it is stored.
-func (a *Auditor) download(ctx context.Context, j judgement) ([]byte, error) {
-	window := a.widestWindow()
-	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, memoryFor(j.verdict.Batch.StoredBytes, window))
-	if err != nil {
-		return nil, err
-	}
-	defer hold.Release()
-	var stored bytes.Buffer
-	batch, err := a.Fetcher.WithWindow(window).Open(ctx, j.object, &stored)
-	if err != nil {
-		return nil, err
-	}
-	defer batch.Close()
-	if err := batch.Finish(); err != nil {
-		return nil, err
-	}
-	info, err := batch.Info()
-	if err == nil && info.SHA256 != j.verdict.Batch.SHA256 {
-		err = fetcher.ErrChanged
-	}
-	return stored.Bytes(), err
 }
 
 // saveLate saves the batch of an epoch that looked good until now, fetching it once more if it has
@@ -199,11 +172,11 @@ func (a *Auditor) fetchAndSave(ctx context.Context, t *attempt, j judgement) ([]
 		if err != nil {
 			return nil, err
 		}
-		defer found.draft.drop()
-		if found.info.SHA256 != j.verdict.Batch.SHA256 {
+		defer found.Draft.Drop()
+		if found.Info.SHA256 != j.verdict.Batch.SHA256 {
 			return nil, fetcher.ErrChanged
 		}
-		j.draft = found.draft
+		j.draft = found.Draft
 	}
 	return a.save(ctx, j)
 }

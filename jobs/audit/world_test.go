@@ -5,6 +5,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 )
@@ -22,7 +23,7 @@ func worldOf(b *jobstest.World) *world {
 	return &world{b, Config{
 		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(),
 		Fetcher: b.Fetcher, Store: b.Store, Keys: b.Keys, Signatures: b.Signatures,
-		Budget: NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(),
+		Budget: verify.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(),
 		First: 1,
 	}}
 }

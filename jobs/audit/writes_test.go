@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -28,7 +29,7 @@ func TestSlowArchiveStillEndsInAVerdict(t *testing.T) {
 	w.config.Archive = true
 	w.config.Store = w.storeWith(t, func(ctx context.Context, key string) error {
 		if strings.Contains(key, "/archive/") {
-			time.Sleep(10 * saveTimeout)
+			time.Sleep(10 * verify.SaveTimeout)
 		}
 		return ctx.Err()
 	})
@@ -45,7 +46,7 @@ func TestSavingOutlivesTheJobForAWhile(t *testing.T) {
 	for _, c := range []struct {
 		takes time.Duration
 		saved bool
-	}{{saveTimeout / 2, true}, {2 * saveTimeout, false}} {
+	}{{verify.SaveTimeout / 2, true}, {2 * verify.SaveTimeout, false}} {
 		w := newWorld(t, simlog.Options{Epochs: 1})
 		stopped := make(chan struct{})
 		w.config.Store = w.storeWith(t, func(ctx context.Context, key string) error {

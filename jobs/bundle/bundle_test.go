@@ -20,6 +20,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/bundle"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	batches "github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -34,7 +35,7 @@ func newAuditor(t *testing.T, w *jobstest.World, signed bool) *audit.Auditor {
 	t.Helper()
 	c := audit.Config{
 		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Fetcher: w.Fetcher, Store: w.Store,
-		Budget: audit.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(), First: 1,
+		Budget: batches.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(), First: 1,
 		Evidence: newCollector(w),
 	}
 	if signed {

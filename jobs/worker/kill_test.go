@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/verdict"
 	"math/rand/v2"
 	"os"
@@ -80,7 +81,7 @@ func (h helper) main() error {
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}}
 	a, err := audit.New(audit.Config{
-		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Store: store, First: 1, Budget: audit.NewBudget(0), Log: logger,
+		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Store: store, First: 1, Budget: verify.NewBudget(0), Log: logger,
 		Fetcher: fetcher.New(blob.NewBucket(&jobstest.FaultyBucket{Faults: slow, B: log}), fetcher.Options{}),
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
 )
@@ -35,7 +36,7 @@ func Of(w *jobstest.World) *World {
 	return &World{w, audit.Config{
 		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(),
 		Fetcher: w.Fetcher, Store: w.Store, Keys: w.Keys, Signatures: w.Signatures,
-		Budget: audit.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(),
+		Budget: verify.NewBudget(256 << 20), Software: "ktaudit test", Log: zerolog.Nop(),
 		First: 1,
 	}}
 }

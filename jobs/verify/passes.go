@@ -1,4 +1,4 @@
-package audit
+package verify
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"github.com/ktaudit/ktaudit/validator"
 )
 
-// fetchInPasses is fetchWithin for a confined batch that takes more memory than that when it is
+// readInPasses is readWithin for a confined batch that takes more memory than that when it is
 // read once. It reads the batch as often as it takes to judge it in what is set aside. The draft is
 // of the first pass; the validator sees to it that all read the same.
-func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.Object, draft bool, r reserve) (f fetched, err error) {
+func (v *Verifier) readInPasses(ctx context.Context, t observe.Attempt, object fetcher.Object, draft bool, r reserve) (f Found, err error) {
 	waiting := time.Now()
 	outer := ctx // a draft outlives the hold
-	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, r.memory)
+	hold, ctx, err := v.Budget.memory.Acquire(ctx, v.Namespace, r.memory)
 	if err != nil {
 		return f, err
 	}
@@ -28,60 +28,60 @@ func (a *Auditor) fetchInPasses(ctx context.Context, t *attempt, object fetcher.
 	defer func() { err = reclaimed(ctx, object, err) }()
 	t.Stage(observe.Memory, waiting)
 
-	p := &passes{outer: outer, auditor: a, object: object, fetched: &f, archive: draft, window: r.window}
+	p := &passes{outer: outer, verifier: v, object: object, found: &f, archive: draft, window: r.window}
 	defer func() {
 		if p.batch != nil { // which a panic has left open, and which writes to the draft
 			p.batch.Close()
 		}
-		if f.draft == nil { // not handed over: an error, or a panic
-			p.draft.drop()
+		if f.Draft == nil { // not handed over: an error, or a panic
+			p.draft.Drop()
 		}
 	}()
 	began := time.Now()
-	limits := a.Limits
+	limits := v.Limits
 	limits.MaxMemory, limits.Workers = r.passing(), hold.Cores(runtime.GOMAXPROCS(0))
-	f.result, err = validator.VerifyInPasses(ctx, object.Name, p.open, a.Configuration, limits)
+	f.Result, err = validator.VerifyInPasses(ctx, object.Name, p.open, v.Configuration, limits)
 	verified := time.Now()
-	if errors.Is(err, fetcher.ErrTooLarge) && f.info.StoredBytes == 0 {
+	if errors.Is(err, fetcher.ErrTooLarge) && f.Info.StoredBytes == 0 {
 		return tooLarge(object, err)
 	}
-	if f.result, err = judged(f.result, err); err != nil {
+	if f.Result, err = judged(f.Result, err); err != nil {
 		return f, err
 	}
 	if p.fault != nil {
 		return f, p.fault
 	}
-	t.Read(f.info.StoredBytes, f.info.Bytes)
+	t.Read(f.Info.StoredBytes, f.Info.Bytes)
 	t.Overlapped(observe.Download, began, verified, p.waited)
 	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-p.waited)
-	f.took, f.draft = verified.Sub(began), p.draft
+	f.Took, f.Draft = verified.Sub(began), p.draft
 	return f, nil
 }
 
 // passes opens a batch for each pass over it.
 type passes struct {
-	outer   context.Context // of the draft
-	auditor *Auditor
-	object  fetcher.Object
-	fetched *fetched
-	archive bool
-	window  int64
-	draft   *draft
-	batch   *fetcher.Batch // of the newest pass
-	waited  time.Duration
-	fault   error // of what the first pass did not read to its end by itself
+	outer    context.Context // of the draft
+	verifier *Verifier
+	object   fetcher.Object
+	found    *Found
+	archive  bool
+	window   int64
+	draft    *Draft
+	batch    *fetcher.Batch // of the newest pass
+	waited   time.Duration
+	fault    error // of what the first pass did not read to its end by itself
 }
 
 func (p *passes) open(ctx context.Context) (_ io.ReadCloser, err error) {
 	first := p.batch == nil
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
 	if first && p.archive {
-		if p.draft, err = p.auditor.newDraft(p.outer, p.object); err != nil {
+		if p.draft, err = p.verifier.newDraft(p.outer, p.object); err != nil {
 			return nil, err
 		}
 		stored = p.draft
 	}
-	batch, err := p.auditor.Fetcher.WithWindow(p.window).Open(ctx, p.object, stored)
+	batch, err := p.verifier.Fetcher.WithWindow(p.window).Open(ctx, p.object, stored)
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +119,11 @@ func (p *pass) Close() error {
 	if !p.first {
 		return nil
 	}
-	f := p.passes.fetched
+	f := p.passes.found
 	if p.passes.fault = p.batch.Finish(); p.passes.fault != nil {
 		return p.passes.fault
 	}
-	f.info, p.passes.fault = p.batch.Info()
-	f.stale = p.batch.Stale()
+	f.Info, p.passes.fault = p.batch.Info()
+	f.Stale = p.batch.Stale()
 	return p.passes.fault
 }

@@ -1,4 +1,4 @@
-package audit
+package verify
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
-	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/share"
@@ -31,17 +30,35 @@ const (
 	guessStep = 8
 )
 
-// fetched is what came of fetching a batch and verifying it while it is read.
-type fetched struct {
-	result   validator.Result
-	info     fetcher.Info
-	took     time.Duration // to download and verify it, without the wait for memory
-	stale    error         // the batch is not what was listed
-	evidence []incident.Evidence
-	draft    *draft // of the stored bytes, if asked for
+// Verifier reads batches of one log. All its fields must be set, but for Limits.
+type Verifier struct {
+	Namespace     string
+	Configuration validator.Configuration
+	// Limits are those on a proof. Their Workers and Ordered are not used: every epoch gets a share
+	// of the cores, and is taken for ordered until it proves not to be.
+	Limits  validator.Options
+	Fetcher *fetcher.Fetcher
+	Store   *auditstore.Store // with the archive
+	Budget  *Budget           // which the log has joined
 }
 
-// fetch reads and verifies a batch once, with memory set aside for the size it is expected to have,
+// Found is what came of reading a batch and verifying it.
+type Found struct {
+	Result   validator.Result
+	Info     fetcher.Info
+	Took     time.Duration // to download and verify it, without the wait for memory
+	Stale    error         // the batch is not what was listed
+	Evidence []incident.Evidence
+	Draft    *Draft // of the stored bytes, if asked for
+}
+
+// Options say what else is done with the bytes of a batch.
+type Options struct {
+	Draft  bool    // keep the stored ones for the archive
+	Sample *Sample // keep those of the proof; nil: do not
+}
+
+// Batch reads and verifies a batch once, with memory set aside for the size it is expected to have,
 // and for the window if it is compressed. Where that was too little it starts over with more, which
 // keeps batches that unpack to many times their size, or ask for a window of many times that, from
 // all doing so at once; likewise where the batch is not in the order that lets the validator do
@@ -51,22 +68,22 @@ type fetched struct {
 // that, and is read once. If it proves not to, it is read several times.
 //
 // The caller commits or drops the draft; with an error there is none.
-func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, draft bool) (found fetched, err error) {
+func (v *Verifier) Batch(ctx context.Context, t observe.Attempt, object fetcher.Object, o Options) (found Found, err error) {
 	guess, window := max(object.Size, smallBatch), int64(plainWindow)
 	if object.Extension != "" {
 		guess, window = guess*compressionGuess, usualWindow
 	}
 	ordered := true
 	for {
-		r := a.reserve(guess, window)
+		r := v.reserve(guess, window)
 		if r.confined && !ordered {
-			found, err = a.fetchInPasses(ctx, t, object, draft, r)
+			found, err = v.readInPasses(ctx, t, object, o.Draft, r)
 		} else {
-			found, err = a.fetchWithin(ctx, t, object, draft, r, ordered)
+			found, err = v.readWithin(ctx, t, object, o, r, ordered)
 		}
 		switch {
-		case errors.Is(err, fetcher.ErrWindow) && window < a.widestWindow():
-			window = min(max(window*guessStep, usualWindow), a.widestWindow())
+		case errors.Is(err, fetcher.ErrWindow) && window < v.widestWindow():
+			window = min(max(window*guessStep, usualWindow), v.widestWindow())
 		case errors.Is(err, fetcher.ErrWindow):
 			return found, fmt.Errorf("%w: half the memory budget has no room for it, which is no fault of the log; give ktaudit more memory", err)
 		case errors.Is(err, share.ErrOverGuess):
@@ -80,14 +97,14 @@ func (a *Auditor) fetch(ctx context.Context, t *attempt, object fetcher.Object, 
 }
 
 // widestWindow is the largest window that a decoder gets memory for.
-func (a *Auditor) widestWindow() int64 {
-	return min(a.Fetcher.MaxWindow(), max(a.Budget.Size()/2, usualWindow))
+func (v *Verifier) widestWindow() int64 {
+	return min(v.Fetcher.MaxWindow(), max(v.Budget.Size()/2, usualWindow))
 }
 
-func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Object, keep bool, r reserve, ordered bool) (f fetched, err error) {
+func (v *Verifier) readWithin(ctx context.Context, t observe.Attempt, object fetcher.Object, o Options, r reserve, ordered bool) (f Found, err error) {
 	waiting := time.Now()
 	outer := ctx // a draft outlives the hold
-	hold, ctx, err := a.Budget.memory.Acquire(ctx, a.Namespace, r.memory)
+	hold, ctx, err := v.Budget.memory.Acquire(ctx, v.Namespace, r.memory)
 	if err != nil {
 		return f, err
 	}
@@ -97,20 +114,20 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	share.Progress(ctx)
 
 	var stored io.Writer // the interface must be nil, not hold a nil pointer
-	var kept *draft
-	if keep {
-		if kept, err = a.newDraft(outer, object); err != nil {
+	var kept *Draft
+	if o.Draft {
+		if kept, err = v.newDraft(outer, object); err != nil {
 			return f, err
 		}
 		defer func() {
-			if f.draft == nil { // not handed over: an error, a batch too large, or a panic
-				kept.drop()
+			if f.Draft == nil { // not handed over: an error, a batch too large, or a panic
+				kept.Drop()
 			}
 		}()
 		stored = kept
 	}
 	began := time.Now()
-	batch, err := a.Fetcher.WithWindow(r.window).Open(ctx, object, stored)
+	batch, err := v.Fetcher.WithWindow(r.window).Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
 		return tooLarge(object, err)
 	}
@@ -119,17 +136,17 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	}
 	defer batch.Close()
 
-	limits := a.Limits
+	limits := v.Limits
 	limits.Workers, limits.Ordered = hold.Cores(runtime.GOMAXPROCS(0)), ordered
 	if r.confined {
 		limits.Workers, limits.MaxMemory = r.hashing(limits.Workers)
 	}
 	proof := share.NewReader(ctx, batch, r.guess, r.until, hold)
 	defer proof.Close()
-	f.result, err = validator.Verify(ctx, object.Name, t.sample.of(proof, r.guess), a.Configuration, limits)
+	f.Result, err = validator.Verify(ctx, object.Name, o.Sample.of(proof, r.guess), v.Configuration, limits)
 	verified := time.Now()
 	share.Progress(ctx)
-	if f.result, err = judged(f.result, err); err != nil {
+	if f.Result, err = judged(f.Result, err); err != nil {
 		return f, err
 	}
 	if err := batch.Finish(); err != nil {
@@ -138,11 +155,11 @@ func (a *Auditor) fetchWithin(ctx context.Context, t *attempt, object fetcher.Ob
 	finished := time.Now()
 	t.Overlapped(observe.Download, began, finished, proof.Waited+finished.Sub(verified))
 	t.Overlapped(observe.Verify, began, verified, verified.Sub(began)-proof.Waited)
-	f.info, err = batch.Info()
-	t.Read(f.info.StoredBytes, f.info.Bytes)
-	f.took, f.stale = finished.Sub(began), batch.Stale()
+	f.Info, err = batch.Info()
+	t.Read(f.Info.StoredBytes, f.Info.Bytes)
+	f.Took, f.Stale = finished.Sub(began), batch.Stale()
 	if err == nil {
-		f.draft = kept
+		f.Draft = kept
 	}
 	return f, err
 }
@@ -156,11 +173,11 @@ func reclaimed(held context.Context, object fetcher.Object, err error) error {
 }
 
 // tooLarge rejects a batch of which nothing was read.
-func tooLarge(object fetcher.Object, cause error) (fetched, error) {
+func tooLarge(object fetcher.Object, cause error) (Found, error) {
 	evidence, err := incident.EvidenceOf("batch", map[string]any{"key": object.Key, "stored_bytes": object.Size})
-	return fetched{
-		result: rejection(fetcher.Reason(cause), cause), info: fetcher.Info{StoredBytes: object.Size},
-		evidence: []incident.Evidence{evidence},
+	return Found{
+		Result: rejection(fetcher.Reason(cause), cause), Info: fetcher.Info{StoredBytes: object.Size},
+		Evidence: []incident.Evidence{evidence},
 	}, err
 }
 
@@ -174,33 +191,4 @@ func judged(result validator.Result, err error) (validator.Result, error) {
 
 func rejection(reason verdict.Reason, err error) validator.Result {
 	return validator.Result{Outcome: validator.Rejected, Reason: reason, Detail: err.Error()}
-}
-
-// draft is a batch on its way into the archive. A nil draft is none.
-type draft struct {
-	*auditstore.ArchiveWriter
-	release context.CancelFunc
-}
-
-// newDraft begins to keep the stored bytes of a batch.
-func (a *Auditor) newDraft(ctx context.Context, object fetcher.Object) (*draft, error) {
-	extension := object.Extension
-	if extension == ".sz" { // the other name of s2's framing
-		extension = ".s2"
-	}
-	ctx, release := wait.Outlive(ctx, saveTimeout)
-	w, err := a.Store.ArchiveWriter(ctx, a.Namespace, object.Name.Epoch, extension)
-	if err != nil {
-		release()
-		return nil, err
-	}
-	return &draft{w, release}, nil
-}
-
-// drop ends a draft. One that was committed stays in the archive.
-func (d *draft) drop() {
-	if d != nil {
-		d.Abort()
-		d.release()
-	}
 }

@@ -1,4 +1,4 @@
-package audit
+package verify
 
 import (
 	"os"
@@ -36,6 +36,9 @@ func LimitHeap() {
 		debug.SetMemoryLimit(heapLimitOf(share.MachineMemory()))
 	}
 }
+
+// Join gives a log its share of the budget.
+func (b *Budget) Join(namespace string) { b.memory.Join(namespace) }
 
 // Size is the budget in bytes.
 func (b *Budget) Size() int64 { return b.memory.Size() }

@@ -1,4 +1,4 @@
-package audit
+package verify
 
 import (
 	"runtime"
@@ -33,11 +33,11 @@ type reserve struct {
 
 // reserve is what to set aside for a batch. A confined one has its log's share of the budget, at
 // most half of it, which leaves the rest to other epochs.
-func (a *Auditor) reserve(guess, window int64) reserve {
+func (v *Verifier) reserve(guess, window int64) reserve {
 	r := reserve{guess: guess, window: window, memory: memoryFor(guess, window)}
-	if r.memory > a.Budget.Size() {
+	if r.memory > v.Budget.Size() {
 		r.confined = true
-		r.memory = max(min(a.Budget.Size()/2, a.Budget.memory.Share()), validator.PassMemory(leastInPass)+memoryForFetch+window)
+		r.memory = max(min(v.Budget.Size()/2, v.Budget.memory.Share()), validator.PassMemory(leastInPass)+memoryForFetch+window)
 	}
 	return r
 }
