@@ -26,12 +26,12 @@ const (
 	// maxFindings is how many findings one epoch gets. An epoch that is found wrong again and
 	// again, or that crashes keep from a verdict, does not fill the store.
 	maxFindings = 4
-	// timeout bounds all of a collection, askTimeout a single small request of it, so that a log
-	// that does not answer holds up no verdict for long.
-	timeout, askTimeout = 2 * time.Minute, 10 * time.Second
-	// stopTimeout is how long it goes on once its job was told to end, which still has a verdict to
-	// write after it.
-	stopTimeout = 10 * time.Second
+	// Timeout bounds all of a collection, so that a log or a store that does not answer holds up no
+	// verdict for longer. The other bounds are shares of it: what writing the findings is left with,
+	// a single small request, and how long it goes on once its job was told to end, which still has
+	// a verdict to write after it.
+	Timeout                               = 40 * time.Second
+	writeTimeout, askTimeout, stopTimeout = Timeout / 4, Timeout / 4, Timeout / 4
 	// maxListed is how many epochs are listed.
 	maxListed = 4
 	// maxText bounds what an error says in the findings.
@@ -72,12 +72,10 @@ func (c *Collector) Collect(ctx context.Context, concern incident.Concern, found
 	if c == nil {
 		return
 	}
-	recording, recorded := wait.Outlive(ctx, 2*stopTimeout) // also when the time for the rest is over
+	recording, recorded := bounded(ctx, Timeout, 2*stopTimeout) // also when the time for the rest is over
 	defer recorded()
-	ctx, stopped := wait.Outlive(ctx, stopTimeout)
-	defer stopped()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	ctx, collected := bounded(ctx, Timeout-writeTimeout, stopTimeout)
+	defer collected()
 	log := c.Log.With().Str("namespace", c.Namespace).Uint64("epoch", concern.Epoch).Logger()
 	names, err := c.Store.EvidenceNames(ctx, c.Namespace, concern.Epoch)
 	if err != nil {
@@ -116,6 +114,13 @@ func (c *Collector) Collect(ctx context.Context, concern incident.Concern, found
 	if err != nil {
 		log.Warn().Err(err).Msg("evidence beyond what the incident rests on was not recorded")
 	}
+}
+
+// bounded returns a context that ends after a time, or a grace after ctx does if that is earlier.
+func bounded(ctx context.Context, limit, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, done := wait.Outlive(ctx, grace)
+	longer, cancel := context.WithTimeout(longer, limit)
+	return longer, func() { cancel(); done() }
 }
 
 // On is Collect for who knows nothing more, as the Collect of an incident.Recorder.
