@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -27,6 +28,7 @@ type schedulerCmd struct {
 	queueFlags
 	listenFlag
 	First       uint64        `group:"log" placeholder:"EPOCH" help:"First epoch to audit. By default ${default_first}."`
+	Signatures  string        `group:"signatures" placeholder:"URL" help:"Bucket or directory of signed digests, {epoch}.json, which are kept as evidence of what is found to be wrong. By default those in the audit store."`
 	Last        uint64        `group:"log" placeholder:"EPOCH" help:"Last epoch of a closed log."`
 	Poll        time.Duration `group:"log" placeholder:"DURATION" help:"Interval between checks for new epochs. By default ${default_poll}."`
 	SilentAfter time.Duration `group:"log" placeholder:"DURATION" help:"Raise an alert if the log publishes nothing for this long. Without a configuration file, by default never."`
@@ -108,6 +110,7 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 	if err == nil {
 		err = c.forOneLog(settings, namespaces, flagsGiven(map[string]bool{
 			"--first": c.First != 0, "--anchor": c.Anchor != "", "--last": c.Last != 0, "--log-directory": c.LogDirectory != "",
+			"--signatures": c.Signatures != "",
 		}))
 	}
 	if err == nil {
@@ -117,6 +120,7 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 		n := &namespaces[i]
 		n.Anchor = cmp.Or(c.Anchor, n.Anchor)
 		n.LogDirectory = cmp.Or(c.LogDirectory, n.LogDirectory)
+		n.Signatures = cmp.Or(c.Signatures, n.Signatures)
 		n.First, n.Last = cmp.Or(c.First, n.First, config.DefaultNamespace().First), cmp.Or(c.Last, n.Last)
 		n.Poll, n.SilentAfter = cmp.Or(c.Poll, n.Poll), cmp.Or(c.SilentAfter, n.SilentAfter)
 	}
@@ -126,20 +130,39 @@ func (c schedulerCmd) logs() (*config.Config, []config.Namespace, error) {
 // newScheduler opens each log and makes a scheduler for them. The caller closes what is added to
 // open, also after an error.
 func newScheduler(ctx context.Context, a *app, o observed, by observers, open *closers) (*schedule.Scheduler, error) {
-	logs := make([]*blob.Bucket, len(o.namespaces))
+	schedules, err := newSchedules(ctx, a, o, by, open)
+	if err != nil {
+		return nil, err
+	}
+	return schedule.New(o.redis, schedules, a.log)
+}
+
+// newSchedules opens each log, and its signed digests unless an auditor has them open.
+func newSchedules(ctx context.Context, a *app, o observed, by observers, open *closers) ([]schedule.Config, error) {
+	logs, signatures := make([]*blob.Bucket, len(o.namespaces)), make([]*blob.Bucket, len(o.namespaces))
 	err := forEach(o.namespaces, func(i int, n config.Namespace) (err error) {
 		if logs[i], err = a.openOfLog(ctx, n.Namespace, n.LogDirectory, len(o.namespaces) > 1); err != nil {
 			return fmt.Errorf("--log-directory of %s: %w", n.Namespace, err)
 		}
+		if n.Signatures == "" || len(o.auditors) > 0 {
+			return nil
+		}
+		// Nothing but evidence hangs on them: out of reach, they keep no scheduler from starting.
+		if signatures[i], err = a.openOfLog(ctx, n.Namespace, n.Signatures, true); err != nil {
+			return fmt.Errorf("--signatures of %s: %w", n.Namespace, err)
+		}
 		return nil
 	})
-	for _, log := range logs {
-		if log != nil {
-			open.add(log.Close)
+	for _, bucket := range slices.Concat(logs, signatures) {
+		if bucket != nil {
+			open.add(bucket.Close)
 		}
 	}
 	if err != nil {
 		return nil, err
+	}
+	for i, auditor := range o.auditors {
+		signatures[i] = auditor.Signatures
 	}
 	var schedules []schedule.Config
 	for i, n := range o.namespaces {
@@ -157,7 +180,9 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 				After: n.RecheckAfter, History: n.RecheckHistory, SampleOneIn: n.ReverifyOneIn, SampleBytes: int64(n.ReverifyBytes),
 			},
 		}
-		collect := newCollector(n.Evidence, evidence.Collector{Namespace: n.Namespace, Fetcher: s.Fetcher, Store: o.store, Log: a.log}).On
+		collect := newCollector(n.Evidence, evidence.Collector{
+			Namespace: n.Namespace, Fetcher: s.Fetcher, Store: o.store, Signatures: signatures[i], Log: a.log,
+		}).On
 		s.Collect = collect
 		for _, b := range n.Backfills {
 			s.Backfills = append(s.Backfills, schedule.BackfillPlan{From: b.From, To: b.To, Cron: b.Cron, Window: b.Window})
@@ -172,5 +197,5 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 		}
 		schedules = append(schedules, s)
 	}
-	return schedule.New(o.redis, schedules, a.log)
+	return schedules, nil
 }

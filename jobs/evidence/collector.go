@@ -26,10 +26,10 @@ const (
 	// maxFindings is how many findings one epoch gets. An epoch that is found wrong again and
 	// again, or that crashes keep from a verdict, does not fill the store.
 	maxFindings = 4
-	// Timeout bounds all of a collection, so that a log or a store that does not answer holds up no
-	// verdict for longer. The other bounds are shares of it: what writing the findings is left with,
-	// a single small request, and how long it goes on once its job was told to end, which still has
-	// a verdict to write after it.
+	// Timeout bounds all of a collection, so that a log or a store that does not answer holds up
+	// no verdict for longer. The other bounds are shares of it: what is left for writing the
+	// findings, a single small request, and how long it goes on once its job was told to end,
+	// which still has a verdict to write after it.
 	Timeout                               = 40 * time.Second
 	writeTimeout, askTimeout, stopTimeout = Timeout / 4, Timeout / 4, Timeout / 4
 	// maxListed is how many epochs are listed.
