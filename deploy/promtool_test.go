@@ -92,7 +92,8 @@ func page(t *testing.T) string {
 		e.End(r)
 	}
 	m.SetLog(namespace, observe.LogState{Head: 1, Newest: 2, NewestSince: time.Now(), Open: 1, OldestOpenSince: time.Now()})
-	m.SetThresholds(namespace, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour, Chain: time.Hour})
+	m.SetThresholds(namespace, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour, Chain: time.Hour, StoreUnwritable: time.Hour})
+	m.SetStoreUnwritable(namespace, time.Now())
 	m.SetChain(namespace, observe.ChainState{WalkedAt: time.Unix(1, 0), Chained: 1, Gaps: 1, Doubles: 1, Breaks: 1})
 	m.SetAlertsPending(1, 1)
 	m.AlertRaised(namespace, "rejected")

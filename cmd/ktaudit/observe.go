@@ -70,7 +70,9 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		Namespaces: names, Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
 	})
 	for _, n := range o.namespaces {
-		m.SetThresholds(n.Namespace, metrics.Thresholds{Silent: n.SilentAfter, Backlog: n.BacklogAge, Chain: n.ChainEvery})
+		m.SetThresholds(n.Namespace, metrics.Thresholds{
+			Silent: n.SilentAfter, Backlog: n.BacklogAge, Chain: n.ChainEvery, StoreUnwritable: settings.StoreUnwritableAfter,
+		})
 	}
 	for _, auditor := range o.auditors {
 		auditor.Metrics = m

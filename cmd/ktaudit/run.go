@@ -83,7 +83,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer by.stop()
 	by.watchIncidents(o.store, namesOf(o.namespaces))
-	defer targets.watchStore(ctx, o.store, namesOf(namespaces), settings.StoreUnwritableAfter, a.log)()
+	defer targets.watchStore(ctx, o.store, namesOf(namespaces), settings.StoreUnwritableAfter, by.metrics, a.log)()
 	if c.To != 0 {
 		return targets.sendAlerts(ctx, o.store, namesOf(namespaces), by.metrics, a.log, func() error { return c.audit(ctx, a, o) })
 	}

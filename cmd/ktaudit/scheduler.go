@@ -94,7 +94,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	defer targets.watchStore(ctx, store, namesOf(namespaces), settings.StoreUnwritableAfter, a.log)()
+	defer targets.watchStore(ctx, store, namesOf(namespaces), settings.StoreUnwritableAfter, by.metrics, a.log)()
 	var group errgroup.Group
 	group.Go(func() error { return scheduler.Run(ctx) })
 	group.Go(func() error { return dispatcher.Run(ctx) })

@@ -87,12 +87,20 @@ func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
 	}
 }
 
-// watchStore has the targets told if the audit store cannot be written, until stop is called.
+// watchStore has the targets told if the audit store cannot be written, and m, which may be nil,
+// show it, until stop is called.
 func (t alertTargets) watchStore(
-	ctx context.Context, store *auditstore.Store, namespaces []string, after time.Duration, log zerolog.Logger,
+	ctx context.Context, store *auditstore.Store, namespaces []string, after time.Duration, m *metrics.Metrics, log zerolog.Logger,
 ) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	watch := storewatch.Watch{Store: store, Namespaces: namespaces, Targets: t.all, After: after, Log: log}
+	watch := storewatch.Watch{
+		Store: store, Namespaces: namespaces, Targets: t.all, After: after, Log: log,
+		OnTrial: func(since time.Time) {
+			for _, namespace := range namespaces {
+				m.SetStoreUnwritable(namespace, since)
+			}
+		},
+	}
 	var watching sync.WaitGroup
 	watching.Go(func() { watch.Run(ctx) })
 	return func() { cancel(); watching.Wait() }

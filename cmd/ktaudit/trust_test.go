@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -130,7 +133,7 @@ func TestStatusWithoutTheLog(t *testing.T) {
 }
 
 // TestStoreGone has a run lose its audit store and find it again. The outbox is gone with it, so
-// the webhook is told directly, once, and once more when it is over.
+// the webhook is told directly, once, and once more when it is over. The metrics say so, too.
 func TestStoreGone(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "5")
@@ -144,12 +147,27 @@ func TestStoreGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := a.configured("run")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd := a.configured("run", "--listen", "127.0.0.1:0", "--log-level", "info")
+	address := startListening(t, cmd)
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	a.waitForVerdicts(5)
+	unwritable := func() (is bool) {
+		t.Helper()
+		response, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := regexp.MustCompile(`(?m)^ktaudit_audit_store_unwritable_seconds\{namespace="example"\} (\S+)$`).FindSubmatch(body)
+		if value == nil {
+			t.Fatalf("the metrics do not say whether the audit store can be written:\n%s", body)
+		}
+		return string(value[1]) != "0"
+	}
 	audit, gone := filepath.Join(a.dir, "audit"), filepath.Join(a.dir, "gone")
 	told := func(from, to string, want ...string) {
 		t.Helper()
@@ -171,5 +189,11 @@ func TestStoreGone(t *testing.T) {
 		}
 	}
 	told(audit, gone, "firing")
+	if !unwritable() {
+		t.Error("the metrics say that the audit store can be written while it is gone")
+	}
 	told(gone, audit, "firing", "resolved")
+	if unwritable() {
+		t.Error("the metrics say that the audit store cannot be written when it is back")
+	}
 }

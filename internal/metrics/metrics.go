@@ -59,6 +59,8 @@ type Metrics struct {
 	rechecked      *prometheus.CounterVec
 
 	logs logCollector
+	// unwritable is since when the audit store of a log cannot be written.
+	unwritable unwritableCollector
 
 	chained     *prometheus.GaugeVec
 	chainFaults *prometheus.GaugeVec
@@ -111,13 +113,13 @@ func New(o Options) *Metrics {
 	m.chained = gauge("chained_epochs", "Epochs whose names continue each other, one batch each.", "namespace")
 	m.chainFaults = gauge("chain_faults", "Epochs where the chain of names is not whole, by kind: gap, double or break.", "namespace", "kind")
 	m.chainWalked = gauge("chain_walked_timestamp_seconds", "When the last walk of all names began.", "namespace")
-	m.logs.states = map[string]observe.LogState{}
+	m.logs.states, m.unwritable.since = map[string]observe.LogState{}, map[string]time.Time{}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
 		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary, m.rechecked,
-		m.chained, m.chainFaults, m.chainWalked, &m.logs, (*dependencyCollector)(m),
+		m.chained, m.chainFaults, m.chainWalked, &m.logs, &m.unwritable, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
 		"version": o.Version, "commit": o.Commit, "go_version": o.GoVersion,
@@ -177,6 +179,8 @@ type Thresholds struct {
 	Silent  time.Duration // nothing published
 	Backlog time.Duration // age of the oldest epoch without a verdict
 	Chain   time.Duration // from one walk of all names to the next
+	// StoreUnwritable is how long the audit store may refuse every write.
+	StoreUnwritable time.Duration
 }
 
 // SetThresholds shows the thresholds of a log, so that the rules in deploy/prometheus can use them.
@@ -184,7 +188,9 @@ func (m *Metrics) SetThresholds(namespace string, t Thresholds) {
 	if m == nil {
 		return
 	}
-	for name, d := range map[string]time.Duration{"silent": t.Silent, "backlog": t.Backlog, "chain": t.Chain} {
+	for name, d := range map[string]time.Duration{
+		"silent": t.Silent, "backlog": t.Backlog, "chain": t.Chain, "store_unwritable": t.StoreUnwritable,
+	} {
 		if d > 0 {
 			m.thresholds.WithLabelValues(m.names.bound(namespace), name).Set(d.Seconds())
 		}

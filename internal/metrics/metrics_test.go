@@ -158,6 +158,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.AlertSent(s, errors.New(s))
 		m.SetLog(s, observe.LogState{Head: 1, Newest: 2})
 		m.SetThresholds(s, Thresholds{Silent: 1, Backlog: 1})
+		m.SetStoreUnwritable(s, time.Now())
 	}
 	strange(0)
 	once := count()
@@ -191,6 +192,27 @@ func TestLag(t *testing.T) {
 	}
 	if strings.Contains(page, `ktaudit_head_epoch{namespace="b"}`) {
 		t.Error("a head is shown that is not known")
+	}
+}
+
+// What nobody watches is not shown as if it could be written.
+func TestStoreUnwritable(t *testing.T) {
+	t.Parallel()
+	m := New(Options{Namespaces: []string{namespace, "b", "unwatched"}})
+	m.SetStoreUnwritable(namespace, time.Now().Add(-time.Hour))
+	m.SetStoreUnwritable("b", time.Now())
+	m.SetStoreUnwritable("b", time.Time{})
+	page := scrape(t, m)
+	for _, want := range []string{
+		`ktaudit_audit_store_unwritable_seconds\{namespace="example.log.v1"\} 36\d\d\.\d+`,
+		`ktaudit_audit_store_unwritable_seconds\{namespace="b"\} 0`,
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(page) {
+			t.Errorf("%s is not on the page\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, `audit_store_unwritable_seconds{namespace="unwatched"}`) {
+		t.Error("a store is shown as writable that nobody has written to")
 	}
 }
 
@@ -233,6 +255,7 @@ func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
 	m.WatchQueues(nil)
 	m.WatchDependency("redis", nil)
 	m.SetThresholds(namespace, Thresholds{Silent: 1})
+	m.SetStoreUnwritable(namespace, time.Now())
 	m.SetLog(namespace, observe.LogState{})
 	m.SetAlertsPending(1, 1)
 	m.AlertRaised(namespace, "silent")

@@ -26,7 +26,10 @@ type Watch struct {
 	Targets    []alert.Target
 	// After is how long the store must have refused every write. 0 means not to watch.
 	After time.Duration
-	Log   zerolog.Logger
+	// OnTrial, if not nil, is called after each write that was tried with the time since when all
+	// have failed, which is zero if it went well.
+	OnTrial func(since time.Time)
+	Log     zerolog.Logger
 }
 
 // watch is a Watch at work.
@@ -58,6 +61,9 @@ func (c Watch) Run(ctx context.Context) {
 			return
 		}
 		w.note(err, time.Now())
+		if w.OnTrial != nil {
+			w.OnTrial(w.since)
+		}
 		w.send(ctx)
 	}
 }
