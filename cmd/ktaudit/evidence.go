@@ -16,7 +16,7 @@ type evidenceCmd struct {
 	configurationFlag
 	VerifyingKey []string `group:"signatures" placeholder:"HEX" help:"Key that the auditor trusts; repeatable. It goes into the bundle."`
 	Output       string   `group:"output" short:"o" required:"" placeholder:"FILE" help:"File to write, such as bundle.tar.zst. It must not exist."`
-	Epoch        uint64   `arg:"" help:"Epoch that was rejected or contradicted."`
+	Epoch        uint64   `arg:"" help:"Epoch that was rejected, contradicted or withdrawn."`
 }
 
 func (evidenceCmd) Help() string {

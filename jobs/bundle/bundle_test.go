@@ -13,7 +13,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
@@ -125,6 +127,15 @@ func TestBundleConvicts(t *testing.T) {
 			}
 			return w, 2
 		}, "malformed_proof"},
+		"withdrawn, one of several": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewWorld(t, simlog.Options{Epochs: 4})
+			audits(t, w, true, 1, 2, 3, 4)
+			r := incident.Recorder{Store: w.Store, Log: zerolog.Nop()}
+			if err := r.Raise(t.Context(), alert.OfWithdrawn(jobstest.Namespace, 2, 4, time.Now())); err != nil {
+				t.Fatal(err)
+			}
+			return w, 3
+		}, "for epoch 3, so there was one"},
 		"broken neighbours, found while judging": {func(t *testing.T) (*jobstest.World, uint64) {
 			w := jobstest.NewSplicedWorld(t)
 			audits(t, w, false, 10, 11)

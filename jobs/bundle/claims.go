@@ -57,6 +57,9 @@ func (c *Checked) conclude(files map[string][]byte) {
 		case dir == evidenceDir && strings.HasPrefix(name, "names-"):
 			proof, proven := c.equivocation(n)
 			add(fmt.Sprintf("the names of epoch %d contradict each other, or those of its neighbours", n), proof, proven)
+		case dir == incidentsDir && strings.HasPrefix(name, withdrawnPrefix):
+			proof, proven := c.withdrawal(n)
+			add(fmt.Sprintf("the log does not list the batch of epoch %d any more", n), proof, proven)
 		}
 	}
 	c.Holds = len(c.Claims) > 0

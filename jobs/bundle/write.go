@@ -23,7 +23,7 @@ import (
 )
 
 // ErrNothing says that nothing on record is wrong with the epoch.
-var ErrNothing = errors.New("nothing on record is wrong with this epoch: it is not rejected, and there is no evidence")
+var ErrNothing = errors.New("nothing on record is wrong with this epoch: it is not rejected or withdrawn, and there is no evidence")
 
 // maxEpochs is of how many epochs there is something in a bundle.
 const maxEpochs = 16
@@ -140,7 +140,11 @@ func (g *gathering) gather(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !rejected && len(names) == 0 {
+	withdrawn, err := g.addIncidents(ctx)
+	if err != nil {
+		return err
+	}
+	if !rejected && !withdrawn && len(names) == 0 {
 		return ErrNothing
 	}
 	if err := g.addRest(ctx); err != nil {
@@ -226,27 +230,12 @@ func (g *gathering) addVerdicts(ctx context.Context) (rejected bool, err error) 
 	return rejected, nil
 }
 
-// addRest adds signed digests, incidents and the seal.
+// addRest adds signed digests and the seal.
 func (g *gathering) addRest(ctx context.Context) error {
 	for _, epoch := range g.around() {
 		data, err := g.store.Signature(ctx, g.about.Namespace, epoch)
 		if err == nil {
 			g.add(signedDir, fmt.Sprintf("%012d.json", epoch), data)
-		} else if !errors.Is(err, auditstore.ErrNotFound) {
-			return err
-		}
-	}
-	incidents := g.store.Incidents(g.about.Namespace)
-	names, _, err := incidents.Open(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if !strings.Contains(name, fmt.Sprintf("%012d", g.about.Epoch)) {
-			continue
-		}
-		if data, err := incidents.Incident(ctx, name); err == nil {
-			g.add(incidentsDir, name+".json", data)
 		} else if !errors.Is(err, auditstore.ErrNotFound) {
 			return err
 		}
@@ -260,6 +249,30 @@ func (g *gathering) addRest(ctx context.Context) error {
 		g.add(sealsDir, fmt.Sprintf("%09d.json", shard), data)
 	}
 	return err
+}
+
+// addIncidents adds those that are open on the epoch, and reports whether its batch is withdrawn.
+func (g *gathering) addIncidents(ctx context.Context) (withdrawn bool, err error) {
+	incidents := g.store.Incidents(g.about.Namespace)
+	names, _, err := incidents.Open(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range names {
+		if from, to := incident.Epochs(name); g.about.Epoch < from || g.about.Epoch > to {
+			continue
+		}
+		data, err := incidents.Incident(ctx, name)
+		if errors.Is(err, auditstore.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		withdrawn = withdrawn || strings.HasPrefix(name, withdrawnPrefix)
+		g.add(incidentsDir, name+".json", data)
+	}
+	return withdrawn, nil
 }
 
 func (g *gathering) add(dir, name string, data []byte) {

@@ -171,6 +171,13 @@ func openOf(incident string) Open {
 	return o
 }
 
+// Epochs returns the epochs that an incident is about, by the name of its objects; 0 if it is about
+// none.
+func Epochs(object string) (from, to uint64) {
+	o := openOf(incidentOf(object))
+	return o.From, o.To
+}
+
 // objectName is the name of an incident's objects, incidentOf the incident of such a name.
 func objectName(incident string) string { return strings.ReplaceAll(incident, "/", ".") }
 func incidentOf(name string) string     { return strings.ReplaceAll(name, ".", "/") }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -140,11 +139,10 @@ func newRound(l *Loop, now time.Time) *round {
 // everything that is open: after a crash the same epochs are looked at again, and what that finds
 // is there once.
 func (r *round) run(ctx context.Context) error {
-	alerts, err := r.config.Incidents.Outbox().Unresolved(ctx, r.config.Namespace, r.notices)
+	err := r.readWithdrawn(ctx)
 	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
 		return err
 	}
-	r.withdrawn = slices.DeleteFunc(alerts, func(a alert.Alert) bool { return a.Kind != alert.Withdrawn })
 	errs := []error{err}
 	if len(r.config.After) > 0 {
 		errs = append(errs, r.lookAtDue(ctx))

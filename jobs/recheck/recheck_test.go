@@ -222,6 +222,10 @@ func TestSameBytesWrittenAnewAccuseNobody(t *testing.T) {
 func TestWithdrawnOnceSeveralAnswersSayIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 8)
+	var collected []string
+	w.config.Incidents.Collect = func(_ context.Context, c incident.Concern) {
+		collected = append(collected, fmt.Sprint(c.Epoch, c.Batches[0].Key != "", len(jobstest.Notices(t, w.Store))))
+	}
 	l := New(w.config)
 	w.round(t, l, minute)
 	batches := map[string][]byte{}
@@ -241,6 +245,9 @@ func TestWithdrawnOnceSeveralAnswersSayIt(t *testing.T) {
 	w.wantAlerts(t)
 	w.want(t, l, 78*minute, gone, 2)
 	w.wantAlerts(t, "1-withdrawn.000000000003")
+	if want := []string{"3 true 0", "4 true 0"}; !slices.Equal(collected, want) {
+		t.Errorf("evidence was collected on %q, want %q: before anybody is told", collected, want)
+	}
 	w.round(t, l, 25*hour)
 	w.round(t, New(w.config), 26*hour)
 	w.round(t, l, 27*hour)
@@ -250,6 +257,29 @@ func TestWithdrawnOnceSeveralAnswersSayIt(t *testing.T) {
 	}
 	w.round(t, l, 28*hour)
 	w.wantAlerts(t, "1-withdrawn.000000000003", "3-withdrawn.000000000003")
+}
+
+// Two schedulers come to it in the same moment, between two hours.
+func TestWithdrawnIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	other := New(w.config)
+	busy := false
+	w.config.Incidents.Collect = func(context.Context, incident.Concern) {
+		if !busy {
+			busy = true
+			w.want(t, other, 139*minute, gone, 1)
+		}
+	}
+	l := New(w.config)
+	w.round(t, l, minute)
+	jobstest.MoveObject(t, w.Log, w.KeyOf(t, 3), "")
+	for _, after := range []time.Duration{62 * minute, 67 * minute} {
+		w.round(t, l, after)
+		w.round(t, other, after)
+	}
+	w.want(t, l, 78*minute, gone, 1)
+	w.wantAlerts(t, "1-withdrawn.000000000003")
 }
 
 // A log directory that lists nothing at all is at fault, or another one.

@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/frontier"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
@@ -20,6 +23,9 @@ const (
 	maxWithdrawn = 100
 	// In a round so many of them are looked at for their end, at so many epochs each.
 	maxResolved, maxResolvedEpochs = 16, 4
+	// maxCollected is how many epochs of a round evidence is collected on: a log that cleans up may
+	// take away thousands.
+	maxCollected = 4
 )
 
 // miss notes that a fresh answer does not have an epoch any more. Absence is no evidence: it is
@@ -37,6 +43,15 @@ func (r *round) miss(epoch uint64, since time.Time) error {
 		r.gone = append(r.gone, epoch)
 	}
 	return nil
+}
+
+// readWithdrawn reads which alerts on epochs that are gone are open.
+func (r *round) readWithdrawn(ctx context.Context) error {
+	alerts, err := r.config.Incidents.Outbox().Unresolved(ctx, r.config.Namespace, r.notices)
+	if err == nil || errors.Is(err, auditstore.ErrCorrupt) {
+		r.withdrawn = slices.DeleteFunc(alerts, func(a alert.Alert) bool { return a.Kind != alert.Withdrawn })
+	}
+	return err
 }
 
 // isWithdrawn reports whether an alert is open that says that an epoch is gone.
@@ -57,20 +72,49 @@ func (r *round) raiseWithdrawn(ctx context.Context) error {
 	if others, err := r.hasOthers(ctx); err != nil || !others {
 		return err
 	}
-	for _, run := range epochset.Runs(r.gone) {
+	if err := r.collectWithdrawn(ctx); err != nil {
+		return err
+	}
+	// Another scheduler may have told of them meanwhile, in another hour or as another run.
+	err := r.readWithdrawn(ctx)
+	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
+		return err
+	}
+	untold := slices.DeleteFunc(slices.Clone(r.gone), r.isWithdrawn)
+	for _, run := range epochset.Runs(untold) {
 		if len(r.withdrawn) >= maxWithdrawn {
 			r.config.Logger.Error().Uint64("from", run.From).Uint64("to", run.To).
 				Msg("more batches that were judged are gone from the log than there are alerts on")
-		} else {
-			a := alert.OfWithdrawn(r.config.Namespace, run.From, run.To, r.now)
-			if err := r.config.Incidents.Raise(ctx, a); err != nil {
-				return err
-			}
-			r.withdrawn = append(r.withdrawn, a)
+			continue
 		}
-		for epoch := run.From; epoch <= run.To; epoch++ {
-			r.conclude(epoch, gone)
+		a := alert.OfWithdrawn(r.config.Namespace, run.From, run.To, r.now)
+		if err := r.config.Incidents.Raise(ctx, a); err != nil {
+			return err
 		}
+		r.withdrawn = append(r.withdrawn, a)
+	}
+	for _, epoch := range r.gone {
+		r.conclude(epoch, gone)
+	}
+	return nil
+}
+
+// collectWithdrawn puts on record what can be had on the first few epochs that are gone: how the
+// log answers now, and their signed digests. It also keeps retention from their archived batches,
+// which nobody else may have any more.
+func (r *round) collectWithdrawn(ctx context.Context) error {
+	if r.config.Incidents.Collect == nil {
+		return nil
+	}
+	for _, epoch := range r.gone[:min(len(r.gone), maxCollected)] {
+		v, err := r.config.Store.Verdict(ctx, r.config.Namespace, epoch)
+		if err != nil {
+			return err
+		}
+		r.config.Incidents.Collect(ctx, incident.Concern{
+			Epoch: epoch, Reason: verdict.Reason(alert.Withdrawn), Detail: "the log does not list the batch any more",
+			Batches: []incident.Batch{incident.BatchOf(v)},
+		})
 	}
 	return nil
 }
