@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
@@ -20,12 +21,12 @@ import (
 func (a *Auditor) judgeAfresh(ctx context.Context, t *attempt, recorded verdict.Verdict, first judgement) (judgement, error) {
 	again, err := a.judge(ctx, t, recorded.Epoch, false)
 	if err != nil {
-		return judgement{}, err
+		return judgement{}, unseen(recorded.Epoch, err)
 	}
 	draft := again.draft
 	if again, err = a.confirm(ctx, t, again); err != nil {
 		draft.Drop()
-		return judgement{}, err
+		return judgement{}, unseen(recorded.Epoch, err)
 	}
 	again.verdict.FinishedAt = time.Now().UTC()
 	v, was := again.verdict, first.verdict
@@ -35,6 +36,15 @@ func (a *Auditor) judgeAfresh(ctx context.Context, t *attempt, recorded verdict.
 			v.Epoch, errDisagree, was.Outcome, was.Reason, was.Batch.SHA256, v.Outcome, v.Reason, v.Batch.SHA256, recorded.Outcome)
 	}
 	return again, nil
+}
+
+// unseen makes a fault of what says, after a look that contradicts the verdict on record, that
+// there is nothing to see: lest the contradiction be dropped, as an epoch is that was never there.
+func unseen(epoch uint64, err error) error {
+	if errors.Is(err, ErrTooRecent) || !IsNotYet(err) && !errors.Is(err, auditstore.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("epoch %d: a first look contradicts the verdict on record, a second one found nothing: %v", epoch, err)
 }
 
 var errDisagree = errors.New("a second look does not show what the first one did")

@@ -144,12 +144,21 @@ func (a *Auditor) locate(ctx context.Context, epoch uint64) (fetcher.Object, err
 	return object, err
 }
 
+// takenAway makes a fault of what says that an epoch is not published whose batch was seen a moment
+// ago: somebody may be replacing it, and the epoch is not one that nobody has seen.
+func takenAway(object fetcher.Object, err error) error {
+	if errors.Is(err, fetcher.ErrNotPublished) {
+		return fmt.Errorf("batch %s was taken away while it was judged: %v", object.Key, err)
+	}
+	return err
+}
+
 // fetchAgain locates, fetches and verifies a batch that would be rejected once more: a rejection is
 // for ever, so no fault of a disk, a cache or a line may cause one.
 func (a *Auditor) fetchAgain(ctx context.Context, t *attempt, object fetcher.Object, first verify.Found, draft bool) (fetcher.Object, verify.Found, error) {
 	again, err := a.locate(ctx, object.Name.Epoch)
 	if err != nil {
-		return object, verify.Found{}, err
+		return object, verify.Found{}, takenAway(object, err)
 	}
 	if again.Name != object.Name {
 		return object, verify.Found{}, &fetcher.EquivocationError{Epoch: object.Name.Epoch, Keys: []string{object.Key, again.Key}}

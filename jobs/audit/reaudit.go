@@ -24,8 +24,9 @@ var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is tr
 // Where the batch is listed otherwise than when it was judged, a note says at last that this was.
 //
 // Any other error means that the epoch was not judged: it has no verdict (auditstore.ErrNotFound),
-// ErrNeedsKeys, a second look did not show the contradiction that a first one had, or the way to
-// the log is at fault. What the log no longer has is not held against it.
+// ErrNeedsKeys, or the log has no batch or no signed digest of it (IsNotYet), which is not held
+// against it. All others are faults, and to be retried: the way to the log, or a second look that
+// did not show the contradiction that a first one had, or showed nothing.
 func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
 	defer a.recoverTo(&err, epoch)
 	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
@@ -45,7 +46,10 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		return verdict.Verdict{}, err
 	}
 	defer j.draft.Drop()
-	if j, err = a.confirm(ctx, t, j); err != nil {
+	looksWrong := recorded.Contradicts(j.verdict)
+	if j, err = a.confirm(ctx, t, j); err != nil && looksWrong {
+		return verdict.Verdict{}, unseen(epoch, err)
+	} else if err != nil {
 		return verdict.Verdict{}, err
 	}
 	if err := a.refuse(ctx); err != nil { // found out since this epoch was judged
@@ -64,10 +68,17 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 		defer j.draft.Drop()
 		err = a.recordContradiction(ctx, t, recorded, j.with(a.saveLate(saving, t, j)...))
 	}
-	if _, contradicted := errors.AsType[*ContradictionError](err); (err == nil || contradicted) && j.object.Key != "" && !j.stale && !recorded.Batch.IsListedAs(j.object.Listed()) {
+	_, contradicted := errors.AsType[*ContradictionError](err)
+	if concluded := err == nil || contradicted; concluded && j.isListedOtherwise(recorded) {
 		err = cmp.Or(err, a.Store.PutReaudited(saving, a.Namespace, epoch, j.verdict.Batch))
 	}
 	return j.verdict, err
+}
+
+// isListedOtherwise reports whether the batch that was judged is listed now in another way than the
+// one on record was. What was read of another state than was listed says nothing of that.
+func (j judgement) isListedOtherwise(recorded verdict.Verdict) bool {
+	return j.object.Key != "" && !j.stale && !recorded.Batch.IsListedAs(j.object.Listed())
 }
 
 // JudgeAnew judges an epoch as if it had no verdict and has record write what was found. The
