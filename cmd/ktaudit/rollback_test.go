@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// TestHostileRollback audits a log that goes back to the tree of epoch 3 behind a junk epoch: keys
-// of epochs 4 to 6 are gone, though every step after that is one that only adds.
-func TestHostileRollback(t *testing.T) {
-	t.Parallel()
+// newRolledBack has a log that goes back at epoch 8 to epoch 3.
+func newRolledBack(t *testing.T) (audited, *receiver) {
+	t.Helper()
 	a := newAudited(t, "1")
 	log := filepath.Join(a.dir, "log")
 	if err := os.RemoveAll(log); err != nil {
@@ -24,6 +23,14 @@ func TestHostileRollback(t *testing.T) {
 	}
 	hooks := newReceiver(t)
 	a.configure(hooks)
+	return a, hooks
+}
+
+// TestHostileRollback audits a log that goes back to the tree of epoch 3 behind a junk epoch: keys
+// of epochs 4 to 6 are gone, though every step after that is one that only adds.
+func TestHostileRollback(t *testing.T) {
+	t.Parallel()
+	a, hooks := newRolledBack(t)
 	cmd := a.configured("run", "--listen", "127.0.0.1:0")
 	startListening(t, cmd)
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
@@ -55,5 +62,23 @@ func TestHostileRollback(t *testing.T) {
 	const want = "epoch 8 does not continue what was verified before: it goes back to epoch 3, and lacks what came between"
 	if code := status.ProcessState.ExitCode(); code != exitFound || !strings.Contains(string(out), want) {
 		t.Errorf("status ends with %d:\n%s", code, out)
+	}
+}
+
+// A range has no scheduler to find the rollback.
+func TestHostileRollbackInARange(t *testing.T) {
+	t.Parallel()
+	a, hooks := newRolledBack(t)
+	for range 2 { // the second one finds all on record
+		cmd := a.configured("run", "--to", "12")
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != exitFound {
+			t.Fatalf("run ends with %d: %s", cmd.ProcessState.ExitCode(), out)
+		}
+	}
+	if got, want := hooks.got(), []string{"firing contradiction/000000000008/chain", "firing rejected/000000000007"}; !slices.Equal(got, want) {
+		t.Errorf("the webhook was told of %q, want %q", got, want)
+	}
+	if out, err := a.configured("evidence", "8", "--output", "bundle.tar.zst").CombinedOutput(); err != nil {
+		t.Errorf("evidence: %v: %s", err, out)
 	}
 }

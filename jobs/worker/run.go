@@ -160,6 +160,9 @@ func (r *run) run(ctx context.Context) (RunSummary, error) {
 	if workerErr := <-workerEnded; err == nil {
 		err = workerErr
 	}
+	if err == nil { // no scheduler comes after it
+		err = r.sealer.CheckStretches(ctx, r.config.From, r.auditor.Anchor)
+	}
 	return r.summary, err
 }
 
