@@ -53,8 +53,8 @@ type delayed struct {
 }
 
 // tampered says what is wrong with an epoch of the storm's log: something with every seventh. A
-// second batch for an epoch is published before the storm only, since an epoch is not listed again
-// once it has its verdict.
+// second batch for an epoch is published before the storm only: one that appears after the verdict
+// would be told of, and not be what the verdict says.
 func tampered(epoch uint64) (simlog.Kind, bool) {
 	live := []simlog.Kind{simlog.Rewrite, simlog.Digest, simlog.Overlap, simlog.Malformed, simlog.Signature, simlog.Delete,
 		simlog.SignedDigest, simlog.Noncanonical, simlog.Previous, simlog.Reuse}
@@ -105,6 +105,9 @@ namespaces:
     verifying_keys: [%s]
     poll: 1s
     archive: true
+    recheck_after: [5s, 20s, 1m]
+    recheck_history: 30s
+    reverify_one_in: 1
 `, s.redis.URL(), s.toStore.BucketURL("audit"), s.webhook.URL, chaosNamespace, s.toLog.BucketURL("log"),
 		s.toLog.BucketURL("signatures"), verifyingKey(s.key))
 	path := filepath.Join(s.dir, "ktaudit.yaml")
