@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
@@ -153,7 +154,11 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 	if err != nil {
 		return err
 	}
-	return a.report(status, liveState{}, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore}, c.Strict)
+	waiting, err := readWaiting(ctx, o.store, status.Namespace)
+	if err != nil {
+		return err
+	}
+	return a.report(status, liveState{Waiting: waiting}, nextSteps{logDirectory: o.namespaces[0].LogDirectory, store: c.AuditStore}, c.Strict)
 }
 
 // runRange audits a range under a progress bar and returns its status.
@@ -163,7 +168,16 @@ func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Au
 	c.Window, c.FaultWait, c.Worker.PollInterval = config.DefaultWindow, config.FaultWait, config.RunPollInterval
 	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Done()) }
 	c.Waiting = a.showWaits()
+	incidents := incident.Recorder{Store: auditor.Store, Metrics: auditor.Metrics, Log: auditor.Log}
+	keyless := false
+	c.Keyless = func(ctx context.Context, epoch uint64, why error) error {
+		keyless = true
+		return raiseUnknownKey(ctx, incidents, auditor.Namespace, epoch, why)
+	}
 	summary, err := worker.Run(ctx, redis, auditor, c)
+	if err == nil && !keyless {
+		err = resolveUnknownKeys(ctx, incidents, auditor.Namespace)
+	}
 	if err != nil {
 		return report.Status{}, err
 	}

@@ -170,11 +170,17 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 		if err != nil {
 			return nil, err
 		}
+		// Also a log whose audit may be behind for ever must not wait for a key for ever.
+		overdue, err := config.ParseLag(cmp.Or(n.MaxLag, config.DefaultNamespace().MaxLag))
+		if err != nil {
+			return nil, fmt.Errorf("max_lag of %s: %w", n.Namespace, err)
+		}
 		s := schedule.Config{
 			Anchor:    anchor,
 			Namespace: n.Namespace, Fetcher: fetcher.New(logs[i], fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
 			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
+			KeyOverdueAfter: overdue.Age, KeyOverdueEpochs: overdue.Epochs,
 			Retention: n.Retention, Log: logs[i],
 			Recheck: recheck.Settings{
 				After: n.RecheckAfter, History: n.RecheckHistory, SampleOneIn: n.ReverifyOneIn, SampleBytes: int64(n.ReverifyBytes),

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/incident"
 )
 
 // waitingEpochs are epochs that wait for the operator, and have no verdict. They may be the newest
@@ -31,6 +33,37 @@ func readWaiting(ctx context.Context, store *auditstore.Store, namespace string)
 		}
 	}
 	return waiting, nil
+}
+
+// raiseUnknownKey raises the alert on epochs that wait for a key, where no scheduler does. One
+// stands for all of a log.
+func raiseUnknownKey(ctx context.Context, incidents incident.Recorder, namespace string, epoch uint64, why error) error {
+	waiting, err := readWaiting(ctx, incidents.Store, namespace)
+	if err != nil || len(waiting) > 0 {
+		return err
+	}
+	return incidents.Raise(ctx, alert.OfUnknownKey(namespace, epoch, why))
+}
+
+// resolveUnknownKeys ends the alerts on epochs that waited for a key and have a verdict now.
+func resolveUnknownKeys(ctx context.Context, incidents incident.Recorder, namespace string) error {
+	open, err := incidents.Outbox().Unresolved(ctx, namespace, nil)
+	if err != nil && !auditstore.IsUnreadable(err) {
+		return err
+	}
+	for _, a := range open {
+		if a.Kind != alert.UnknownKey && a.Kind != alert.KeyOverdue {
+			continue
+		}
+		_, err := incidents.Store.Verdict(ctx, namespace, a.Epoch)
+		if err == nil {
+			err = incidents.Resolve(ctx, a, time.Now())
+		}
+		if err != nil && !errors.Is(err, auditstore.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *app) printWaiting(waiting []waitingEpochs) {

@@ -25,7 +25,7 @@ func everyKind() []Alert {
 		OfVerdict(rejection(12)), OfVerdict(equivocation), OfContradiction(verified, rejection(12)),
 		OfBrokenChain(namespace, 12, "digest_reused", "as epoch 3"), OfSealedMismatch(namespace, 722, "two verdicts are missing"),
 		OfSkipped(namespace, 12, 13), OfImplausible(namespace, 5000, 12), OfNamesChanged(namespace, 12, "changed", "was replaced by another", "a detail", "names-changed-0123"), OfSilent(namespace, 12, began), OfBacklog(namespace, 12, began),
-		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfUnknownKey(namespace, 12, auditstore.ErrNotFound), OfOverruled(verdict.Overruling{Namespace: namespace, Epoch: 12, Number: 1}), OfTest(namespace, began),
+		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfUnknownKey(namespace, 12, auditstore.ErrNotFound), OfKeyOverdue(OfUnknownKey(namespace, 12, auditstore.ErrNotFound)), OfOverruled(verdict.Overruling{Namespace: namespace, Epoch: 12, Number: 1}), OfTest(namespace, began),
 		OfWithdrawn(namespace, 12, 13, began), OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")),
 		OfStoreUnwritable(namespace, began, errors.New("no space left on device")),
 	}

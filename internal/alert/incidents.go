@@ -44,9 +44,8 @@ func OfContradiction(recorded, found verdict.Verdict) Alert {
 	return Alert{
 		Kind: Contradiction, Namespace: recorded.Namespace, Epoch: recorded.Epoch, Reason: string(found.Reason),
 		Incident: incidentOf(Contradiction, recorded.Epoch),
-		Summary: fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record",
-			recorded.Epoch, recorded.Namespace),
-		Detail: detail,
+		Summary:  fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record", recorded.Epoch, recorded.Namespace),
+		Detail:   detail,
 	}
 }
 
@@ -135,8 +134,7 @@ func OfWithdrawn(namespace string, first, last uint64, now time.Time) Alert {
 func OfImplausible(namespace string, epoch, chained uint64) Alert {
 	return Alert{
 		Kind: Implausible, Namespace: namespace, Incident: incidentOf(Implausible, epoch), Epoch: epoch,
-		Summary: fmt.Sprintf("%s lists epoch %d, but its chain ends with epoch %d: epochs that far ahead are not followed",
-			namespace, epoch, chained),
+		Summary: fmt.Sprintf("%s lists epoch %d, but its chain ends with epoch %d: epochs that far ahead are not followed", namespace, epoch, chained),
 	}
 }
 
@@ -145,8 +143,7 @@ func OfImplausible(namespace string, epoch, chained uint64) Alert {
 func OfSilent(namespace string, last uint64, since time.Time) Alert {
 	return Alert{
 		Kind: Silent, Namespace: namespace, Incident: SilentIncident(last), Epoch: last, At: since,
-		Summary: fmt.Sprintf("%s has published nothing after epoch %d since %s",
-			namespace, last, since.UTC().Format(time.RFC3339)),
+		Summary: fmt.Sprintf("%s has published nothing after epoch %d since %s", namespace, last, since.UTC().Format(time.RFC3339)),
 	}
 }
 
@@ -156,8 +153,7 @@ func OfSilent(namespace string, last uint64, since time.Time) Alert {
 func OfBacklog(namespace string, oldest uint64, since time.Time) Alert {
 	return Alert{
 		Kind: Backlog, Namespace: namespace, Incident: incidentOf(Backlog, oldest), Epoch: oldest, At: since,
-		Summary: fmt.Sprintf("epochs of %s wait for a verdict, epoch %d since %s",
-			namespace, oldest, since.UTC().Format(time.RFC3339)),
+		Summary: fmt.Sprintf("epochs of %s wait for a verdict, epoch %d since %s", namespace, oldest, since.UTC().Format(time.RFC3339)),
 	}
 }
 
@@ -166,9 +162,8 @@ func OfBacklog(namespace string, oldest uint64, since time.Time) Alert {
 func OfTransient(namespace string, epoch uint64, since time.Time, last error) Alert {
 	return Alert{
 		Kind: Transient, Namespace: namespace, Incident: incidentOf(Transient, epoch), Epoch: epoch, At: since,
-		Summary: fmt.Sprintf("epoch %d of %s cannot be judged since %s",
-			epoch, namespace, since.UTC().Format(time.RFC3339)),
-		Detail: last.Error(),
+		Summary: fmt.Sprintf("epoch %d of %s cannot be judged since %s", epoch, namespace, since.UTC().Format(time.RFC3339)),
+		Detail:  last.Error(),
 	}
 }
 
@@ -212,6 +207,13 @@ func OfUnknownKey(namespace string, epoch uint64, why error) Alert {
 			"If the log has a new key, get it by another way than from the log, add it to verifying_keys with from_epoch: %d, "+
 			"and restart the workers. If it has none, ask who signs in its name.", epoch),
 	}
+}
+
+// OfKeyOverdue is the alert on an OfUnknownKey that lasts for too long: nobody audits the log.
+func OfKeyOverdue(a Alert) Alert {
+	a.Kind, a.Incident = KeyOverdue, incidentOf(KeyOverdue, a.Epoch)
+	a.Summary = fmt.Sprintf("nothing is audited since %s: %s", a.At.UTC().Format(time.RFC3339), a.Summary)
+	return a
 }
 
 // OfStoreUnwritable is the alert on an audit store that could not be written since some time. It is

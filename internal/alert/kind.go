@@ -34,6 +34,8 @@ const (
 	Overruled Kind = "overruled"
 	// UnknownKey: epochs wait for a key that is not configured. It ends.
 	UnknownKey Kind = "unknown_key"
+	// KeyOverdue: they have been waiting for it too long. It ends.
+	KeyOverdue Kind = "unknown_key_overdue"
 	// NamesChanged: names that a log listed are listed otherwise now.
 	NamesChanged Kind = "names_changed"
 	// Withdrawn: batches that were judged are gone from the log. It ends if they come back.
@@ -74,6 +76,7 @@ var kinds = map[Kind]struct {
 	Transient:       {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
 	Overruled:       {Warning, false, "KtauditOverruled", "verdict overruled"},
 	UnknownKey:      {Warning, true, "KtauditUnknownKey", "unknown key"},
+	KeyOverdue:      {Critical, true, "KtauditUnknownKeyOverdue", "unknown key for too long"},
 	NamesChanged:    {Critical, false, "KtauditNamesChanged", "names changed"},
 	Withdrawn:       {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
 	Canary:          {Critical, false, "KtauditCanary", "damaged proof verified"},

@@ -163,6 +163,12 @@ var texts = map[string]Text{
 		Benign:  "The signer has begun to use a new key.",
 		Actions: "Get the new key from the signer by a way that you trust and add it to verifying_keys; docs/keys.md says how. Once the workers were restarted the epochs are judged.",
 	},
+	"unknown_key_overdue": {
+		Title:   "Epochs have been waiting too long for a key that is not trusted here.",
+		Means:   "The alert unknown_key has lasted for longer than the audit may be behind (max_lag): the log goes on, and nobody looks at what it does. Nothing is rejected or lost. It ends when the epochs have verdicts.",
+		Benign:  "The signer has begun to use a new key, and nobody has configured it.",
+		Actions: "Get the new key from the signer by a way that you trust and add it to verifying_keys; docs/keys.md says how. If the signer has no new key, somebody else signs in its name: keep the signed digests and ask.",
+	},
 	"test": {
 		Title:   "Somebody tests that alerts arrive.",
 		Means:   "Nothing happened: `ktaudit alert test` was run.",

@@ -72,9 +72,18 @@ func raiseCanary(t *testing.T) []object {
 
 // raiseUnknownKey raises the alert on epochs that wait for a key, and says that it has ended.
 func raiseUnknownKey(t *testing.T) []object {
+	return raiseOne(t, unknownKey())
+}
+
+// raiseKeyOverdue raises the alert on epochs that have been waiting for a key for too long.
+func raiseKeyOverdue(t *testing.T) []object {
+	return raiseOne(t, alert.OfKeyOverdue(unknownKey()))
+}
+
+func unknownKey() alert.Alert {
 	a := alert.OfUnknownKey(namespace, 331, errors.New("a cause"))
 	a.Detail = "a detail"
-	return raiseOne(t, a)
+	return a
 }
 
 // raiseOne raises an alert at a fixed time, and says that it has ended if it is on a condition.

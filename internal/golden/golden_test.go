@@ -113,6 +113,7 @@ var kinds = []kind{
 	{"alert-canary", `/alerts/open/`, raiseCanary, nil},
 	{"overruling", `/(overruled|alerts/open)/`, putOverruling, nil},
 	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},
+	{"alert-unknown-key-overdue", `/alerts/open/`, raiseKeyOverdue, nil},
 	{"alert-of-audit", `/alerts/open/`, auditMalformed, []scrub{at, summary}},
 	{"alert-of-seal", `/alerts/open/`, checkTampered, []scrub{at, summary}},
 	{"alert-delivered", `/alerts/delivered/`, deliver, []scrub{recordedAt}},

@@ -37,6 +37,10 @@ type Config struct {
 	// may keep it or its epochs from being audited, and published epochs may lack a verdict before
 	// that is an alert; 0 means for ever.
 	SilentAfter, TransientAfter, BacklogAge time.Duration
+	// KeyOverdueAfter and KeyOverdueEpochs are how long, or how many, epochs may wait for a key
+	// that is not configured before that is critical; 0 means no such bound.
+	KeyOverdueAfter  time.Duration
+	KeyOverdueEpochs uint64
 	// Retention is how long archived batches are kept; 0 means for ever. Those of rejected epochs
 	// are kept in any case.
 	Retention time.Duration

@@ -1,7 +1,9 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +36,9 @@ func (q jobQueue) lowestKeyless(epochs []uint64) keyless {
 
 // alertOnUnknownKeys raises one alert when epochs, recent ones or those of history, wait for a key
 // that is not configured. It names the lowest of them, once there were some in two rounds running:
-// when many are tried for the first time, replicas may see other ones fail first. It resolves it
-// when none waits any more and the epoch that it names has a verdict.
+// when many are tried for the first time, replicas may see other ones fail first. It raises one
+// that is critical once that has lasted too long. It resolves them when none waits any more and the
+// epoch that they name has a verdict.
 func (f *follower) alertOnUnknownKeys(ctx context.Context, now time.Time, published []uint64, open []alert.Alert) error {
 	lowest := f.queue.lowestKeyless(published)
 	if history := f.progress.keylessHistory(); history.epoch != 0 {
@@ -44,22 +47,45 @@ func (f *follower) alertOnUnknownKeys(ctx context.Context, now time.Time, publis
 	were := f.wereKeyless
 	f.wereKeyless = lowest.epoch != 0
 	_, historyKnown := f.progress.historyResult()
+	var standing *alert.Alert // one alert stands for all
 	for _, a := range open {
-		if a.Kind != alert.UnknownKey {
+		if a.Kind != alert.UnknownKey && a.Kind != alert.KeyOverdue {
 			continue
 		}
-		if lowest.epoch != 0 || !historyKnown {
-			return nil // one alert stands for all
+		lasts := lowest.epoch != 0 || !historyKnown
+		if !lasts {
+			var err error
+			if lasts, err = f.isUnjudged(ctx, a.Epoch); err != nil {
+				return err
+			}
 		}
-		if unjudged, err := f.isUnjudged(ctx, a.Epoch); unjudged || err != nil {
-			return err
-		}
-		if err := f.incidents.Resolve(ctx, a, now); err != nil {
-			return err
+		switch {
+		case !lasts:
+			if err := f.incidents.Resolve(ctx, a, now); err != nil {
+				return err
+			}
+		case a.Kind == alert.UnknownKey:
+			standing = &a
 		}
 	}
-	if lowest.epoch == 0 || !were {
+	switch {
+	case standing != nil && (lowest.epoch != 0 || historyKnown):
+		return f.alertOnOverdueKey(ctx, now, *standing, lowest, open)
+	case standing != nil || lowest.epoch == 0 || !were:
 		return nil
 	}
 	return f.incidents.Raise(ctx, alert.OfUnknownKey(f.config.Namespace, lowest.epoch, lowest.why))
+}
+
+// alertOnOverdueKey raises an alert when epochs have been waiting for a key for too long: since the
+// alert on that was raised, which replicas and restarts agree on.
+func (f *follower) alertOnOverdueKey(ctx context.Context, now time.Time, standing alert.Alert, lowest keyless, open []alert.Alert) error {
+	first, newest := cmp.Or(lowest.epoch, standing.Epoch), f.progress.published()
+	tooLong := f.config.KeyOverdueAfter > 0 && now.Sub(standing.At) > f.config.KeyOverdueAfter
+	tooMany := f.config.KeyOverdueEpochs > 0 && newest >= first && newest-first >= f.config.KeyOverdueEpochs
+	isRaised := func(a alert.Alert) bool { return a.Kind == alert.KeyOverdue }
+	if !tooLong && !tooMany || slices.ContainsFunc(open, isRaised) {
+		return nil
+	}
+	return f.incidents.Raise(ctx, alert.OfKeyOverdue(standing))
 }

@@ -3,6 +3,7 @@ package schedule
 import (
 	"crypto/ed25519"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,4 +117,67 @@ func TestUnknownKeysInHistory(t *testing.T) {
 		restarted.mustRound(t, now)
 	}
 	jobstest.WantNotices(t, w.Config.Store, "2-unknown_key.000000000001", "3-unknown_key.000000000001")
+}
+
+// What waits for a key longer than the audit may be behind is critical, once, whoever notices it,
+// and is over when the epochs are judged.
+func TestUnknownKeysForTooLong(t *testing.T) {
+	t.Parallel()
+	const warning, critical = "2-unknown_key.000000000004", "1-unknown_key_overdue.000000000004"
+	for name, c := range map[string]struct {
+		after  time.Duration
+		epochs uint64
+		later  time.Duration
+		want   bool
+	}{
+		"not yet":         {after: time.Hour, later: 59 * time.Minute},
+		"too long":        {after: time.Hour, later: 61 * time.Minute, want: true},
+		"not too many":    {epochs: 3, later: 100 * time.Hour},
+		"too many":        {epochs: 2, want: true},
+		"without a bound": {later: 1000 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, simlog.Options{Epochs: 6})
+			w.trustUntil(t, "-3")
+			r := queuetest.Embedded(t)
+			config := w.schedule()
+			config.KeyOverdueAfter, config.KeyOverdueEpochs = c.after, c.epochs
+			f, replica := mustFollow(t, r, config), mustFollow(t, r, config)
+			for _, one := range []*follower{f, replica} {
+				one.progress.setHistoryResult(nil)
+			}
+			now := time.Now()
+			f.mustRound(t, now)
+			w.waitForKeys(t, r, jobstest.Span(1, 3), jobstest.Span(4, 6))
+			round := func(now time.Time) {
+				for range 3 {
+					f.mustRound(t, now)
+					replica.mustRound(t, now)
+				}
+			}
+			round(now)
+			round(time.Now().Add(c.later)) // the alert was raised meanwhile
+			want := []string{warning}
+			if c.want {
+				want = []string{critical, warning}
+				a := f.notices[critical]
+				for _, part := range []string{"since", "epoch 4", "key_id", "from_epoch: 4"} {
+					if !strings.Contains(a.Summary+a.Detail, part) {
+						t.Errorf("the alert lacks %q: %s\n%s", part, a.Summary, a.Detail)
+					}
+				}
+			}
+			jobstest.WantNotices(t, w.Config.Store, want...)
+
+			w.trustUntil(t, "1-")
+			w.waitForKeys(t, r, jobstest.Span(1, 6), nil)
+			round(time.Now().Add(c.later))
+			for _, name := range slices.Clone(want) {
+				want = append(want, "3"+name[1:])
+			}
+			slices.Sort(want)
+			jobstest.WantNotices(t, w.Config.Store, want...)
+		})
+	}
 }

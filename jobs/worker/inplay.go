@@ -9,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/share"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -100,6 +101,9 @@ func outcomeCount(s *RunSummary, v verdict.Verdict) *uint64 {
 
 func (r *run) finish(epoch uint64, count *uint64) {
 	delete(r.open, epoch)
+	if epoch == r.keyless && count != &r.summary.Missing { // somebody else had its key
+		r.keyless = 0
+	}
 	*count++
 	r.progressed = time.Now()
 	if r.config.Progress != nil {
@@ -129,6 +133,9 @@ func (r *run) takeIn(a attempt) {
 		}
 		open.restsUntil = time.Now().Add(2*r.auditor.MinAge + idleAfter)
 	case audit.IsNotYet(a.err):
+		if isKeyless := errors.Is(a.err, signature.ErrUnknownKey); isKeyless && (r.keyless == 0 || a.epoch < r.keyless) {
+			r.keyless, r.keylessWhy = a.epoch, a.err
+		}
 		if open.missingSince.IsZero() {
 			open.missingSince = time.Now()
 		}
@@ -138,6 +145,25 @@ func (r *run) takeIn(a attempt) {
 			open.failingSince = time.Now()
 		}
 	}
+}
+
+// hasUntriedBefore reports whether an epoch before another one is still to be tried.
+func (r *run) hasUntriedBefore(epoch uint64) bool {
+	for before, open := range r.open {
+		if before < epoch && open.why == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sayKeyless says, once, which epoch is the first that waits for a key.
+func (r *run) sayKeyless(ctx context.Context) error {
+	if r.keyless == 0 || r.keylessSaid || r.config.Keyless == nil {
+		return nil
+	}
+	r.keylessSaid = true
+	return r.config.Keyless(ctx, r.keyless, r.keylessWhy)
 }
 
 // giveUp finishes an epoch that was waited for long enough.
@@ -187,6 +213,11 @@ func (r *run) tick(ctx, working context.Context) error {
 	}
 	if r.config.Waiting != nil {
 		r.config.Waiting(r.wait())
+	}
+	if !r.hasUntriedBefore(r.keyless) {
+		if err := r.sayKeyless(ctx); err != nil {
+			return err
+		}
 	}
 	if time.Since(r.checked) >= checkEvery && !r.enqueuer.Redis.IsEmbedded() { // else there are no other workers
 		if err := r.checkStore(ctx); err != nil {

@@ -48,6 +48,10 @@ type RunConfig struct {
 	// Waiting, if not nil, is called a few times a second with the first epoch that is waited for,
 	// nil if there is none. It is called as Progress is.
 	Waiting func(*Wait)
+	// Keyless, if not nil, is called once with the first epoch that is signed with a key that the
+	// auditor does not trust, and what that key is. It is called as Progress is. Run returns its
+	// error.
+	Keyless func(ctx context.Context, epoch uint64, why error) error
 }
 
 // Wait is an epoch that a run waits for. It was tried, and has no verdict yet.
@@ -122,6 +126,11 @@ type run struct {
 	// the first epoch that is not in play yet; past To, there is none
 	next uint64
 	open map[uint64]*epochState // in play, and without a verdict
+
+	// the lowest epoch that waits for a key, 0 if there is none, and why; and whether that was said
+	keyless     uint64
+	keylessWhy  error
+	keylessSaid bool
 
 	attempts     chan attempt
 	direct       sync.WaitGroup // of epochs audited without the queue
@@ -201,7 +210,7 @@ func (r *run) loop(ctx, working context.Context, workerEnded chan error) error {
 			return err
 		}
 		if len(r.open) == 0 {
-			return nil
+			return r.sayKeyless(ctx)
 		}
 		select {
 		case a := <-r.attempts:
