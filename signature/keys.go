@@ -102,9 +102,15 @@ func (k Keys) Len() int { return len(k.keys) }
 // ErrUnknownKey if there is no such key, ErrInvalid if none of them made the signature,
 // ErrMalformed if s has no signed form; each wrapped.
 func (k Keys) Verify(s SignedDigest) error {
+	_, err := k.Signer(s)
+	return err
+}
+
+// Signer is Verify, and returns the key that signed s.
+func (k Keys) Signer(s SignedDigest) (ed25519.PublicKey, error) {
 	message, err := s.Message()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known := false
 	outside := ""
@@ -114,15 +120,15 @@ func (k Keys) Verify(s SignedDigest) error {
 		case s.Epoch < key.from || s.Epoch > key.to:
 			outside = ", of a key that is not trusted for that epoch"
 		case verifyStrict(key.public, message, s.Signature):
-			return nil
+			return key.public, nil
 		default:
 			known = true
 		}
 	}
 	if !known {
-		return fmt.Errorf("%w: epoch %d: key_id %d (%02x)%s", ErrUnknownKey, s.Epoch, s.KeyID, s.KeyID, outside)
+		return nil, fmt.Errorf("%w: epoch %d: key_id %d (%02x)%s", ErrUnknownKey, s.Epoch, s.KeyID, s.KeyID, outside)
 	}
-	return fmt.Errorf("%w: epoch %d: key_id %d", ErrInvalid, s.Epoch, s.KeyID)
+	return nil, fmt.Errorf("%w: epoch %d: key_id %d", ErrInvalid, s.Epoch, s.KeyID)
 }
 
 // verifyStrict accepts what ed25519-dalek's verify_strict accepts, given a key that passed

@@ -52,6 +52,31 @@ func (s *Store) Overruling(ctx context.Context, namespace string, epoch uint64) 
 	return s.readOverruling(ctx, namespace, epoch, numbers[epoch])
 }
 
+// OverrulingBytes returns the overrulings of an epoch as they are stored, the first one first; none
+// if it was never overruled.
+func (s *Store) OverrulingBytes(ctx context.Context, namespace string, epoch uint64) ([][]byte, error) {
+	if err := verdict.CheckKey(namespace, epoch); err != nil {
+		return nil, err
+	}
+	numbers, err := s.overrulings(ctx, namespace, epoch/verdict.EpochsPerShard)
+	if err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for number := uint64(1); number <= numbers[epoch]; number++ {
+		key, err := overrulingKey(namespace, epoch, number)
+		if err != nil {
+			return nil, err
+		}
+		data, err := s.get(ctx, key, maxOverrulingBytes)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, data)
+	}
+	return all, nil
+}
+
 // Newest returns the verdict that counts, given the epoch's first: it, or that of the newest
 // overruling.
 func (s *Store) Newest(ctx context.Context, first verdict.Verdict) (verdict.Verdict, error) {

@@ -23,7 +23,11 @@ const (
 	exitGood   = 0 // everything asked about was verified
 	exitFound  = 1 // something was rejected or is missing
 	exitFailed = 2 // usage, I/O, configuration, an interrupt or a bug: says nothing about the log
+	exitShown  = 3 // verify: what a bundle claims holds only if whoever made it is believed
 )
+
+// errShown ends verify of a bundle that shows what it claims without proving it.
+var errShown = errors.New("holds only if whoever made the bundle is believed")
 
 // errFound ends a command that has printed what it found, a rejection or a gap.
 var errFound = errors.New("something was rejected or is missing")
@@ -71,7 +75,8 @@ type globals struct {
 
 const description = `Audits Key Transparency logs: verifies for every epoch that the log's tree only grew.
 
-Exit status: 0 all good; 1 something was rejected or is missing; 2 the command failed.
+Exit status: 0 all good; 1 something was rejected or is missing; 2 the command failed;
+3 what a bundle claims holds only if whoever made it is believed (verify).
 Each flag can also be set by the environment variable shown beside it.`
 
 // execute parses args, runs the command and turns its error into an exit status.
@@ -117,6 +122,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 		return exitGood
 	case errors.Is(err, errFound):
 		return exitFound
+	case errors.Is(err, errShown):
+		return exitShown
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		interrupted := errors.New("interrupted")
 		if u, ok := errors.AsType[*unfinishedError](err); ok {

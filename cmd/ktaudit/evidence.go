@@ -14,14 +14,14 @@ import (
 type evidenceCmd struct {
 	storedFlags
 	configurationFlag
-	VerifyingKey []string `group:"signatures" placeholder:"HEX" help:"Key that the auditor trusts; repeatable. It goes into the bundle."`
+	VerifyingKey []string `group:"signatures" placeholder:"HEX[@FROM-TO]" help:"Key that the auditor trusts, for all epochs or for those from FROM to TO; repeatable. It goes into the bundle."`
 	Output       string   `group:"output" short:"o" required:"" placeholder:"FILE" help:"File to write, such as bundle.tar.zst. It must not exist."`
 	Epoch        uint64   `arg:"" help:"Epoch that was rejected, contradicted or withdrawn."`
 }
 
 func (evidenceCmd) Help() string {
-	return `Makes one file of all that the audit store has on what is wrong with an epoch: verdicts, batches, listings, signed digests,
-incidents, the seal. It reads the audit store alone and works after the log has deleted everything. The tree configuration and the
+	return `Makes one file of all that the audit store has on what is wrong with an epoch: verdicts, overrulings, batches, listings, signed
+digests, incidents, the seal. It reads the audit store alone and works after the log has deleted everything. The tree configuration and the
 trusted keys come from the configuration file or from flags. ktaudit verify checks the file on any machine.
 
 Exits with 1 if nothing on record is wrong with the epoch.
@@ -39,6 +39,8 @@ type bundled struct {
 	Files   int      `json:"files"`
 	Batches int      `json:"batches"`
 	Missing []string `json:"missing,omitempty"`
+	// Overrulings is how many later verdicts on the epoch are in it.
+	Overrulings int `json:"overrulings,omitempty"`
 }
 
 // Run writes the bundle.
@@ -88,11 +90,17 @@ func (a *app) reportBundle(output string, m bundle.Manifest) error {
 		if f.Keys != nil {
 			b.Batches++
 		}
+		if f.IsOverruling(m.Epoch) {
+			b.Overrulings++
+		}
 	}
 	if a.json {
 		return a.object(b)
 	}
 	a.printf("%s: epoch %d, %d files, of these %d batches\n", output, b.Epoch, b.Files, b.Batches)
+	if b.Overrulings > 0 {
+		a.printf("the verdict on epoch %d was overruled on record: ktaudit verify shows by whom, and why\n", b.Epoch)
+	}
 	for _, missing := range b.Missing {
 		a.printf("not on record: %s\n", missing)
 	}

@@ -3,7 +3,8 @@
 // This folder is the command line only: the grammar, the wiring of the packages and the printing.
 // Each command is one small file. Results go to standard output, logs and the progress bar to
 // standard error. The exit status is 0 when all is good, 1 when something was rejected or is
-// missing, and 2 when the command could not tell.
+// missing, and 2 when the command could not tell; 3 when a bundle shows what it claims, but does
+// not prove it.
 package main
 
 import (

@@ -65,6 +65,7 @@ func manPage(root *kong.Node) string {
 	p.option(fmt.Sprint(exitGood), "All good.", nil)
 	p.option(fmt.Sprint(exitFound), "Something was rejected or is missing.", nil)
 	p.option(fmt.Sprint(exitFailed), "The command failed: usage, I/O, configuration, an interrupt or a bug. This says nothing about the log.", nil)
+	p.option(fmt.Sprint(exitShown), "verify: what a bundle claims holds only if whoever made it is believed.", nil)
 	p.macro("SH", "EXAMPLES")
 	p.prose("Simulate a log that rewrites a key, audit it and see the epoch rejected. This needs no setup:\n\n  ktaudit demo --tamper 17=rewrite")
 	p.prose("Audit a range of a log in one process. More examples are shown with each command:\n\n" +

@@ -16,13 +16,14 @@ import (
 )
 
 type verifyCmd struct {
+	configFlags
 	configurationFlag
 	rangeFlags
 	Epoch        uint64   `group:"log" placeholder:"EPOCH" help:"Single epoch to verify in a directory or bucket, or the epoch of a file."`
 	Name         string   `group:"log" placeholder:"NAME" help:"Name of a file as published by the log, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
 	Previous     string   `group:"log" placeholder:"HEX" help:"Digest before the epoch of a file; use with --epoch and --digest instead of --name."`
 	Digest       string   `group:"log" placeholder:"HEX" help:"Digest after the epoch of a file; use with --epoch and --previous instead of --name."`
-	VerifyingKey []string `group:"signatures" placeholder:"HEX" help:"Key to check the signed digests of a bundle with, instead of those in it; repeatable."`
+	VerifyingKey []string `group:"signatures" placeholder:"HEX[@FROM-TO]" help:"Verifying key of the log, to check the signed digests of a bundle with instead of those in it, for all epochs or for those from FROM to TO; repeatable."`
 	limitFlags
 	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Number of batches to verify at the same time. By default ${default}."`
 	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, bucket URLs, or one bundle of ktaudit evidence."`
@@ -33,14 +34,18 @@ func (verifyCmd) Help() string {
 content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
 --epoch, or --from and --to. Strays are other objects under an epoch; they say nothing against the log.
 
-A bundle made by ktaudit evidence is checked by itself, offline: exit status 0 says that it proves what it claims, 1 that it does
-not, 2 that it cannot be read. Its keys are those that the auditor trusts; --verifying-key brings your own.
+A bundle made by ktaudit evidence is checked by itself, offline. Each of its claims is PROVEN, by signed digests that contradict each
+other under keys that you named; SHOWN, by bytes in the bundle of which you must believe whoever made it that the log published them; or
+NOT SHOWN. Exit status 0 says that the log is convicted by its own signatures, whoever made the bundle; 3 that all that is claimed is
+shown; 1 that it is not; 2 that the bundle cannot be read. The keys in a bundle, and how it says that the log's tree is hashed, are
+claims, too. Name them yourself with --verifying-key and --configuration, or with --config or --preset, which only bundles heed. Without
+keys that you named nothing is proven.
 
 Examples:
   ktaudit verify log/1001/d0bb…/e100…
   ktaudit verify --epoch 1001 --previous d0bb… --digest e100… batch.zst
   ktaudit verify ./log --json
-  ktaudit verify bundle.tar.zst
+  ktaudit verify bundle.tar.zst --verifying-key 3b6a…
   ktaudit verify --from 1000 --to 1100 "s3://log?region=us-east-1"`
 }
 

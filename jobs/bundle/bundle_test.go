@@ -82,8 +82,12 @@ func write(t *testing.T, w *jobstest.World, epoch uint64) []byte {
 }
 
 func verify(ctx context.Context, data []byte, keys signature.Keys) (bundle.Checked, error) {
+	return verifyAs(ctx, data, keys, validator.Configuration{})
+}
+
+func verifyAs(ctx context.Context, data []byte, keys signature.Keys, c validator.Configuration) (bundle.Checked, error) {
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-	return bundle.Verify(ctx, open, bundle.Options{Keys: keys, Limits: validator.Options{MaxElements: 1 << 20, MaxBytes: 1 << 24}})
+	return bundle.Verify(ctx, open, bundle.Options{Keys: keys, Configuration: c, Limits: validator.Options{MaxElements: 1 << 20, MaxBytes: 1 << 24}})
 }
 
 func audits(t *testing.T, w *jobstest.World, signed bool, epochs ...uint64) {
@@ -130,10 +134,7 @@ func TestBundleConvicts(t *testing.T) {
 		"withdrawn, one of several": {func(t *testing.T) (*jobstest.World, uint64) {
 			w := jobstest.NewWorld(t, simlog.Options{Epochs: 4})
 			audits(t, w, true, 1, 2, 3, 4)
-			r := incident.Recorder{Store: w.Store, Log: zerolog.Nop()}
-			if err := r.Raise(t.Context(), alert.OfWithdrawn(jobstest.Namespace, 2, 4, time.Now())); err != nil {
-				t.Fatal(err)
-			}
+			raiseWithdrawn(t, w, 2, 4, 3)
 			return w, 3
 		}, "for epoch 3, so there was one"},
 		"broken neighbours, found while judging": {func(t *testing.T) (*jobstest.World, uint64) {
@@ -173,14 +174,28 @@ func TestBundleConvicts(t *testing.T) {
 				t.Fatal(err)
 			}
 			shown, _ := json.MarshalIndent(got, "", " ")
-			if !got.Holds || !strings.Contains(string(shown), c.want) {
+			if got.Result != bundle.Shown || got.Holds || !strings.Contains(string(shown), c.want) {
 				t.Errorf("it does not convict, or not for %q:\n%s", c.want, shown)
 			}
-			if got, err := verify(t.Context(), data, w.Keys); err != nil || !got.Holds || !got.OwnKeys {
+			if got, err := verify(t.Context(), data, w.Keys); err != nil || got.Result != bundle.Shown || !got.OwnKeys {
 				t.Errorf("with keys of one's own: %+v, %v", got.Claims, err)
 			}
 		})
 	}
+}
+
+// raiseWithdrawn records what a scheduler does of epochs that are gone from the log, one of which
+// it collects evidence on.
+func raiseWithdrawn(t *testing.T, w *jobstest.World, from, to, collected uint64) {
+	t.Helper()
+	v, err := w.Store.Verdict(t.Context(), jobstest.Namespace, collected)
+	jobstest.Must(t, err)
+	jobstest.MoveObject(t, w.Log, v.Batch.Key, "")
+	newCollector(w).On(t.Context(), incident.Concern{
+		Epoch: collected, Reason: verdict.Reason(alert.Withdrawn), Detail: "it is gone", Batches: []incident.Batch{incident.BatchOf(v)},
+	})
+	r := incident.Recorder{Store: w.Store, Log: zerolog.Nop()}
+	jobstest.Must(t, r.Raise(t.Context(), alert.OfWithdrawn(jobstest.Namespace, from, to, time.Now())))
 }
 
 // recordBroken verifies two epochs that are not of one log, without looking at the other, and
@@ -251,7 +266,7 @@ func TestOnlySignaturesNeedNoBelief(t *testing.T) {
 		return bytes.Replace(b, []byte(v.Reason), []byte(verdict.Equivocation), 1)
 	})(files), file{"batches/before", before})
 	got, err := verify(t.Context(), pack(t, fit(t, files)), w.Keys)
-	if err != nil || !got.Holds || !strings.Contains(got.Claims[0].Proof, "epoch 2 does not begin where epoch 1 ended") {
+	if err != nil || got.Result != bundle.Shown || !strings.Contains(got.Claims[0].Proof, "epoch 2 does not begin where epoch 1 ended") {
 		t.Fatalf("the forged bundle: %+v, %v", got.Claims, err)
 	}
 	if len(got.BySignatures) != 0 {
@@ -266,7 +281,7 @@ func TestOnlySignaturesNeedNoBelief(t *testing.T) {
 	}
 	files = append(unpack(t, write(t, w, 2)), file{"evidence/signature-0.json", signed})
 	got, err = verify(t.Context(), pack(t, fit(t, files)), w.Keys)
-	if err != nil || len(got.BySignatures) != 1 || !strings.Contains(got.BySignatures[0], "two digests are signed for epoch 2") {
+	if err != nil || !got.Holds || len(got.BySignatures) != 1 || !strings.Contains(got.BySignatures[0], "two digests are signed for epoch 2") {
 		t.Errorf("signatures are said to prove %q, %v", got.BySignatures, err)
 	}
 }

@@ -22,7 +22,8 @@ const (
 	maxSmallFile  = 16 << 20 // of any file but a batch
 	maxSmallFiles = 64 << 20 // of all of them
 	maxBatchFile  = 2 << 30
-	maxKeys       = 8 // names of one batch
+	maxKeys       = 8  // names of one batch
+	maxVerifying  = 64 // keys of the log
 	maxWindow     = 8 << 20
 )
 
@@ -30,6 +31,7 @@ const (
 const (
 	manifestPath = "manifest.json"
 	verdictsDir  = "verdicts"
+	overruledDir = "overruled"
 	signedDir    = "signatures"
 	evidenceDir  = "evidence"
 	incidentsDir = "incidents"
@@ -47,7 +49,7 @@ type Manifest struct {
 	Namespace string `json:"namespace"`
 	Epoch     uint64 `json:"epoch"`
 	// Configuration is how the log's tree is hashed; VerifyingKeys are those that the auditor
-	// trusts.
+	// trusts, with the epochs that each is trusted for. Both are claims.
 	Configuration string   `json:"configuration"`
 	VerifyingKeys []string `json:"verifying_keys,omitempty"`
 	Software      string   `json:"software"`
@@ -67,7 +69,19 @@ type File struct {
 
 func (f File) dir() string { return path.Dir(f.Path) }
 
+// verdictPath and overrulingPath are where the verdicts on an epoch are.
+func verdictPath(epoch uint64) string { return fmt.Sprintf("%s/%012d.json", verdictsDir, epoch) }
+
+func overrulingPath(epoch, number uint64) string {
+	return fmt.Sprintf("%s/%012d-%03d.json", overruledDir, epoch, number)
+}
+
 func (f File) isBatch() bool { return f.dir() == batchesDir }
+
+// IsOverruling reports whether the file is an overruling of an epoch's verdict.
+func (f File) IsOverruling(epoch uint64) bool {
+	return strings.HasPrefix(f.Path, fmt.Sprintf("%s/%012d-", overruledDir, epoch))
+}
 
 var hash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -83,7 +97,7 @@ func parseManifest(data []byte) (m Manifest, err error) {
 	if err := verdict.CheckKey(m.Namespace, m.Epoch); err != nil {
 		return m, fmt.Errorf("%s: %w", manifestPath, err)
 	}
-	if len(m.Files) > maxFiles || len(m.VerifyingKeys) > maxFiles || len(m.Missing) > maxFiles {
+	if len(m.Files) > maxFiles || len(m.VerifyingKeys) > maxVerifying || len(m.Missing) > maxFiles {
 		return m, fmt.Errorf("%s: too many files or keys", manifestPath)
 	}
 	seen := map[string]bool{}
@@ -114,7 +128,7 @@ func (f File) check() error {
 	}
 	limit := int64(maxSmallFile)
 	switch dir {
-	case verdictsDir, signedDir, evidenceDir, incidentsDir, sealsDir:
+	case verdictsDir, overruledDir, signedDir, evidenceDir, incidentsDir, sealsDir:
 	case batchesDir:
 		limit = maxBatchFile
 	default:

@@ -28,16 +28,17 @@ func newDecoder(r io.Reader) (*zstd.Decoder, error) {
 	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 }
 
-// read reads a bundle once, from its first byte to its last, and calls visit with each file. Every
-// file must be the next one of the manifest, and have its size and hash; visit need not read it
-// whole. Errors other than visit's own are ErrUnreadable.
-func read(ctx context.Context, r io.Reader, visit func(m Manifest, f File, r io.Reader) error) (Manifest, error) {
+// ReadManifest reads the first file of a bundle: what it says that it is about.
+func ReadManifest(r io.Reader) (Manifest, error) {
 	z, err := newDecoder(r)
 	if err != nil {
 		return Manifest{}, unreadable(err)
 	}
 	defer z.Close()
-	t := tar.NewReader(z)
+	return readManifest(tar.NewReader(z))
+}
+
+func readManifest(t *tar.Reader) (Manifest, error) {
 	header, err := t.Next()
 	if err != nil {
 		return Manifest{}, unreadable(err)
@@ -52,6 +53,23 @@ func read(ctx context.Context, r io.Reader, visit func(m Manifest, f File, r io.
 	m, err := parseManifest(data)
 	if err != nil {
 		return m, unreadable(err)
+	}
+	return m, nil
+}
+
+// read reads a bundle once, from its first byte to its last, and calls visit with each file. Every
+// file must be the next one of the manifest, and have its size and hash; visit need not read it
+// whole. Errors other than visit's own are ErrUnreadable.
+func read(ctx context.Context, r io.Reader, visit func(m Manifest, f File, r io.Reader) error) (Manifest, error) {
+	z, err := newDecoder(r)
+	if err != nil {
+		return Manifest{}, unreadable(err)
+	}
+	defer z.Close()
+	t := tar.NewReader(z)
+	m, err := readManifest(t)
+	if err != nil {
+		return m, err
 	}
 	for _, f := range m.Files {
 		if err := ctx.Err(); err != nil {

@@ -2,17 +2,12 @@ package bundle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/text"
-	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -29,8 +24,14 @@ const maxText = 500
 
 // Options say how a bundle is checked.
 type Options struct {
-	// Keys are those that the reader trusts. Without any, the bundle's own are used.
+	// Keys are those of the log, as the reader knows. Without any, the bundle's own are used, and
+	// nothing is proven.
 	Keys signature.Keys
+	// Configuration is how the log's tree is hashed, as the reader knows. The zero value takes what
+	// the bundle says, and holds nothing against a batch that verifies as something else.
+	Configuration validator.Configuration
+	// Namespace is the log that these are of. Empty: whatever the bundle is about.
+	Namespace string
 	// Fetch and Limits bound a batch, as when it is audited.
 	Fetch  fetcher.Options
 	Limits validator.Options
@@ -49,34 +50,35 @@ type Batch struct {
 	Detail    string         `json:"detail,omitempty"`
 	Inserted  int            `json:"inserted"`
 	Unchanged int            `json:"unchanged"`
-}
-
-// Signed is a signed digest of the bundle.
-type Signed struct {
-	Epoch     uint64 `json:"epoch"` // that it was kept for
-	Digest    string `json:"digest,omitempty"`
-	KeyID     uint8  `json:"key_id"`
-	Timestamp uint64 `json:"timestamp,omitempty"` // milliseconds since 1970
-	// Error is why it is not valid; empty if a key signed it.
-	Error string `json:"error,omitempty"`
-
-	unknown bool // no key has its key_id, which says nothing against it
+	// VerifiesAs is a configuration as which it verifies though it is rejected as the one that the
+	// bundle names.
+	VerifiesAs string `json:"verifies_as,omitempty"`
 }
 
 // Checked is what a bundle holds, checked anew, and what follows from it.
 type Checked struct {
 	Manifest Manifest `json:"manifest"`
-	// OwnKeys is whether the reader's keys were used, and not those of the bundle.
-	OwnKeys bool     `json:"own_keys"`
-	Batches []Batch  `json:"batches"`
-	Signed  []Signed `json:"signed_digests"`
-	Claims  []Claim  `json:"claims"`
+	// OwnKeys and OwnConfiguration are whether the reader's were used, and not those of the bundle.
+	OwnKeys          bool     `json:"own_keys"`
+	OwnConfiguration bool     `json:"own_configuration"`
+	Configuration    string   `json:"configuration"`
+	Batches          []Batch  `json:"batches"`
+	Signed           []Signed `json:"signed_digests"`
+	// Overrulings are the later verdicts on the epoch; the last one counts.
+	Overrulings []verdict.Overruling `json:"overrulings,omitempty"`
+	Claims      []Claim              `json:"claims"`
 	// BySignatures is what signed digests show that cannot all be of an honest log: whoever made
 	// the bundle, nobody without the keys can have made them.
 	BySignatures []string `json:"by_signatures"`
-	// Holds is whether there is a claim, and each is proven.
-	Holds  bool     `json:"holds"`
+	// Result is what follows from all claims: Proven if the log is convicted by its signatures under
+	// the reader's keys, Shown if every claim is borne out at least for whoever believes the maker
+	// of the bundle.
+	Result Result   `json:"result"`
+	Holds  bool     `json:"holds"`  // Result is Proven
 	Limits []string `json:"limits"` // what it cannot prove
+
+	contradictions []contradiction
+	absence        bool // something is said to be gone
 }
 
 // Verify checks a bundle. Open opens it from its beginning, for each reading: batches are judged
@@ -98,25 +100,43 @@ func Verify(ctx context.Context, open func() (io.ReadCloser, error), o Options) 
 		if err = errors.Join(err, r.Close()); err != nil {
 			return Checked{}, err
 		}
+		if o.Namespace != "" && m.Namespace != o.Namespace {
+			return Checked{}, unreadable(fmt.Errorf("it is on %s, not on %s", m.Namespace, o.Namespace))
+		}
 	}
-	c := Checked{Manifest: m, OwnKeys: o.Keys.Len() > 0}
+	configuration, err := v.configuration(m)
+	if err != nil {
+		return Checked{}, err
+	}
+	c := Checked{
+		Manifest: m, OwnKeys: o.Keys.Len() > 0, BySignatures: []string{},
+		Configuration: configuration.String(), OwnConfiguration: o.Configuration != validator.Configuration{},
+	}
 	for _, j := range v.order {
-		c.Batches = append(c.Batches, v.done[j])
+		c.Batches = append(c.Batches, v.judged(j))
 	}
 	keys := o.Keys
 	if !c.OwnKeys {
-		var err error
 		if keys, err = signature.ParseKeys(m.VerifyingKeys); err != nil {
 			return c, unreadable(err)
 		}
 	}
-	c.Signed = v.signed(m, keys)
+	if c.Signed, err = v.signed(m, keys); err != nil {
+		return c, err
+	}
 	c.conclude(v.small)
 	return c, nil
 }
 
-// job is to judge a batch under a name.
-type job struct{ path, key string }
+// known are configurations that a log may have without anybody saying so: what a bundle calls
+// something else may be an honest batch of these.
+var known = []validator.Configuration{validator.WhatsAppV1(), validator.Experimental("ExampleLabel")}
+
+// job is to judge a batch under a name, as one of a log with a configuration.
+type job struct {
+	path, key     string
+	configuration validator.Configuration
+}
 
 // verification is what is known after some readings.
 type verification struct {
@@ -124,9 +144,21 @@ type verification struct {
 	options   Options
 	small     map[string][]byte // of all files but batches, by path
 	done      map[job]Batch
-	order     []job
+	order     []job           // those with the configuration that counts
 	unordered map[string]bool // batches that are to be read whole
 	again     bool            // another reading is needed
+}
+
+// configuration is the one that counts.
+func (v *verification) configuration(m Manifest) (validator.Configuration, error) {
+	if v.options.Configuration != (validator.Configuration{}) {
+		return v.options.Configuration, nil
+	}
+	c, err := validator.ParseConfiguration(m.Configuration)
+	if err != nil {
+		return c, unreadable(err)
+	}
+	return c, nil
 }
 
 func (v *verification) visit(m Manifest, f File, r io.Reader) error {
@@ -138,38 +170,73 @@ func (v *verification) visit(m Manifest, f File, r io.Reader) error {
 		v.small[f.Path] = data
 		return nil
 	}
-	configuration, err := validator.ParseConfiguration(m.Configuration)
+	configuration, err := v.configuration(m)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	judgedNow := false
-	for _, key := range f.Keys {
-		j := job{f.Path, key}
-		if _, done := v.done[j]; done || len(v.order) >= maxJudgements {
-			continue
-		}
-		if judgedNow {
-			v.again = true
-			continue
-		}
-		judgedNow = true
-		b, again, err := v.judge(f, key, configuration, r)
-		if err != nil {
-			return err
-		}
-		if again {
-			v.unordered[f.Path], v.again = true, true
-			continue
-		}
-		v.done[j], v.order = b, append(v.order, j)
+	j, wanted := v.next(f, configuration)
+	if !wanted {
+		return nil
 	}
+	b, again, err := v.judge(f, j, r)
+	if err != nil {
+		return err
+	}
+	if again {
+		v.unordered[f.Path], v.again = true, true
+		return nil
+	}
+	if v.done[j] = b; j.configuration == configuration {
+		v.order = append(v.order, j)
+	}
+	_, more := v.next(f, configuration)
+	v.again = v.again || more
 	return nil
 }
 
+// next returns what a batch is to be judged as now: as each of its names, and then, if it was
+// rejected as what only the bundle says that it is, as what else it may be.
+func (v *verification) next(f File, configuration validator.Configuration) (job, bool) {
+	for _, key := range f.Keys {
+		j := job{f.Path, key, configuration}
+		b, done := v.done[j]
+		if !done {
+			return j, len(v.order) < maxJudgements
+		}
+		if j, more := v.otherwise(j, b); more {
+			return j, true
+		}
+	}
+	return job{}, false
+}
+
+func (v *verification) otherwise(j job, b Batch) (job, bool) {
+	if b.Outcome != verdict.Rejected || v.options.Configuration != (validator.Configuration{}) {
+		return j, false
+	}
+	for _, j.configuration = range known {
+		if _, done := v.done[j]; !done {
+			return j, true
+		}
+	}
+	return j, false
+}
+
+// judged is what came of a job, and of the same with other configurations.
+func (v *verification) judged(j job) Batch {
+	b := v.done[j]
+	for _, j.configuration = range known {
+		if v.done[j].Outcome == verdict.Verified && b.Outcome == verdict.Rejected {
+			b.VerifiesAs = j.configuration.String()
+		}
+	}
+	return b
+}
+
 // judge judges a batch while it is read, or says that it must be read again.
-func (v *verification) judge(f File, key string, c validator.Configuration, r io.Reader) (b Batch, again bool, err error) {
-	b = Batch{Path: f.Path, SHA256: f.SHA256, Key: text.Clean(key, maxText)}
-	name, err := fetcher.ReadKey(key)
+func (v *verification) judge(f File, j job, r io.Reader) (b Batch, again bool, err error) {
+	b = Batch{Path: f.Path, SHA256: f.SHA256, Key: text.Clean(j.key, maxText)}
+	name, err := fetcher.ReadKey(j.key)
 	if err != nil {
 		b.Detail = "its name is none of a batch: " + text.Clean(err.Error(), maxText)
 		return b, false, nil
@@ -192,7 +259,7 @@ func (v *verification) judge(f File, key string, c validator.Configuration, r io
 	defer batch.Close()
 	limits := v.options.Limits
 	limits.Ordered = !v.unordered[f.Path]
-	result, err := validator.Verify(v.ctx, name, batch, c, limits)
+	result, err := validator.Verify(v.ctx, name, batch, j.configuration, limits)
 	if errors.Is(err, validator.ErrUnordered) {
 		return b, true, nil
 	}
@@ -205,50 +272,4 @@ func (v *verification) judge(f File, key string, c validator.Configuration, r io
 	b.Outcome, b.Reason, b.Detail = string(result.Outcome), result.Reason, text.Clean(result.Detail, maxText)
 	b.Inserted, b.Unchanged = result.Inserted, result.Unchanged
 	return b, false, nil
-}
-
-// signed checks every signed digest, each once.
-func (v *verification) signed(m Manifest, keys signature.Keys) []Signed {
-	var all []Signed
-	add := func(data []byte, epoch uint64) {
-		s := Signed{Epoch: epoch}
-		parsed, err := signature.Parse(data)
-		if err == nil {
-			s.Digest, s.KeyID, s.Timestamp = validator.Digest(parsed.Digest).String(), parsed.KeyID, parsed.Timestamp
-			err = keys.Verify(parsed)
-			s.unknown = errors.Is(err, signature.ErrUnknownKey)
-		}
-		if err == nil {
-			err = signature.Check(parsed, m.Namespace, epoch, parsed.Digest)
-		}
-		if err != nil {
-			s.Error = text.Clean(err.Error(), maxText)
-		}
-		if !slices.Contains(all, s) {
-			all = append(all, s)
-		}
-	}
-	for path, data := range sorted(v.small) {
-		dir, name, _ := strings.Cut(path, "/")
-		switch {
-		case dir == signedDir:
-			if epoch, err := strconv.ParseUint(strings.TrimSuffix(name, ".json"), 10, 64); err == nil {
-				add(data, epoch)
-			}
-		case dir == evidenceDir && strings.HasPrefix(name, "signed-digest-before-"):
-			add(data, m.Epoch-1)
-		case dir == evidenceDir && (strings.HasPrefix(name, "signed-digest-") || strings.HasPrefix(name, "signature-")):
-			add(data, m.Epoch)
-		case dir == evidenceDir && strings.HasPrefix(name, evidence.Kind+"-"):
-			var f evidence.Findings
-			if json.Unmarshal(data, &f) == nil {
-				for _, s := range f.SignedDigests[:min(len(f.SignedDigests), maxFiles)] {
-					if len(s.Data) > 0 {
-						add(s.Data, s.Epoch)
-					}
-				}
-			}
-		}
-	}
-	return all
 }

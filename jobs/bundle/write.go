@@ -25,8 +25,9 @@ import (
 // ErrNothing says that nothing on record is wrong with the epoch.
 var ErrNothing = errors.New("nothing on record is wrong with this epoch: it is not rejected or withdrawn, and there is no evidence")
 
-// maxEpochs is of how many epochs there is something in a bundle.
-const maxEpochs = 16
+// maxEpochs is of how many epochs there is something in a bundle, maxOverrulings how many of the
+// newest overrulings of each.
+const maxEpochs, maxOverrulings = 16, 16
 
 // About says what a bundle is about, and what it takes to check it that is not in the audit store.
 type About struct {
@@ -134,17 +135,17 @@ func (g *gathering) gather(ctx context.Context) error {
 			return err
 		}
 		g.learn(name, data)
-		g.add(evidenceDir, name, data)
+		g.add(path.Join(evidenceDir, name), data)
 	}
 	rejected, err := g.addVerdicts(ctx)
 	if err != nil {
 		return err
 	}
-	withdrawn, err := g.addIncidents(ctx)
+	gone, err := g.addIncidents(ctx)
 	if err != nil {
 		return err
 	}
-	if !rejected && !withdrawn && len(names) == 0 {
+	if !rejected && !gone && len(names) == 0 {
 		return ErrNothing
 	}
 	if err := g.addRest(ctx); err != nil {
@@ -208,7 +209,8 @@ func (g *gathering) around() []uint64 {
 	return all
 }
 
-// addVerdicts adds the verdicts around the epoch, and reports whether its own is a rejection.
+// addVerdicts adds the verdicts around the epoch, and how they were overruled. It reports whether
+// the epoch was ever rejected.
 func (g *gathering) addVerdicts(ctx context.Context) (rejected bool, err error) {
 	for _, epoch := range g.around() {
 		data, err := g.store.VerdictBytes(ctx, g.about.Namespace, epoch)
@@ -225,34 +227,25 @@ func (g *gathering) addVerdicts(ctx context.Context) (rejected bool, err error) 
 			g.call(v.Batch.SHA256, v.Batch.Key)
 			rejected = rejected || epoch == g.about.Epoch && v.Outcome == verdict.Rejected
 		}
-		g.add(verdictsDir, fmt.Sprintf("%012d.json", epoch), data)
+		g.add(verdictPath(epoch), data)
+		overrulings, err := g.store.OverrulingBytes(ctx, g.about.Namespace, epoch)
+		if err != nil {
+			return false, err
+		}
+		for i, data := range overrulings {
+			var o verdict.Overruling
+			if json.Unmarshal(data, &o) == nil && i >= len(overrulings)-maxOverrulings {
+				g.call(o.Verdict.Batch.SHA256, o.Verdict.Batch.Key)
+				rejected = rejected || epoch == g.about.Epoch && o.Verdict.Outcome == verdict.Rejected
+				g.add(overrulingPath(epoch, uint64(i)+1), data)
+			}
+		}
 	}
 	return rejected, nil
 }
 
-// addRest adds signed digests and the seal.
-func (g *gathering) addRest(ctx context.Context) error {
-	for _, epoch := range g.around() {
-		data, err := g.store.Signature(ctx, g.about.Namespace, epoch)
-		if err == nil {
-			g.add(signedDir, fmt.Sprintf("%012d.json", epoch), data)
-		} else if !errors.Is(err, auditstore.ErrNotFound) {
-			return err
-		}
-	}
-	shard := g.about.Epoch / verdict.EpochsPerShard
-	data, err := g.store.SealBytes(ctx, g.about.Namespace, shard)
-	if errors.Is(err, auditstore.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		g.add(sealsDir, fmt.Sprintf("%09d.json", shard), data)
-	}
-	return err
-}
-
-// addIncidents adds those that are open on the epoch, and reports whether its batch is withdrawn.
-func (g *gathering) addIncidents(ctx context.Context) (withdrawn bool, err error) {
+// addIncidents adds what is open on the epoch, and reports whether its batch is gone from the log.
+func (g *gathering) addIncidents(ctx context.Context) (gone bool, err error) {
 	incidents := g.store.Incidents(g.about.Namespace)
 	names, _, err := incidents.Open(ctx)
 	if err != nil {
@@ -263,22 +256,43 @@ func (g *gathering) addIncidents(ctx context.Context) (withdrawn bool, err error
 			continue
 		}
 		data, err := incidents.Incident(ctx, name)
-		if errors.Is(err, auditstore.ErrNotFound) {
-			continue
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, auditstore.ErrNotFound):
+			continue // it ended meanwhile
+		case err != nil:
 			return false, err
 		}
-		withdrawn = withdrawn || strings.HasPrefix(name, withdrawnPrefix)
-		g.add(incidentsDir, name+".json", data)
+		g.add(path.Join(incidentsDir, name+".json"), data)
+		gone = gone || strings.HasPrefix(name, withdrawnPrefix)
 	}
-	return withdrawn, nil
+	return gone, nil
 }
 
-func (g *gathering) add(dir, name string, data []byte) {
+// addRest adds signed digests and the seal.
+func (g *gathering) addRest(ctx context.Context) error {
+	for _, epoch := range g.around() {
+		data, err := g.store.Signature(ctx, g.about.Namespace, epoch)
+		if err == nil {
+			g.add(path.Join(signedDir, fmt.Sprintf("%012d.json", epoch)), data)
+		} else if !errors.Is(err, auditstore.ErrNotFound) {
+			return err
+		}
+	}
+	shard := g.about.Epoch / verdict.EpochsPerShard
+	data, err := g.store.SealBytes(ctx, g.about.Namespace, shard)
+	if errors.Is(err, auditstore.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		g.add(path.Join(sealsDir, fmt.Sprintf("%09d.json", shard)), data)
+	}
+	return err
+}
+
+func (g *gathering) add(file string, data []byte) {
 	sum := sha256.Sum256(data)
 	g.sources = append(g.sources, source{
-		File{Path: path.Join(dir, name), Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])},
+		File{Path: file, Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:])},
 		func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
 	})
 }
