@@ -112,21 +112,29 @@ func unpack(t testing.TB, data []byte) (files []file) {
 
 func pack(t testing.TB, files []file) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	z, err := zstd.NewWriter(&b, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(64<<10))
+	data, err := packed(files)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
+
+func packed(files []file) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(64<<10))
+	if err != nil {
+		return nil, err
+	}
 	w := tar.NewWriter(z)
 	for _, f := range files {
-		err = errors.Join(err, w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.path, Size: int64(len(f.data)), Mode: 0o644}))
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.path, Size: int64(len(f.data)), Mode: 0o644}); err != nil {
+			return nil, errors.Join(err, z.Close())
+		}
 		_, writeErr := w.Write(f.data)
 		err = errors.Join(err, writeErr)
 	}
-	if err = errors.Join(err, w.Close(), z.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	err = errors.Join(err, w.Close(), z.Close())
+	return b.Bytes(), err
 }
 
 func sum(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
@@ -158,11 +166,14 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte(`{"schema":1,"namespace":"n","epoch":1,"configuration":"whatsapp_v1","files":[]}`), "batches/a", []byte("x"))
 	f.Add([]byte(`{"schema":1,"namespace":"n","epoch":1,"configuration":"whatsapp_v1","files":[{"path":"evidence/contradiction-1.json","size":2,`+
 		`"sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}]}`), "evidence/contradiction-1.json", []byte("{}"))
+	for _, path := range []string{"", "a/", "..", "/", "batches/../a", "evidence/\xff", strings.Repeat("a", 101), strings.Repeat("é/", 200), "a\x00b"} {
+		f.Add([]byte(`{}`), path, []byte("x"))
+	}
 	f.Fuzz(func(t *testing.T, manifest []byte, path string, content []byte) {
-		if len(path) > 90 || strings.ContainsRune(path, 0) {
-			return
+		data, err := packed([]file{{"manifest.json", manifest}, {path, content}})
+		if err != nil {
+			return // no archive has a file of such a name
 		}
-		data := pack(t, []file{{"manifest.json", manifest}, {path, content}})
 		for _, b := range [][]byte{data, manifest} {
 			got, err := verify(t.Context(), b, signature.Keys{})
 			if err != nil && !errors.Is(err, bundle.ErrUnreadable) {
