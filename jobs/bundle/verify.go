@@ -70,9 +70,9 @@ type Checked struct {
 	// BySignatures is what signed digests show that cannot all be of an honest log: whoever made
 	// the bundle, nobody without the keys can have made them.
 	BySignatures []string `json:"by_signatures"`
-	// Result is what follows from all claims: Proven if the log is convicted by its signatures under
-	// the reader's keys, Shown if every claim is borne out at least for whoever believes the maker
-	// of the bundle.
+	// Result is what follows from all claims: Proven if the log is convicted by its signatures
+	// under the reader's keys, Shown if every claim is borne out at least for whoever believes
+	// the maker of the bundle.
 	Result Result   `json:"result"`
 	Holds  bool     `json:"holds"`  // Result is Proven
 	Limits []string `json:"limits"` // what it cannot prove
