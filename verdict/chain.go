@@ -81,7 +81,7 @@ func (p ChainPiece) Validate() error {
 	from, to := ShardRange(p.Shard)
 	next := from
 	for i, r := range p.Runs {
-		if r.From < next || r.To < r.From || r.To > to || uint64(len(r.Digests)) != digestBytes*(r.To-r.From+1) || !hex32.MatchString(r.PreviousDigest) {
+		if r.From < next || r.To < r.From || r.To > to || uint64(len(r.Digests)) != digestBytes*(r.To-r.From+1) || !isHex(r.PreviousDigest, 64) {
 			return fmt.Errorf("run %d, epochs %d to %d with %d bytes of digests, is out of place", i, r.From, r.To, len(r.Digests))
 		}
 		next = r.To + 1
@@ -99,7 +99,7 @@ func (p ChainPiece) Validate() error {
 			return fmt.Errorf("epoch %d: %d names and %d more", d.Epoch, len(d.Names), d.More)
 		}
 		for _, n := range d.Names {
-			if !hex32.MatchString(n.PreviousDigest) || !hex32.MatchString(n.Digest) {
+			if !isHex(n.PreviousDigest, 64) || !isHex(n.Digest, 64) {
 				return fmt.Errorf("epoch %d: digests %.80q and %.80q", d.Epoch, n.PreviousDigest, n.Digest)
 			}
 		}
@@ -222,12 +222,12 @@ func (c Chain) Validate() error {
 
 func (e ChainEntry) validate() error {
 	from, to := ShardRange(e.Shard)
-	if (e.Generation == 0) != (e.SHA256 == "") || e.SHA256 != "" && !hex32.MatchString(e.SHA256) {
+	if (e.Generation == 0) != (e.SHA256 == "") || e.SHA256 != "" && !isHex(e.SHA256, 64) {
 		return fmt.Errorf("shard %d: generation %d with the hash %.80q", e.Shard, e.Generation, e.SHA256)
 	}
 	next := from
 	for _, r := range e.Runs {
-		if r.From < next || r.To < r.From || r.To > to || !hex32.MatchString(r.PreviousDigest) || !hex32.MatchString(r.Digest) {
+		if r.From < next || r.To < r.From || r.To > to || !isHex(r.PreviousDigest, 64) || !isHex(r.Digest, 64) {
 			return fmt.Errorf("shard %d: epochs %d to %d are out of place", e.Shard, r.From, r.To)
 		}
 		next = r.To + 1

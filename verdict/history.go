@@ -49,7 +49,7 @@ func (h History) Validate() error {
 			return fmt.Errorf("%d seals of epochs %d to %d", len(s.Seals), s.From, s.To)
 		}
 		for _, seal := range s.Seals {
-			if !hex32.MatchString(seal) {
+			if !isHex(seal, 64) {
 				return fmt.Errorf("seal %.80q", seal)
 			}
 		}

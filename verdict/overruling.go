@@ -52,7 +52,7 @@ func (o Overruling) Validate() error {
 		return fmt.Errorf("overruling %d: want 1 to %d", o.Number, MaxOverrulings)
 	case o.Verdict.Namespace != o.Namespace || o.Verdict.Epoch != o.Epoch:
 		return fmt.Errorf("a verdict on epoch %d of %q", o.Verdict.Epoch, o.Verdict.Namespace)
-	case o.Overruled.Outcome != Verified && o.Overruled.Outcome != Rejected || !hex32.MatchString(o.Overruled.SHA256):
+	case o.Overruled.Outcome != Verified && o.Overruled.Outcome != Rejected || !isHex(o.Overruled.SHA256, 64):
 		return fmt.Errorf("overrules %.80q, %.80q", o.Overruled.Outcome, o.Overruled.SHA256)
 	}
 	return o.Verdict.Validate()

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 )
 
 // Seal stands for the verdicts of a shard all of whose epochs have one. It follows from the
@@ -27,8 +26,6 @@ func DigestPrefix(digest string) string { return digest[:min(len(digest), digest
 
 // digestPrefix is how many digits of a digest a seal has.
 const digestPrefix = 16
-
-var hex8 = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // Add appends an epoch's verdict, whose object has the given SHA-256, to a seal that was made by
 // NewSeal. It is for the epochs of the shard in their order.
@@ -66,7 +63,7 @@ func (s Seal) Validate() error {
 		return fmt.Errorf("%d verdicts and %d digests of %d epochs", len(s.Verdicts), len(s.Digests), s.Epochs())
 	}
 	for i, v := range s.Verdicts {
-		if !hex32.MatchString(v) || s.Digests[i] != "" && !hex8.MatchString(s.Digests[i]) {
+		if !isHex(v, 64) || s.Digests[i] != "" && !isHex(s.Digests[i], digestPrefix) {
 			return fmt.Errorf("epoch %d: hash %.80q, digest %.80q", s.From+uint64(i), v, s.Digests[i])
 		}
 	}

@@ -90,7 +90,7 @@ func (s Span) Validate() error {
 		epoch  uint64
 		digest string
 	}{{s.From, s.PreviousDigest}, {s.To, s.Digest}} {
-		if s.IsRejected(end.epoch) != (end.digest == "") || end.digest != "" && !hex32.MatchString(end.digest) {
+		if s.IsRejected(end.epoch) != (end.digest == "") || end.digest != "" && !isHex(end.digest, 64) {
 			return fmt.Errorf("epochs %d to %d: digest %.80q at epoch %d", s.From, s.To, end.digest, end.epoch)
 		}
 	}

@@ -108,10 +108,7 @@ type Signature struct {
 // cannot read it.
 var ErrNewerSchema = errors.New("verdict of a later schema")
 
-var (
-	hex32  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
-)
+var reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 // Validate returns why v may not be recorded, or nil. A verified verdict names both digests and no
 // reason; a rejected one names its reason, and may lack the digests and the batch, because an epoch
@@ -148,7 +145,7 @@ func (v Verdict) Validate() error {
 		if d.value == "" && v.Outcome == Rejected {
 			continue
 		}
-		if !hex32.MatchString(d.value) {
+		if !isHex(d.value, 64) {
 			return fmt.Errorf("%s %q is not 64 lower-case hexadecimal digits", d.field, d.value)
 		}
 	}
