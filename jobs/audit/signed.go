@@ -86,7 +86,7 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 	previous, data, err := a.signedDigest(ctx, name.Epoch-1, name.PreviousDigest)
 	switch {
 	case err == nil:
-		return data, signature.CheckOrder(previous, current)
+		return data, a.checkOrder(ctx, previous, current)
 	case errors.Is(err, signature.ErrDigestMismatch) && !first:
 		return data, a.whoseFault(ctx, name, err)
 	case !isUnsigned(err) && rejectionFor(err) == "":
@@ -105,6 +105,24 @@ func (a *Auditor) checkPrevious(ctx context.Context, name validator.Name, curren
 		return data, err
 	}
 	return nil, nil
+}
+
+// checkOrder is signature.CheckOrder, but for an epoch before that was verified as signed in time:
+// it was signed again since, as with a new key, and that is nobody's fault.
+func (a *Auditor) checkOrder(ctx context.Context, previous, current signature.SignedDigest) error {
+	wrong := signature.CheckOrder(previous, current)
+	if wrong == nil {
+		return nil
+	}
+	recorded, err := a.neighbour(ctx, previous.Epoch)
+	if err != nil {
+		return err
+	}
+	if recorded.Outcome == verdict.Verified && recorded.Signature.Status == verdict.SignatureVerified {
+		previous.Timestamp = recorded.Signature.Timestamp
+		return signature.CheckOrder(previous, current)
+	}
+	return wrong
 }
 
 // whoseFault returns mismatch if it is this epoch's fault that the epoch before was signed for

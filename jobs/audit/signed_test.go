@@ -94,6 +94,25 @@ func TestSignedDigests(t *testing.T) {
 	}
 }
 
+// A log that signs an epoch again, as with a new key, does not make the next one look as if it had
+// been signed too early.
+func TestEpochBeforeIsSignedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simlog.Options{Epochs: 3})
+	a := w.auditor(t)
+	for epoch := range uint64(3) {
+		if _, err := a.Audit(t.Context(), epoch+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resign(2, func(s *signature.SignedDigest) { s.Timestamp += 1 << 36 })(t, w)
+	for epoch := range uint64(3) {
+		if found, err := a.Reaudit(t.Context(), epoch+1); err != nil || found.Outcome != verdict.Verified {
+			t.Errorf("epoch %d is %s (%s), %v", epoch+1, found.Outcome, found.Detail, err)
+		}
+	}
+}
+
 var errNotYet = errors.New("not yet, for whatever cause")
 
 func TestWithoutKeysNothingIsRequired(t *testing.T) {
