@@ -52,7 +52,7 @@ func sorted(files map[string][]byte) iter.Seq2[string, []byte] {
 func (c *Checked) conclude(files map[string][]byte) {
 	c.contradictions = contradictionsOf(c.Signed)
 	for _, found := range c.contradictions {
-		if len(c.BySignatures) < maxProofs && !slices.Contains(c.BySignatures, found.text) {
+		if found.convicts() && len(c.BySignatures) < maxProofs && !slices.Contains(c.BySignatures, found.text) {
 			c.BySignatures = append(c.BySignatures, found.text)
 		}
 	}

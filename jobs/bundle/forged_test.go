@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,14 +31,23 @@ func manifest(t *testing.T, change func(*bundle.Manifest)) func([]file) []file {
 	}
 }
 
-// signed is a signed digest of epoch 2.
-func signed(t *testing.T, by ed25519.PrivateKey, epoch uint64, digest byte, timestamp uint64) []byte {
+// signed is a signed digest.
+func signed(t *testing.T, by ed25519.PrivateKey, epoch uint64, digest [32]byte, timestamp uint64) []byte {
 	t.Helper()
-	s, err := signature.Sign(by, signature.CiphersuiteProtobuf, jobstest.Namespace, timestamp, epoch, [32]byte{digest})
+	s, err := signature.Sign(by, signature.CiphersuiteProtobuf, jobstest.Namespace, timestamp, epoch, digest)
 	jobstest.Must(t, err)
 	data, err := json.Marshal(s)
 	jobstest.Must(t, err)
 	return data
+}
+
+// signedAgain is the log's signed digest of an epoch, signed again a year later.
+func signedAgain(t *testing.T, files []file, epoch uint64) []byte {
+	t.Helper()
+	i := slices.IndexFunc(files, func(f file) bool { return f.path == fmt.Sprintf("signatures/%012d.json", epoch) })
+	before, err := signature.Parse(files[i].data)
+	jobstest.Must(t, err)
+	return signed(t, jobstest.Key(), epoch, before.Digest, before.Timestamp+365*24*3600*1000)
 }
 
 func public(key ed25519.PrivateKey) string { return hex.EncodeToString(key[32:]) }
@@ -48,7 +59,7 @@ func TestWhatAnybodyCanMakeUp(t *testing.T) {
 	forger := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, ed25519.SeedSize))
 	two := func(t *testing.T, by ed25519.PrivateKey) func([]file) []file {
 		return func(files []file) []file {
-			return append(files, file{"evidence/signature-0.json", signed(t, by, 2, 1, 1)}, file{"evidence/signature-1.json", signed(t, by, 2, 2, 1)})
+			return append(files, file{"evidence/signature-0.json", signed(t, by, 2, [32]byte{1}, 1)}, file{"evidence/signature-1.json", signed(t, by, 2, [32]byte{2}, 1)})
 		}
 	}
 	bring := func(keys ...string) func(*bundle.Manifest) {
@@ -107,12 +118,21 @@ func TestWhatAnybodyCanMakeUp(t *testing.T) {
 			want: bundle.Shown, named: bundle.Proven, says: "two digests are signed for epoch 2",
 			change: func(t *testing.T) func([]file) []file { return signedTwice(t, log, bring(public(log)+"@2-2")) },
 		},
+		"two neighbours, of which an honest log has signed the first one again": {
+			want: bundle.Shown, named: bundle.Shown, says: "may have been signed again",
+			change: func(t *testing.T) func([]file) []file {
+				return func(files []file) []file {
+					files = edit("verdicts/000000000002", asReason(verdict.SignatureInvalid))(files)
+					return manifest(t, bring(public(log)))(append(files, file{"evidence/signed-digest-before-0.json", signedAgain(t, files, 1)}))
+				}
+			},
+		},
 		"two digests, one of them of another epoch": {
 			want: bundle.NotShown, named: bundle.NotShown, says: "another namespace or epoch",
 			change: func(t *testing.T) func([]file) []file {
 				return func(files []file) []file {
 					files = edit("verdicts/000000000002", asReason(verdict.Equivocation))(files)
-					return append(files, file{"evidence/signature-0.json", signed(t, log, 7, 1, 1)})
+					return append(files, file{"evidence/signature-0.json", signed(t, log, 7, [32]byte{1}, 1)})
 				}
 			},
 		},

@@ -91,14 +91,19 @@ func checkSigned(data []byte, namespace string, epoch uint64, keys signature.Key
 	return s
 }
 
-// contradiction is two valid signed digests that cannot both be of an honest log. Whoever made the
-// bundle, nobody without the keys can have made them. A batch adds nothing to that: to the digest
-// of a batch that was published anybody can make another batch, from another one.
+// contradiction is two valid signed digests that cannot both be of an honest log, if they convict.
+// Whoever made the bundle, nobody without the keys can have made them. A batch adds nothing to
+// that: to the digest of a batch that was published anybody can make another batch, from another
+// one.
 type contradiction struct {
 	reason verdict.Reason
 	epochs [2]uint64
 	text   string
 }
+
+// convicts reports whether no honest log signs both. One may sign an epoch again, as with a new
+// key, so that of times alone whoever has both of its signatures can make up an order.
+func (c contradiction) convicts() bool { return c.reason != verdict.SignatureInvalid }
 
 func contradictionsOf(signed []Signed) (all []contradiction) {
 	valid := slices.DeleteFunc(slices.Clone(signed), func(s Signed) bool { return s.Error != "" })
@@ -115,7 +120,7 @@ func contradictionsOf(signed []Signed) (all []contradiction) {
 					"the same digest %s is signed for epoch %d by key %s, and for epoch %d by key %s", a.Digest, a.Epoch, a.Key, b.Epoch, b.Key)})
 			case a.Epoch+1 == b.Epoch && b.Timestamp < a.Timestamp:
 				all = append(all, contradiction{verdict.SignatureInvalid, epochs, fmt.Sprintf(
-					"epoch %d was signed at %d ms by key %s, before epoch %d, which was signed at %d ms by key %s",
+					"epoch %d was signed at %d ms by key %s, before epoch %d, which was signed at %d ms by key %s and may have been signed again",
 					b.Epoch, b.Timestamp, b.Key, a.Epoch, a.Timestamp, a.Key)})
 			}
 			if len(all) == maxSigned {
@@ -132,8 +137,11 @@ func (c *Checked) signedAgainst(reason verdict.Reason, first, second uint64) (st
 		if found.reason != reason || found.epochs != [2]uint64{first, second} {
 			continue
 		}
-		if c.OwnKeys {
+		if c.OwnKeys && found.convicts() {
 			return found.text, Proven, true
+		}
+		if c.OwnKeys {
+			return found.text, Shown, true
 		}
 		return "if these keys, which the bundle brings itself, are the log's: " + found.text, Shown, true
 	}
