@@ -1,8 +1,11 @@
 package verdict
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -40,6 +43,24 @@ type ChainDouble struct {
 type ChainName struct {
 	PreviousDigest string `json:"previous_digest"`
 	Digest         string `json:"digest"`
+}
+
+// SortNames returns the names in order, each once.
+func SortNames(names []ChainName) []ChainName {
+	names = slices.Clone(names)
+	slices.SortFunc(names, func(a, b ChainName) int {
+		return cmp.Or(cmp.Compare(a.PreviousDigest, b.PreviousDigest), cmp.Compare(a.Digest, b.Digest))
+	})
+	return slices.Compact(names)
+}
+
+// NamesText is the text of a set of names, the same in whatever order they come.
+func NamesText(names []ChainName) string {
+	var b strings.Builder
+	for _, n := range SortNames(names) {
+		fmt.Fprintf(&b, "%s/%s\n", n.PreviousDigest, n.Digest)
+	}
+	return b.String()
 }
 
 // MaxChainNames is how many names of one epoch a piece has.
@@ -202,6 +223,22 @@ func (c Chain) Find(shard uint64) ChainEntry {
 		return c.Shards[i]
 	}
 	return ChainEntry{Shard: shard}
+}
+
+// DigestsAt returns, by their names, the digest that the epoch before ends with and the one that an
+// epoch begins with, each empty if it is not known.
+func (c Chain) DigestsAt(epoch uint64) (before, begin string) {
+	for _, r := range c.Find((epoch - 1) / EpochsPerShard).Runs {
+		if r.To == epoch-1 {
+			before = r.Digest
+		}
+	}
+	for _, r := range c.Find(epoch / EpochsPerShard).Runs {
+		if r.From == epoch {
+			begin = r.PreviousDigest
+		}
+	}
+	return before, begin
 }
 
 // Validate returns what is wrong with a chain that was read, or nil.

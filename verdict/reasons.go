@@ -45,6 +45,11 @@ const BrokenChain Reason = "broken_chain"
 // one, with whose digest it begins though others came between.
 const Rollback Reason = "rollback"
 
+// Island is no reason of a rejection either: it is how a verified epoch behind a rejected one
+// contradicts all that is known, for it begins with a digest that neither the rejected epoch claims
+// nor any epoch before is verified to have ended with.
+const Island Reason = "island"
+
 // Reasons returns every reason of a rejection. Whatever counts, shows or simulates reasons asks
 // here.
 func Reasons() []Reason { return slices.Clone(reasons) }

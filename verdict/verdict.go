@@ -47,6 +47,9 @@ type Verdict struct {
 	// Indexed: the digest was entered in the index of digests before the verdict was written. A
 	// verified verdict without it is of a version that had no index.
 	Indexed bool `json:"indexed,omitempty"`
+	// Incident is the name of the incident that the rejection of an epoch with several batches was
+	// raised as, if it is not named for the epoch alone.
+	Incident string `json:"incident,omitempty"`
 }
 
 // MaxStrays is how many names Strays has at most, MaxStrayBytes how long each is at most.
@@ -108,7 +111,11 @@ type Signature struct {
 // cannot read it.
 var ErrNewerSchema = errors.New("verdict of a later schema")
 
-var reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+var (
+	reason = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+	// incident is the name of the incident of an epoch with several batches.
+	incident = regexp.MustCompile(`^equivocation/[0-9]{12}-[0-9a-f]{32}$`)
+)
 
 // Validate returns why v may not be recorded, or nil. A verified verdict names both digests and no
 // reason; a rejected one names its reason, and may lack the digests and the batch, because an epoch
@@ -131,6 +138,8 @@ func (v Verdict) Validate() error {
 		return fmt.Errorf("detail of %d bytes, the limit is %d", len(v.Detail), MaxDetailBytes)
 	case v.Inserted < 0 || v.Unchanged < 0 || v.Batch.Bytes < 0 || v.Batch.StoredBytes < 0:
 		return errors.New("a negative count")
+	case v.Incident != "" && (v.Reason != Equivocation || !incident.MatchString(v.Incident) || v.Incident[13:25] != fmt.Sprintf("%012d", v.Epoch)):
+		return fmt.Errorf("incident %.120q: it is none that the verdict can be raised as", v.Incident)
 	case len(v.Batch.ETag) > MaxETagBytes:
 		return fmt.Errorf("an ETag of %d bytes, the limit is %d", len(v.Batch.ETag), MaxETagBytes)
 	}

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 )
-
-// MaxOpenIncidents is how many open incidents are listed at once.
-const MaxOpenIncidents = 10_000
 
 // Incidents is the part of the audit store that holds what is wrong with a log, by name. Its layout
 // is
@@ -33,10 +31,9 @@ func (i Incidents) Put(ctx context.Context, name string, incident []byte) error 
 	return err
 }
 
-// Open returns the names of the open incidents in the order of their keys, at most
-// MaxOpenIncidents, and whether there are more.
-func (i Incidents) Open(ctx context.Context) (names []string, more bool, err error) {
-	return i.firstNames(ctx, MaxOpenIncidents, "open")
+// OpenNames yields the names of the open incidents in the order of their keys, however many.
+func (i Incidents) OpenNames(ctx context.Context) iter.Seq2[string, error] {
+	return i.names(ctx, "open")
 }
 
 // Incident returns an open incident; ErrNotFound if it is not open.
@@ -54,9 +51,9 @@ func (i Incidents) PutAcknowledgement(ctx context.Context, name string, data []b
 	return recorded, err == nil && bytes.Equal(recorded, data), err // an answer may have been lost
 }
 
-// Acknowledged returns the names of the acknowledged incidents, as Open does.
-func (i Incidents) Acknowledged(ctx context.Context) (names []string, more bool, err error) {
-	return i.firstNames(ctx, MaxOpenIncidents, "acknowledged")
+// AcknowledgedNames yields the names of the acknowledged incidents, as OpenNames does.
+func (i Incidents) AcknowledgedNames(ctx context.Context) iter.Seq2[string, error] {
+	return i.names(ctx, "acknowledged")
 }
 
 // Acknowledgement returns that of an incident; ErrNotFound if there is none.

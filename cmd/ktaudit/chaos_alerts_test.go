@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -57,7 +58,8 @@ func newWebhook(t *testing.T) *webhook {
 			return
 		}
 		if !d.Resolved() {
-			w.taken[d.Incident] = append(w.taken[d.Incident], d)
+			incident := jobstest.WithoutHash(d.Incident)
+			w.taken[incident] = append(w.taken[incident], d)
 		}
 	}))
 	t.Cleanup(w.Close)

@@ -73,8 +73,13 @@ func (c exportCmd) Run(ctx context.Context, a *app) (err error) {
 	none, wrong := true, open.Wrong(c.Strict)
 	err = report.EachVerdict(ctx, store, namespace.Namespace, c.From, c.To, func(v verdict.Verdict, overruled *report.OverruledEpoch) error {
 		none = false
-		// A rejection is wrong even if its incident was never recorded.
-		wrong = wrong || v.Outcome == verdict.Rejected && (c.Strict || !open.Acknowledged(report.RejectionIncident(v.Epoch, v.Reason, overruled)))
+		if v.Outcome == verdict.Rejected && !wrong { // even if its incident was never recorded
+			acknowledged, err := open.Acknowledged(ctx, report.RejectionIncident(v, overruled))
+			if err != nil {
+				return err
+			}
+			wrong = c.Strict || !acknowledged
+		}
 		if c.Outcome != "all" && v.Outcome != c.Outcome {
 			return nil
 		}

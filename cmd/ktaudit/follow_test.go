@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 )
 
 // receiver is a webhook that remembers the incidents it was told of.
@@ -38,7 +40,7 @@ func newReceiver(t *testing.T) *receiver {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		r.incidents = append(r.incidents, alert.Status+" "+alert.Incident)
+		r.incidents = append(r.incidents, alert.Status+" "+jobstest.WithoutHash(alert.Incident))
 	}))
 	t.Cleanup(r.Close)
 	return r

@@ -129,7 +129,7 @@ func incidentCount(list incident.List) string {
 	}
 	text := fmt.Sprintf("%d critical, %d warnings, %d acknowledged", count["critical"], count["warning"], count["acknowledged"])
 	if list.More {
-		text += fmt.Sprintf(", and more than the %d that are listed", auditstore.MaxOpenIncidents)
+		text += fmt.Sprintf(", and more than the %d that are listed", incident.MaxListed)
 	}
 	return text
 }

@@ -29,6 +29,10 @@ type Alert struct {
 	At time.Time `json:"at"`
 	// ResolvedAt is when the condition ended; zero while it lasts.
 	ResolvedAt time.Time `json:"resolved_at,omitzero"`
+
+	// marks are what the detail of an alert on the same fact has, see IsToldBy; empty for alerts that
+	// were read, and for what had no other name before.
+	marks string
 }
 
 // Resolved reports whether a says that a condition is over.

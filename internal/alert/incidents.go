@@ -3,6 +3,8 @@ package alert
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/verdict"
@@ -12,7 +14,7 @@ import (
 // package comment).
 func OfVerdict(v verdict.Verdict) Alert {
 	a := Alert{
-		Kind: Rejected, Namespace: v.Namespace, Incident: VerdictIncident(v.Epoch, v.Reason), Epoch: v.Epoch,
+		Kind: Rejected, Namespace: v.Namespace, Incident: VerdictIncident(v), Epoch: v.Epoch,
 		Reason: string(v.Reason), Detail: v.Detail,
 		Summary: fmt.Sprintf("epoch %d of %s was rejected: %s", v.Epoch, v.Namespace, v.Reason),
 	}
@@ -27,9 +29,9 @@ func OfVerdict(v verdict.Verdict) Alert {
 }
 
 // OfContradiction is the alert on a second audit of an epoch that disagrees with the verdict on
-// record. Where it found another batch than the one on record, it is the incident of an
-// equivocation, as that of a verdict which says so.
-func OfContradiction(recorded, found verdict.Verdict) Alert {
+// record. Where it found another batch than the one on record, or several of the names, it is the
+// incident of an equivocation, as that of a verdict which says so.
+func OfContradiction(recorded, found verdict.Verdict, names []verdict.ChainName) Alert {
 	describe := func(v verdict.Verdict) string {
 		if v.Reason != "" {
 			return fmt.Sprintf("%s (%s), digest %s", v.Outcome, v.Reason, v.Digest)
@@ -39,35 +41,73 @@ func OfContradiction(recorded, found verdict.Verdict) Alert {
 	detail := fmt.Sprintf("on record: %s\nfound now: %s", describe(recorded), describe(found))
 	another := found.Digest != recorded.Digest || found.PreviousDigest != recorded.PreviousDigest
 	if found.Reason == verdict.Equivocation || another && found.Digest != "" && recorded.Digest != "" {
-		return OfDoubleName(recorded.Namespace, recorded.Epoch, detail+"\n"+found.Detail)
+		names = slices.Clone(names)
+		for _, v := range []verdict.Verdict{recorded, found} {
+			if v.Digest != "" {
+				names = append(names, verdict.ChainName{PreviousDigest: v.PreviousDigest, Digest: v.Digest})
+			}
+		}
+		return OfDoubleName(recorded.Namespace, recorded.Epoch, names, detail+"\n"+found.Detail)
 	}
 	return Alert{
 		Kind: Contradiction, Namespace: recorded.Namespace, Epoch: recorded.Epoch, Reason: string(found.Reason),
-		Incident: incidentOf(Contradiction, recorded.Epoch),
-		Summary:  fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record", recorded.Epoch, recorded.Namespace),
-		Detail:   detail,
+		Incident: factIncident(incidentOf(Contradiction, recorded.Epoch), detail, recorded.PreviousDigest, found.PreviousDigest),
+		Summary: fmt.Sprintf("epoch %d of %s: a later look contradicts the verdict on record",
+			recorded.Epoch, recorded.Namespace),
+		Detail: detail, marks: detail,
 	}
 }
 
-// OfBrokenChain is the alert on an epoch whose verdict does not fit another epoch's: its previous
-// digest is not the digest before it, or its digest was there already. The detail says which.
-func OfBrokenChain(namespace string, epoch uint64, reason, detail string) Alert {
+// OfBrokenChain is the alert on an epoch that does not fit another one. The detail says how; the
+// digests are those that show it.
+func OfBrokenChain(namespace string, epoch uint64, reason verdict.Reason, detail string, digests ...string) Alert {
+	fact := append([]string{string(reason)}, digests...)
+	if reason == verdict.Island { // to a walk of names, it is no other break than between verified epochs
+		fact[0] = string(verdict.BrokenChain)
+	}
 	return Alert{
-		Kind: Contradiction, Namespace: namespace, Epoch: epoch, Reason: reason,
-		Incident: BrokenChainIncident(epoch),
+		Kind: Contradiction, Namespace: namespace, Epoch: epoch, Reason: string(reason),
+		Incident: factIncident(incidentOf(Contradiction, epoch)+"/chain", fact...),
 		Summary:  fmt.Sprintf("epoch %d of %s does not fit the epochs around it", epoch, namespace),
-		Detail:   detail,
+		Detail:   detail, marks: strings.Join(digests, marksSeparator),
 	}
 }
 
-// OfDoubleName is the alert on an epoch that has several batches by its names. It is the same
-// incident as that of a verdict which says so.
-func OfDoubleName(namespace string, epoch uint64, detail string) Alert {
-	return Alert{
+// OfBreak is OfBrokenChain where an epoch begins with another digest than the one before ends with.
+func OfBreak(namespace string, epoch uint64, before, begin string) Alert {
+	return OfBrokenChain(namespace, epoch, verdict.BrokenChain,
+		fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s", epoch-1, before, epoch, begin), before, begin)
+}
+
+// OfRollback is OfBrokenChain where an epoch begins with the digest of an earlier one.
+func OfRollback(namespace string, epoch, to uint64, begin string) Alert {
+	return OfBrokenChain(namespace, epoch, verdict.Rollback,
+		fmt.Sprintf("epoch %d begins with digest %s, with which epoch %d ended: the log went back, and its tree lacks what came between",
+			epoch, begin, to), begin)
+}
+
+// OfIsland is OfBrokenChain where an epoch behind a rejected one, which claims a digest, begins
+// with another, and no epoch before it is verified to have ended with that.
+func OfIsland(namespace string, epoch uint64, claimed, begin string) Alert {
+	return OfBrokenChain(namespace, epoch, verdict.Island,
+		fmt.Sprintf("epoch %d begins with digest %s, with which no epoch before is verified to have ended; epoch %d, which was rejected, claims %s",
+			epoch, begin, epoch-1, claimed), claimed, begin)
+}
+
+// OfDoubleName is the alert on an epoch that has several batches by their names. Whoever finds the
+// same names raises the same incident, a verdict that says so, too.
+func OfDoubleName(namespace string, epoch uint64, names []verdict.ChainName, detail string) Alert {
+	a := Alert{
 		Kind: Equivocation, Namespace: namespace, Epoch: epoch, Reason: string(verdict.Equivocation), Detail: detail,
-		Incident: DoubleNameIncident(epoch),
+		Incident: DoubleNameIncident(epoch, names),
 		Summary:  fmt.Sprintf("%s published more than one batch for epoch %d", namespace, epoch),
 	}
+	var marks []string
+	for _, n := range names {
+		marks = append(marks, n.PreviousDigest, n.Digest)
+	}
+	a.marks = strings.Join(marks, marksSeparator)
+	return a
 }
 
 // OfNamesChanged is the alert on names that are on record and are listed otherwise now. The
@@ -235,18 +275,20 @@ func OfTest(namespace string, now time.Time) Alert {
 }
 
 // VerdictIncident is the incident of OfVerdict.
-func VerdictIncident(epoch uint64, reason verdict.Reason) string {
-	if reason == verdict.Equivocation {
-		return incidentOf(Equivocation, epoch)
+func VerdictIncident(v verdict.Verdict) string {
+	switch {
+	case v.Reason != verdict.Equivocation:
+		return incidentOf(Rejected, v.Epoch)
+	case v.Incident != "":
+		return v.Incident
 	}
-	return incidentOf(Rejected, epoch)
+	return incidentOf(Equivocation, v.Epoch)
 }
 
-// BrokenChainIncident is the incident of OfBrokenChain.
-func BrokenChainIncident(epoch uint64) string { return incidentOf(Contradiction, epoch) + "/chain" }
-
 // DoubleNameIncident is the incident of OfDoubleName.
-func DoubleNameIncident(epoch uint64) string { return incidentOf(Equivocation, epoch) }
+func DoubleNameIncident(epoch uint64, names []verdict.ChainName) string {
+	return factIncident(incidentOf(Equivocation, epoch), verdict.NamesText(names))
+}
 
 // SkippedIncident is the incident of OfSkipped, for Resolve.
 func SkippedIncident(epoch uint64) string { return incidentOf(Skipped, epoch) }
@@ -255,3 +297,36 @@ func SkippedIncident(epoch uint64) string { return incidentOf(Skipped, epoch) }
 func SilentIncident(last uint64) string { return incidentOf(Silent, last) }
 
 func incidentOf(k Kind, epoch uint64) string { return fmt.Sprintf("%s/%012d", k, epoch) }
+
+// factIncident is the incident of a fact of which an epoch may have several: what differs in
+// anything has a name of its own, so that nobody acknowledges what they did not see. A log chooses
+// what is hashed, so the hash is long enough that it finds no two alike.
+func factIncident(base string, fact ...string) string {
+	return fmt.Sprintf("%s-%.16x", base, sha256.Sum256([]byte(strings.Join(fact, "\n"))))
+}
+
+// marksSeparator stands between the marks of an alert.
+const marksSeparator = "\x00"
+
+// FormerIncident is the name that the incident of a fact had before names told facts apart; empty
+// for others.
+func (a Alert) FormerIncident() string {
+	if a.marks == "" {
+		return ""
+	}
+	former, _, _ := strings.Cut(a.Incident, "-")
+	return former
+}
+
+// IsToldBy reports whether an alert under the former name tells of the same fact.
+func (a Alert) IsToldBy(former Alert) bool {
+	if a.marks == "" || a.Reason != former.Reason {
+		return false
+	}
+	for mark := range strings.SplitSeq(a.marks, marksSeparator) {
+		if !strings.Contains(former.Detail, mark) {
+			return false
+		}
+	}
+	return true
+}

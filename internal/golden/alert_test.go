@@ -19,7 +19,7 @@ func everyAlert() []alert.Alert {
 	equivocation := rejected
 	equivocation.Epoch, equivocation.Reason = 13, "equivocation"
 	all := []alert.Alert{
-		alert.OfVerdict(rejected), alert.OfVerdict(equivocation), alert.OfContradiction(verdictOn(12), rejected),
+		alert.OfVerdict(rejected), alert.OfVerdict(equivocation), alert.OfContradiction(verdictOn(12), rejected, nil),
 		alert.OfBrokenChain(namespace, 14, "digest_reused", "as epoch 3"),
 		alert.OfSealedMismatch(namespace, 722, "two verdicts are missing"), alert.OfHistoryMismatch(namespace, 7, "corrupt"),
 		alert.OfSkipped(namespace, 15, 16), alert.OfSilent(namespace, 17, began), alert.OfBacklog(namespace, 18, began),

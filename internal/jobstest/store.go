@@ -49,7 +49,7 @@ func Notices(t testing.TB, store *auditstore.Store) []string {
 
 func WantNotices(t testing.TB, store *auditstore.Store, want ...string) {
 	t.Helper()
-	if got := Notices(t, store); !slices.Equal(got, want) {
+	if got := Incidents(t, store); !slices.Equal(got, want) {
 		t.Errorf("in the outbox is %q, want %q", got, want)
 	}
 }
@@ -140,7 +140,7 @@ func Incidents(t testing.TB, store *auditstore.Store) []string {
 		t.Fatal(err)
 	}
 	for i, name := range names {
-		names[i] = hashOfDetail.ReplaceAllString(name, "$1")
+		names[i] = WithoutHash(hashOfDetail.ReplaceAllString(name, "$1"))
 	}
 	return names
 }
@@ -227,5 +227,12 @@ func Reject(v *verdict.Verdict) {
 	v.Outcome, v.Reason, v.Detail = verdict.Rejected, "digest_mismatch", fmt.Sprintf("detail of epoch %d", v.Epoch)
 }
 
-// hashOfDetail is in the names of notices on sealed shards.
-var hashOfDetail = regexp.MustCompile(`^(1-sealed_mismatch\.[0-9]{9})-[0-9a-f]{8}$`)
+// hashOfDetail is in the names of notices on sealed shards, hashOfFact in those on facts of which an
+// epoch may have several.
+var (
+	hashOfDetail = regexp.MustCompile(`^(1-sealed_mismatch\.[0-9]{9})-[0-9a-f]{8}$`)
+	hashOfFact   = regexp.MustCompile(`((?:equivocation|contradiction)[./][0-9]{12}(?:[./]chain)?)-[0-9a-f]{32}`)
+)
+
+// WithoutHash is the name of an incident or notice without the hash of the fact that it is of.
+func WithoutHash(name string) string { return hashOfFact.ReplaceAllString(name, "$1") }

@@ -90,7 +90,7 @@ func (a *Auditor) recordContradiction(job context.Context, t *attempt, recorded 
 	}
 	a.collect(job, t, j, before...)
 	putErr := errors.Join(a.putEvidence(ctx, j.with(evidence)),
-		a.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict)))
+		a.incidents().Raise(ctx, alert.OfContradiction(recorded, j.verdict, j.names)))
 	if putErr != nil {
 		return fmt.Errorf("%v; keeping that as evidence: %w", err, putErr)
 	}

@@ -34,6 +34,7 @@ type judgement struct {
 	// further batches that a rejection is about, the most telling first, and how many more
 	others     []incident.Batch
 	moreOthers int
+	names      []verdict.ChainName // of an epoch with several batches
 	// the epoch's verified signed digest, if it is not in the audit store already
 	signed []byte
 
@@ -128,6 +129,11 @@ func (j judgement) rejectedForNames(err error) (judgement, error) {
 		keys := e.Keys[:min(len(e.Keys), maxDetailKeys)]
 		detail := fmt.Sprintf("%d batches: %s", len(e.Keys)+e.More, strings.Join(keys, ", "))
 		j.others, j.moreOthers = evidence.Claimed(e, j.object.Key), e.More
+		for _, key := range e.Keys {
+			if name, err := fetcher.ReadKey(key); err == nil && name.Epoch == e.Epoch {
+				j.names = append(j.names, verdict.ChainName{PreviousDigest: name.PreviousDigest.String(), Digest: name.Digest.String()})
+			}
+		}
 		return j.rejected(fetcher.Reason(e), detail).with(names), err
 	}
 	if e, ok := errors.AsType[*fetcher.NameError](err); ok {

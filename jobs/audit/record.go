@@ -84,6 +84,9 @@ func (a *Auditor) commit(job context.Context, t *attempt, j judgement, put func(
 	// Before the verdict, so that there is none without its alert; raised again after a crash, it
 	// is one alert still.
 	if j.verdict.Outcome == verdict.Rejected {
+		if len(j.names) > 0 { // the incident that whoever finds the same names raises
+			j.verdict.Incident = alert.DoubleNameIncident(j.verdict.Epoch, j.names)
+		}
 		if err := a.incidents().Raise(ctx, alert.OfVerdict(j.verdict)); err != nil {
 			return err
 		}

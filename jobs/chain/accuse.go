@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +44,7 @@ func (k *walk) accuse(ctx context.Context, before, now verdict.Chain) (found int
 		e := breakAt(now, epoch)
 		detail := fmt.Sprintf("by their names: epoch %d ends with digest %s, epoch %d begins with %s",
 			epoch-1, e.Before, epoch, e.PreviousDigest)
-		if err := raiseNames(ctx, k.recorder(), k.Namespace, e, alert.OfBrokenChain(k.Namespace, epoch, string(verdict.BrokenChain), detail)); err != nil {
+		if err := raiseNames(ctx, k.recorder(), k.Namespace, e, alert.OfBrokenChain(k.Namespace, epoch, verdict.BrokenChain, detail, e.Before, e.PreviousDigest)); err != nil {
 			return found, err
 		}
 	}
@@ -79,11 +78,7 @@ func (k *walk) accuse(ctx context.Context, before, now verdict.Chain) (found int
 // raises an alert. Whoever finds the same names writes the same bytes. Before, if not nil, is
 // called before that, unless the evidence is on record already.
 func RecordDouble(ctx context.Context, to incident.Recorder, namespace string, epoch uint64, names []verdict.ChainName, before func() error) error {
-	names = slices.Clone(names)
-	slices.SortFunc(names, func(a, b verdict.ChainName) int {
-		return cmp.Or(cmp.Compare(a.PreviousDigest, b.PreviousDigest), cmp.Compare(a.Digest, b.Digest))
-	})
-	names = slices.Compact(names)
+	names = verdict.SortNames(names)
 	e := namesEvidence{Reason: verdict.Equivocation, Epoch: epoch, Names: names[:min(len(names), verdict.MaxChainNames)]}
 	evidence, err := e.evidence()
 	if err != nil {
@@ -98,7 +93,7 @@ func RecordDouble(ctx context.Context, to incident.Recorder, namespace string, e
 			return err
 		}
 	}
-	return raiseNames(ctx, to, namespace, e, alert.OfDoubleName(namespace, epoch, "by its names: "+namesText(names)))
+	return raiseNames(ctx, to, namespace, e, alert.OfDoubleName(namespace, epoch, names, "by its names: "+namesText(names)))
 }
 
 func (e namesEvidence) evidence() (incident.Evidence, error) {
@@ -142,15 +137,6 @@ func batchesNamed(epoch uint64, names []verdict.ChainName) []incident.Batch {
 // breakAt returns the evidence of an epoch that does not continue the one before it.
 func breakAt(c verdict.Chain, epoch uint64) namesEvidence {
 	e := namesEvidence{Reason: verdict.BrokenChain, Epoch: epoch}
-	for _, r := range c.Find((epoch - 1) / verdict.EpochsPerShard).Runs {
-		if r.To == epoch-1 {
-			e.Before = r.Digest
-		}
-	}
-	for _, r := range c.Find(epoch / verdict.EpochsPerShard).Runs {
-		if r.From == epoch {
-			e.PreviousDigest = r.PreviousDigest
-		}
-	}
+	e.Before, e.PreviousDigest = c.DigestsAt(epoch)
 	return e
 }

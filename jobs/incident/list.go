@@ -2,6 +2,8 @@ package incident
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,37 +42,84 @@ func (o Open) touches(from, to uint64) bool {
 	return o.To == 0 || o.To >= from && (to == 0 || o.From <= to)
 }
 
-// List is what is open.
+// MaxListed is how many open incidents a List has.
+const MaxListed = 10_000
+
+// maxRemembered is how many acknowledgements a List knows by name. Of others the store is asked.
+const maxRemembered = 100_000
+
+// List is what is open: all is counted, MaxListed are listed.
 type List struct {
 	Open []Open // the worst first; acknowledged ones last
-	// More: there are more than are listed, auditstore.MaxOpenIncidents.
+	// More: there are more than are listed.
 	More bool
+	// Unlisted: there are critical ones that nobody has acknowledged among those that are not listed;
+	// UnlistedAcknowledged: that somebody has.
+	Unlisted, UnlistedAcknowledged bool
 
+	store     *auditstore.Store
+	namespace string
+	counts    map[alert.Kind]int // of what nobody has acknowledged
+	// lowest is, of the contradictions that are not listed and that nobody has acknowledged, the one
+	// at the lowest epoch.
+	lowest Open
+	// The first maxRemembered names that are acknowledged; forgotten: there are more.
 	acknowledged map[string]bool
+	forgotten    bool
+	// doubles are the first maxRemembered epochs with incidents on several batches, and whether all
+	// of these are acknowledged.
+	doubles map[uint64]bool
 }
 
 // Wrong reports whether anything that is open says that something is wrong. Unless strict, what is
 // acknowledged does not count.
 func (l List) Wrong(strict bool) bool {
-	return l.More || slices.ContainsFunc(l.Open, func(o Open) bool { return o.Wrong() && (strict || !o.Acknowledged) })
+	return l.Unlisted || strict && l.UnlistedAcknowledged ||
+		slices.ContainsFunc(l.Open, func(o Open) bool { return o.Wrong() && (strict || !o.Acknowledged) })
 }
 
 // Unacknowledged counts what nobody has acknowledged, by kind.
-func (l List) Unacknowledged() map[alert.Kind]int {
-	counts := map[alert.Kind]int{}
-	for _, o := range l.Open {
-		if !o.Acknowledged {
-			counts[o.Kind]++
-		}
-	}
-	return counts
-}
+func (l List) Unacknowledged() map[alert.Kind]int { return l.counts }
 
 // Acknowledged reports whether an incident is acknowledged.
-func (l List) Acknowledged(incident string) bool { return l.acknowledged[incident] }
+func (l List) Acknowledged(ctx context.Context, incident string) (bool, error) {
+	if l.acknowledged[incident] || !l.forgotten {
+		return l.acknowledged[incident], nil
+	}
+	_, err := l.store.Incidents(l.namespace).Acknowledgement(ctx, objectName(incident))
+	if errors.Is(err, auditstore.ErrNotFound) {
+		return false, nil
+	}
+	if errors.Is(err, auditstore.ErrCorrupt) {
+		return true, nil // by somebody
+	}
+	return err == nil, err
+}
+
+// Covers reports whether the incident of an alert is acknowledged, or the one that an earlier
+// version recorded of the same fact.
+func (l List) Covers(ctx context.Context, a alert.Alert) (bool, error) {
+	for _, name := range []string{a.Incident, a.FormerIncident()} {
+		if name == "" {
+			break
+		}
+		acknowledged, err := l.Acknowledged(ctx, name)
+		if err == nil && acknowledged && name != a.Incident {
+			acknowledged, err = isToldFormerly(ctx, l.store.Incidents(l.namespace), a)
+		}
+		if err != nil || acknowledged {
+			return acknowledged, err
+		}
+	}
+	return false, nil
+}
+
+// CoversDoubles reports whether there are incidents on several batches of an epoch, all of them
+// acknowledged.
+func (l List) CoversDoubles(epoch uint64) bool { return l.doubles[epoch] }
 
 // In returns the part of the list that is about a range of epochs, or about no epoch in particular;
-// to may be 0 for the last.
+// to may be 0 for the last. What is not listed may be about any.
 func (l List) In(from, to uint64) List {
 	l.Open = slices.DeleteFunc(slices.Clone(l.Open), func(o Open) bool { return !o.touches(from, to) })
 	return l
@@ -85,6 +134,10 @@ func (l List) Limit(from, head uint64) (limited uint64, by string) {
 			head, by = o.From-1, o.Incident
 		}
 	}
+	if low := l.lowest; low.From > 0 && low.From <= head {
+		// Where it is before from, others that are not listed may be anywhere after it.
+		head, by = max(low.From, from)-1, low.Incident
+	}
 	if head < from {
 		head = 0
 	}
@@ -92,50 +145,151 @@ func (l List) Limit(from, head uint64) (limited uint64, by string) {
 }
 
 // ReadList returns what is open, by three requests as a rule and reading none of it: an object that
-// is damaged is listed like any other.
+// is damaged is listed like any other. Two listings are read side by side, so that neither how much
+// is open nor how much was ever acknowledged needs memory.
 //
 // In a store of an older version, until Reconcile was there, the incidents are also those of the
 // alerts that were raised, which are listed for it.
 func ReadList(ctx context.Context, store *auditstore.Store, namespace string) (List, error) {
+	l := List{store: store, namespace: namespace, counts: map[alert.Kind]int{}, acknowledged: map[string]bool{}, doubles: map[uint64]bool{}}
 	incidents := store.Incidents(namespace)
 	complete, err := incidents.Complete(ctx) // before the listing that relies on it
 	if err != nil {
 		return List{}, err
 	}
-	names, more, err := incidents.Open(ctx)
-	if err != nil {
-		return List{}, err
-	}
+	open := incidents.OpenNames(ctx)
 	if !complete {
-		raised, err := readRaised(ctx, store, namespace)
+		if open, err = withRaised(ctx, store, namespace, open); err != nil {
+			return List{}, err
+		}
+	}
+	// Acknowledgements are listed second: what is acknowledged meanwhile is open, once more at most.
+	next, stop := iter.Pull2(incidents.AcknowledgedNames(ctx))
+	defer stop()
+	reader := listReader{List: l, next: next}
+	for name, err := range open {
+		if err == nil {
+			err = reader.add(name)
+		}
 		if err != nil {
 			return List{}, err
 		}
-		for incident := range raised.open {
-			names = append(names, objectName(incident))
-		}
-		slices.Sort(names)
-		names = slices.Compact(names)
 	}
-	l := List{More: more, acknowledged: map[string]bool{}}
-	if len(names) == 0 {
-		return l, nil
-	}
-	acknowledged, _, err := incidents.Acknowledged(ctx)
-	if err != nil {
-		return List{}, err
-	}
-	for _, name := range acknowledged {
-		l.acknowledged[incidentOf(name)] = true
-	}
-	for _, name := range names {
-		o := openOf(incidentOf(name))
-		o.Acknowledged = l.acknowledged[o.Incident]
-		l.Open = append(l.Open, o)
-	}
-	slices.SortStableFunc(l.Open, func(a, b Open) int { return a.rank() - b.rank() })
-	return l, nil
+	return reader.finish()
 }
+
+// withRaised adds the names of the incidents that only the outbox knows to those that are open.
+func withRaised(ctx context.Context, store *auditstore.Store, namespace string, open iter.Seq2[string, error]) (iter.Seq2[string, error], error) {
+	raised, err := readRaised(ctx, store, namespace)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for incident := range raised.open {
+		names = append(names, objectName(incident))
+	}
+	for name, err := range open {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	slices.SortFunc(names, compareKeys)
+	names = slices.Compact(names)
+	return func(yield func(string, error) bool) {
+		for _, name := range names {
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}, nil
+}
+
+// listReader makes a list of the names of open incidents, beside the names of those that are
+// acknowledged, which next returns in the same order.
+type listReader struct {
+	List
+	next   func() (string, error, bool)
+	ahead  string // the acknowledged name that was read last
+	ended  bool   // there are no more of them
+	ranked [3][]Open
+}
+
+func (r *listReader) add(name string) error {
+	acknowledged, err := r.isAcknowledged(name)
+	if err != nil {
+		return err
+	}
+	o := openOf(incidentOf(name))
+	if o.Acknowledged = acknowledged; !acknowledged {
+		r.counts[o.Kind]++
+	}
+	if covered, known := r.doubles[o.From]; o.Kind == alert.Equivocation && (known || len(r.doubles) < maxRemembered) {
+		r.doubles[o.From] = acknowledged && (covered || !known)
+	}
+	if rank := o.rank(); len(r.ranked[rank]) < MaxListed {
+		r.ranked[rank] = append(r.ranked[rank], o)
+	} else {
+		r.leaveOut(o)
+	}
+	return nil
+}
+
+// isAcknowledged reads on in the names that are acknowledged, up to the one that is asked for.
+func (r *listReader) isAcknowledged(name string) (bool, error) {
+	for !r.ended && (r.ahead == "" || compareKeys(r.ahead, name) < 0) {
+		if err := r.readAcknowledged(); err != nil {
+			return false, err
+		}
+	}
+	return r.ahead == name, nil
+}
+
+func (r *listReader) readAcknowledged() error {
+	ahead, err, ok := r.next()
+	if r.ahead, r.ended = ahead, !ok; !ok || err != nil {
+		return err
+	}
+	if len(r.acknowledged) < maxRemembered {
+		r.acknowledged[incidentOf(ahead)] = true
+	} else {
+		r.forgotten = true
+	}
+	return nil
+}
+
+// leaveOut notes what counts of an incident that is not listed.
+func (r *listReader) leaveOut(o Open) {
+	r.More = true
+	switch {
+	case !o.Wrong():
+	case o.Acknowledged:
+		r.UnlistedAcknowledged = true
+	default:
+		r.Unlisted = true
+		if o.contradicts() && (r.lowest.From == 0 || o.From < r.lowest.From) {
+			r.lowest = o
+		}
+	}
+}
+
+func (r *listReader) finish() (List, error) {
+	isOpen := slices.ContainsFunc(r.ranked[:], func(some []Open) bool { return len(some) > 0 })
+	for isOpen && !r.ended {
+		if err := r.readAcknowledged(); err != nil {
+			return List{}, err
+		}
+	}
+	all := slices.Concat(r.ranked[:]...)
+	r.Open = all[:min(len(all), MaxListed)]
+	for _, o := range all[len(r.Open):] {
+		r.leaveOut(o)
+	}
+	return r.List, nil
+}
+
+// compareKeys compares names in the order of their objects' keys.
+func compareKeys(a, b string) int { return strings.Compare(a+".json", b+".json") }
 
 func (o Open) rank() int {
 	switch {

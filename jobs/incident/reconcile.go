@@ -20,10 +20,6 @@ import (
 // cannot be read is passed over, and is the error in the end.
 func (r Recorder) Reconcile(ctx context.Context, namespace string) error {
 	incidents := r.Store.Incidents(namespace)
-	names, _, err := incidents.Open(ctx)
-	if err != nil {
-		return err
-	}
 	raised, err := readRaised(ctx, r.Store, namespace)
 	if err != nil {
 		return err
@@ -37,7 +33,10 @@ func (r Recorder) Reconcile(ctx context.Context, namespace string) error {
 		return err
 	}
 	open := map[string]bool{}
-	for _, name := range names {
+	for name, err := range incidents.OpenNames(ctx) {
+		if err != nil {
+			return err
+		}
 		incident := incidentOf(name)
 		open[incident] = true
 		if err := note(r.reconcileOpen(ctx, namespace, incident, raised)); err != nil {

@@ -56,6 +56,9 @@ func (r Recorder) Outbox() alert.Outbox { return alert.Outbox{Store: r.Store} }
 func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
 	a, err := a.Complete(time.Now())
 	if err == nil {
+		a, err = r.asOnRecord(ctx, a)
+	}
+	if err == nil {
 		err = r.open(ctx, a)
 	}
 	raised := false
@@ -69,6 +72,34 @@ func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
 		observe.MetricsOr(r.Metrics).AlertRaised(a.Namespace, string(a.Kind))
 	}
 	return nil
+}
+
+// asOnRecord is an alert under the name that its incident has on record: a version of before names
+// told facts apart may have recorded the same one.
+func (r Recorder) asOnRecord(ctx context.Context, a alert.Alert) (alert.Alert, error) {
+	told, err := isToldFormerly(ctx, r.Store.Incidents(a.Namespace), a)
+	if told {
+		a.Incident = a.FormerIncident()
+	}
+	return a, err
+}
+
+// isToldFormerly reports whether an incident under an alert's former name is on record and about
+// the same fact. One that cannot be read is about another.
+func isToldFormerly(ctx context.Context, incidents auditstore.Incidents, a alert.Alert) (bool, error) {
+	former := a.FormerIncident()
+	if former == "" {
+		return false, nil
+	}
+	data, err := incidents.Incident(ctx, objectName(former))
+	if errors.Is(err, auditstore.ErrNotFound) || errors.Is(err, auditstore.ErrCorrupt) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	recorded, err := alert.Decode(a.Namespace, former, data)
+	return err == nil && a.IsToldBy(recorded), nil
 }
 
 // open puts an incident among the open ones, unless it is a condition that has ended: each is told
@@ -186,25 +217,18 @@ type BrokenVerdict struct {
 	BatchSHA256    string `json:"batch_sha256"`
 }
 
-// RecordBrokenChain puts on record, at the second of two verified epochs, that they are not of one
-// log, and then raises an alert. The reason is BrokenChain if the second does not start from the
-// digest that the first ends with, DigestReused if both end with the same digest, Rollback if the
-// second starts from the digest of the first though there were epochs between them.
+// RecordBrokenChain puts on record, at the second of two epochs, that they are not of one log, and
+// then raises an alert. Both are verified but for an Island. The reason is BrokenChain if the second
+// does not start from the digest that the first ends with, DigestReused if both end with the same
+// digest, Rollback if the second starts from the digest of the first though there were epochs
+// between them, Island if the first was rejected and the second starts from a digest that neither
+// the first claims nor any epoch before is verified to have ended with.
 //
 // A crash between evidence and alert is repaired by whoever finds the two next: it does both again,
 // and each is there once, however often it is found.
 func (r Recorder) RecordBrokenChain(ctx context.Context, reason verdict.Reason, first, second verdict.Verdict) error {
-	detail := fmt.Sprintf("epoch %d ends with digest %s, epoch %d begins with %s",
-		first.Epoch, first.Digest, second.Epoch, second.PreviousDigest)
-	if reason == verdict.DigestReused {
-		detail = fmt.Sprintf("epoch %d ends with digest %s, and so did epoch %d",
-			second.Epoch, second.Digest, first.Epoch)
-	}
-	if reason == verdict.Rollback {
-		detail = fmt.Sprintf("epoch %d begins with digest %s, with which epoch %d ended: the log went back, and its tree lacks what came between",
-			second.Epoch, second.PreviousDigest, first.Epoch)
-	}
-	r.Log.Error().Uint64("epoch", second.Epoch).Str("detail", detail).Msg("verified epochs contradict each other")
+	a := brokenChain(reason, first, second)
+	r.Log.Error().Uint64("epoch", second.Epoch).Str("detail", a.Detail).Msg("epochs contradict each other")
 	found := BrokenChain{Reason: reason}
 	for i, v := range []verdict.Verdict{first, second} {
 		found.Epochs[i] = BrokenVerdict{v.Epoch, v.PreviousDigest, v.Digest, v.Batch.Key, v.Batch.SHA256}
@@ -214,9 +238,23 @@ func (r Recorder) RecordBrokenChain(ctx context.Context, reason verdict.Reason, 
 		return err
 	}
 	e := Evidence{"broken-chain", data, ".json"}
-	concern := Concern{Epoch: second.Epoch, Reason: reason, Detail: detail, Batches: []Batch{BatchOf(second), BatchOf(first)}}
+	concern := Concern{Epoch: second.Epoch, Reason: reason, Detail: a.Detail, Batches: []Batch{BatchOf(second), BatchOf(first)}}
 	if err := r.PutEvidenceOn(ctx, second.Namespace, concern, e); err != nil {
 		return err
 	}
-	return r.Raise(ctx, alert.OfBrokenChain(second.Namespace, second.Epoch, string(reason), detail))
+	return r.Raise(ctx, a)
+}
+
+// brokenChain is the alert of RecordBrokenChain.
+func brokenChain(reason verdict.Reason, first, second verdict.Verdict) alert.Alert {
+	switch reason {
+	case verdict.DigestReused:
+		return alert.OfBrokenChain(second.Namespace, second.Epoch, reason,
+			fmt.Sprintf("epoch %d ends with digest %s, and so did epoch %d", second.Epoch, second.Digest, first.Epoch), second.Digest)
+	case verdict.Rollback:
+		return alert.OfRollback(second.Namespace, second.Epoch, first.Epoch, second.PreviousDigest)
+	case verdict.Island:
+		return alert.OfIsland(second.Namespace, second.Epoch, first.Digest, second.PreviousDigest)
+	}
+	return alert.OfBreak(second.Namespace, second.Epoch, first.Digest, second.PreviousDigest)
 }

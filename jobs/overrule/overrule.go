@@ -42,9 +42,11 @@ func Overrule(ctx context.Context, a *audit.Auditor, epoch uint64, by, reason st
 		Schema: verdict.Schema, Namespace: a.Namespace, Epoch: epoch, Number: 1, By: by, Reason: reason,
 		Overruled: verdict.Overruled{Outcome: first.Outcome, Reason: first.Reason, SHA256: hex.EncodeToString(object[:])},
 	}
+	replaced := first
 	before, err := a.Store.Overruling(ctx, a.Namespace, epoch)
 	switch {
 	case err == nil:
+		replaced = before.Verdict
 		o.Number = before.Number + 1
 		o.Overruled.Outcome, o.Overruled.Reason = before.Verdict.Outcome, before.Verdict.Reason
 	case !errors.Is(err, auditstore.ErrNotFound):
@@ -65,7 +67,7 @@ func Overrule(ctx context.Context, a *audit.Auditor, epoch uint64, by, reason st
 		return o, err
 	}
 	_, _, err = incidents.Acknowledge(ctx, incident.Acknowledgement{
-		Namespace: o.Namespace, Incident: alert.VerdictIncident(epoch, o.Overruled.Reason), By: by, Reason: "overruled: " + reason, At: o.At,
+		Namespace: o.Namespace, Incident: alert.VerdictIncident(replaced), By: by, Reason: "overruled: " + reason, At: o.At,
 	})
 	if err != nil && !errors.Is(err, incident.ErrNotOpen) {
 		return o, fmt.Errorf("epoch %d is overruled, but its rejection is not acknowledged (use ktaudit incidents ack): %w", epoch, err)

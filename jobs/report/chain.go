@@ -29,6 +29,8 @@ type ChainStatus struct {
 	// Strays are keys that are no batch, Far names of epochs too far away to be followed.
 	Strays verdict.ChainStrays `json:"strays,omitzero"`
 	Far    verdict.ChainFar    `json:"far,omitzero"`
+	// BreakDigests are, of each break, the digest before it and the one that it begins with.
+	BreakDigests [][2]string `json:"-"`
 }
 
 // Good reports whether one chain covers the whole range, and nothing is named beyond it.
@@ -47,6 +49,10 @@ func ChainStatusOf(c verdict.Chain, from, to uint64) ChainStatus {
 	s := ChainStatus{
 		WalkedAt: c.WalkedAt, From: found.From, To: found.To, ChainedCount: found.Count(), Chained: found.Chained,
 		Gaps: found.Gaps, Doubles: found.Doubles, Breaks: found.Breaks, Strays: c.Strays, Far: c.Far,
+	}
+	for _, epoch := range s.Breaks {
+		before, begin := c.DigestsAt(epoch)
+		s.BreakDigests = append(s.BreakDigests, [2]string{before, begin})
 	}
 	if s.Chained == nil {
 		s.Chained = []verdict.ChainRange{}

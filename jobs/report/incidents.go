@@ -16,45 +16,66 @@ func (s *statusReader) readIncidents(ctx context.Context, store *auditstore.Stor
 	if err != nil {
 		return err
 	}
-	for i, r := range s.Rejected {
-		s.Rejected[i].Acknowledged = all.Acknowledged(RejectionIncident(r.Epoch, r.Reason, s.overruled.Of(r.Epoch)))
-	}
-	for i, b := range s.Breaks {
-		// That the log does not begin where the anchor says is no incident: nothing is judged then.
-		s.Breaks[i].Acknowledged = !b.Anchored && all.Acknowledged(alert.BrokenChainIncident(b.Epoch))
-	}
-	for i, r := range s.Rollbacks {
-		s.Rollbacks[i].Acknowledged = all.Acknowledged(alert.BrokenChainIncident(r.Epoch))
-	}
-	if s.Chain != nil {
-		s.Chain.acknowledge(all)
+	if err := s.readAcknowledged(ctx, all); err != nil {
+		return err
 	}
 	in := all.In(from, to)
-	s.Incidents, s.MoreIncidents = in.Open, in.More
+	s.Incidents, s.MoreIncidents, s.Unlisted, s.UnlistedAcknowledged = in.Open, in.More, in.Unlisted, in.UnlistedAcknowledged
 	s.Head, s.HeldBackBy = all.Limit(max(s.From, 1), s.Head)
 	return nil
 }
 
-// RejectionIncident is the incident that a rejection is acknowledged by. What was acknowledged of
-// an earlier verdict does not count for that of an overruling.
-func RejectionIncident(epoch uint64, reason verdict.Reason, overruled *OverruledEpoch) string {
-	if overruled != nil {
-		return alert.OverruledIncident(epoch, overruled.Number)
-	}
-	return alert.VerdictIncident(epoch, reason)
-}
-
-// acknowledge notes whether all contradictions of the names are acknowledged.
-func (s *ChainStatus) acknowledge(all incident.List) {
-	s.Acknowledged = s.contradicts()
-	for _, epoch := range s.Breaks {
-		s.Acknowledged = s.Acknowledged && all.Acknowledged(alert.BrokenChainIncident(epoch))
-	}
-	for _, r := range s.Doubles {
-		for epoch := r.From; epoch <= r.To && s.Acknowledged; epoch++ { // ends with the first that is not
-			s.Acknowledged = all.Acknowledged(alert.DoubleNameIncident(epoch))
+// readAcknowledged notes what is acknowledged of what the status found by itself.
+func (s *statusReader) readAcknowledged(ctx context.Context, all incident.List) (err error) {
+	for i, r := range s.Rejected {
+		if s.Rejected[i].Acknowledged, err = all.Acknowledged(ctx, RejectionIncident(r.verdict(), s.overruled.Of(r.Epoch))); err != nil {
+			return err
 		}
 	}
+	for i, b := range s.Breaks {
+		if b.Anchored {
+			continue // that the log does not begin where the anchor says is no incident: nothing is judged then
+		}
+		if s.Breaks[i].Acknowledged, err = all.Covers(ctx, alert.OfBreak(s.Namespace, b.Epoch, b.Expected, b.PreviousDigest)); err != nil {
+			return err
+		}
+	}
+	for i, r := range s.Rollbacks {
+		if s.Rollbacks[i].Acknowledged, err = all.Covers(ctx, alert.OfRollback(s.Namespace, r.Epoch, r.To, r.PreviousDigest)); err != nil {
+			return err
+		}
+	}
+	if s.Chain != nil {
+		s.Chain.Acknowledged, err = s.Chain.isAcknowledged(ctx, s.Namespace, all)
+	}
+	return err
+}
+
+// RejectionIncident is the incident that a rejection is acknowledged by. What was acknowledged of
+// an earlier verdict does not count for that of an overruling.
+func RejectionIncident(v verdict.Verdict, overruled *OverruledEpoch) string {
+	if overruled != nil {
+		return alert.OverruledIncident(v.Epoch, overruled.Number)
+	}
+	return alert.VerdictIncident(v)
+}
+
+// isAcknowledged reports whether all contradictions of the names are acknowledged.
+func (s *ChainStatus) isAcknowledged(ctx context.Context, namespace string, all incident.List) (bool, error) {
+	for i, epoch := range s.Breaks {
+		covered, err := all.Covers(ctx, alert.OfBreak(namespace, epoch, s.BreakDigests[i][0], s.BreakDigests[i][1]))
+		if err != nil || !covered {
+			return false, err
+		}
+	}
+	for _, r := range s.Doubles {
+		for epoch := r.From; epoch <= r.To; epoch++ { // ends with the first that is not
+			if !all.CoversDoubles(epoch) {
+				return false, nil
+			}
+		}
+	}
+	return s.contradicts(), nil
 }
 
 // Wrong reports whether anything was found that is wrong: a rejection, a contradiction, or another
@@ -77,7 +98,7 @@ func (s Status) Wrong(strict bool) bool {
 			return true
 		}
 	}
-	open := incident.List{Open: s.Incidents, More: s.MoreIncidents}
+	open := incident.List{Open: s.Incidents, Unlisted: s.Unlisted, UnlistedAcknowledged: s.UnlistedAcknowledged}
 	unlisted := s.RejectedCount > uint64(len(s.Rejected))
 	return unlisted || open.Wrong(strict) || s.Chain.contradicts() && counts(s.Chain.Acknowledged)
 }

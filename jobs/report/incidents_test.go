@@ -11,6 +11,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// names are the names of an epoch with two batches.
+func names(epoch uint64) []verdict.ChainName {
+	return []verdict.ChainName{{PreviousDigest: jobstest.DigestAfter(epoch - 1), Digest: jobstest.DigestAfter(epoch)},
+		{PreviousDigest: jobstest.DigestAfter(epoch - 1), Digest: jobstest.DigestOf("other", epoch)}}
+}
+
 // acknowledgeAll acknowledges whatever is open.
 func acknowledgeAll(t *testing.T, r incident.Recorder) {
 	t.Helper()
@@ -39,11 +45,11 @@ func TestNothingIsGoodWhileSomethingIsWrong(t *testing.T) {
 		wrong       bool
 	}{
 		{"nothing", 0, alert.Alert{}, 20, 20, false},
-		{"contradiction by reverify", 0, alert.OfContradiction(verified(7), jobstest.RejectedVerdict(7)), 6, 20, true},
-		{"broken chain", 0, alert.OfBrokenChain(jobstest.Namespace, 7, "broken_chain", ""), 6, 20, true},
-		{"two names", 0, alert.OfDoubleName(jobstest.Namespace, 7, ""), 6, 20, true},
+		{"contradiction by reverify", 0, alert.OfContradiction(verified(7), jobstest.RejectedVerdict(7), nil), 6, 20, true},
+		{"broken chain", 0, alert.OfBreak(jobstest.Namespace, 7, "a digest", "another"), 6, 20, true},
+		{"two names", 0, alert.OfDoubleName(jobstest.Namespace, 7, names(7), ""), 6, 20, true},
 		{"names changed", 0, alert.OfNamesChanged(jobstest.Namespace, 7, "went", "", "", "x"), 6, 20, true},
-		{"at the first epoch", 0, alert.OfDoubleName(jobstest.Namespace, 1, ""), 0, 20, true},
+		{"at the first epoch", 0, alert.OfDoubleName(jobstest.Namespace, 1, names(1), ""), 0, 20, true},
 		{"rejected", 7, alert.OfVerdict(jobstest.RejectedVerdict(7)), 6, 6, true},
 		{"sealed mismatch", 0, alert.OfSealedMismatch(jobstest.Namespace, 0, ""), 20, 20, true},
 		{"history mismatch", 0, alert.OfHistoryMismatch(jobstest.Namespace, 1, ""), 20, 20, true},
@@ -100,7 +106,7 @@ func TestVerdictsAloneCount(t *testing.T) {
 		jobstest.Must(t, err)
 	}
 	r := incident.Recorder{Store: store, Log: zerolog.Nop()}
-	jobstest.Must(t, r.Raise(t.Context(), alert.OfDoubleName(jobstest.Namespace, 15, "")))
+	jobstest.Must(t, r.Raise(t.Context(), alert.OfDoubleName(jobstest.Namespace, 15, names(15), "")))
 	for _, c := range []struct {
 		from, to uint64
 		good     bool
@@ -117,21 +123,22 @@ func TestContradictingNamesAreAcknowledged(t *testing.T) {
 	t.Parallel()
 	store := auditstore.New(jobstest.OpenMemory(t))
 	r := incident.Recorder{Store: store, Log: zerolog.Nop()}
-	s := ChainStatus{Doubles: []verdict.ChainRange{{From: 3, To: 4}}, Breaks: []uint64{9}}
+	s := ChainStatus{Doubles: []verdict.ChainRange{{From: 3, To: 4}}, Breaks: []uint64{9}, BreakDigests: [][2]string{{"a digest", "another"}}}
 	for i, a := range []alert.Alert{
-		alert.OfDoubleName(jobstest.Namespace, 3, ""), alert.OfDoubleName(jobstest.Namespace, 4, ""), alert.OfBrokenChain(jobstest.Namespace, 9, "broken_chain", ""),
+		alert.OfDoubleName(jobstest.Namespace, 3, names(3), ""), alert.OfDoubleName(jobstest.Namespace, 4, names(4), ""), alert.OfBreak(jobstest.Namespace, 9, "a digest", "another"),
 	} {
 		jobstest.Must(t, r.Raise(t.Context(), a))
 		acknowledgeAll(t, r)
 		l, err := incident.ReadList(t.Context(), store, jobstest.Namespace)
 		jobstest.Must(t, err)
-		if s.acknowledge(l); s.Acknowledged != (i == 2) {
-			t.Errorf("with %d of 3 acknowledged: %v", i+1, s.Acknowledged)
+		got, err := s.isAcknowledged(t.Context(), jobstest.Namespace, l)
+		if err != nil || got != (i == 2) {
+			t.Errorf("with %d of 3 acknowledged: %v, %v", i+1, got, err)
 		}
 	}
 	whole := ChainStatus{}
-	if whole.acknowledge(incident.List{}); whole.Acknowledged {
-		t.Error("there is nothing to acknowledge")
+	if got, err := whole.isAcknowledged(t.Context(), jobstest.Namespace, incident.List{}); err != nil || got {
+		t.Errorf("there is nothing to acknowledge: %v, %v", got, err)
 	}
 }
 
@@ -149,9 +156,9 @@ func TestAcknowledgedHidesNoOtherHistory(t *testing.T) {
 	damaged, other := recorded, recorded
 	damaged.Outcome, damaged.Reason = verdict.Rejected, verdict.MalformedProof
 	other.Digest = jobstest.DigestOf("other", 7)
-	jobstest.Must(t, r.Raise(t.Context(), alert.OfContradiction(recorded, damaged)))
+	jobstest.Must(t, r.Raise(t.Context(), alert.OfContradiction(recorded, damaged, nil)))
 	acknowledgeAll(t, r)
-	jobstest.Must(t, r.Raise(t.Context(), alert.OfContradiction(recorded, other)))
+	jobstest.Must(t, r.Raise(t.Context(), alert.OfContradiction(recorded, other, nil)))
 	s, err := ReadStatus(t.Context(), store, jobstest.Namespace, verdict.Anchor{}, 1, 9)
 	if err != nil || !s.Wrong(false) || s.Head != 6 {
 		t.Errorf("wrong is %v, the head is %d, %v", s.Wrong(false), s.Head, err)

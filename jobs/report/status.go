@@ -21,6 +21,13 @@ type RejectedEpoch struct {
 	Detail string         `json:"detail"`
 	// Acknowledged, here and below: somebody has dealt with its incident.
 	Acknowledged bool `json:"acknowledged,omitempty"`
+	// Incident is as in the verdict.
+	Incident string `json:"incident,omitempty"`
+}
+
+// verdict is as much of its verdict as names the incident.
+func (r RejectedEpoch) verdict() verdict.Verdict {
+	return verdict.Verdict{Epoch: r.Epoch, Reason: r.Reason, Incident: r.Incident}
 }
 
 // Break is where two verified epochs do not belong to one log: the one before ended with the digest
@@ -70,6 +77,10 @@ type Status struct {
 	MoreIncidents bool            `json:"more_incidents,omitempty"`
 	// HeldBackBy is the incident without which Head would be later; empty if there is none.
 	HeldBackBy string `json:"held_back_by,omitempty"`
+	// Unlisted: there are critical ones that nobody has acknowledged among those that are not listed;
+	// UnlistedAcknowledged: that somebody has.
+	Unlisted             bool `json:"-"`
+	UnlistedAcknowledged bool `json:"-"`
 }
 
 // Unanchored reports whether the range begins with another digest than that of the anchor.
@@ -175,7 +186,7 @@ func (s *statusReader) addVerdict(v verdict.Verdict) error {
 	listed := len(s.Rejected)
 	err := s.addSpan(one)
 	if len(s.Rejected) > listed {
-		s.Rejected[listed].Detail = v.Detail
+		s.Rejected[listed].Detail, s.Rejected[listed].Incident = v.Detail, v.Incident
 		s.sealedOnly = s.sealedOnly[:len(s.sealedOnly)-1]
 	}
 	return err
@@ -264,7 +275,7 @@ func (s *statusReader) readDetails(ctx context.Context, store *auditstore.Store)
 		return err
 	}
 	for _, i := range s.sealedOnly {
-		s.Rejected[i].Detail, verdicts = verdicts[0].Detail, verdicts[1:]
+		s.Rejected[i].Detail, s.Rejected[i].Incident, verdicts = verdicts[0].Detail, verdicts[0].Incident, verdicts[1:]
 	}
 	for i := range s.Breaks {
 		s.Breaks[i].Expected, s.Breaks[i].PreviousDigest, verdicts = verdicts[0].Digest, verdicts[1].PreviousDigest, verdicts[2:]

@@ -175,7 +175,7 @@ func TestGapThatIsFilled(t *testing.T) {
 	jobstest.Verify(t, w.Config.Store, jobstest.Span(2102, 2199)...)
 	jobstest.Judge(t, w.Config.Store, 2101, verdict.Verified, "", 7, 2101)
 	rounds(5)
-	if got := jobstest.Notices(t, w.Config.Store); !slices.Contains(got, "1-contradiction.000000002101.chain") {
+	if got := jobstest.Incidents(t, w.Config.Store); !slices.Contains(got, "1-contradiction.000000002101.chain") {
 		t.Errorf("a contradiction goes unnoticed: %q", got)
 	}
 }

@@ -89,7 +89,7 @@ func TestHostileFarVerdictsOnRecord(t *testing.T) {
 	if got := queued(t, r, queue.Fresh); !slices.Equal(got, jobstest.Span(51, 60)) {
 		t.Errorf("queued are %v", got)
 	}
-	got := jobstest.Notices(t, w.Config.Store)
+	got := jobstest.Incidents(t, w.Config.Store)
 	for _, want := range []string{"1-contradiction.000009000002.chain", "1-rejected.000000000082"} {
 		if !slices.Contains(got, want) {
 			t.Errorf("not told: %s; told are %v", want, got)

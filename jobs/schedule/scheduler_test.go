@@ -144,7 +144,7 @@ func (l *live) people(t *testing.T) string {
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		what := a.Status + " " + a.Incident
+		what := a.Status + " " + jobstest.WithoutHash(a.Incident)
 		if l.alerts[what]++; l.alerts[what] == 1 {
 			l.toldAt[what] = time.Now()
 		}

@@ -42,7 +42,7 @@ func TestSealingFaults(t *testing.T) {
 		"read " + jobstest.Namespace + "/alerts/closed/1-rejected.000000000400.json", "write " + jobstest.Namespace + "/alerts/open/1-rejected.000000000400.json",
 		"write " + jobstest.Namespace + "/seals/000000000.json", "write " + jobstest.Namespace + "/seals/000000001.json",
 		"read " + jobstest.Namespace + "/verdicts/000000000/000000000999.json",
-		"write " + jobstest.Namespace + "/evidence/000000001/000000001000/", "write " + jobstest.Namespace + "/alerts/open/1-contradiction.000000001000.chain.json",
+		"write " + jobstest.Namespace + "/evidence/000000001/000000001000/", "write " + jobstest.Namespace + "/alerts/open/1-contradiction.000000001000.chain-",
 		"write " + jobstest.Namespace + "/history/999999999998.json",
 	} {
 		for _, carriedOut := range []bool{false, true} {

@@ -232,7 +232,7 @@ func TestSealingTells(t *testing.T) {
 				jobstest.Reject(v)
 			}
 			return true
-		}, []string{notice("contradiction", 1701) + ".chain", notice("rejected", 1700), notice("rejected", 1702)}},
+		}, []string{notice("contradiction", 1701) + ".chain", notice("contradiction", 1701) + ".chain", notice("rejected", 1700), notice("rejected", 1702)}},
 		{"a digest again, in another shard", func(v *verdict.Verdict) bool {
 			switch v.Epoch {
 			case 2700, 2702:
@@ -241,7 +241,7 @@ func TestSealingTells(t *testing.T) {
 				v.PreviousDigest, v.Digest = jobstest.DigestOf("", 299), jobstest.DigestOf("", 300)
 			}
 			return true
-		}, []string{notice("contradiction", 2701) + ".chain", notice("rejected", 2700), notice("rejected", 2702)}},
+		}, []string{notice("contradiction", 2701) + ".chain", notice("contradiction", 2701) + ".chain", notice("rejected", 2700), notice("rejected", 2702)}},
 	} {
 		for _, order := range [][]uint64{{0, 1, 2}, {2, 0, 1}} {
 			t.Run(fmt.Sprint(c.name, order), func(t *testing.T) {
