@@ -36,7 +36,7 @@ Exits with 1 if something critical is open that nobody has acknowledged.
 Examples:
   ktaudit incidents --config ktaudit.yaml
   ktaudit incidents --namespace example --audit-store ./audit --json
-  ktaudit incidents show contradiction/000000000014/chain --config ktaudit.yaml
+  ktaudit incidents show names_changed/000000000014-2d711642 --config ktaudit.yaml
   ktaudit incidents ack rejected/000000000005 --config ktaudit.yaml --reason "known defect, fixed in epoch 6" --by alice`
 }
 
@@ -159,7 +159,7 @@ keys of its evidence, what it means, how it can come about innocently, and what 
 
 Examples:
   ktaudit incidents show rejected/000000000005 --config ktaudit.yaml --namespace example
-  ktaudit incidents show contradiction/000000000014/chain --namespace example --audit-store ./audit --json`
+  ktaudit incidents show names_changed/000000000014-2d711642 --namespace example --audit-store ./audit --json`
 }
 
 // Run shows an incident.
@@ -239,7 +239,13 @@ func didYouMean(ctx context.Context, store *auditstore.Store, namespace, id stri
 		for _, o := range list.Open {
 			names = append(names, o.Incident)
 		}
-		if name := spelling.Closest(id, names); name != "" {
+		name := spelling.Closest(id, names)
+		for _, other := range names {
+			if name == "" && id != "" && strings.HasPrefix(other, id) { // without the hash of the fact
+				name = other
+			}
+		}
+		if name != "" {
 			hint = "did you mean " + name + "?"
 		}
 	}

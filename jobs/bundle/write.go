@@ -247,11 +247,10 @@ func (g *gathering) addVerdicts(ctx context.Context) (rejected bool, err error) 
 // addIncidents adds what is open on the epoch, and reports whether its batch is gone from the log.
 func (g *gathering) addIncidents(ctx context.Context) (gone bool, err error) {
 	incidents := g.store.Incidents(g.about.Namespace)
-	names, _, err := incidents.Open(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, name := range names {
+	for name, err := range incidents.OpenNames(ctx) {
+		if err != nil {
+			return false, err
+		}
 		if from, to := incident.Epochs(name); g.about.Epoch < from || g.about.Epoch > to {
 			continue
 		}
