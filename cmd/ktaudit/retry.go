@@ -18,7 +18,7 @@ type retryCmd struct {
 
 func (retryCmd) Help() string {
 	return `After a fault, an epoch waits up to ten minutes for its next attempt. Once the fault is fixed, this command retries such
-epochs now, and also those that were given up. Epochs with a verdict are left alone: rejections are final. You can run it at
+epochs now, and also those that were given up. Epochs with a verdict are left alone: ktaudit overrule judges one anew. You can run it at
 any time. Exits with 1 if an epoch has no verdict and is not on the queue; use enqueue for it.
 
 Examples:

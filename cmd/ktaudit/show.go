@@ -26,6 +26,7 @@ const maxEvidenceShown = 100
 type showCmd struct {
 	storedFlags
 	logDirectoryFlag
+	strictFlag
 	Epoch uint64 `arg:"" name:"epoch" help:"Epoch to show."`
 }
 
@@ -33,8 +34,9 @@ func (showCmd) Help() string {
 	return `Shows all that is known of one epoch: its verdict, digests and batch, how it continues its neighbours, its stretch and seal, its evidence, the
 incidents on it, and what the log lists for it now, if the log directory is known.
 
-Exits with 1 if the epoch is rejected or has no verdict, if a neighbour, the seal or the log contradicts its verdict, or if an incident
-on it is open; with 2 if the log cannot be asked.
+Exits with 1 if the epoch has no verdict or is rejected and nobody has acknowledged that, if a neighbour, the seal or the log
+contradicts its verdict, or if an incident on it is open; with --strict also if all that was acknowledged; with 2 if the log cannot
+be asked. A batch that the log has written anew since is shown and is not wrong by itself: its bytes may be the same.
 
 Examples:
   ktaudit show 1200017 --config ktaudit.yaml --namespace whatsapp.key-transparency.v2
@@ -67,7 +69,7 @@ func (c showCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	unanswered := s.askLog(ctx, a, n)
-	s.findWrong()
+	s.findWrong(c.Strict)
 	if a.json {
 		err = a.object(s)
 	} else {
@@ -95,9 +97,11 @@ type shownEpoch struct {
 	Seal     string          `json:"seal"` // none, holds, or differs
 	Stretch  *report.Stretch `json:"stretch,omitempty"`
 	Evidence []string        `json:"evidence,omitempty"`
-	Open     []incident.Open `json:"incidents,omitempty"`
-	Log      *listedEpoch    `json:"log,omitempty"` // nil: it was not asked
-	LogNote  string          `json:"log_note,omitempty"`
+	// Acknowledged: somebody has dealt with the rejection.
+	Acknowledged bool            `json:"acknowledged,omitempty"`
+	Open         []incident.Open `json:"incidents,omitempty"`
+	Log          *listedEpoch    `json:"log,omitempty"` // nil: it was not asked
+	LogNote      string          `json:"log_note,omitempty"`
 	// Wrong is why the exit status is 1.
 	Wrong []string `json:"wrong,omitempty"`
 }
@@ -110,6 +114,10 @@ type listedEpoch struct {
 	Digest         string    `json:"digest,omitempty"`
 	StoredBytes    int64     `json:"stored_bytes,omitempty"`
 	ModifiedAt     time.Time `json:"modified_at,omitzero"`
+	ETag           string    `json:"etag,omitempty"`
+	// Rewritten: the batch was written since it was judged, by its time or ETag. Its bytes may be the
+	// same: ktaudit reverify tells.
+	Rewritten bool `json:"rewritten,omitempty"`
 	// Fault is why the names under the epoch are no batch; it may quote the log.
 	Fault string `json:"fault,omitempty"`
 }
@@ -146,6 +154,11 @@ func readEpoch(ctx context.Context, store *auditstore.Store, namespace string, e
 	list, err := incident.ReadList(ctx, store, namespace)
 	if err != nil {
 		return nil, err
+	}
+	if v := s.Verdict; v != nil && v.Outcome == verdict.Rejected {
+		if s.Acknowledged, err = list.Acknowledged(ctx, report.RejectionIncident(*v, nil)); err != nil {
+			return nil, err
+		}
 	}
 	for _, o := range list.Open {
 		if o.From <= epoch && epoch <= o.To {
@@ -194,6 +207,11 @@ func (s *shownEpoch) askLog(ctx context.Context, a *app, n config.Namespace) err
 		s.LogNote = fmt.Sprintf("the log cannot be asked: %v", err)
 		return fmt.Errorf("epoch %d of %s: %s", s.Epoch, s.Namespace, s.LogNote)
 	}
+	if v := s.Verdict; v != nil && v.Batch.SHA256 != "" && listed.Key == v.Batch.Key && listed.StoredBytes == v.Batch.StoredBytes {
+		listed.Rewritten = !v.Batch.IsListedAs(verdict.Batch{
+			Key: listed.Key, StoredBytes: listed.StoredBytes, ModifiedAt: listed.ModifiedAt, ETag: listed.ETag,
+		})
+	}
 	s.Log = &listed
 	return nil
 }
@@ -210,7 +228,7 @@ func locateNow(ctx context.Context, a *app, n config.Namespace, epoch uint64) (l
 	case err == nil:
 		return listedEpoch{
 			Published: true, Key: object.Key, PreviousDigest: object.Name.PreviousDigest.String(), Digest: object.Name.Digest.String(),
-			StoredBytes: object.Size, ModifiedAt: object.ModTime.UTC(),
+			StoredBytes: object.Size, ModifiedAt: object.ModTime.UTC(), ETag: object.Listed().ETag,
 		}, nil
 	case errors.Is(err, fetcher.ErrNotPublished):
 		return listedEpoch{}, nil
@@ -222,7 +240,7 @@ func locateNow(ctx context.Context, a *app, n config.Namespace, epoch uint64) (l
 }
 
 // findWrong finds why the exit status is 1.
-func (s *shownEpoch) findWrong() {
+func (s *shownEpoch) findWrong(strict bool) {
 	v := s.Verdict
 	wrong := func(is bool, format string, args ...any) {
 		if is {
@@ -230,12 +248,12 @@ func (s *shownEpoch) findWrong() {
 		}
 	}
 	wrong(v == nil, "it has no verdict")
-	wrong(v != nil && v.Outcome == verdict.Rejected, "it is rejected")
+	wrong(v != nil && v.Outcome == verdict.Rejected && (strict || !s.Acknowledged), "it is rejected")
 	wrong(s.Before == "broken", "it does not continue epoch %d, though both are verified", s.Epoch-1)
 	wrong(s.After == "broken", "epoch %d does not continue it, though both are verified", s.Epoch+1)
 	wrong(s.Seal == "differs", "its verdict is not the one that was sealed")
 	for _, o := range s.Open {
-		wrong(o.Wrong() && !o.Acknowledged, "incident %s is open", o.Incident)
+		wrong(o.Wrong() && (strict || !o.Acknowledged), "incident %s is open", o.Incident)
 	}
 	if l := s.Log; l != nil && v != nil {
 		isVerified := v.Outcome == verdict.Verified
@@ -250,7 +268,7 @@ func (s *shownEpoch) findWrong() {
 
 func (a *app) printEpoch(s *shownEpoch) {
 	a.line("epoch", "%d of %s", s.Epoch, s.Namespace)
-	a.printVerdict(s.Verdict)
+	a.printVerdict(s.Verdict, s.Acknowledged)
 	a.line("before", "%s", neighbourText(s.Before, s.Epoch-1))
 	a.line("after", "%s", neighbourText(s.After, s.Epoch+1))
 	if s.Stretch != nil {
@@ -274,13 +292,13 @@ func (a *app) printEpoch(s *shownEpoch) {
 	}
 }
 
-func (a *app) printVerdict(v *verdict.Verdict) {
+func (a *app) printVerdict(v *verdict.Verdict, acknowledged bool) {
 	if v == nil {
 		a.line("verdict", "none")
 		return
 	}
 	if v.Outcome == verdict.Rejected {
-		a.line("verdict", "rejected: %s", v.Reason)
+		a.line("verdict", "rejected: %s%s", v.Reason, acknowledgedText(acknowledged))
 		if v.Detail != "" {
 			a.line("detail", "%s", v.Detail)
 		}
@@ -334,5 +352,8 @@ func (a *app) printListed(s *shownEpoch) {
 			modified = ", written " + l.ModifiedAt.Format(time.RFC3339)
 		}
 		a.line("log", "lists %s, %d bytes%s", l.Key, l.StoredBytes, modified)
+		if l.Rewritten {
+			a.line("", "written anew since it was judged: run `ktaudit reverify` to compare its bytes")
+		}
 	}
 }

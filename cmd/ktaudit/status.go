@@ -229,7 +229,7 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 	a.printf("\n%d of %d epochs verified\n", s.VerifiedCount, total)
 	a.printf("The verdicts are in %s, under %s/verdicts/.\n", next.store, s.Namespace)
 	if s.RejectedCount > 0 {
-		a.printf("Rejections are final. Their evidence is under %s/evidence/ and %s/archive/.\n", s.Namespace, s.Namespace)
+		a.printf("The evidence on rejections is under %s/evidence/ and %s/archive/.\n", s.Namespace, s.Namespace)
 	}
 	if len(s.Gaps) > 0 {
 		a.printMissing(s, queues, next)

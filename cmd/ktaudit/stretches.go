@@ -43,7 +43,7 @@ func linkText(s report.Stretch) string {
 		return ": not known how it continues the stretch before"
 	}
 	if s.Island {
-		text += ", an island: it continues no epoch that is known"
+		text += ", an island: it continues no epoch that is known" + acknowledgedText(s.Acknowledged)
 	}
 	return text
 }

@@ -13,7 +13,7 @@ import (
 // text is of a word that nobody ever sees.
 func TestEveryWordIsExplained(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{string(verdict.BrokenChain): true, string(verdict.Rollback): true}
+	known := map[string]bool{string(verdict.BrokenChain): true, string(verdict.Rollback): true, string(verdict.Island): true}
 	for _, r := range verdict.Reasons() {
 		known[string(r)] = true
 	}

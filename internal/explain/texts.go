@@ -78,12 +78,19 @@ var texts = map[string]Text{
 		Actions: "Both epochs are named in the detail. Ask the operator of the log what became of the epochs between them.",
 	},
 
+	"island": {
+		Title:   "An epoch continues nothing that is known.",
+		Means:   "The epoch before was rejected and claims one digest; this one, which is verified by itself, begins with another, and no earlier epoch is verified to have ended with it. What the tree held before is not shown.",
+		Benign:  "The log published the rejected epoch by mistake and went on from another tree. That other tree was never proven.",
+		Actions: "Both digests are named in the detail. Ask the operator of the log for the epoch that ended with the digest, and treat it as a second history until then.",
+	},
+
 	// Kinds of alerts.
 	"rejected": {
 		Title:   "An epoch was rejected.",
 		Means:   "The log published something for an epoch that does not prove that its tree only grew. The verdict says why in one word: explain that, too. Before it was recorded the batch was fetched a second time.",
 		Benign:  "That depends on the reason.",
-		Actions: "Run `ktaudit explain` with the reason. A rejection is final and holds the head back; acknowledge it once it is dealt with.",
+		Actions: "Run `ktaudit explain` with the reason. A rejection holds the head back; acknowledge it once it is dealt with. If it came of a mistake in the configuration, use `ktaudit overrule`.",
 	},
 	"contradiction": {
 		Title:   "Two statements about the log cannot both be true.",

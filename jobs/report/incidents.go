@@ -45,6 +45,14 @@ func (s *statusReader) readAcknowledged(ctx context.Context, all incident.List) 
 			return err
 		}
 	}
+	for i, stretch := range s.Stretches {
+		if !stretch.contradicts() {
+			continue
+		}
+		if s.Stretches[i].Acknowledged, err = all.Covers(ctx, alert.OfIsland(s.Namespace, stretch.From, stretch.Claimed, stretch.PreviousDigest)); err != nil {
+			return err
+		}
+	}
 	if s.Chain != nil {
 		s.Chain.Acknowledged, err = s.Chain.isAcknowledged(ctx, s.Namespace, all)
 	}
@@ -95,6 +103,11 @@ func (s Status) Wrong(strict bool) bool {
 	}
 	for _, r := range s.Rollbacks {
 		if counts(r.Acknowledged) {
+			return true
+		}
+	}
+	for _, stretch := range s.Stretches {
+		if stretch.contradicts() && counts(stretch.Acknowledged) {
 			return true
 		}
 	}

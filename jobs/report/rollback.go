@@ -13,27 +13,36 @@ import (
 
 // FindRollbacks returns, for verified epochs and the digests that they begin with, the verdict on
 // the last epoch before each that is verified and ended with that digest, if other verified epochs
-// came between. For an epoch that continues none, or the last one that is verified, as after a
-// rejected epoch of which the log took back what it said, there is nothing.
-func FindRollbacks(ctx context.Context, store *auditstore.Store, namespace string, wanted map[uint64]string) (map[uint64]verdict.Verdict, error) {
+// came between. For the last one that is verified, as after a rejected epoch of which the log took
+// back what it said, there is nothing. Unknown are those that continue no epoch that is verified.
+func FindRollbacks(ctx context.Context, store *auditstore.Store, namespace string, wanted map[uint64]string) (
+	rollbacks map[uint64]verdict.Verdict, unknown []uint64, err error) {
 	found, err := findEnds(ctx, store, namespace, wanted)
-	if err != nil || len(found) == 0 {
-		return nil, err
+	if err != nil {
+		return nil, nil, err
+	}
+	for epoch := range wanted {
+		if _, known := found[epoch]; !known {
+			unknown = append(unknown, epoch)
+		}
+	}
+	if len(found) == 0 {
+		return nil, unknown, nil
 	}
 	h, err := ReadHistory(ctx, store, namespace)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for epoch, end := range found {
 		between, err := anyVerified(ctx, store, h, end.Epoch+1, epoch-1)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !between {
 			delete(found, epoch)
 		}
 	}
-	return found, nil
+	return found, unknown, nil
 }
 
 // findEnds returns, for epochs and digests, the verdict on the last epoch before each that is

@@ -25,7 +25,15 @@ type Stretch struct {
 	// Island: it continues nothing that is known. No earlier epoch is verified to have ended with
 	// its first digest, nor does a rejected one right before it claim that.
 	Island bool `json:"island,omitempty"`
+	// Claimed is the digest that the rejected epoch right before an island claims.
+	Claimed string `json:"claimed,omitempty"`
+	// Acknowledged: somebody has dealt with the incident of the island.
+	Acknowledged bool `json:"acknowledged,omitempty"`
 }
+
+// contradicts reports whether it is an island behind rejected epochs only, and so an incident: what
+// is behind a gap may hang together with an epoch that is not judged yet.
+func (s Stretch) contradicts() bool { return s.Island && s.Link == StretchRejected }
 
 // StretchLink is how a stretch hangs together with the one before it.
 type StretchLink string
@@ -75,7 +83,7 @@ func (s *statusReader) readStretches(ctx context.Context, store *auditstore.Stor
 	}
 	linked := s.Stretches[1:min(len(s.Stretches), 1+maxLinks)]
 	// the digests that they begin with, and those that rejected epochs right before them claim
-	begins, claims := make([]string, len(linked)), make([]string, len(linked))
+	begins, claims := make([]string, len(linked)), make([]verdict.Verdict, len(linked))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(ReadAhead)
 	for i, stretch := range linked {
@@ -84,7 +92,7 @@ func (s *statusReader) readStretches(ctx context.Context, store *auditstore.Stor
 			begins[i] = s.overruled.Newest(v).PreviousDigest
 			if err == nil && s.isRejected(stretch.From-1) {
 				v, err = store.Verdict(groupCtx, s.Namespace, stretch.From-1)
-				claims[i] = s.overruled.Newest(v).Digest
+				claims[i] = s.overruled.Newest(v)
 			}
 			if auditstore.IsLost(err) {
 				return nil // readDetails says so where it matters
@@ -120,7 +128,10 @@ func (s *statusReader) readStretches(ctx context.Context, store *auditstore.Stor
 			s.Rollbacks = append(s.Rollbacks, Rollback{Epoch: stretch.From, To: end.Epoch, PreviousDigest: end.Digest})
 		default:
 			stretch.Link = s.between(before.To, stretch.From)
-			stretch.Island = stretch.Link != StretchRejected || verdict.LinkDigests(claims[i], begins[i]) == verdict.Broken
+			stretch.Island = stretch.Link != StretchRejected || isIsland(claims[i], begins[i])
+			if stretch.contradicts() {
+				stretch.Claimed = claims[i].Digest
+			}
 		}
 	}
 	return nil

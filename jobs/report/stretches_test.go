@@ -28,7 +28,7 @@ func TestStretches(t *testing.T) {
 		{"behind a rejected epoch", []uint64{7}, nil, nil, nil, []Stretch{
 			{From: 1, To: 6}, {From: 8, To: 12, Link: StretchRejected, PreviousDigest: digest(7)}}},
 		{"behind a rejected epoch that claims something else", []uint64{6, 7}, nil, nil, map[uint64]uint64{7: elsewhere}, []Stretch{
-			{From: 1, To: 5}, {From: 8, To: 12, Link: StretchRejected, PreviousDigest: digest(7), Island: true}}},
+			{From: 1, To: 5}, {From: 8, To: 12, Link: StretchRejected, PreviousDigest: digest(7), Island: true, Claimed: digest(elsewhere)}}},
 		{"a rejected epoch is taken back", []uint64{7}, nil, map[uint64]uint64{8: 6}, nil, []Stretch{
 			{From: 1, To: 6}, {From: 8, To: 12, Link: StretchLinked, PreviousDigest: digest(6)}}},
 		{"a gap", nil, []uint64{7}, nil, nil, []Stretch{

@@ -71,7 +71,8 @@ func (s *Sealer) raiseLaterRollbacks(ctx context.Context, h *verdict.History, se
 	return s.checker().RecordRollbacks(ctx, starts)
 }
 
-// CheckStretches raises an alert on each rollback that the status of an audit shows, sealed or not.
+// CheckStretches raises an alert on each rollback and island that the status of an audit shows,
+// sealed or not.
 // It finds those that no look at new verdicts could: where earlier epochs were judged after later
 // ones, or before the index of digests was whole. It reads what a status does, every verdict that
 // is not sealed.
@@ -81,18 +82,27 @@ func (s *Sealer) CheckStretches(ctx context.Context, first uint64, anchor verdic
 		return err
 	}
 	starts := map[uint64]verdict.Verdict{}
-	for _, r := range status.Rollbacks {
-		if s.raised[r.Epoch] {
+	for _, stretch := range status.Stretches {
+		if stretch.BackTo == 0 && !stretch.Island || s.raised[stretch.From] {
 			continue
 		}
-		if starts[r.Epoch], err = s.Store.Verdict(ctx, s.Namespace, r.Epoch); err != nil {
+		v, err := s.Store.Verdict(ctx, s.Namespace, stretch.From)
+		if err == nil {
+			v, err = s.Store.Newest(ctx, v)
+		}
+		if err != nil {
 			return err
 		}
+		starts[stretch.From] = v
 	}
 	if err := s.checker().RecordRollbacks(ctx, starts); err != nil {
 		return err
 	}
-	for epoch := range starts {
+	for _, stretch := range status.Stretches {
+		epoch := stretch.From
+		if _, looked := starts[epoch]; !looked || stretch.Link == report.StretchGap {
+			continue // what is behind a gap may become an island
+		}
 		if s.raised == nil {
 			s.raised = map[uint64]bool{}
 		}

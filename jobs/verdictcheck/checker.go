@@ -89,15 +89,28 @@ func (c Checker) findRollbacks(ctx context.Context, fresh []uint64, verdicts map
 }
 
 // RecordRollbacks puts on record which of some verified epochs go back to an earlier one than the
-// last that is verified before them.
+// last that is verified before them, and which continue nothing that is known: islands.
 func (c Checker) RecordRollbacks(ctx context.Context, at map[uint64]verdict.Verdict) error {
 	wanted := make(map[uint64]string, len(at))
 	for epoch, v := range at {
 		wanted[epoch] = v.PreviousDigest
 	}
-	ends, err := report.FindRollbacks(ctx, c.Store, c.Namespace, wanted)
+	ends, unknown, err := report.FindRollbacks(ctx, c.Store, c.Namespace, wanted)
 	if err != nil {
 		return err
+	}
+	begins := map[uint64]string{}
+	for _, epoch := range unknown {
+		begins[epoch] = wanted[epoch]
+	}
+	islands, err := report.FindIslands(ctx, c.Store, c.Namespace, begins)
+	if err != nil {
+		return err
+	}
+	for epoch, before := range islands {
+		if err := c.Incidents.RecordBrokenChain(ctx, verdict.Island, before, at[epoch]); err != nil {
+			return fmt.Errorf("the island at epoch %d: %w", epoch, err)
+		}
 	}
 	for epoch, end := range ends {
 		if err := c.Incidents.RecordBrokenChain(ctx, verdict.Rollback, end, at[epoch]); err != nil {

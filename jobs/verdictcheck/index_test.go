@@ -113,7 +113,7 @@ func TestFindingCosts(t *testing.T) {
 	})
 	find := func(store *auditstore.Store) {
 		t.Helper()
-		found, err := report.FindRollbacks(t.Context(), store, jobstest.Namespace, map[uint64]string{2200: jobstest.DigestOf("", 1700)})
+		found, _, err := report.FindRollbacks(t.Context(), store, jobstest.Namespace, map[uint64]string{2200: jobstest.DigestOf("", 1700)})
 		if err != nil || found[2200].Epoch != 1700 {
 			t.Errorf("found epoch %d, %v, want 1700", found[2200].Epoch, err)
 		}
