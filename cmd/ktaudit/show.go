@@ -115,8 +115,8 @@ type listedEpoch struct {
 	StoredBytes    int64     `json:"stored_bytes,omitempty"`
 	ModifiedAt     time.Time `json:"modified_at,omitzero"`
 	ETag           string    `json:"etag,omitempty"`
-	// Rewritten: the batch was written since it was judged, by its time or ETag. Its bytes may be the
-	// same: ktaudit reverify tells.
+	// Rewritten: the batch was written since it was judged, by its time or ETag. Its bytes may be
+	// the same: ktaudit reverify tells.
 	Rewritten bool `json:"rewritten,omitempty"`
 	// Fault is why the names under the epoch are no batch; it may quote the log.
 	Fault string `json:"fault,omitempty"`

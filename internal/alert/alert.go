@@ -30,8 +30,8 @@ type Alert struct {
 	// ResolvedAt is when the condition ended; zero while it lasts.
 	ResolvedAt time.Time `json:"resolved_at,omitzero"`
 
-	// marks are what the detail of an alert on the same fact has, see IsToldBy; empty for alerts that
-	// were read, and for what had no other name before.
+	// marks are what the detail of an alert on the same fact has, see IsToldBy; empty for alerts
+	// that were read, and for what had no other name before.
 	marks string
 }
 
@@ -96,7 +96,7 @@ func (a Alert) Complete(now time.Time) (Alert, error) {
 			a.Incident, a.Reason)
 	}
 	a.Severity = kind.Severity()
-	a.Summary, a.Detail = text.Clean(a.Summary, maxSummary), cleanLines(a.Detail, maxDetail)
+	a.Summary, a.Detail = text.Clean(a.Summary, maxSummary), text.CleanLines(a.Detail, maxDetail)
 	if a.At.IsZero() {
 		a.At = now
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
+	"github.com/ktaudit/ktaudit/internal/text"
 )
 
 const (
@@ -70,7 +71,7 @@ func slackBody(alerts []Alert) ([]byte, error) {
 			facts += ", until " + a.ResolvedAt.Format(time.RFC3339)
 		}
 		if a.Detail != "" {
-			facts += "\n" + escape(cleanLines(a.Detail, slackDetail))
+			facts += "\n" + escape(text.CleanLines(a.Detail, slackDetail))
 		}
 		if command := a.explainCommand(); command != "" {
 			facts += "\nwhat it means: `" + command + "`"

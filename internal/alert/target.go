@@ -24,6 +24,9 @@ type Target struct {
 // again what is open.
 func (t Target) Name() string { return t.name }
 
+// Send sends alerts past the outbox, once.
+func (t Target) Send(ctx context.Context, alerts ...Alert) error { return t.send(ctx, alerts) }
+
 // TargetSettings is what an operator says about a target.
 type TargetSettings struct {
 	Name    string // may be empty: NewTarget then makes one from kind and address

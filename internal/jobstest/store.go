@@ -227,7 +227,8 @@ func Reject(v *verdict.Verdict) {
 	v.Outcome, v.Reason, v.Detail = verdict.Rejected, "digest_mismatch", fmt.Sprintf("detail of epoch %d", v.Epoch)
 }
 
-// hashOfDetail is in the names of notices on sealed shards, hashOfFact in those on facts of which an
+// hashOfDetail is in the names of notices on sealed shards, hashOfFact in those on facts of which
+// an
 // epoch may have several.
 var (
 	hashOfDetail = regexp.MustCompile(`^(1-sealed_mismatch\.[0-9]{9})-[0-9a-f]{8}$`)

@@ -143,7 +143,7 @@ func (w *watch) send(ctx context.Context) {
 				continue
 			}
 			var err error
-			if n.left[i], err = alert.SendDirectly(sending, n.left[i], a); err != nil && ctx.Err() == nil {
+			if n.left[i], err = sendDirectly(sending, n.left[i], a); err != nil && ctx.Err() == nil {
 				w.Log.Warn().Err(err).Msg("an alert on the audit store was not delivered; it is tried again")
 			}
 		}

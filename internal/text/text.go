@@ -63,3 +63,13 @@ func Clean(s string, limit int) string {
 	}
 	return b.String()
 }
+
+// CleanLines returns a text of one or more lines in at most limit bytes, in which nothing but the
+// ends of lines does anything to a terminal or a chat: it may come from a log.
+func CleanLines(s string, limit int) string {
+	var lines []string
+	for line := range strings.SplitSeq(Cut(s, limit), "\n") {
+		lines = append(lines, Clean(line, limit))
+	}
+	return Cut(strings.Join(lines, "\n"), limit)
+}

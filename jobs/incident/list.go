@@ -53,15 +53,15 @@ type List struct {
 	Open []Open // the worst first; acknowledged ones last
 	// More: there are more than are listed.
 	More bool
-	// Unlisted: there are critical ones that nobody has acknowledged among those that are not listed;
-	// UnlistedAcknowledged: that somebody has.
+	// Unlisted: there are critical ones that nobody has acknowledged among those that are not
+	// listed; UnlistedAcknowledged: that somebody has.
 	Unlisted, UnlistedAcknowledged bool
 
 	store     *auditstore.Store
 	namespace string
 	counts    map[alert.Kind]int // of what nobody has acknowledged
-	// lowest is, of the contradictions that are not listed and that nobody has acknowledged, the one
-	// at the lowest epoch.
+	// lowest is, of the contradictions that are not listed and that nobody has acknowledged, the
+	// one at the lowest epoch.
 	lowest Open
 	// The first maxRemembered names that are acknowledged; forgotten: there are more.
 	acknowledged map[string]bool
@@ -163,7 +163,8 @@ func ReadList(ctx context.Context, store *auditstore.Store, namespace string) (L
 			return List{}, err
 		}
 	}
-	// Acknowledgements are listed second: what is acknowledged meanwhile is open, once more at most.
+	// Acknowledgements are listed second: what is acknowledged meanwhile is open, once more at
+	// most.
 	next, stop := iter.Pull2(incidents.AcknowledgedNames(ctx))
 	defer stop()
 	reader := listReader{List: l, next: next}

@@ -218,9 +218,9 @@ type BrokenVerdict struct {
 }
 
 // RecordBrokenChain puts on record, at the second of two epochs, that they are not of one log, and
-// then raises an alert. Both are verified but for an Island. The reason is BrokenChain if the second
-// does not start from the digest that the first ends with, DigestReused if both end with the same
-// digest, Rollback if the second starts from the digest of the first though there were epochs
+// then raises an alert. Both are verified but for an Island. The reason is BrokenChain if the
+// second does not start from the digest that the first ends with, DigestReused if both end with the
+// same digest, Rollback if the second starts from the digest of the first though there were epochs
 // between them, Island if the first was rejected and the second starts from a digest that neither
 // the first claims nor any epoch before is verified to have ended with.
 //

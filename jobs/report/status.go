@@ -77,8 +77,8 @@ type Status struct {
 	MoreIncidents bool            `json:"more_incidents,omitempty"`
 	// HeldBackBy is the incident without which Head would be later; empty if there is none.
 	HeldBackBy string `json:"held_back_by,omitempty"`
-	// Unlisted: there are critical ones that nobody has acknowledged among those that are not listed;
-	// UnlistedAcknowledged: that somebody has.
+	// Unlisted: there are critical ones that nobody has acknowledged among those that are not
+	// listed; UnlistedAcknowledged: that somebody has.
 	Unlisted             bool `json:"-"`
 	UnlistedAcknowledged bool `json:"-"`
 }
