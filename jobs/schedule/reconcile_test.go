@@ -38,8 +38,12 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 			jobstest.Verify(t, s, 4, 2)
 			jobstest.Judge(t, s, 3, verdict.Verified, "", 20, 30)
 		}, []string{"1-contradiction.000000000003.chain", "1-contradiction.000000000004.chain"}},
-		{"no telling beside a rejection", func(t *testing.T, s *auditstore.Store) {
+		{"an island behind a rejection", func(t *testing.T, s *auditstore.Store) {
 			jobstest.Judge(t, s, 3, verdict.Rejected, "previous_digest_mismatch", 20, 30)
+			jobstest.Verify(t, s, 4)
+		}, []string{"1-contradiction.000000000004.chain", "1-rejected.000000000003"}},
+		{"no telling of what continues a rejected epoch", func(t *testing.T, s *auditstore.Store) {
+			jobstest.Judge(t, s, 3, verdict.Rejected, "previous_digest_mismatch", 20, 3)
 			jobstest.Verify(t, s, 4)
 		}, []string{"1-rejected.000000000003"}},
 	} {
