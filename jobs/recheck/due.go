@@ -89,7 +89,7 @@ func (r *round) dueOf(ctx context.Context, shard uint64, since time.Time, sealed
 	var due []uint64
 	var b bounds
 	for epoch, at := range times {
-		if r.isDue(at, at, since) {
+		if r.open[epoch] == nil && r.isDue(at, at, since) { // what is open is looked at anyway
 			due = append(due, epoch)
 		}
 		if b.first.IsZero() || at.Before(b.first) {

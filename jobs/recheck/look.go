@@ -18,6 +18,9 @@ import (
 const (
 	// pageSize is how many objects a store lists in one request.
 	pageSize = 1000
+	// maxFailed is how many epochs one after the other cannot be looked at before the next round goes
+	// on, since then it is likely the log that cannot be reached, or the audit store.
+	maxFailed = 8
 	// spareRequests is how many more requests a listing may take than it should.
 	spareRequests = 8
 )
@@ -32,7 +35,8 @@ const (
 )
 
 // look looks at epochs of one shard, ascending, that came due after a time. An error means that it
-// has not looked at all of them.
+// has not looked at all of them. One that cannot be looked at stays open and hides none of the
+// others, for which it is may be of the log's choosing.
 func (r *round) look(ctx context.Context, epochs []uint64, since time.Time) error {
 	verdicts, err := r.verdictsOf(ctx, epochs)
 	if err != nil || len(verdicts) == 0 {
@@ -46,9 +50,22 @@ func (r *round) look(ctx context.Context, epochs []uint64, since time.Time) erro
 	if err != nil {
 		return err
 	}
+	var failed []error // one after the other
 	for _, v := range verdicts {
-		if err := r.lookAt(ctx, v, listing, since); err != nil {
+		err := r.lookAt(ctx, v, listing, since)
+		if err == nil {
+			failed = nil
+			continue
+		}
+		if errors.Is(err, errNoneLeft) || ctx.Err() != nil {
 			return err
+		}
+		if _, fullErr := r.keepOpen(v.Epoch, unknown, since); fullErr != nil {
+			return errors.Join(err, fullErr)
+		}
+		r.config.Logger.Debug().Uint64("epoch", v.Epoch).Err(err).Msg("an epoch could not be looked at: it is tried again")
+		if failed = append(failed, err); len(failed) == maxFailed {
+			return errors.Join(failed...)
 		}
 	}
 	return nil

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxWithdrawn bounds how many alerts on batches that are gone are open at the same time.
+	// maxWithdrawn bounds how many alerts on batches that are gone are open at the same time, and
+	// acknowledged by nobody.
 	maxWithdrawn = 100
 	// In a round so many of them are looked at for their end, at so many epochs each.
 	maxResolved, maxResolvedEpochs = 16, 4
@@ -81,8 +82,12 @@ func (r *round) raiseWithdrawn(ctx context.Context) error {
 		return err
 	}
 	untold := slices.DeleteFunc(slices.Clone(r.gone), r.isWithdrawn)
-	for _, run := range epochset.Runs(untold) {
-		if len(r.withdrawn) >= maxWithdrawn {
+	unacknowledged, err := r.unacknowledged(ctx)
+	if err != nil {
+		return err
+	}
+	for i, run := range epochset.Runs(untold) {
+		if unacknowledged+i >= maxWithdrawn {
 			r.config.Logger.Error().Uint64("from", run.From).Uint64("to", run.To).
 				Msg("more batches that were judged are gone from the log than there are alerts on")
 			continue
@@ -97,6 +102,16 @@ func (r *round) raiseWithdrawn(ctx context.Context) error {
 		r.conclude(epoch, gone)
 	}
 	return nil
+}
+
+// unacknowledged counts the alerts on epochs that are gone which nobody has acknowledged, if there
+// are many. Those that somebody knows of hide no further ones.
+func (r *round) unacknowledged(ctx context.Context) (int, error) {
+	if len(r.withdrawn) < maxWithdrawn {
+		return len(r.withdrawn), nil
+	}
+	list, err := incident.ReadList(ctx, r.config.Store, r.config.Namespace)
+	return list.Unacknowledged()[alert.Withdrawn], err
 }
 
 // collectWithdrawn puts on record what can be had on the first few epochs that are gone: how the
@@ -149,6 +164,7 @@ func (r *round) resolveWithdrawn(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// isBack reports whether all epochs of an alert are there again: some, and then all of them.
 func (r *round) isBack(ctx context.Context, a alert.Alert) (bool, error) {
 	first, last := withdrawnEpochs(a)
 	epochs := []uint64{first, last}
@@ -156,15 +172,36 @@ func (r *round) isBack(ctx context.Context, a alert.Alert) (bool, error) {
 		epochs = append(epochs, first+rand.N(last-first+1))
 	}
 	slices.Sort(epochs)
-	for _, epoch := range slices.Compact(epochs) {
-		object, err := r.locate(ctx, epoch)
+	back, err := r.areBack(ctx, slices.Compact(epochs))
+	for from := first; back && err == nil && from <= last; {
+		_, to := verdict.ShardRange(from / verdict.EpochsPerShard)
+		to = min(to, last)
+		back, err = r.areBack(ctx, epochset.Without(from, to, nil))
+		from = to + 1
+	}
+	return back, err
+}
+
+// areBack reports whether the log lists the batches of epochs that were judged.
+func (r *round) areBack(ctx context.Context, epochs []uint64) (bool, error) {
+	verdicts, err := r.verdictsOf(ctx, epochs)
+	if err != nil {
+		return false, err
+	}
+	listing, err := r.list(ctx, epochs)
+	if err != nil {
+		return false, err
+	}
+	for _, v := range verdicts {
+		if listing != nil {
+			if object, err := listing.Object(v.Epoch); err == nil && !isAnother(v, object, nil) {
+				continue
+			}
+		}
+		object, err := r.locate(ctx, v.Epoch)
 		if errors.Is(err, fetcher.ErrNotPublished) || fetcher.Reason(err) != "" {
 			return false, nil
 		}
-		if err != nil {
-			return false, err
-		}
-		v, err := r.config.Store.Verdict(ctx, r.config.Namespace, epoch)
 		if err != nil || isAnother(v, object, nil) {
 			return false, err
 		}
