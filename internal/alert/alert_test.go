@@ -26,7 +26,7 @@ func everyKind() []Alert {
 		OfBrokenChain(namespace, 12, "digest_reused", "as epoch 3"), OfSealedMismatch(namespace, 722, "two verdicts are missing"),
 		OfSkipped(namespace, 12, 13), OfImplausible(namespace, 5000, 12), OfNamesChanged(namespace, 12, "changed", "was replaced by another", "a detail", "names-changed-0123"), OfSilent(namespace, 12, began), OfBacklog(namespace, 12, began),
 		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfUnknownKey(namespace, 12, auditstore.ErrNotFound), OfKeyOverdue(OfUnknownKey(namespace, 12, auditstore.ErrNotFound)), OfOverruled(verdict.Overruling{Namespace: namespace, Epoch: 12, Number: 1}), OfTest(namespace, began),
-		OfWithdrawn(namespace, 12, 13, began), OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")),
+		OfWithdrawn(namespace, 12, 13, began), {Kind: RecheckOverdue, Namespace: namespace, Incident: "recheck_overdue/000000000012/2026030405", Epoch: 12, Summary: "a summary"}, OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")),
 		OfStoreUnwritable(namespace, began, errors.New("no space left on device")),
 	}
 }

@@ -14,8 +14,7 @@ const (
 	Rejected Kind = "rejected"
 	// Equivocation: a log published several batches for one epoch.
 	Equivocation Kind = "equivocation"
-	// Contradiction: a second audit disagrees with the verdict on record, or an epoch with the
-	// next.
+	// Contradiction: a second audit disagrees with the one on record, or an epoch with the next.
 	Contradiction Kind = "contradiction"
 	// SealedMismatch: a seal no longer matches its verdicts, or the history no longer its seals.
 	SealedMismatch Kind = "sealed_mismatch"
@@ -40,10 +39,11 @@ const (
 	NamesChanged Kind = "names_changed"
 	// Withdrawn: batches that were judged are gone from the log. It ends if they come back.
 	Withdrawn Kind = "withdrawn"
+	// RecheckOverdue: epochs that were judged could not be looked at again for too long. It ends.
+	RecheckOverdue Kind = "recheck_overdue"
 	// Canary: ktaudit verified a proof that it had damaged itself.
 	Canary Kind = "canary"
-	// StoreUnwritable: the audit store takes no verdicts and no alerts. It goes past the outbox. It
-	// ends.
+	// StoreUnwritable: the audit store takes no writes. It goes past the outbox. It ends.
 	StoreUnwritable Kind = "store_unwritable"
 	// Test: an operator checks that alerts arrive. It ends.
 	Test Kind = "test"
@@ -79,6 +79,7 @@ var kinds = map[Kind]struct {
 	KeyOverdue:      {Critical, true, "KtauditUnknownKeyOverdue", "unknown key for too long"},
 	NamesChanged:    {Critical, false, "KtauditNamesChanged", "names changed"},
 	Withdrawn:       {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
+	RecheckOverdue:  {Critical, true, "KtauditRecheckOverdue", "not looked at again for too long"},
 	Canary:          {Critical, false, "KtauditCanary", "damaged proof verified"},
 	StoreUnwritable: {Critical, true, "KtauditStoreUnwritable", "audit store cannot be written"},
 	Test:            {Warning, true, "KtauditTest", "test alert"},

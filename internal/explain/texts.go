@@ -122,6 +122,12 @@ var texts = map[string]Text{
 		Benign:  "The log keeps its batches for a time only, or moved to another bucket and left some behind.",
 		Actions: "Ask the operator of the log whether it removes old batches. If so, acknowledge the incident. It ends by itself if the batches come back.",
 	},
+	"recheck_overdue": {
+		Title:   "Epochs that were judged could not be looked at again for too long.",
+		Means:   "For more than a day the log, or what is on the way to it, has answered for these epochs with errors or from a cache, or has listed a batch that was written anew and cannot be fetched. Nobody knows whether their batches are still what was judged. It ends when all were looked at.",
+		Benign:  "A cache or a proxy keeps old answers, access rights are missing for a part of the log, or the log is being moved.",
+		Actions: "Ask the log yourself: list the folder of the epoch (ktaudit show EPOCH) and fetch its batch. If only some epochs fail, ask the operator of the log why. ktaudit reverify EPOCH audits one again at once.",
+	},
 	"implausible": {
 		Title:   "The log lists an epoch far ahead of what it can have come to.",
 		Means:   "An object under a very high number does not make the log that long. It is not followed. It ends when the log comes to it or lists it no more.",

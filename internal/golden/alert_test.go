@@ -75,6 +75,13 @@ func raiseUnknownKey(t *testing.T) []object {
 	return raiseOne(t, unknownKey())
 }
 
+// raiseRecheckOverdue raises the alert on epochs that cannot be looked at again, and ends it.
+func raiseRecheckOverdue(t *testing.T) []object {
+	return raiseOne(t, alert.Alert{
+		Kind: alert.RecheckOverdue, Namespace: namespace, Incident: "recheck_overdue/000000000012/2026030405", Epoch: 12, Summary: "a summary", Detail: "a detail",
+	})
+}
+
 // raiseKeyOverdue raises the alert on epochs that have been waiting for a key for too long.
 func raiseKeyOverdue(t *testing.T) []object {
 	return raiseOne(t, alert.OfKeyOverdue(unknownKey()))

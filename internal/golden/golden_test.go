@@ -110,6 +110,7 @@ var kinds = []kind{
 	{"alert-open-resolved", `/alerts/open/3-`, raiseEveryKind, nil},
 	{"alert-implausible", `/alerts/open/`, raiseImplausible, nil},
 	{"alert-withdrawn", `/alerts/open/[13]-withdrawn`, raiseWithdrawn, nil},
+	{"alert-recheck-overdue", `/alerts/open/`, raiseRecheckOverdue, nil},
 	{"alert-canary", `/alerts/open/`, raiseCanary, nil},
 	{"overruling", `/(overruled|alerts/open)/`, putOverruling, nil},
 	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},

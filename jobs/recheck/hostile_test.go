@@ -1,6 +1,7 @@
 package recheck
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -89,4 +90,68 @@ func TestWithdrawnUntilAllAreBack(t *testing.T) {
 		w.round(t, l, 3*hour+i*6*minute)
 	}
 	w.wantAlerts(t, "1-withdrawn.000000000002")
+}
+
+// A log that refuses to say what became of epochs, or to serve what it lists, is told of after a
+// day, once, until it answers.
+func TestWhatCannotBeFoundOutIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	refuses := true
+	w.refusing(t, func(prefix string) bool { return refuses && (prefix == "" || prefix == "3/") })
+	served := false // whether the log serves the batch of epoch 6
+	w.config.Reaudit = func(ctx context.Context, epochs []uint64) error {
+		for _, epoch := range epochs {
+			object, err := w.config.Fetcher.Locate(ctx, epoch)
+			jobstest.Must(t, err)
+			if epoch != 6 || served {
+				jobstest.Must(t, w.Store.PutReaudited(ctx, jobstest.Namespace, epoch, object.Listed()))
+			}
+		}
+		return nil
+	}
+	l := New(w.config)
+	w.round(t, l, minute)
+	for i := range time.Duration(12) {
+		w.round(t, l, 62*minute+i*6*minute)
+	}
+	w.wantAlerts(t)
+	for i := range time.Duration(40) {
+		w.round(t, l, 30*hour+i*hour/2)
+	}
+	w.wantAlerts(t, "1-recheck_overdue.000000000003")
+	for i := range time.Duration(12) {
+		w.round(t, New(w.config), 54*hour+i*6*minute) // others, or after restarts
+	}
+	refuses = false
+	w.round(t, l, 80*hour)
+	w.round(t, l, 102*hour)
+	w.wantAlerts(t, "1-recheck_overdue.000000000003") // epoch 6 lasts
+	served = true
+	w.round(t, l, 124*hour)
+	w.round(t, l, 146*hour)
+	w.wantAlerts(t, "1-recheck_overdue.000000000003", "3-recheck_overdue.000000000003")
+}
+
+// A log that lists many batches anew and serves some of them only cannot keep the others back.
+func TestBatchesThatCannotBeFetchedHideNoOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2*maxReaudits+1)
+	asked := map[uint64]bool{}
+	w.config.Reaudit = func(_ context.Context, epochs []uint64) error {
+		for _, epoch := range epochs {
+			asked[epoch] = true // and nothing comes of it
+		}
+		return nil
+	}
+	for epoch := uint64(1); epoch <= 2*maxReaudits+1; epoch++ {
+		w.rewrite(t, epoch, nil)
+	}
+	l := New(w.config)
+	for i := range time.Duration(100) {
+		w.round(t, l, 62*minute+i*12*hour)
+	}
+	if len(asked) < 2*maxReaudits+1 {
+		t.Errorf("%d of %d epochs were ever put on the queue", len(asked), 2*maxReaudits+1)
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,8 +20,8 @@ import (
 const (
 	// pageSize is how many objects a store lists in one request.
 	pageSize = 1000
-	// maxFailed is how many epochs one after the other cannot be looked at before the next round goes
-	// on, since then it is likely the log that cannot be reached, or the audit store.
+	// maxFailed is how many epochs in a row cannot be looked at before it is left to the next round
+	// to go on: likely the log cannot be reached, or the audit store.
 	maxFailed = 8
 	// spareRequests is how many more requests a listing may take than it should.
 	spareRequests = 8
@@ -36,7 +38,7 @@ const (
 
 // look looks at epochs of one shard, ascending, that came due after a time. An error means that it
 // has not looked at all of them. One that cannot be looked at stays open and hides none of the
-// others, for which it is may be of the log's choosing.
+// others, since the log may choose which it is.
 func (r *round) look(ctx context.Context, epochs []uint64, since time.Time) error {
 	verdicts, err := r.verdictsOf(ctx, epochs)
 	if err != nil || len(verdicts) == 0 {
@@ -244,6 +246,7 @@ func (r *round) keepOpen(epoch uint64, result string, since time.Time) (*openEpo
 		r.open[epoch] = o
 	}
 	o.tries++
+	o.result = result
 	o.seen, o.next = r.now, r.now
 	if o.tries > patientTries {
 		o.next = r.now.Add(r.period() << min(o.tries-patientTries, maxPause))
@@ -257,7 +260,15 @@ func (r *round) enqueue(ctx context.Context) error {
 	if len(r.changed) == 0 {
 		return nil
 	}
+	// Any of them, since those that cannot be audited may be of the log's choosing.
+	rand.Shuffle(len(r.changed), func(i, j int) { r.changed[i], r.changed[j] = r.changed[j], r.changed[i] })
 	some := r.changed[:min(len(r.changed), maxReaudits)]
+	slices.Sort(some)
+	for _, epoch := range some {
+		if o := r.open[epoch]; o != nil {
+			o.asked++
+		}
+	}
 	r.config.Logger.Info().Uint64("epoch", some[0]).Int("epochs", len(some)).Int("more", len(r.changed)-len(some)).
 		Msg("batches are listed otherwise than when they were judged: they are audited again")
 	return r.config.Reaudit(ctx, some)

@@ -126,6 +126,7 @@ type round struct {
 	changed   []uint64       // were written anew, and are to be audited again
 	gone      []uint64       // often and long enough
 	withdrawn []alert.Alert  // on those that are gone, which are open
+	overdue   []alert.Alert  // on those of which nothing is known for too long, which are open
 	results   map[string]int // how many epochs, by what looking at them came to
 }
 
@@ -139,7 +140,7 @@ func newRound(l *Loop, now time.Time) *round {
 // everything that is open: after a crash the same epochs are looked at again, and what that finds
 // is there once.
 func (r *round) run(ctx context.Context) error {
-	err := r.readWithdrawn(ctx)
+	err := r.readConditions(ctx)
 	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
 		return err
 	}
@@ -148,6 +149,7 @@ func (r *round) run(ctx context.Context) error {
 		errs = append(errs, r.lookAtDue(ctx))
 	}
 	errs = append(errs, r.lookAtOpen(ctx), r.lookAtAny(ctx), r.enqueue(ctx), r.raiseWithdrawn(ctx), r.resolveWithdrawn(ctx))
+	errs = append(errs, r.tellOverdue(ctx, errors.Join(errs...) == nil))
 	for result, n := range r.results {
 		observe.MetricsOr(r.config.Metrics).Rechecked(r.config.Namespace, result, n)
 	}
@@ -162,6 +164,8 @@ type openEpoch struct {
 	since   time.Time // when it came due
 	next    time.Time // when to look again
 	tries   int
+	asked   int    // how often it was put on the queue
+	result  string // unknown or changed
 	absence frontier.Absence
 	seen    time.Time // in which round it was looked at last
 }

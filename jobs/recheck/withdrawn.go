@@ -46,11 +46,20 @@ func (r *round) miss(epoch uint64, since time.Time) error {
 	return nil
 }
 
-// readWithdrawn reads which alerts on epochs that are gone are open.
-func (r *round) readWithdrawn(ctx context.Context) error {
+// readConditions reads which alerts on epochs that are gone, or not known, are open.
+func (r *round) readConditions(ctx context.Context) error {
 	alerts, err := r.config.Incidents.Outbox().Unresolved(ctx, r.config.Namespace, r.notices)
-	if err == nil || errors.Is(err, auditstore.ErrCorrupt) {
-		r.withdrawn = slices.DeleteFunc(alerts, func(a alert.Alert) bool { return a.Kind != alert.Withdrawn })
+	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
+		return err
+	}
+	r.withdrawn, r.overdue = nil, nil
+	for _, a := range alerts {
+		switch a.Kind {
+		case alert.Withdrawn:
+			r.withdrawn = append(r.withdrawn, a)
+		case alert.RecheckOverdue:
+			r.overdue = append(r.overdue, a)
+		}
 	}
 	return err
 }
@@ -77,7 +86,7 @@ func (r *round) raiseWithdrawn(ctx context.Context) error {
 		return err
 	}
 	// Another scheduler may have told of them meanwhile, in another hour or as another run.
-	err := r.readWithdrawn(ctx)
+	err := r.readConditions(ctx)
 	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
 		return err
 	}
