@@ -22,8 +22,10 @@ var ErrUnjudged = errors.New("has no verdict to overrule: have it audited by run
 // ErrUnjudged, auditstore.ErrDiffers if somebody else overruled it at the same time, or that the
 // epoch could not be judged now.
 //
-// Where what was rejected is verified now, the incident of the rejection is acknowledged in the
-// same name. A crash before that leaves it open, for somebody to acknowledge.
+// Where the batch that was rejected is verified now, the incident of the rejection is acknowledged
+// in the same name. A crash before that leaves it open, for somebody to acknowledge. Another batch
+// in its place was the log's doing: the overruling counts, the incident stays open, and the error
+// says so.
 //
 // A crash between alert and overruling leaves an alert on one that is not on record. Whoever
 // repeats it raises the same incident, which is one alert still.
@@ -66,6 +68,11 @@ func Overrule(ctx context.Context, a *audit.Auditor, epoch uint64, by, reason st
 	if err != nil || o.Overruled.Outcome != verdict.Rejected || o.Verdict.Outcome != verdict.Verified {
 		return o, err
 	}
+	if !isSameBatch(replaced, o.Verdict) {
+		return o, fmt.Errorf("epoch %d is overruled, but the log publishes another batch now than was rejected, so the mistake may not have been yours: "+
+			"the incident of the rejection stays open (use ktaudit incidents): sha256 %s was %s, now it is %s",
+			epoch, replaced.Batch.SHA256, replaced.Reason, o.Verdict.Batch.SHA256)
+	}
 	_, _, err = incidents.Acknowledge(ctx, incident.Acknowledgement{
 		Namespace: o.Namespace, Incident: alert.VerdictIncident(replaced), By: by, Reason: "overruled: " + reason, At: o.At,
 	})
@@ -73,4 +80,11 @@ func Overrule(ctx context.Context, a *audit.Auditor, epoch uint64, by, reason st
 		return o, fmt.Errorf("epoch %d is overruled, but its rejection is not acknowledged (use ktaudit incidents ack): %w", epoch, err)
 	}
 	return o, nil
+}
+
+// isSameBatch reports whether two verdicts are on one batch. Of one that was too large only the
+// name is known; of names that contradict each other nothing.
+func isSameBatch(a, b verdict.Verdict) bool {
+	sameName := a.PreviousDigest == b.PreviousDigest && a.Digest == b.Digest
+	return sameName && (a.Reason == verdict.BatchTooLarge || a.Batch.SHA256 != "" && a.Batch.SHA256 == b.Batch.SHA256)
 }
