@@ -21,6 +21,8 @@ const (
 	// kind one walk raises, and maxAccused of how many shards it says that names have changed. The
 	// next walk goes on with the shards; of the other incidents the log says how many there are.
 	maxChanges, maxAccusations, maxAccused = 100, 100, 10
+	// maxUnconfirmed is of how many shards that could not be confirmed a walk makes no account.
+	maxUnconfirmed = 200
 	// maxCollected is for how many epochs of a walk further evidence is collected.
 	maxCollected = 4
 	// maxLookedFor is how many missing epochs of a shard are looked for again.
@@ -112,7 +114,9 @@ func (k *walk) compare(ctx context.Context, on verdict.ChainPiece, generation ui
 		return true, k.raiseChange(ctx, on, generation, hash, changes)
 	}
 	k.mu.Lock()
-	k.result.Unconfirmed++
+	if k.result.Unconfirmed++; !enough && k.result.Unconfirmed < maxUnconfirmed {
+		k.accused-- // lest what the log lists now and then keep the walk from telling of others
+	}
 	k.mu.Unlock()
 	k.Logger.Warn().Uint64("shard", on.Shard).Uint64("epoch", changes[0].Epoch).Bool("looked_again", !enough).
 		Msg("names on record are not listed or are listed otherwise: not confirmed, so the record stays and the next walk looks again")
@@ -132,12 +136,14 @@ func (k *walk) stayGone(ctx context.Context, changes []Change) (bool, error) {
 	if n := len(gone); n > maxLookedFor {
 		gone = []Change{gone[0], gone[n/2], gone[n-1]}
 	}
-	for range k.Rechecks {
+	for i := range 1 + k.Rechecks { // at once, which costs little where they are there, and later
 		if len(gone) == 0 {
 			break
 		}
-		if err := wait.For(ctx, k.RecheckPause); err != nil {
-			return false, err
+		if i > 0 {
+			if err := wait.For(ctx, k.RecheckPause); err != nil {
+				return false, err
+			}
 		}
 		for _, c := range gone {
 			there, fresh, err := k.isListed(ctx, c)

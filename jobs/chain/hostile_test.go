@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -317,5 +318,32 @@ func TestHostileManyGenerations(t *testing.T) {
 	w.names.Last = 13_500
 	if c := w.walk(t).Chain.Coverage(0, 0); c.To != 13_500 {
 		t.Errorf("the walk found %+v", c)
+	}
+}
+
+// Names that come and go from one answer to the next cannot keep a walk from telling of others.
+func TestHostileUnsureNamesHideNoOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 13_500)
+	w.walk(t)
+	unsure := map[uint64]bool{}
+	for shard := uint64(0); shard < maxAccused+1; shard++ {
+		unsure[shard*1000+500] = true
+	}
+	w.names.Missing = map[uint64]bool{12_500: true} // is gone for good
+	hiding := &s3listtest.Names{First: 1, Last: 13_500, Missing: map[uint64]bool{12_500: true}}
+	for epoch := range unsure {
+		hiding.Missing[epoch] = true
+	}
+	w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if epoch, err := strconv.ParseUint(strings.Trim(r.URL.Query().Get("prefix"), "+/"), 10, 64); err == nil && unsure[epoch] {
+			w.names.ServeHTTP(rw, r) // whoever asks for it finds it
+			return
+		}
+		hiding.ServeHTTP(rw, r)
+	})
+	w.walk(t)
+	if got := w.incidents(t); len(got) != 1 || !strings.HasPrefix(got[0], "1-names_changed.000000012500") {
+		t.Errorf("alerts are %q", got)
 	}
 }
