@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/rs/zerolog"
 )
 
 // namesEvidence shows what is wrong with names: that an epoch has several, or does not begin with
@@ -106,7 +107,11 @@ func raiseNames(ctx context.Context, to incident.Recorder, namespace string, e n
 	if err != nil {
 		return err
 	}
-	to.Log.Error().Uint64("epoch", e.Epoch).Str("reason", string(e.Reason)).Msg("the names of a log contradict each other")
+	level := zerolog.DebugLevel // where it is known
+	if _, err := to.Store.Evidence(ctx, namespace, e.Epoch, evidence.Name()); errors.Is(err, auditstore.ErrNotFound) {
+		level = zerolog.ErrorLevel
+	}
+	to.Log.WithLevel(level).Uint64("epoch", e.Epoch).Str("reason", string(e.Reason)).Msg("the names of a log contradict each other")
 	concern := incident.Concern{Epoch: e.Epoch, Reason: e.Reason, Detail: a.Summary, Batches: batchesNamed(e.Epoch, e.Names)}
 	if err := to.PutEvidenceOn(ctx, namespace, concern, evidence); err != nil {
 		return err

@@ -200,9 +200,30 @@ func (k *walk) raiseChange(ctx context.Context, on verdict.ChainPiece, generatio
 	k.mu.Lock()
 	k.result.Changes = append(k.result.Changes, e.Changes[:min(len(e.Changes), max(0, maxChanges-len(k.result.Changes)))]...)
 	k.mu.Unlock()
+	if told, err := k.areWithdrawn(ctx, changes); err != nil || told {
+		return err
+	}
 	detail := fmt.Sprintf("epoch %d: recorded %s, listed now %s; epochs of the shard that differ: %d",
 		first.Epoch, namesText(first.Recorded), namesText(first.Listed), len(changes))
 	return k.incidents.Raise(ctx, alert.OfNamesChanged(k.Namespace, first.Epoch, first.Change, first.Text(), detail, evidence.Name()))
+}
+
+// areWithdrawn reports whether all changes are of names that went, and an incident is open that says
+// of each of their epochs that its batch is gone: that is one thing, and told.
+func (k *walk) areWithdrawn(ctx context.Context, changes []Change) (bool, error) {
+	if slices.ContainsFunc(changes, func(c Change) bool { return c.Change != Went || len(c.Listed) > 0 }) {
+		return false, nil
+	}
+	list, err := incident.ReadList(ctx, k.Store, k.Namespace)
+	if err != nil {
+		return false, err
+	}
+	untold := func(c Change) bool {
+		return !slices.ContainsFunc(list.Open, func(o incident.Open) bool {
+			return o.Kind == alert.Withdrawn && o.From <= c.Epoch && c.Epoch <= o.To
+		})
+	}
+	return !slices.ContainsFunc(changes, untold), nil
 }
 
 // maxNamesTold is how many names of an epoch an alert has: two show that there are several.

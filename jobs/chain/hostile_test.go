@@ -10,9 +10,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 )
@@ -345,5 +349,27 @@ func TestHostileUnsureNamesHideNoOthers(t *testing.T) {
 	w.walk(t)
 	if got := w.incidents(t); len(got) != 1 || !strings.HasPrefix(got[0], "1-names_changed.000000012500") {
 		t.Errorf("alerts are %q", got)
+	}
+}
+
+// A batch that is gone is one thing, whoever finds it: a look at the epoch has told of it before the
+// walk comes by.
+func TestWithdrawnBatchIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for _, told := range []bool{false, true} {
+		w := newWorld(t, 2500)
+		w.walk(t)
+		w.names.Missing = map[uint64]bool{1500: true, 1502: true}
+		to := uint64(1502)
+		if !told {
+			to = 1501 // and one more is gone
+		}
+		r := incident.Recorder{Store: w.config.Store, Log: zerolog.Nop()}
+		must(t, r.Raise(t.Context(), alert.OfWithdrawn(namespace, 1500, to, time.Now())))
+		w.walk(t)
+		got := strings.Join(w.incidents(t), " ")
+		if strings.Contains(got, "names_changed") == told || len(w.keys(t, "evidence/")) != 1 {
+			t.Errorf("told of %d: incidents are %s, evidence %q", to, got, w.keys(t, "evidence/"))
+		}
 	}
 }
