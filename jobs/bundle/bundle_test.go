@@ -137,6 +137,14 @@ func TestBundleConvicts(t *testing.T) {
 			raiseWithdrawn(t, w, 2, 4, 3)
 			return w, 3
 		}, "for epoch 3, so there was one"},
+		"withdrawn, and found by a walk of names, too": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewWorld(t, simlog.Options{Epochs: 4})
+			audits(t, w, true, 1, 2, 3, 4)
+			raiseWithdrawn(t, w, 3, 3, 3)
+			changed := incident.Evidence{Kind: "names-changed", Data: []byte(`{"changes":[{"epoch":3,"change":"went"}]}`), Extension: ".json"}
+			jobstest.Must(t, incident.Recorder{Store: w.Store}.PutEvidence(t.Context(), jobstest.Namespace, 3, changed))
+			return w, 3
+		}, "for epoch 3, so there was one"},
 		"broken neighbours, found while judging": {func(t *testing.T) (*jobstest.World, uint64) {
 			w := jobstest.NewSplicedWorld(t)
 			audits(t, w, false, 10, 11)

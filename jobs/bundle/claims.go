@@ -65,7 +65,7 @@ func (c *Checked) conclude(files map[string][]byte) {
 		case dir == incidentsDir+"/" && strings.HasPrefix(name, withdrawnPrefix):
 			c.claimWithdrawn(files)
 		case dir == evidenceDir+"/":
-			c.claimEvidence(name, data)
+			c.claimEvidence(name, data, files)
 		}
 	}
 	c.Result = c.result()
@@ -111,7 +111,7 @@ func (c *Checked) claimVerdict(data []byte) {
 	}
 }
 
-func (c *Checked) claimEvidence(name string, data []byte) {
+func (c *Checked) claimEvidence(name string, data []byte, files map[string][]byte) {
 	n := c.Manifest.Epoch
 	kind := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
 	switch {
@@ -126,6 +126,8 @@ func (c *Checked) claimEvidence(name string, data []byte) {
 			proof, result := c.broken(e)
 			c.claim(fmt.Sprintf("epochs %d and %d contradict each other: %s", e.Epochs[0].Epoch, e.Epochs[1].Epoch, e.Reason), proof, result)
 		}
+	case kind("names-changed-") && hasWent(data, n):
+		c.claimWithdrawn(files)
 	case kind("names-"):
 		proof, result := c.equivocation(n)
 		c.claim(fmt.Sprintf("the names of epoch %d contradict each other, or those of its neighbours", n), proof, result)

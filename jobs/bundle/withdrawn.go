@@ -15,8 +15,12 @@ import (
 // withdrawnPrefix is how the names of incidents begin that say that batches are gone from a log.
 const withdrawnPrefix = "withdrawn."
 
-// claimWithdrawn claims that the batch was judged, and is gone.
+// claimWithdrawn claims that the batch was judged, and is gone, once: a look at the epoch and a walk
+// of names may both have found it.
 func (c *Checked) claimWithdrawn(files map[string][]byte) {
+	if c.absence {
+		return
+	}
 	c.absence = true
 	n := c.Manifest.Epoch
 	claim := fmt.Sprintf("the batch of epoch %d was judged, and is gone from the log", n)
@@ -67,4 +71,24 @@ func goneAt(v verdict.Verdict, files map[string][]byte) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// hasWent reports whether evidence of changed names says of an epoch that its names are not listed
+// any more, in place of which there are no others.
+func hasWent(data []byte, epoch uint64) bool {
+	var e struct {
+		Changes []struct {
+			Epoch  uint64
+			Change string
+		}
+	}
+	if json.Unmarshal(data, &e) != nil {
+		return false
+	}
+	for _, c := range e.Changes {
+		if c.Epoch == epoch {
+			return c.Change == "went" // as jobs/chain writes it
+		}
+	}
+	return false
 }
