@@ -15,8 +15,8 @@ import (
 // withdrawnPrefix is how the names of incidents begin that say that batches are gone from a log.
 const withdrawnPrefix = "withdrawn."
 
-// claimWithdrawn claims that the batch was judged, and is gone, once: a look at the epoch and a walk
-// of names may both have found it.
+// claimWithdrawn claims that the batch was judged, and is gone, once: a look at the epoch and a
+// walk of names may both have found it.
 func (c *Checked) claimWithdrawn(files map[string][]byte) {
 	if c.absence {
 		return

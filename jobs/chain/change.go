@@ -208,8 +208,8 @@ func (k *walk) raiseChange(ctx context.Context, on verdict.ChainPiece, generatio
 	return k.incidents.Raise(ctx, alert.OfNamesChanged(k.Namespace, first.Epoch, first.Change, first.Text(), detail, evidence.Name()))
 }
 
-// areWithdrawn reports whether all changes are of names that went, and an incident is open that says
-// of each of their epochs that its batch is gone: that is one thing, and told.
+// areWithdrawn reports whether all changes are of names that went, and an incident is open that
+// says of each of their epochs that its batch is gone: that is one thing, and told.
 func (k *walk) areWithdrawn(ctx context.Context, changes []Change) (bool, error) {
 	if slices.ContainsFunc(changes, func(c Change) bool { return c.Change != Went || len(c.Listed) > 0 }) {
 		return false, nil
