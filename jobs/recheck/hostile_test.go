@@ -155,3 +155,32 @@ func TestBatchesThatCannotBeFetchedHideNoOthers(t *testing.T) {
 		t.Errorf("%d of %d epochs were ever put on the queue", len(asked), 2*maxReaudits+1)
 	}
 }
+
+// A batch that comes back and goes again within the hour is told of again.
+func TestWithdrawnAgainWithinTheHour(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	w.config.Period = minute
+	w.config.After = nil
+	w.config.History = minute // all, in each round
+	began := w.began.Truncate(hour).Add(2 * hour)
+	l := New(w.config)
+	rounds := func(from time.Duration) {
+		for i := range time.Duration(6) {
+			jobstest.Must(t, newRound(l, began.Add(from+i*minute)).run(t.Context()))
+		}
+	}
+	key := w.KeyOf(t, 5)
+	data, err := w.Log.ReadAll(t.Context(), key)
+	jobstest.Must(t, err)
+	jobstest.MoveObject(t, w.Log, key, "")
+	rounds(0)
+	jobstest.Must(t, w.Log.WriteAll(t.Context(), key, data, nil))
+	rounds(10 * minute)
+	w.wantAlerts(t, "1-withdrawn.000000000005", "3-withdrawn.000000000005")
+	jobstest.MoveObject(t, w.Log, key, "")
+	rounds(20 * minute)
+	l.config.History = 0 // it was looked at, and is not again by chance
+	rounds(8 * hour)
+	w.wantAlerts(t, "1-withdrawn.000000000005", "1-withdrawn.000000000005", "3-withdrawn.000000000005")
+}

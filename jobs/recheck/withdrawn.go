@@ -79,6 +79,7 @@ func (r *round) raiseWithdrawn(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(r.gone)
+	r.gone = slices.Compact(r.gone)
 	if others, err := r.hasOthers(ctx); err != nil || !others {
 		return err
 	}
@@ -107,8 +108,14 @@ func (r *round) raiseWithdrawn(ctx context.Context) error {
 		}
 		r.withdrawn = append(r.withdrawn, a)
 	}
+	// What is not told stays open: there are too many, or it had come back within this hour.
+	if err := r.readConditions(ctx); err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
+		return err
+	}
 	for _, epoch := range r.gone {
-		r.conclude(epoch, gone)
+		if r.isWithdrawn(epoch) {
+			r.conclude(epoch, gone)
+		}
 	}
 	return nil
 }
