@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
@@ -91,10 +92,15 @@ func (s SignedDigest) bincode() []byte {
 	return append(b, s.Digest[:]...)
 }
 
-// Sign makes the signed digest of an epoch; timestamp is in milliseconds since 1970.
-func Sign(key ed25519.PrivateKey, ciphersuite uint32, namespace string, timestamp, epoch uint64, digest [32]byte) (SignedDigest, error) {
-	if len(key) != ed25519.PrivateKeySize {
-		return SignedDigest{}, fmt.Errorf("signing key has %d bytes, want %d", len(key), ed25519.PrivateKeySize)
+// Sign makes the signed digest of an epoch; timestamp is in milliseconds since 1970. The key is an
+// ed25519.PrivateKey, or one that is kept elsewhere, of Ed25519 too.
+func Sign(key crypto.Signer, ciphersuite uint32, namespace string, timestamp, epoch uint64, digest [32]byte) (SignedDigest, error) {
+	if private, ok := key.(ed25519.PrivateKey); ok && len(private) != ed25519.PrivateKeySize {
+		return SignedDigest{}, fmt.Errorf("signing key has %d bytes, want %d", len(private), ed25519.PrivateKeySize)
+	}
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok || len(public) != ed25519.PublicKeySize {
+		return SignedDigest{}, fmt.Errorf("signing key is of type %T, want Ed25519", key.Public())
 	}
 	s := SignedDigest{
 		Ciphersuite: ciphersuite,
@@ -102,13 +108,20 @@ func Sign(key ed25519.PrivateKey, ciphersuite uint32, namespace string, timestam
 		Timestamp:   timestamp,
 		Epoch:       epoch,
 		Digest:      digest,
-		KeyID:       key[ed25519.PrivateKeySize-1], // a private key ends in its public key
+		KeyID:       public[ed25519.PublicKeySize-1],
 	}
 	message, err := s.Message()
 	if err != nil {
 		return SignedDigest{}, err
 	}
-	copy(s.Signature[:], ed25519.Sign(key, message))
+	made, err := key.Sign(nil, message, crypto.Hash(0))
+	if err == nil && len(made) != len(s.Signature) {
+		err = fmt.Errorf("the signer returned %d bytes", len(made))
+	}
+	if err != nil {
+		return SignedDigest{}, fmt.Errorf("signing epoch %d: %w", epoch, err)
+	}
+	copy(s.Signature[:], made)
 	return s, nil
 }
 

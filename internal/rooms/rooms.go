@@ -49,6 +49,7 @@ var allowed = []struct {
 	{"fetcher", []string{"blobstore/s3list", "validator"}},
 	{"internal/writeonce", []string{"blobstore", "internal/localdisk"}},
 	{"blobstore/auditstore", []string{"blobstore", "internal/writeonce"}},
+	{"auditor", []string{"blobstore/auditstore", "signature"}},
 	{"internal/jsonpost", nil},
 	{"internal/explain", nil},
 	{"internal/alert", []string{"blobstore/auditstore", "internal/explain", "internal/jsonpost"}},

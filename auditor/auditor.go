@@ -1,0 +1,302 @@
+package auditor
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// MaxSkew is how far a clock may be off before it signs nothing.
+const MaxSkew = time.Minute
+
+// Config is what an Auditor needs. All fields must be set but for those that say otherwise.
+type Config struct {
+	Namespace   string
+	Store       *auditstore.Store
+	Keys        []Key
+	Ciphersuite uint32
+	// Root is the first epoch that is signed and its digest. Zero: the first post says it.
+	Root verdict.Anchor
+	// Verified signs an epoch only once it has a verdict that it was verified. Otherwise signing means
+	// that the digest was seen.
+	Verified bool
+	// Conflict puts on record that a log posted two digests for an epoch. It must be durable when it
+	// returns: the log is told only after that.
+	Conflict func(ctx context.Context, c Conflict) error
+	// Now is the clock. Nil is time.Now.
+	Now func() time.Time
+}
+
+// Conflict is another digest for an epoch than the one that is signed.
+type Conflict struct {
+	Epoch  uint64
+	Posted string // the other digest, 64 hexadecimal digits
+	Signed []byte // the signed digest on record, in JSON
+}
+
+// Auditor signs the digests of one log. It may be used by several goroutines.
+type Auditor struct {
+	c      Config
+	keys   keyring
+	ledger ledger
+	clock  func(ctx context.Context) (time.Time, error)
+}
+
+// New returns an error that names what is wrong with its configuration.
+func New(c Config) (*Auditor, error) {
+	keys, err := newKeyring(c.Keys)
+	err = errors.Join(err, verdict.CheckNamespace(c.Namespace))
+	switch {
+	case err != nil:
+	case c.Store == nil:
+		err = errors.New("no audit store")
+	case c.Conflict == nil:
+		err = errors.New("nothing that records conflicts")
+	case c.Ciphersuite != signature.CiphersuiteProtobuf && c.Ciphersuite != signature.CiphersuiteBincode:
+		err = fmt.Errorf("unknown ciphersuite %d: want 1 or 2", c.Ciphersuite)
+	case !c.Root.IsZero():
+		err = verdict.CheckDigest(c.Root.Digest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("auditor of %q: %w", c.Namespace, err)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	a := &Auditor{c: c, keys: keys, ledger: newStoreLedger(c.Store, c.Namespace)}
+	a.clock = (&storeClock{own: c.Now, store: func(ctx context.Context) (time.Time, error) {
+		return c.Store.Now(ctx, c.Namespace)
+	}}).now
+	return a, nil
+}
+
+// Sign returns the signed digest of an epoch in JSON, as it is on record: signed now, or before. To
+// repeat it gives the same bytes.
+//
+// Errors: ConflictError, GapError, ReusedError and RootError say that a log's post is wrong,
+// ErrNotVerified that it is too early, ErrClock that the clock here is. Any other is a fault, after
+// which the post may have been signed or not: post it again.
+func (a *Auditor) Sign(ctx context.Context, epoch uint64, digest [32]byte) ([]byte, error) {
+	recorded, err := a.sign(ctx, epoch, digest)
+	if err != nil {
+		return nil, fmt.Errorf("epoch %d of %s: %w", epoch, a.c.Namespace, err)
+	}
+	return recorded, nil
+}
+
+func (a *Auditor) sign(ctx context.Context, epoch uint64, digest [32]byte) ([]byte, error) {
+	if err := verdict.CheckKey(a.c.Namespace, epoch); err != nil {
+		return nil, err
+	}
+	recorded, err := a.ledger.signed(ctx, epoch)
+	if err == nil {
+		return a.answer(ctx, epoch, digest, recorded)
+	}
+	if !errors.Is(err, errNotYet) {
+		return nil, err
+	}
+	earliest, err := a.follows(ctx, epoch, digest)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkReuse(ctx, epoch, digest); err != nil {
+		return nil, err
+	}
+	if err := a.checkVerified(ctx, epoch, digest); err != nil {
+		return nil, err
+	}
+	data, err := a.make(ctx, epoch, digest, earliest)
+	if err != nil {
+		return nil, err
+	}
+	// A crash before this line leaves nothing. One after it leaves a claim, which counts for nothing
+	// while no signed digest bears it out.
+	if err := a.ledger.claim(ctx, hex.EncodeToString(digest[:]), epoch); err != nil {
+		return nil, err
+	}
+	// This is the commit. Of several replicas one creates the object and all answer with its bytes,
+	// so that an epoch has one signed digest whoever is asked. A crash before it leaves the epoch as
+	// it was; after it, or if its answer is lost, the next post finds the object and answers with it.
+	//
+	// No digest is signed for two epochs. Epochs are signed in order: whoever signs N has read the
+	// signed digest of N-1, so all epochs before N are signed and will not change. The claim of each
+	// stood before its signature did, and so checkReuse, which came after that read, saw it.
+	//
+	// Timestamps don't go back: that of N is at least that of N-1, which was read and can't change.
+	recorded, err = a.ledger.putSigned(ctx, epoch, data)
+	if err != nil {
+		return nil, err
+	}
+	return a.answer(ctx, epoch, digest, recorded)
+}
+
+// answer returns what is on record for a post, if it is for the same digest.
+func (a *Auditor) answer(ctx context.Context, epoch uint64, digest [32]byte, recorded []byte) ([]byte, error) {
+	s, err := a.parse(epoch, recorded)
+	if err != nil {
+		return nil, err
+	}
+	if s.Digest == digest {
+		return recorded, nil
+	}
+	posted := hex.EncodeToString(digest[:])
+	if err := a.c.Conflict(ctx, Conflict{Epoch: epoch, Posted: posted, Signed: recorded}); err != nil {
+		return nil, fmt.Errorf("recording a conflict: %w", err)
+	}
+	return nil, &ConflictError{Epoch: epoch, Posted: posted, Signed: hex.EncodeToString(s.Digest[:])}
+}
+
+// follows checks that it is an epoch's turn, and returns the earliest timestamp that it may have.
+func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (earliest uint64, err error) {
+	start, err := a.startedAt(ctx, epoch, digest)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case epoch < start.Epoch:
+		return 0, &RootError{start}
+	case epoch == start.Epoch && hex.EncodeToString(digest[:]) != start.Digest:
+		return 0, &RootError{start}
+	case epoch == start.Epoch:
+		return 0, nil
+	}
+	recorded, err := a.ledger.signed(ctx, epoch-1)
+	if errors.Is(err, errNotYet) {
+		return 0, a.gap(ctx, epoch, start)
+	}
+	if err != nil {
+		return 0, err
+	}
+	previous, err := a.parse(epoch-1, recorded)
+	if err != nil {
+		return 0, err
+	}
+	// Only our own signatures are gone on from: another one there was written by somebody else.
+	if err := a.keys.trusted.Verify(previous); err != nil {
+		return 0, fmt.Errorf("signed digest of epoch %d on record: %w", epoch-1, err)
+	}
+	return previous.Timestamp, nil
+}
+
+// startedAt is where signing of the log began, which this post decides if nothing has. Created once,
+// so that two first posts for different epochs begin one sequence and not two.
+func (a *Auditor) startedAt(ctx context.Context, epoch uint64, digest [32]byte) (verdict.Anchor, error) {
+	start, err := a.ledger.start(ctx)
+	if errors.Is(err, errNotYet) {
+		first := a.c.Root
+		if first.IsZero() {
+			first = verdict.Anchor{Epoch: epoch, Digest: hex.EncodeToString(digest[:])}
+		}
+		start, err = a.ledger.putStart(ctx, first)
+	}
+	if err == nil && !a.c.Root.IsZero() && start != a.c.Root {
+		err = fmt.Errorf("signing began at %s, and the configured root is %s: a root cannot be changed", start, a.c.Root)
+	}
+	return start, err
+}
+
+func (a *Auditor) gap(ctx context.Context, epoch uint64, start verdict.Anchor) error {
+	last, ok, err := a.ledger.last(ctx)
+	if err != nil {
+		return err
+	}
+	expected := start.Epoch
+	if ok {
+		expected = last + 1
+	}
+	return &GapError{Epoch: epoch, Expected: expected}
+}
+
+func (a *Auditor) checkReuse(ctx context.Context, epoch uint64, digest [32]byte) error {
+	claims, err := a.ledger.claims(ctx, hex.EncodeToString(digest[:]))
+	if err != nil {
+		return err
+	}
+	for _, claimed := range claims {
+		if claimed == epoch {
+			continue
+		}
+		recorded, err := a.ledger.signed(ctx, claimed)
+		if errors.Is(err, errNotYet) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s, err := a.parse(claimed, recorded)
+		if err != nil {
+			return err
+		}
+		if s.Digest == digest {
+			return &ReusedError{Epoch: epoch, Earlier: claimed}
+		}
+	}
+	return nil
+}
+
+// checkVerified returns ErrNotVerified unless the newest verdict says that the log's step to this
+// digest was verified, where that is the mode.
+func (a *Auditor) checkVerified(ctx context.Context, epoch uint64, digest [32]byte) error {
+	if !a.c.Verified {
+		return nil
+	}
+	v, err := a.c.Store.Verdict(ctx, a.c.Namespace, epoch)
+	if err == nil {
+		v, err = a.c.Store.Newest(ctx, v)
+	}
+	switch {
+	case errors.Is(err, auditstore.ErrNotFound):
+		return fmt.Errorf("%w: it has no verdict yet", ErrNotVerified)
+	case err != nil:
+		return err
+	case v.Outcome != verdict.Verified:
+		return fmt.Errorf("%w: it was rejected: %s", ErrNotVerified, v.Reason)
+	case v.Digest != hex.EncodeToString(digest[:]):
+		return fmt.Errorf("%w: the digest that was verified is %s", ErrNotVerified, v.Digest)
+	}
+	return nil
+}
+
+// make signs, not before the timestamp earliest.
+func (a *Auditor) make(ctx context.Context, epoch uint64, digest [32]byte, earliest uint64) ([]byte, error) {
+	now, err := a.clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := time.UnixMilli(int64(earliest))
+	if before.Sub(now) > MaxSkew {
+		return nil, fmt.Errorf("%w: it says %s, and the epoch before was signed at %s",
+			ErrClock, now.UTC().Format(time.RFC3339), before.UTC().Format(time.RFC3339))
+	}
+	if now.Before(before) {
+		now = before
+	}
+	key, err := a.keys.at(now)
+	if err != nil {
+		return nil, err
+	}
+	s, err := signature.Sign(key.Signer, a.c.Ciphersuite, a.c.Namespace, uint64(now.UnixMilli()), epoch, digest)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(s)
+}
+
+// parse reads a signed digest on record.
+func (a *Auditor) parse(epoch uint64, recorded []byte) (signature.SignedDigest, error) {
+	s, err := signature.Parse(recorded)
+	if err == nil && (s.Namespace != a.c.Namespace || s.Epoch != epoch) {
+		err = fmt.Errorf("it is of epoch %d of %q", s.Epoch, s.Namespace)
+	}
+	if err != nil {
+		return s, fmt.Errorf("signed digest of epoch %d: %w: %w", epoch, auditstore.ErrCorrupt, err)
+	}
+	return s, nil
+}

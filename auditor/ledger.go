@@ -1,0 +1,167 @@
+package auditor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// ledger is what the signing protocol reads and creates. All objects are created once, and whoever
+// comes second gets what is on record. Reads see every write that has returned.
+type ledger interface {
+	// start is where signing began. errNotYet if it did not.
+	start(ctx context.Context) (verdict.Anchor, error)
+	putStart(ctx context.Context, a verdict.Anchor) (recorded verdict.Anchor, err error)
+	// signed is the signed digest of an epoch in JSON. errNotYet if there is none.
+	signed(ctx context.Context, epoch uint64) ([]byte, error)
+	putSigned(ctx context.Context, epoch uint64, data []byte) (recorded []byte, err error)
+	// claim says that a digest is about to be signed for an epoch, claims for which epochs it was.
+	claim(ctx context.Context, digest string, epoch uint64) error
+	claims(ctx context.Context, digest string) ([]uint64, error)
+	// last is the newest epoch that is signed; false if none is.
+	last(ctx context.Context) (uint64, bool, error)
+}
+
+var errNotYet = errors.New("not on record")
+
+// maxClaims bounds how many claims of one digest are read. An honest log's digest has one; it has
+// more only where a conflict was lost between claim and signature.
+const maxClaims = 1000
+
+// storeLedger is the ledger in an audit store:
+//
+//	{namespace}/signed/{shard}/{epoch, 12 digits}.json        signed digests
+//	{namespace}/signing/start.json                            where signing began
+//	{namespace}/signing/{first 3 digits}/{digest}-{epoch}.json claims, without content
+type storeLedger struct{ done, doing auditstore.Folder }
+
+func newStoreLedger(s *auditstore.Store, namespace string) storeLedger {
+	return storeLedger{s.Folder(namespace, "signed"), s.Folder(namespace, "signing")}
+}
+
+func (l storeLedger) start(ctx context.Context) (verdict.Anchor, error) {
+	data, err := l.doing.Get(ctx, "start")
+	if err != nil {
+		return verdict.Anchor{}, orNotYet(err)
+	}
+	return decodeStart(data)
+}
+
+func (l storeLedger) putStart(ctx context.Context, a verdict.Anchor) (verdict.Anchor, error) {
+	data, err := json.Marshal(startObject{a.Epoch, a.Digest})
+	if err != nil {
+		return verdict.Anchor{}, err
+	}
+	recorded, err := l.doing.Put(ctx, append(data, '\n'), "start")
+	if err != nil {
+		return verdict.Anchor{}, err
+	}
+	return decodeStart(recorded)
+}
+
+// startObject is the JSON of start.json.
+type startObject struct {
+	Epoch  uint64 `json:"epoch"`
+	Digest string `json:"digest"` // 64 hexadecimal digits
+}
+
+func decodeStart(data []byte) (verdict.Anchor, error) {
+	var o startObject
+	err := json.Unmarshal(data, &o)
+	if err = errors.Join(err, verdict.CheckDigest(o.Digest)); err != nil {
+		return verdict.Anchor{}, fmt.Errorf("signing/start.json: %w: %w", auditstore.ErrCorrupt, err)
+	}
+	return verdict.Anchor{Epoch: o.Epoch, Digest: o.Digest}, nil
+}
+
+func (l storeLedger) signed(ctx context.Context, epoch uint64) ([]byte, error) {
+	data, err := l.done.Get(ctx, shardName(epoch), epochName(epoch))
+	return data, orNotYet(err)
+}
+
+func (l storeLedger) putSigned(ctx context.Context, epoch uint64, data []byte) ([]byte, error) {
+	return l.done.Put(ctx, data, shardName(epoch), epochName(epoch))
+}
+
+func (l storeLedger) claim(ctx context.Context, digest string, epoch uint64) error {
+	if err := verdict.CheckDigest(digest); err != nil {
+		return err
+	}
+	_, err := l.doing.Put(ctx, []byte("{}\n"), digest[:3], digest+"-"+epochName(epoch))
+	return err
+}
+
+func (l storeLedger) claims(ctx context.Context, digest string) (epochs []uint64, err error) {
+	if err := verdict.CheckDigest(digest); err != nil {
+		return nil, err
+	}
+	for name, err := range l.doing.Names(ctx, digest+"-", digest[:3]) {
+		if err != nil {
+			return nil, err
+		}
+		text, isClaim := strings.CutPrefix(name, digest+"-")
+		if !isClaim {
+			break // names are in order
+		}
+		epoch, ok := number(strings.TrimSuffix(text, ".json"), 12)
+		if !ok {
+			continue
+		}
+		if epochs = append(epochs, epoch); len(epochs) > maxClaims {
+			return nil, fmt.Errorf("digest %s has more than %d claims", digest, maxClaims)
+		}
+	}
+	return epochs, nil
+}
+
+// last lists the shards and then the newest one that has something: a crash on local disk may leave
+// a folder without objects.
+func (l storeLedger) last(ctx context.Context) (epoch uint64, ok bool, err error) {
+	var shards []string
+	for name, err := range l.done.Names(ctx, "") {
+		if err != nil {
+			return 0, false, err
+		}
+		if shard, isFolder := strings.CutSuffix(name, "/"); isFolder {
+			if _, ok := number(shard, 9); ok {
+				shards = append(shards, shard)
+			}
+		}
+	}
+	for i := len(shards) - 1; i >= 0 && !ok; i-- {
+		for name, err := range l.done.Names(ctx, "", shards[i]) {
+			if err != nil {
+				return 0, false, err
+			}
+			if n, isEpoch := number(strings.TrimSuffix(name, ".json"), 12); isEpoch {
+				epoch, ok = n, true
+			}
+		}
+	}
+	return epoch, ok, nil
+}
+
+func shardName(epoch uint64) string { return fmt.Sprintf("%09d", epoch/verdict.EpochsPerShard) }
+func epochName(epoch uint64) string { return fmt.Sprintf("%012d", epoch) }
+
+// number reads a decimal number of exactly so many digits.
+func number(s string, digits int) (uint64, bool) {
+	if len(s) != digits || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
+}
+
+func orNotYet(err error) error {
+	if errors.Is(err, auditstore.ErrNotFound) {
+		return fmt.Errorf("%w: %w", errNotYet, err)
+	}
+	return err
+}
