@@ -102,14 +102,14 @@ func (a *Auditor) sign(ctx context.Context, epoch uint64, digest [32]byte) ([]by
 	if !errors.Is(err, errNotYet) {
 		return nil, err
 	}
+	if err := a.checkVerified(ctx, epoch, digest); err != nil {
+		return nil, err
+	}
 	earliest, err := a.follows(ctx, epoch, digest)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.checkReuse(ctx, epoch, digest); err != nil {
-		return nil, err
-	}
-	if err := a.checkVerified(ctx, epoch, digest); err != nil {
 		return nil, err
 	}
 	data, err := a.make(ctx, epoch, digest, earliest)
