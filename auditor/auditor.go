@@ -24,11 +24,11 @@ type Config struct {
 	Ciphersuite uint32
 	// Root is the first epoch that is signed and its digest. Zero: the first post says it.
 	Root verdict.Anchor
-	// Verified signs an epoch only once it has a verdict that it was verified. Otherwise signing means
-	// that the digest was seen.
+	// Verified signs an epoch only once it has a verdict that it was verified. Otherwise signing
+	// means that the digest was seen.
 	Verified bool
-	// Conflict puts on record that a log posted two digests for an epoch. It must be durable when it
-	// returns: the log is told only after that.
+	// Conflict puts on record that a log posted two digests for an epoch. It must be durable when
+	// it returns: the log is told only after that.
 	Conflict func(ctx context.Context, c Conflict) error
 	// Now is the clock. Nil is time.Now.
 	Now func() time.Time
@@ -116,18 +116,19 @@ func (a *Auditor) sign(ctx context.Context, epoch uint64, digest [32]byte) ([]by
 	if err != nil {
 		return nil, err
 	}
-	// A crash before this line leaves nothing. One after it leaves a claim, which counts for nothing
-	// while no signed digest bears it out.
+	// A crash before this line leaves nothing. One after it leaves a claim, which counts for
+	// nothing while no signed digest bears it out.
 	if err := a.ledger.claim(ctx, hex.EncodeToString(digest[:]), epoch); err != nil {
 		return nil, err
 	}
 	// This is the commit. Of several replicas one creates the object and all answer with its bytes,
-	// so that an epoch has one signed digest whoever is asked. A crash before it leaves the epoch as
-	// it was; after it, or if its answer is lost, the next post finds the object and answers with it.
+	// so that an epoch has one signed digest whoever is asked. A crash before it leaves the epoch
+	// as it was; after it, or if its answer is lost, the next post finds the object and answers
+	// with it.
 	//
 	// No digest is signed for two epochs. Epochs are signed in order: whoever signs N has read the
-	// signed digest of N-1, so all epochs before N are signed and will not change. The claim of each
-	// stood before its signature did, and so checkReuse, which came after that read, saw it.
+	// signed digest of N-1, so all epochs before N are signed and will not change. The claim of
+	// each stood before its signature did, and so checkReuse, which came after that read, saw it.
 	//
 	// Timestamps don't go back: that of N is at least that of N-1, which was read and can't change.
 	recorded, err = a.ledger.putSigned(ctx, epoch, data)
@@ -185,8 +186,8 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 	return previous.Timestamp, nil
 }
 
-// startedAt is where signing of the log began, which this post decides if nothing has. Created once,
-// so that two first posts for different epochs begin one sequence and not two.
+// startedAt is where signing of the log began, which this post decides if nothing has. Created
+// once, so that two first posts for different epochs begin one sequence and not two.
 func (a *Auditor) startedAt(ctx context.Context, epoch uint64, digest [32]byte) (verdict.Anchor, error) {
 	start, err := a.ledger.start(ctx)
 	if errors.Is(err, errNotYet) {

@@ -16,7 +16,8 @@ var ErrNotVerified = errors.New("the epoch is not verified")
 // ErrNotSigned: the epoch has no signed digest, or not yet.
 var ErrNotSigned = errors.New("the epoch is not signed")
 
-// ConflictError: another digest is signed for the epoch. It is on record, and to retry is of no use.
+// ConflictError: another digest is signed for the epoch. It is on record, and to retry is of no
+// use.
 type ConflictError struct {
 	Epoch          uint64
 	Posted, Signed string // 64 hexadecimal digits
@@ -40,7 +41,8 @@ func (e *ReusedError) Error() string {
 	return fmt.Sprintf("its digest is that of epoch %d, and is signed for one epoch only", e.Earlier)
 }
 
-// RootError: the post is not for the epoch and digest at which signing begins, nor for a later epoch.
+// RootError: the post is not for the epoch and digest at which signing begins, nor for a later
+// epoch.
 type RootError struct{ Root verdict.Anchor }
 
 func (e *RootError) Error() string {

@@ -25,5 +25,6 @@ func (a *Auditor) Last(ctx context.Context) (epoch uint64, ok bool, err error) {
 	return a.ledger.last(ctx)
 }
 
-// Keys returns the keys, those that signed before and those that will sign later too, by their times.
+// Keys returns the keys, those that signed before and those that will sign later too, by their
+// times.
 func (a *Auditor) Keys() []Key { return a.keys.keys }

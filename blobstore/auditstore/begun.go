@@ -5,12 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/ktaudit/ktaudit/verdict"
 )
-
-// maxBegunBytes is the largest note on a time that was begun.
-const maxBegunBytes = 4 << 10
 
 // Begun is the part of the audit store that remembers which of the times that a repeated task was
 // due it was begun for, so that one that came while nobody was there can be caught up on. Its
@@ -21,17 +16,19 @@ const maxBegunBytes = 4 << 10
 // A time is put there once and never changed. Whoever puts one removes those before it, so that the
 // folder stays small for years.
 type Begun struct {
-	store           *Store
-	namespace, task string
+	records
+	task string
 }
 
 // Begun is what is remembered of a task, whose name is a plain segment like a namespace. Both are
 // checked by each call.
-func (s *Store) Begun(namespace, task string) Begun { return Begun{s, namespace, task} }
+func (s *Store) Begun(namespace, task string) Begun {
+	return Begun{records{s, namespace, "schedule"}, task}
+}
 
 // Times returns the times on record, ascending, by one listing.
 func (b Begun) Times(ctx context.Context) ([]time.Time, error) {
-	prefix, err := b.prefix()
+	prefix, err := b.prefix(b.task)
 	if err != nil {
 		return nil, err
 	}
@@ -50,36 +47,26 @@ func (b Begun) Times(ctx context.Context) ([]time.Time, error) {
 // Put records that a time was begun, once, and returns the note on record: the caller's, or that of
 // whoever was first.
 func (b Begun) Put(ctx context.Context, due time.Time, note []byte) (recorded []byte, err error) {
-	key, err := b.key(due)
+	name, err := b.name(due)
 	if err != nil {
 		return nil, err
 	}
-	return b.store.put(ctx, key, note, maxBegunBytes)
+	return Folder{b.records}.Put(ctx, note, b.task, name)
 }
 
 // Remove takes a time off the record.
 func (b Begun) Remove(ctx context.Context, due time.Time) error {
-	key, err := b.key(due)
+	name, err := b.name(due)
 	if err != nil {
 		return err
 	}
-	return b.store.objects.Remove(ctx, key)
+	return b.remove(ctx, b.task, name)
 }
 
-func (b Begun) key(due time.Time) (string, error) {
+func (b Begun) name(due time.Time) (string, error) {
 	seconds := due.Unix()
 	if seconds < 0 || seconds > 999_999_999_999 {
 		return "", fmt.Errorf("%s: %v is no time that a task is due", b.task, due)
 	}
-	prefix, err := b.prefix()
-	return fmt.Sprintf("%s%012d.json", prefix, seconds), err
-}
-
-func (b Begun) prefix() (string, error) {
-	for what, part := range map[string]string{"namespace": b.namespace, "task": b.task} {
-		if err := verdict.CheckName(what, part); err != nil {
-			return "", err
-		}
-	}
-	return b.namespace + "/schedule/" + b.task + "/", nil
+	return fmt.Sprintf("%012d", seconds), nil
 }

@@ -3,7 +3,6 @@ package auditstore
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"iter"
 )
 
@@ -14,8 +13,9 @@ type Folder struct{ records }
 // Folder returns a folder of a namespace's. It need not exist.
 func (s *Store) Folder(namespace, name string) Folder { return Folder{records{s, namespace, name}} }
 
-// Put creates an object of at most MaxNoticeBytes, and returns the bytes on record: the caller's, or
-// those that were there before, which stay. The parts are those of the object's path in the folder.
+// Put creates an object of at most MaxNoticeBytes, and returns the bytes on record: the caller's,
+// or those that were there before, which stay. The parts are those of the object's path in the
+// folder.
 func (f Folder) Put(ctx context.Context, data []byte, parts ...string) (recorded []byte, err error) {
 	created, err := f.create(ctx, data, parts...)
 	if err != nil || created {
@@ -33,9 +33,6 @@ func (f Folder) Get(ctx context.Context, parts ...string) ([]byte, error) {
 // objects end in ".json", those of folders in "/".
 func (f Folder) Names(ctx context.Context, after string, parts ...string) iter.Seq2[string, error] {
 	prefix, err := f.prefix(parts...)
-	if len(parts) == 0 {
-		prefix = fmt.Sprintf("%s/%s/", f.namespace, f.folder)
-	}
 	if err != nil {
 		return func(yield func(string, error) bool) { yield("", err) }
 	}

@@ -55,12 +55,7 @@ func (r records) remove(ctx context.Context, parts ...string) error {
 // passed over.
 func (r records) names(ctx context.Context, parts ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		prefix, err := r.prefix(parts...)
-		if err != nil {
-			yield("", err)
-			return
-		}
-		for file, err := range r.store.objects.List(ctx, prefix, "") {
+		for file, err := range (Folder{r}).Names(ctx, "", parts...) {
 			name, isJSON := strings.CutSuffix(file, ".json")
 			if err == nil && (!isJSON || verdict.CheckName("name", name) != nil) {
 				continue
@@ -100,5 +95,5 @@ func (r records) prefix(parts ...string) (string, error) {
 			return "", err
 		}
 	}
-	return r.namespace + "/" + r.folder + "/" + strings.Join(parts, "/") + "/", nil
+	return strings.Join(append([]string{r.namespace, r.folder}, parts...), "/") + "/", nil
 }

@@ -70,6 +70,8 @@ var kinds = []kind{
 	{"verdict-strays", `/verdicts/`, auditStrays, judged},
 	{"verdict-rejected-name", `/verdicts/`, auditBadName, judgedNames},
 	{"signed-digest", `/signatures/`, auditSigned, nil},
+	{"auditor-signed", `/signed/`, signDigests, signedAt},
+	{"auditor-signing", `/signing/`, signDigests, nil},
 	{"archive", `/archive/\d`, auditArchived, nil},
 	{"archive-clock", `/archive/clock/`, askTheTime, []scrub{clockName}},
 
