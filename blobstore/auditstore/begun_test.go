@@ -80,7 +80,7 @@ func begunIsOnce(t *testing.T, open opener) {
 			t.Errorf("%v is taken", never)
 		}
 	}
-	if _, err := b.Put(t.Context(), first, make([]byte, maxBegunBytes+1)); err == nil {
+	if _, err := b.Put(t.Context(), first, make([]byte, MaxNoticeBytes+1)); err == nil {
 		t.Error("a note of any size is taken")
 	}
 }
