@@ -37,7 +37,7 @@ var texts = map[string]Text{
 		Title:   "The batch is over the limits set here, and was not judged.",
 		Means:   "Nothing is said against the log: the batch has more bytes or elements than the settings allow, and was not read to its end.",
 		Benign:  "The log grew, or published many changes in one epoch.",
-		Actions: "Compare the size with max_bytes, max_stored_bytes and max_elements in the configuration. The verdict stays; with higher limits later epochs are judged.",
+		Actions: "Compare the size with max_bytes, max_stored_bytes and max_elements in the configuration. Raise them, restart the workers, and have the epoch audited anew with `ktaudit overrule`.",
 	},
 
 	// Reasons: what is around the batch.
@@ -45,7 +45,7 @@ var texts = map[string]Text{
 		Title:   "A signed digest is not what it must be.",
 		Means:   "The signed digest of the epoch, or of the one before, is malformed, not signed by a trusted key, for another epoch, or older than the one before.",
 		Benign:  "The signer has a new key that is not in the configuration, or the configuration names a wrong one; then all epochs from some point on are rejected.",
-		Actions: "Compare the key in the signed digest, which is in the evidence, with those that the signer publishes now.",
+		Actions: "Compare the key in the signed digest, which is in the evidence, with those that the signer publishes now. If a wrong key was configured here, correct it and have the epochs audited anew with `ktaudit overrule`: docs/keys.md.",
 	},
 	"signature_digest_mismatch": {
 		Title:   "Another digest was signed than the one that was published.",
@@ -156,7 +156,7 @@ var texts = map[string]Text{
 		Title:   "An epoch cannot be judged, again and again.",
 		Means:   "Attempts fail with errors that should have passed. There is no verdict, and none is made of a fault. It ends when the epoch has a verdict.",
 		Benign:  "The log directory, the audit store or the way to them fails; or a batch needs more memory or time than there is.",
-		Actions: "The detail has the last error. `ktaudit retry` tries again at once.",
+		Actions: "The detail has the last error. `ktaudit retry --all` tries again at once.",
 	},
 	"store_unwritable": {
 		Title:   "The audit store cannot be written.",
