@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -67,6 +68,9 @@ func (c evidenceCmd) Run(ctx context.Context, a *app) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("--output: %s exists and is not overwritten: remove it, or name another file", c.Output)
+		}
 		return fmt.Errorf("--output: %w", err)
 	}
 	m, err := bundle.Write(ctx, f, store, bundle.About{
@@ -97,12 +101,20 @@ func (a *app) reportBundle(output string, m bundle.Manifest) error {
 	if a.json {
 		return a.object(b)
 	}
-	a.printf("%s: epoch %d, %d files, of these %d batches\n", output, b.Epoch, b.Files, b.Batches)
+	batches := "1 is a batch"
+	if b.Batches != 1 {
+		batches = fmt.Sprintf("%d are batches", b.Batches)
+	}
+	a.printf("%s: epoch %d, %d files, of which %s\n", output, b.Epoch, b.Files, batches)
 	if b.Overrulings > 0 {
 		a.printf("the verdict on epoch %d was overruled on record: ktaudit verify shows by whom, and why\n", b.Epoch)
 	}
 	for _, missing := range b.Missing {
 		a.printf("not on record: %s\n", missing)
 	}
+	if len(m.VerifyingKeys) == 0 {
+		a.printf("no key is in it, so it shows nothing by signatures: if the log signs its digests, give --verifying-key or --config\n")
+	}
+	a.printf("Check it with `ktaudit verify %s`.\n", output)
 	return a.out.err
 }

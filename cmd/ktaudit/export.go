@@ -25,8 +25,8 @@ func (exportCmd) Help() string {
 use does not grow with their number. If a verdict cannot be read, export names it and stops with exit status 2: the output so
 far is correct but incomplete.
 
-What is wrong with these epochs is also written to standard error. The exit status is then 1, unless all of it was acknowledged;
-with --strict even so.
+What is wrong with these epochs is also written to standard error. Exits with 1 if an epoch is rejected or something critical is
+open that nobody has acknowledged; with --strict what was acknowledged counts, too. Warnings do not.
 
 The first line of CSV names the columns. Columns never change; new ones are added at the end:
   epoch,outcome,reason,detail,previous_digest,digest,inserted,unchanged,

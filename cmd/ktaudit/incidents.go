@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/explain"
 	"github.com/ktaudit/ktaudit/internal/spelling"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -31,7 +32,8 @@ func (incidentsListCmd) Help() string {
 	return `Lists what is wrong with a log, or with its audit: what is critical first, then warnings, then what was acknowledged. Conditions
 leave the list when they end. Facts, such as a rejection, stay; acknowledge them once they are dealt with.
 
-Exits with 1 if something critical is open that nobody has acknowledged.
+Exits with 1 if something critical is open that nobody has acknowledged, or if no epoch has a verdict: then nothing was found because
+nothing was audited.
 
 Examples:
   ktaudit incidents --config ktaudit.yaml
@@ -84,6 +86,9 @@ func (a *app) listIncidents(ctx context.Context, store *auditstore.Store, n conf
 	if list.Wrong(false) {
 		found = errFound
 	}
+	if len(details) == 0 {
+		return a.noIncidents(ctx, store, n.Namespace)
+	}
 	if !a.json {
 		a.printIncidents(n.Namespace, list, details)
 		return found
@@ -100,11 +105,24 @@ func (a *app) listIncidents(ctx context.Context, store *auditstore.Store, n conf
 	return found
 }
 
-func (a *app) printIncidents(namespace string, list incident.List, details []incident.Details) {
-	if len(details) == 0 {
-		a.printf("%s: nothing is open\n", namespace)
-		return
+// noIncidents says that nothing is open; under a mistyped name or store nothing ever would be.
+func (a *app) noIncidents(ctx context.Context, store *auditstore.Store, namespace string) error {
+	shards, err := store.Shards(ctx, namespace, 0, verdict.MaxEpoch/verdict.EpochsPerShard)
+	if err != nil {
+		return err
 	}
+	if len(shards) == 0 {
+		a.log.Warn().Str("namespace", namespace).
+			Msg("nothing is open, but no epoch has a verdict either: start the audit, or check --namespace and --audit-store")
+		return errFound
+	}
+	if !a.json {
+		a.printf("%s: nothing is open\n", namespace)
+	}
+	return nil
+}
+
+func (a *app) printIncidents(namespace string, list incident.List, details []incident.Details) {
 	a.printf("%s: %s\n", namespace, incidentCount(list))
 	for _, d := range details {
 		a.printf("%-12s  %-20s  %s\n", incidentState(d.Open), sinceText(d), d.Incident)
@@ -264,7 +282,7 @@ func (incidentsAckCmd) Help() string {
 nothing else is wrong; with --strict it counts all the same. An acknowledgement cannot be taken back or changed: of several the
 first one stays. It changes no verdict, and head never passes a rejected epoch.
 
-Exits with 1 if somebody else's acknowledgement was on record already.
+Exits with 1 if it was acknowledged already, by whomever.
 
 Examples:
   ktaudit incidents ack rejected/000000000005 --config ktaudit.yaml --namespace example --reason "known defect, fixed in epoch 6" --by alice`
