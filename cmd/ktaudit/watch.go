@@ -132,6 +132,14 @@ func strip(s report.Status, published uint64, columns int, show symbols) string 
 	for _, b := range s.Breaks {
 		fill(b.Epoch, b.Epoch, show.wrong)
 	}
+	for _, r := range s.Rollbacks {
+		fill(r.Epoch, r.Epoch, show.wrong)
+	}
+	for _, stretch := range s.Stretches {
+		if stretch.Contradicts() {
+			fill(stretch.From, stretch.From, show.wrong)
+		}
+	}
 	return string(cells)
 }
 

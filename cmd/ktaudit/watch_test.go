@@ -24,6 +24,15 @@ func TestStrip(t *testing.T) {
 		{"a column each", report.Status{From: 11, To: 20, Gaps: gaps, Rejected: rejected}, 22, 80, "##..##X###--"},
 		{"several share one, and the worst is shown", report.Status{From: 11, To: 20, Gaps: gaps, Rejected: rejected}, 22, 6, "#.#X#-"},
 		{"broken", report.Status{From: 1, To: 4, Breaks: []report.Break{{Epoch: 3}}}, 4, 4, "##X#"},
+		{"gone back", report.Status{From: 1, To: 4, Rollbacks: []report.Rollback{{Epoch: 4, To: 2}}}, 4, 4, "###X"},
+		{"an island behind a rejected epoch", report.Status{
+			From: 1, To: 5, Rejected: []report.RejectedEpoch{{Epoch: 3}},
+			Stretches: []report.Stretch{{From: 1, To: 2}, {From: 4, To: 5, Link: report.StretchRejected, Island: true}},
+		}, 5, 5, "##XX#"},
+		{"what a gap may explain", report.Status{
+			From: 1, To: 5, Gaps: []epochset.Range{{From: 3, To: 3}},
+			Stretches: []report.Stretch{{From: 1, To: 2}, {From: 4, To: 5, Link: report.StretchGap, Island: true}},
+		}, 5, 5, "##.##"},
 		{"two million in a line", report.Status{From: 1, To: 2_000_000, Rejected: []report.RejectedEpoch{{Epoch: 2_000_000}}}, 2_000_000, 5, "####X"},
 		{"a narrow screen", report.Status{From: 1, To: 9}, 9, 1, "#"},
 	} {

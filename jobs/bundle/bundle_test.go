@@ -172,6 +172,11 @@ func TestBundleConvicts(t *testing.T) {
 			}
 			return w, recordBroken(t, w, verdict.Rollback, 3, 8)
 		}, "epoch 8 goes on from epoch 3"},
+		"island": {func(t *testing.T) (*jobstest.World, uint64) {
+			w := jobstest.NewSplicedWorld(t)
+			jobstest.Must(t, w.Log.WriteAll(t.Context(), w.KeyOf(t, 10), []byte("rejected"), nil))
+			return w, recordBroken(t, w, verdict.Island, 10, 11)
+		}, "epoch 11 does not begin where epoch 10, which is rejected, says that it ends"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -206,8 +211,8 @@ func raiseWithdrawn(t *testing.T, w *jobstest.World, from, to, collected uint64)
 	jobstest.Must(t, r.Raise(t.Context(), alert.OfWithdrawn(jobstest.Namespace, from, to, time.Now())))
 }
 
-// recordBroken verifies two epochs that are not of one log, without looking at the other, and
-// records what a scheduler finds.
+// recordBroken judges two epochs that are not of one log, without looking at the other, and records
+// what a scheduler finds.
 func recordBroken(t *testing.T, w *jobstest.World, reason verdict.Reason, first, second uint64) uint64 {
 	t.Helper()
 	var found []verdict.Verdict
@@ -215,7 +220,11 @@ func recordBroken(t *testing.T, w *jobstest.World, reason verdict.Reason, first,
 		apart := *w
 		apart.Store = jobstest.EmptyWorld(t).Store
 		v, err := newAuditor(t, &apart, false).Audit(t.Context(), epoch)
-		if err != nil || v.Outcome != verdict.Verified {
+		want := verdict.Verified
+		if reason == verdict.Island && epoch == first {
+			want = verdict.Rejected
+		}
+		if err != nil || v.Outcome != want {
 			t.Fatalf("epoch %d: %s %s, %v", epoch, v.Outcome, v.Detail, err)
 		}
 		if _, _, err := w.Store.PutVerdict(t.Context(), v); err != nil {

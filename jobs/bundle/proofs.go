@@ -104,6 +104,9 @@ func (c *Checked) broken(e incident.BrokenChain) (string, Result) {
 			return proof, Shown
 		}
 	}
+	if e.Reason == verdict.Island {
+		return c.island(first, second)
+	}
 	for _, a := range c.verified() {
 		for _, b := range c.verified() {
 			if a.Epoch != first || b.Epoch != second || first >= second {
@@ -118,6 +121,25 @@ func (c *Checked) broken(e incident.BrokenChain) (string, Result) {
 		}
 	}
 	return "the bundle does not have the batches of both epochs, each of which verifies", NotShown
+}
+
+// island returns what shows that an epoch does not begin where the rejected one before it claims to
+// end. That no earlier epoch ended there, no bundle can show.
+func (c *Checked) island(first, second uint64) (string, Result) {
+	for _, a := range c.Batches {
+		for _, b := range c.verified() {
+			if a.Epoch != first || a.Outcome != verdict.Rejected || b.Epoch != second || second != first+1 {
+				continue
+			}
+			if verdict.LinkDigests(a.Digest, b.Previous) == verdict.Broken {
+				return fmt.Sprintf("epoch %d does not begin where epoch %d, which is rejected, says that it ends: "+
+					"the batch with sha256 %s is rejected: %s, and is named for digest %s; and %s. "+
+					"That no epoch before ended with digest %s is the word of whoever made the bundle",
+					second, first, a.SHA256, a.Reason, a.Digest, c.describe(b), b.Previous), Shown
+			}
+		}
+	}
+	return "the bundle does not have the rejected batch and the one behind it, which verifies", NotShown
 }
 
 // badSignature returns what shows that a signed digest is wrong, or is for another digest. One of

@@ -46,7 +46,7 @@ func (s *statusReader) readAcknowledged(ctx context.Context, all incident.List) 
 		}
 	}
 	for i, stretch := range s.Stretches {
-		if !stretch.contradicts() {
+		if !stretch.Contradicts() {
 			continue
 		}
 		if s.Stretches[i].Acknowledged, err = all.Covers(ctx, alert.OfIsland(s.Namespace, stretch.From, stretch.Claimed, stretch.PreviousDigest)); err != nil {
@@ -107,7 +107,7 @@ func (s Status) Wrong(strict bool) bool {
 		}
 	}
 	for _, stretch := range s.Stretches {
-		if stretch.contradicts() && counts(stretch.Acknowledged) {
+		if stretch.Contradicts() && counts(stretch.Acknowledged) {
 			return true
 		}
 	}

@@ -31,9 +31,9 @@ type Stretch struct {
 	Acknowledged bool `json:"acknowledged,omitempty"`
 }
 
-// contradicts reports whether it is an island behind rejected epochs only, and so an incident: what
+// Contradicts reports whether it is an island behind rejected epochs only, and so an incident: what
 // is behind a gap may hang together with an epoch that is not judged yet.
-func (s Stretch) contradicts() bool { return s.Island && s.Link == StretchRejected }
+func (s Stretch) Contradicts() bool { return s.Island && s.Link == StretchRejected }
 
 // StretchLink is how a stretch hangs together with the one before it.
 type StretchLink string
@@ -129,7 +129,7 @@ func (s *statusReader) readStretches(ctx context.Context, store *auditstore.Stor
 		default:
 			stretch.Link = s.between(before.To, stretch.From)
 			stretch.Island = stretch.Link != StretchRejected || isIsland(claims[i], begins[i])
-			if stretch.contradicts() {
+			if stretch.Contradicts() {
 				stretch.Claimed = claims[i].Digest
 			}
 		}
