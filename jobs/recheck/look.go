@@ -9,12 +9,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -76,27 +74,16 @@ func (r *round) look(ctx context.Context, epochs []uint64, since time.Time) erro
 // verdictsOf reads the verdicts of the epochs that rest on a batch. A verdict that is lost, or
 // cannot be read, is others' to tell.
 func (r *round) verdictsOf(ctx context.Context, epochs []uint64) ([]verdict.Verdict, error) {
-	all := make([]verdict.Verdict, len(epochs))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(report.ReadAhead)
-	for i, epoch := range epochs {
-		group.Go(func() (err error) {
-			all[i], err = r.config.Store.Verdict(groupCtx, r.config.Namespace, epoch)
-			if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
-				err = nil
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	verdicts, err := report.ReadReadable(ctx, r.config.Store, r.config.Namespace, epochs)
+	if err != nil {
 		return nil, err
 	}
 	var judged []verdict.Verdict
-	for _, v := range all {
-		if v.Batch.SHA256 != "" {
+	for _, epoch := range epochs {
+		if v := verdicts[epoch]; v.Batch.SHA256 != "" {
 			judged = append(judged, v)
 		} else {
-			delete(r.open, v.Epoch)
+			delete(r.open, epoch)
 		}
 	}
 	return judged, nil

@@ -408,3 +408,20 @@ func TestSampleIsBoundedInBytes(t *testing.T) {
 		t.Errorf("%d bytes in a day, want some, and no more than %d", stored, all/4)
 	}
 }
+
+// An epoch whose verdict is lost waits for nothing: others tell of that.
+func TestLostVerdictsAreNotLookedAt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4)
+	l := New(w.config)
+	w.rewrite(t, 3, nil)
+	w.want(t, l, hour+minute, changed, 1)
+	if l.open[3] == nil {
+		t.Fatal("the epoch that was written anew does not wait")
+	}
+	jobstest.MoveObject(t, w.Audit, "test.key-transparency.v1/verdicts/000000000/000000000003.json", "")
+	w.round(t, l, hour+10*minute)
+	if l.open[3] != nil {
+		t.Error("an epoch whose verdict is lost still waits")
+	}
+}

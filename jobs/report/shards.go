@@ -61,18 +61,24 @@ func ReadVerdicts(ctx context.Context, store *auditstore.Store, namespace string
 	return verdicts, group.Wait()
 }
 
-// ReadAround reads the first verdicts of the epochs and their neighbours, without those that are
-// not there or cannot be read.
+// ReadAround is ReadReadable of epochs and their neighbours.
 func ReadAround(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) (map[uint64]verdict.Verdict, error) {
-	wanted := map[uint64]bool{}
+	wanted := make([]uint64, 0, 3*len(epochs))
 	for _, epoch := range epochs {
-		wanted[max(epoch, 2)-1], wanted[epoch], wanted[min(epoch+1, verdict.MaxEpoch)] = true, true, true
+		wanted = append(wanted, max(epoch, 2)-1, epoch, min(epoch+1, verdict.MaxEpoch))
 	}
-	verdicts := make(map[uint64]verdict.Verdict, len(wanted))
+	slices.Sort(wanted)
+	return ReadReadable(ctx, store, namespace, slices.Compact(wanted))
+}
+
+// ReadReadable reads the first verdicts of the epochs, without those that are not there or cannot
+// be read.
+func ReadReadable(ctx context.Context, store *auditstore.Store, namespace string, epochs []uint64) (map[uint64]verdict.Verdict, error) {
+	verdicts := make(map[uint64]verdict.Verdict, len(epochs))
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(ReadAhead)
-	for epoch := range wanted {
+	for _, epoch := range epochs {
 		group.Go(func() error {
 			v, err := store.Verdict(ctx, namespace, epoch)
 			if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {

@@ -61,19 +61,9 @@ func enterShard(ctx context.Context, store *auditstore.Store, namespace string, 
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(report.ReadAhead)
-	for _, epoch := range epochs {
-		group.Go(func() error {
-			v, err := store.Verdict(ctx, namespace, epoch)
-			if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return Enter(ctx, store, v)
-		})
+	verdicts, err := report.ReadReadable(ctx, store, namespace, epochs)
+	if err != nil {
+		return err
 	}
-	return group.Wait()
+	return enterAll(ctx, store, verdicts)
 }
