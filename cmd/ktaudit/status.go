@@ -192,37 +192,9 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 	if len(s.Rejected)+len(s.Breaks)+len(s.Rollbacks) > 0 {
 		a.printf("\n")
 	}
-	for i, r := range s.Rejected {
-		if i == maxListed {
-			a.printf("and %d more rejected: use --json to list up to %d\n", s.RejectedCount-maxListed, report.MaxListed)
-			break
-		}
-		a.printf("epoch %d rejected: %s%s\n", r.Epoch, r.Reason, acknowledgedText(r.Acknowledged))
-		if r.Detail != "" {
-			a.printf("  %s\n", r.Detail)
-		}
-	}
-	for i, b := range s.Breaks {
-		if i == maxListed {
-			a.printf("and %d more breaks: use --json to list up to %d\n", len(s.Breaks)-maxListed, report.MaxListed)
-			break
-		}
-		if b.Anchored {
-			a.printf("epoch %d does not begin with the anchor's digest: the anchor is wrong, or this is not the log that it is of\n", b.Epoch)
-			a.printf("  the anchor says that epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
-			continue
-		}
-		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories%s\n", b.Epoch, b.Epoch-1, acknowledgedText(b.Acknowledged))
-		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
-	}
-	for i, b := range s.Rollbacks {
-		if i == maxListed {
-			a.printf("and %d more rollbacks: use --json to list them all\n", len(s.Rollbacks)-maxListed)
-			break
-		}
-		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between%s\n", b.Epoch, b.To, acknowledgedText(b.Acknowledged))
-		a.printf("  epoch %d ended with %s, and epoch %d begins with it\n", b.To, b.PreviousDigest, b.Epoch)
-	}
+	a.printRejected(s)
+	a.printBreaks(s.Breaks)
+	a.printRollbacks(s.Rollbacks)
 	a.printOverruled(s)
 	a.printOpen(s.Incidents)
 	a.printProblems(live)
@@ -233,6 +205,48 @@ func (a *app) printStatus(s report.Status, live liveState, next nextSteps) {
 	}
 	if len(s.Gaps) > 0 {
 		a.printMissing(s, queues, next)
+	}
+}
+
+func (a *app) printRejected(s report.Status) {
+	for i, r := range s.Rejected {
+		if i == maxListed {
+			a.printf("and %d more rejected: use --json to list up to %d\n", s.RejectedCount-maxListed, report.MaxListed)
+			break
+		}
+		a.printf("epoch %d rejected: %s%s\n", r.Epoch, r.Reason, acknowledgedText(r.Acknowledged))
+		if r.Detail != "" {
+			a.printf("  %s\n", r.Detail)
+		}
+	}
+}
+
+func (a *app) printBreaks(breaks []report.Break) {
+	for i, b := range breaks {
+		if i == maxListed {
+			a.printf("and %d more breaks: use --json to list up to %d\n", len(breaks)-maxListed, report.MaxListed)
+			break
+		}
+		if b.Anchored {
+			a.printf("epoch %d does not begin with the anchor's digest: the anchor is wrong, or this is not the log that it is of\n", b.Epoch)
+			a.printf("  the anchor says that epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
+			continue
+		}
+		a.printf("epoch %d does not continue epoch %d, though both are verified: the log shows two histories%s\n",
+			b.Epoch, b.Epoch-1, acknowledgedText(b.Acknowledged))
+		a.printf("  epoch %d ended with %s, epoch %d begins with %s\n", b.Epoch-1, b.Expected, b.Epoch, b.PreviousDigest)
+	}
+}
+
+func (a *app) printRollbacks(rollbacks []report.Rollback) {
+	for i, b := range rollbacks {
+		if i == maxListed {
+			a.printf("and %d more rollbacks: use --json to list them all\n", len(rollbacks)-maxListed)
+			break
+		}
+		a.printf("epoch %d does not continue what was verified before: it goes back to epoch %d, and lacks what came between%s\n",
+			b.Epoch, b.To, acknowledgedText(b.Acknowledged))
+		a.printf("  epoch %d ended with %s, and epoch %d begins with it\n", b.To, b.PreviousDigest, b.Epoch)
 	}
 }
 
