@@ -30,7 +30,7 @@ type Alert struct {
 	// ResolvedAt is when the condition ended; zero while it lasts.
 	ResolvedAt time.Time `json:"resolved_at,omitzero"`
 
-	// marks are what the detail of an alert on the same fact has, see IsToldBy; empty for alerts
+	// marks are what the detail of an alert on the same fact has, see IsSameFact; empty for alerts
 	// that were read, and for what had no other name before.
 	marks string
 }

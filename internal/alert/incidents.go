@@ -318,8 +318,8 @@ func (a Alert) FormerIncident() string {
 	return former
 }
 
-// IsToldBy reports whether an alert under the former name tells of the same fact.
-func (a Alert) IsToldBy(former Alert) bool {
+// IsSameFact reports whether an alert under the former name tells of the same fact.
+func (a Alert) IsSameFact(former Alert) bool {
 	if a.marks == "" || a.Reason != former.Reason {
 		return false
 	}

@@ -101,10 +101,9 @@ func (w *watch) note(err error, now time.Time) {
 		w.Log.Info().Time("since", w.since).Msg("the audit store can be written again")
 		w.over = notice{}
 		for i, a := range w.firing.alerts {
-			told := w.toldOf(i)
-			if len(told) > 0 {
+			if recipients := w.recipients(i); len(recipients) > 0 {
 				a.ResolvedAt = now
-				w.over.alerts, w.over.left = append(w.over.alerts, a), append(w.over.left, told)
+				w.over.alerts, w.over.left = append(w.over.alerts, a), append(w.over.left, recipients)
 			}
 		}
 		w.since, w.firing = time.Time{}, notice{}
@@ -118,19 +117,19 @@ func (w *watch) note(err error, now time.Time) {
 	}
 }
 
-// toldOf returns the targets that have the i-th alert, and so are to hear that it is over.
-func (w *watch) toldOf(i int) []alert.Target {
+// recipients returns the targets that have the i-th alert, and so are to hear that it is over.
+func (w *watch) recipients(i int) []alert.Target {
 	lacking := map[string]bool{}
 	for _, t := range w.firing.left[i] {
 		lacking[t.Name()] = true
 	}
-	var told []alert.Target
+	var recipients []alert.Target
 	for _, t := range w.Targets {
 		if !lacking[t.Name()] {
-			told = append(told, t)
+			recipients = append(recipients, t)
 		}
 	}
-	return told
+	return recipients
 }
 
 // send sends what targets lack. It is tried again in the next round.

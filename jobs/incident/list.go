@@ -105,7 +105,7 @@ func (l List) Covers(ctx context.Context, a alert.Alert) (bool, error) {
 		}
 		acknowledged, err := l.Acknowledged(ctx, name)
 		if err == nil && acknowledged && name != a.Incident {
-			acknowledged, err = isToldFormerly(ctx, l.store.Incidents(l.namespace), a)
+			acknowledged, err = isRecordedFormerly(ctx, l.store.Incidents(l.namespace), a)
 		}
 		if err != nil || acknowledged {
 			return acknowledged, err

@@ -77,16 +77,16 @@ func (r Recorder) Raise(ctx context.Context, a alert.Alert) error {
 // asOnRecord is an alert under the name that its incident has on record: a version of before names
 // told facts apart may have recorded the same one.
 func (r Recorder) asOnRecord(ctx context.Context, a alert.Alert) (alert.Alert, error) {
-	told, err := isToldFormerly(ctx, r.Store.Incidents(a.Namespace), a)
-	if told {
+	former, err := isRecordedFormerly(ctx, r.Store.Incidents(a.Namespace), a)
+	if former {
 		a.Incident = a.FormerIncident()
 	}
 	return a, err
 }
 
-// isToldFormerly reports whether an incident under an alert's former name is on record and about
+// isRecordedFormerly reports whether an incident under an alert's former name is on record and about
 // the same fact. One that cannot be read is about another.
-func isToldFormerly(ctx context.Context, incidents auditstore.Incidents, a alert.Alert) (bool, error) {
+func isRecordedFormerly(ctx context.Context, incidents auditstore.Incidents, a alert.Alert) (bool, error) {
 	former := a.FormerIncident()
 	if former == "" {
 		return false, nil
@@ -99,7 +99,7 @@ func isToldFormerly(ctx context.Context, incidents auditstore.Incidents, a alert
 		return false, err
 	}
 	recorded, err := alert.Decode(a.Namespace, former, data)
-	return err == nil && a.IsToldBy(recorded), nil
+	return err == nil && a.IsSameFact(recorded), nil
 }
 
 // open puts an incident among the open ones, unless it is a condition that has ended: each is told
