@@ -84,8 +84,8 @@ func (r Recorder) asOnRecord(ctx context.Context, a alert.Alert) (alert.Alert, e
 	return a, err
 }
 
-// isRecordedFormerly reports whether an incident under an alert's former name is on record and about
-// the same fact. One that cannot be read is about another.
+// isRecordedFormerly reports whether an incident under an alert's former name is on record and
+// about the same fact. One that cannot be read is about another.
 func isRecordedFormerly(ctx context.Context, incidents auditstore.Incidents, a alert.Alert) (bool, error) {
 	former := a.FormerIncident()
 	if former == "" {
