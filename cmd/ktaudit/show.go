@@ -88,8 +88,10 @@ func (c showCmd) Run(ctx context.Context, a *app) (err error) {
 type shownEpoch struct {
 	Namespace string `json:"namespace"`
 	Epoch     uint64 `json:"epoch"`
-	// Verdict is nil if there is none.
+	// Verdict is the one that counts, the newest; nil if there is none.
 	Verdict *verdict.Verdict `json:"verdict,omitempty"`
+	// Overruling is what the verdict came of, if the epoch was overruled.
+	Overruling *report.OverruledEpoch `json:"overruled,omitempty"`
 	// Before and After are how the epoch and its neighbours hang together: linked, broken or
 	// unknown.
 	Before   string          `json:"before"`
@@ -132,9 +134,20 @@ func readEpoch(ctx context.Context, store *auditstore.Store, namespace string, e
 	case !errors.Is(err, auditstore.ErrNotFound):
 		return nil, err
 	}
+	overruled, err := report.ReadOverruled(ctx, store, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if s.Verdict != nil { // the seal is over the first one
+		newest := overruled.Newest(v)
+		s.Verdict, s.Overruling = &newest, overruled.Of(epoch)
+	}
 	around, err := report.ReadAround(ctx, store, namespace, []uint64{epoch})
 	if err != nil {
 		return nil, err
+	}
+	for neighbour, v := range around {
+		around[neighbour] = overruled.Newest(v)
 	}
 	s.Before, s.After = linkBetween(around, epoch-1), linkBetween(around, epoch)
 	seal, _, err := store.Seal(ctx, namespace, epoch/verdict.EpochsPerShard)
@@ -156,7 +169,7 @@ func readEpoch(ctx context.Context, store *auditstore.Store, namespace string, e
 		return nil, err
 	}
 	if v := s.Verdict; v != nil && v.Outcome == verdict.Rejected {
-		if s.Acknowledged, err = list.Acknowledged(ctx, report.RejectionIncident(*v, nil)); err != nil {
+		if s.Acknowledged, err = list.Acknowledged(ctx, report.RejectionIncident(*v, s.Overruling)); err != nil {
 			return nil, err
 		}
 	}
@@ -269,6 +282,10 @@ func (s *shownEpoch) findWrong(strict bool) {
 func (a *app) printEpoch(s *shownEpoch) {
 	a.line("epoch", "%d of %s", s.Epoch, s.Namespace)
 	a.printVerdict(s.Verdict, s.Acknowledged)
+	if o := s.Overruling; o != nil {
+		a.line("overruled", "by %s: it was %s", o.By, outcomeText(o.Was, o.Reason))
+		a.line("", "%s", o.Why)
+	}
 	a.line("before", "%s", neighbourText(s.Before, s.Epoch-1))
 	a.line("after", "%s", neighbourText(s.After, s.Epoch+1))
 	if s.Stretch != nil {
