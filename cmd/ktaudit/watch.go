@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,6 +17,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/term"
 )
 
@@ -126,8 +129,8 @@ func strip(s report.Status, published uint64, columns int, show symbols) string 
 	for _, gap := range s.Gaps {
 		fill(gap.From, gap.To, show.missing)
 	}
-	for _, r := range s.Rejected {
-		fill(r.Epoch, r.Epoch, show.wrong)
+	for _, r := range rejectedRanges(s) {
+		fill(r.From, r.To, show.wrong)
 	}
 	for _, b := range s.Breaks {
 		fill(b.Epoch, b.Epoch, show.wrong)
@@ -141,6 +144,22 @@ func strip(s report.Status, published uint64, columns int, show symbols) string 
 		}
 	}
 	return string(cells)
+}
+
+// rejectedRanges are the epochs with a verdict that are not verified: of the rejected ones a status
+// may list the first only.
+func rejectedRanges(s report.Status) (rejected []epochset.Range) {
+	others := slices.SortedFunc(slices.Values(slices.Concat(s.Verified, s.Gaps)), func(a, b epochset.Range) int {
+		return cmp.Compare(a.From, b.From)
+	})
+	next := s.From
+	for _, r := range append(others, epochset.Range{From: s.To + 1}) {
+		if next < r.From {
+			rejected = append(rejected, epochset.Range{From: next, To: r.From - 1})
+		}
+		next = r.To + 1
+	}
+	return rejected
 }
 
 // cellOf returns the cell of the n-th of all epochs.

@@ -184,3 +184,25 @@ func TestWithdrawnAgainWithinTheHour(t *testing.T) {
 	rounds(8 * hour)
 	w.wantAlerts(t, "1-withdrawn.000000000005", "1-withdrawn.000000000005", "3-withdrawn.000000000005")
 }
+
+// A log that changes all of its history is told of in parts, and nothing of it is left out.
+func TestManyEquivocationsAreNoFlood(t *testing.T) {
+	t.Parallel()
+	const epochs = maxEquivocations + 50
+	w := newWorld(t, epochs)
+	l := New(w.config)
+	w.round(t, l, minute)
+	for epoch := uint64(1); epoch <= epochs; epoch++ {
+		key := fmt.Sprintf("%d/%s/%s", epoch, jobstest.DigestAfter(epochs+1), jobstest.DigestAfter(epochs+2))
+		jobstest.Must(t, w.Log.WriteAll(t.Context(), key, []byte("x"), nil))
+	}
+	told := func() int { return len(jobstest.Incidents(t, w.Store)) }
+	w.round(t, l, 62*minute)
+	if n := told(); n != maxEquivocations {
+		t.Errorf("%d told of in the first round, want %d", n, maxEquivocations)
+	}
+	w.round(t, l, 67*minute)
+	if n := told(); n != epochs {
+		t.Errorf("%d told of in the end, want %d", n, epochs)
+	}
+}

@@ -21,6 +21,9 @@ const (
 	// maxFailed is how many epochs in a row cannot be looked at before it is left to the next round
 	// to go on: likely the log cannot be reached, or the audit store.
 	maxFailed = 8
+	// maxEquivocations is how many epochs with another batch a round puts on record, so that a log
+	// that has changed all of its history is no flood. The next rounds go on.
+	maxEquivocations = 100
 	// spareRequests is how many more requests a listing may take than it should.
 	spareRequests = 8
 )
@@ -160,6 +163,9 @@ func (r *round) lookAt(ctx context.Context, v verdict.Verdict, listing *fetcher.
 	missing, isMissing := errors.AsType[*fetcher.NotPublishedError](err)
 	_, isMisnamed := errors.AsType[*fetcher.NameError](err)
 	switch {
+	case isAnother(v, object, err) && r.results[equivocation] >= maxEquivocations:
+		_, err := r.keepOpen(v.Epoch, equivocation, since)
+		return err
 	case isAnother(v, object, err):
 		if err := r.raiseEquivocation(ctx, v, object, err); err != nil {
 			return err
