@@ -229,9 +229,15 @@ func (s *storm) allOver() error {
 func (s *storm) checkOutbox() {
 	s.t.Helper()
 	found := map[string]bool{}
+	names := map[string]string{}
 	for _, a := range append(s.notices("open"), s.notices("closed")...) {
 		if a.Severity == alert.Critical {
-			found[a.Incident] = true
+			incident := jobstest.WithoutHash(a.Incident)
+			found[incident] = true
+			if other, ok := names[incident]; ok && other != a.Incident {
+				s.t.Errorf("the outbox has %s and %s, one of which is too many", other, a.Incident)
+			}
+			names[incident] = a.Incident
 		} else if !a.Resolved() {
 			s.note("warning: %s", a.Summary)
 		}
