@@ -72,10 +72,9 @@ func (s *Sealer) raiseLaterRollbacks(ctx context.Context, h *verdict.History, se
 }
 
 // CheckStretches raises an alert on each rollback and island that the status of an audit shows,
-// sealed or not.
-// It finds those that no look at new verdicts could: where earlier epochs were judged after later
-// ones, or before the index of digests was whole. It reads what a status does, every verdict that
-// is not sealed.
+// sealed or not. It finds those that no look at new verdicts could: where earlier epochs were
+// judged after later ones, or before the index of digests was whole. It reads what a status does,
+// every verdict that is not sealed.
 func (s *Sealer) CheckStretches(ctx context.Context, first uint64, anchor verdict.Anchor) error {
 	status, err := report.ReadStatus(ctx, s.Store, s.Namespace, anchor, first, 0)
 	if err != nil {
@@ -83,7 +82,7 @@ func (s *Sealer) CheckStretches(ctx context.Context, first uint64, anchor verdic
 	}
 	starts := map[uint64]verdict.Verdict{}
 	for _, stretch := range status.Stretches {
-		if stretch.BackTo == 0 && !stretch.Island || s.raised[stretch.From] {
+		if stretch.BackTo == 0 && !stretch.Contradicts() || s.raised[stretch.From] {
 			continue
 		}
 		v, err := s.Store.Verdict(ctx, s.Namespace, stretch.From)
@@ -98,11 +97,7 @@ func (s *Sealer) CheckStretches(ctx context.Context, first uint64, anchor verdic
 	if err := s.checker().RecordRollbacks(ctx, starts); err != nil {
 		return err
 	}
-	for _, stretch := range status.Stretches {
-		epoch := stretch.From
-		if _, looked := starts[epoch]; !looked || stretch.Link == report.StretchGap {
-			continue // what is behind a gap may become an island
-		}
+	for epoch := range starts {
 		if s.raised == nil {
 			s.raised = map[uint64]bool{}
 		}
