@@ -1,7 +1,7 @@
 package client
 
-// This is the JSON of an auditor's API, as the published client plexi 0.1.2 reads it. Digests are 64
-// hexadecimal digits, times milliseconds since 1970.
+// This is the JSON of an auditor's API, as the published client plexi 0.1.2 reads it. Digests are
+// 64 hexadecimal digits, times milliseconds since 1970.
 
 // The states of a namespace. Other auditors have more.
 const (
