@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/internal/text"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/validator"
 )
@@ -172,9 +173,9 @@ func helpVars() kong.Vars {
 		"tamper_kinds": tamperKinds(), "presets": config.PresetList(),
 		"configurations":        strings.Join(validator.ConfigurationKinds(), " or "),
 		"default_configuration": n.Configuration, "default_first": strconv.FormatUint(n.First, 10),
-		"default_poll": config.DurationText(n.Poll), "default_settle": config.DurationText(n.Settle),
+		"default_poll": units.DurationText(n.Poll), "default_settle": units.DurationText(n.Settle),
 		"default_max_lag":          n.MaxLag,
-		"default_shutdown_timeout": config.DurationText(c.ShutdownTimeout),
+		"default_shutdown_timeout": units.DurationText(c.ShutdownTimeout),
 		"default_max_bytes":        n.Limits.MaxBytes.String(), "default_max_stored_bytes": n.Limits.MaxStoredBytes.String(),
 		"default_chain_requests": strconv.Itoa(chain.DefaultMaxRequests),
 		"default_max_elements":   strconv.Itoa(n.Limits.MaxElements),

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/redisurl"
+	"github.com/ktaudit/ktaudit/internal/secret"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -161,7 +163,7 @@ func (f queueFlags) url() (string, error) {
 // of the configuration file. It is empty if none is given.
 func (f queueFlags) password() (string, error) {
 	if f.RedisPasswordFile != "" {
-		password, err := config.ReadSecretFile(f.RedisPasswordFile)
+		password, err := secret.ReadFile(f.RedisPasswordFile)
 		if err != nil {
 			return "", fmt.Errorf("--redis-password-file: %w", err)
 		}
@@ -191,7 +193,7 @@ func (s *byteSize) UnmarshalText(text []byte) error {
 	if strings.Trim(size, "0123456789") == "" {
 		size += "B"
 	}
-	n, err := config.ParseBytes(size)
+	n, err := units.ParseBytes(size)
 	if err != nil || n < 1 {
 		return fmt.Errorf("%q is not a size such as 4096, 512MiB or 4GiB", text)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/chain"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/recheck"
@@ -171,7 +172,7 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 			return nil, err
 		}
 		// Also a log whose audit may be behind for ever must not wait for a key for ever.
-		overdue, err := config.ParseLag(cmp.Or(n.MaxLag, config.DefaultNamespace().MaxLag))
+		overdue, err := units.ParseLag(cmp.Or(n.MaxLag, config.DefaultNamespace().MaxLag))
 		if err != nil {
 			return nil, fmt.Errorf("max_lag of %s: %w", n.Namespace, err)
 		}

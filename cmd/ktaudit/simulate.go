@@ -13,6 +13,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"gocloud.dev/blob"
@@ -127,7 +128,7 @@ func (c simulateCmd) signingKey() (ed25519.PrivateKey, error) {
 	text, from := os.Getenv("KTAUDIT_SIGNING_KEY"), "KTAUDIT_SIGNING_KEY"
 	if c.SigningKeyFile != "" {
 		var err error
-		if text, err = config.ReadSecretFile(c.SigningKeyFile); err != nil {
+		if text, err = secret.ReadFile(c.SigningKeyFile); err != nil {
 			return nil, fmt.Errorf("--signing-key-file: %w", err)
 		}
 		from = c.SigningKeyFile

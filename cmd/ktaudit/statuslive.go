@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/lag"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
@@ -28,12 +29,12 @@ type lagFlag struct {
 func (f lagFlag) given() bool { return f.MaxLag != "" && f.MaxLag != "never" }
 
 // max returns the bound of a log.
-func (f lagFlag) max(n config.Namespace) (config.Lag, error) {
+func (f lagFlag) max(n config.Namespace) (units.Lag, error) {
 	text := cmp.Or(f.MaxLag, n.MaxLag, "never")
 	if text == "never" {
-		return config.Lag{}, nil
+		return units.Lag{}, nil
 	}
-	l, err := config.ParseLag(text)
+	l, err := units.ParseLag(text)
 	if err != nil {
 		err = fmt.Errorf("--max-lag: %w", err)
 	}
@@ -214,7 +215,7 @@ func (r *statusReader) findProblems(ctx context.Context, n config.Namespace, s r
 	live.MaxLag = bound.String()
 	isClosed := n.Last != 0 // its newest epoch is known, and what has no verdict is missing
 	switch {
-	case isClosed || bound == config.Lag{}:
+	case isClosed || bound == units.Lag{}:
 		live.MaxLag = ""
 	case n.LogDirectory == "":
 		live.LagNote = "not compared with the log: give --log-directory"
@@ -223,7 +224,7 @@ func (r *statusReader) findProblems(ctx context.Context, n config.Namespace, s r
 		r.compare(ctx, n, s, bound, live)
 	}
 	isDone := isClosed && s.MissingCount == 0
-	isTold := r.lagFlag.given() || r.Config != "" && bound != config.Lag{}
+	isTold := r.lagFlag.given() || r.Config != "" && bound != units.Lag{}
 	if !isTold || isDone || r.Redis == "" || r.Redis == queue.Embedded {
 		return
 	}
@@ -240,7 +241,7 @@ func (r *statusReader) findProblems(ctx context.Context, n config.Namespace, s r
 }
 
 // compare asks the log for its newest epoch.
-func (r *statusReader) compare(ctx context.Context, n config.Namespace, s report.Status, bound config.Lag, live *liveState) {
+func (r *statusReader) compare(ctx context.Context, n config.Namespace, s report.Status, bound units.Lag, live *liveState) {
 	asking, cancel := context.WithTimeout(ctx, askLogTimeout)
 	defer cancel()
 	now := time.Now()
@@ -254,7 +255,7 @@ func (r *statusReader) compare(ctx context.Context, n config.Namespace, s report
 	if l.Exceeds(bound.Epochs, bound.Age, now) {
 		since := ""
 		if !l.Since.IsZero() {
-			since = fmt.Sprintf(", since %s", config.DurationText(now.Sub(l.Since).Truncate(time.Second)))
+			since = fmt.Sprintf(", since %s", units.DurationText(now.Sub(l.Since).Truncate(time.Second)))
 		}
 		live.found("behind", "the audit is behind: epochs %s are published and have no verdict%s, more than the allowed %s",
 			rangeText(lagRange(l)), since, bound)

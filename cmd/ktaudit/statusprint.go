@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/text"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/lag"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
@@ -93,7 +93,7 @@ func lagRange(l lag.Lag) epochset.Range {
 
 // ageText is how long ago something was. Clocks of several machines differ.
 func ageText(at, now time.Time) string {
-	return config.DurationText(max(0, now.Sub(at)).Truncate(time.Second))
+	return units.DurationText(max(0, now.Sub(at)).Truncate(time.Second))
 }
 
 // printRetrying prints which epochs wait for their next try, and why.

@@ -3,6 +3,9 @@ package config
 import (
 	"strconv"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/secret"
+	"github.com/ktaudit/ktaudit/internal/units"
 )
 
 // The tag yaml is the field's key in the file; zero is the word that the file uses for the zero
@@ -25,7 +28,7 @@ type Config struct {
 	Listen string `yaml:"listen" zero:"none"`
 	// Budget bounds the memory of all batches in flight in one process. 0 means half the
 	// memory of the machine or container.
-	Budget Bytes `yaml:"memory" zero:"auto"`
+	Budget units.Bytes `yaml:"memory" zero:"auto"`
 	// Concurrency is how many epochs a worker audits at the same time. 0 means DefaultConcurrency.
 	Concurrency int `yaml:"concurrency" zero:"auto"`
 	// ShutdownTimeout is how long epochs in flight may take after a worker was told to stop.
@@ -36,6 +39,8 @@ type Config struct {
 	// alert, sent past the outbox; 0 means for ever.
 	StoreUnwritableAfter time.Duration `yaml:"store_unwritable_after" zero:"never"`
 	Alerts               Alerts        `yaml:"alerts"`
+	// Serve is how the API is served, by ktaudit serve only.
+	Serve Serve `yaml:"serve"`
 	// Namespaces are the logs. There is at least one, and no two have the same name.
 	Namespaces []Namespace `yaml:"namespaces"`
 
@@ -85,7 +90,7 @@ type Namespace struct {
 	// for ever.
 	BacklogAge time.Duration `yaml:"backlog_age" zero:"never"`
 	// MaxLag is how far the audit may be behind the newest published epoch before status is not
-	// good, for ParseLag; empty means as far as it likes.
+	// good, for units.ParseLag; empty means as far as it likes.
 	MaxLag string `yaml:"max_lag" zero:"never"`
 	// ChainEvery is how often all names of the log are walked; new ones are as they come. 0 means
 	// that names are not walked.
@@ -97,14 +102,16 @@ type Namespace struct {
 	RecheckHistory time.Duration   `yaml:"recheck_history" zero:"never"`
 	// One in ReverifyOneIn verified epochs is fetched and audited again each day, as far as
 	// ReverifyBytes go; 0 means that none is.
-	ReverifyOneIn int   `yaml:"reverify_one_in" zero:"never"`
-	ReverifyBytes Bytes `yaml:"reverify_bytes"`
+	ReverifyOneIn int         `yaml:"reverify_one_in" zero:"never"`
+	ReverifyBytes units.Bytes `yaml:"reverify_bytes"`
 	// Archive keeps every batch in the audit store, for Retention; 0 means for ever.
 	Archive   bool          `yaml:"archive"`
 	Retention time.Duration `yaml:"retention" zero:"for ever"`
 	Evidence  Evidence      `yaml:"evidence"`
 	Limits    Limits        `yaml:"limits"`
 	Backfills []Backfill    `yaml:"backfill,single"`
+	// Signing is how the digests that the log posts are signed. The zero value means that none are.
+	Signing Signing `yaml:"signing"`
 }
 
 // VerifyingKey is a key and the epochs that it is trusted for, both included; 0 is no bound. In the
@@ -142,19 +149,19 @@ func (n Namespace) Keys() []string {
 // judged. Of others the size is kept, and the hash if it is known.
 type Evidence struct {
 	// MaxBatches is how many are kept for one incident, MaxBytes how large each may be as stored.
-	MaxBatches int   `yaml:"max_batches"`
-	MaxBytes   Bytes `yaml:"max_bytes"`
+	MaxBatches int         `yaml:"max_batches"`
+	MaxBytes   units.Bytes `yaml:"max_bytes"`
 }
 
 // Limits bound one batch. A batch that exceeds the first three is rejected.
 type Limits struct {
 	// MaxBytes bounds a batch after decompression, MaxStoredBytes as it is stored.
-	MaxBytes       Bytes `yaml:"max_bytes"`
-	MaxStoredBytes Bytes `yaml:"max_stored_bytes"`
+	MaxBytes       units.Bytes `yaml:"max_bytes"`
+	MaxStoredBytes units.Bytes `yaml:"max_stored_bytes"`
 	// MaxElements bounds the inserted and the unchanged elements together.
 	MaxElements int `yaml:"max_elements"`
 	// MinRate is how many stored bytes must come in a second. A slower batch is tried again later.
-	MinRate Bytes `yaml:"min_rate"`
+	MinRate units.Bytes `yaml:"min_rate"`
 }
 
 // Backfill is a range of history that is audited beside the new epochs.
@@ -177,4 +184,9 @@ func (c *Config) Find(namespace string) (Namespace, bool) {
 		}
 	}
 	return Namespace{}, false
+}
+
+// RedisPassword reads the password of Redis. It is empty if the configuration names none.
+func (c *Config) RedisPassword() (string, error) {
+	return secret.Read("redis_password", c.RedisPasswordFile, c.RedisPasswordEnv)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 	"github.com/ktaudit/ktaudit/internal/spelling"
+	"github.com/ktaudit/ktaudit/internal/units"
 )
 
 // decoder fills the structs of config.go from YAML nodes and records the position of everything.
@@ -220,16 +221,16 @@ func setScalar(v reflect.Value, f field, text string) error {
 		}
 		return nil
 	case *time.Duration:
-		n, err := parseDuration(text)
+		n, err := units.ParseDuration(text)
 		return setNumber(p, n, err, text, f)
-	case *Bytes:
-		n, err := ParseBytes(text)
+	case *units.Bytes:
+		n, err := units.ParseBytes(text)
 		return setNumber(p, n, err, text, f)
 	case *int:
-		n, err := wholeNumber(text, strconv.IntSize-1)
+		n, err := units.WholeNumber(text, strconv.IntSize-1)
 		return setNumber(p, int(n), err, text, f)
 	case *uint64:
-		n, err := wholeNumber(text, 63)
+		n, err := units.WholeNumber(text, 63)
 		return setNumber(p, n, err, text, f)
 	}
 	panic(fmt.Sprintf("no configuration field has the type %s", v.Type()))
@@ -237,7 +238,7 @@ func setScalar(v reflect.Value, f field, text string) error {
 
 // setNumber sets *p unless the number could not be read or is zero: where zero has a meaning, the
 // file has a word for it.
-func setNumber[T time.Duration | Bytes | int | uint64](p *T, n T, err error, text string, f field) error {
+func setNumber[T time.Duration | units.Bytes | int | uint64](p *T, n T, err error, text string, f field) error {
 	switch {
 	case err != nil && f.zero != "":
 		return fmt.Errorf("%w (or %s)", err, f.zero)
@@ -261,20 +262,11 @@ func setString(p *string, text string) error {
 	return nil
 }
 
-// wholeNumber parses decimal digits only: no sign, no separators, no other base.
-func wholeNumber(text string, bits int) (uint64, error) {
-	n, err := strconv.ParseUint(text, 10, bits)
-	if err != nil {
-		return 0, fmt.Errorf("%.60q is not a whole number such as 1000", text)
-	}
-	return n, nil
-}
-
 // wanted describes the values that a field takes.
 func wanted(t reflect.Type, f field) string {
 	what := map[reflect.Type]string{
 		reflect.TypeFor[string](): "a string", reflect.TypeFor[bool](): "true or false",
-		reflect.TypeFor[time.Duration](): "a duration such as 30s, 15m or 30d", reflect.TypeFor[Bytes](): "a size such as 512MiB or 2GiB",
+		reflect.TypeFor[time.Duration](): "a duration such as 30s, 15m or 30d", reflect.TypeFor[units.Bytes](): "a size such as 512MiB or 2GiB",
 		reflect.TypeFor[int](): "a whole number of at least 1", reflect.TypeFor[uint64](): "a whole number of at least 1",
 	}[t]
 	switch {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -68,12 +69,12 @@ func DefaultNamespace() Namespace {
 		BacklogAge:     time.Hour,
 		MaxLag:         "15m",
 		ChainEvery:     24 * time.Hour,
-		Evidence:       Evidence{MaxBatches: 4, MaxBytes: 64 * MiB},
+		Evidence:       Evidence{MaxBatches: 4, MaxBytes: 64 * units.MiB},
 		RecheckAfter:   []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour},
 		RecheckHistory: 30 * 24 * time.Hour,
 		ReverifyOneIn:  1000,
-		ReverifyBytes:  20 * GiB,
-		Limits:         Limits{MaxBytes: 2 * GiB, MaxStoredBytes: 2 * GiB, MaxElements: 32 << 20, MinRate: 16 * KiB},
+		ReverifyBytes:  20 * units.GiB,
+		Limits:         Limits{MaxBytes: 2 * units.GiB, MaxStoredBytes: 2 * units.GiB, MaxElements: 32 << 20, MinRate: 16 * units.KiB},
 	}
 }
 
@@ -98,6 +99,7 @@ func (c *Config) complete() {
 		if n.Last != 0 && !c.given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
 			n.SilentAfter = 0 // a closed log publishes nothing
 		}
+		n.Signing.complete(c.given(fmt.Sprintf("namespaces[%d].signing", i)))
 		for j := range n.Backfills {
 			b := &n.Backfills[j]
 			if b.From == 0 {

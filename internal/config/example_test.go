@@ -22,8 +22,8 @@ func TestExampleFile(t *testing.T) {
 	if warnings := c.Warnings(); len(warnings) > 0 {
 		t.Errorf("it has warnings: %v", warnings)
 	}
-	// cannot stand beside redis_password_file, and is in a comment
-	shown := map[string]bool{"redis_password_env": true}
+	// cannot stand beside the file, and are in a comment
+	shown := map[string]bool{"redis_password_env": true, "serve.manage.token_env": true, "namespaces[].signing.token_env": true}
 	index := regexp.MustCompile(`\[\d+\]`)
 	for path := range c.positions {
 		shown[index.ReplaceAllString(path, "[]")] = true
@@ -59,7 +59,7 @@ func TestTags(t *testing.T) {
 	t.Parallel()
 	structures := []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Namespace](), reflect.TypeFor[Backfill](), reflect.TypeFor[Limits](),
-		reflect.TypeFor[Alerts](),
+		reflect.TypeFor[Alerts](), reflect.TypeFor[Serve](), reflect.TypeFor[SigningKey](), reflect.TypeFor[Manage](), reflect.TypeFor[Signing](),
 	}
 	for i := range reflect.TypeFor[Alerts]().NumField() { // the kinds of targets
 		structures = append(structures, reflect.TypeFor[Alerts]().Field(i).Type.Elem())

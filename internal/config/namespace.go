@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -54,20 +55,20 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.epochs(n, path)
 	v.times(n, path)
 	if n.MaxLag != "" {
-		_, err := ParseLag(n.MaxLag)
+		_, err := units.ParseLag(n.MaxLag)
 		v.check(path+"max_lag", err)
 	}
 	v.must(path+"chain_every", n.ChainEvery == 0 || n.ChainEvery >= minChainEvery, "%s is too short: want %s or more, or never",
-		DurationText(n.ChainEvery), DurationText(minChainEvery))
+		units.DurationText(n.ChainEvery), units.DurationText(minChainEvery))
 	v.must(path+"recheck_after", len(n.RecheckAfter) <= maxRechecks, "has %d ages: want %d at most", len(n.RecheckAfter), maxRechecks)
 	for i, age := range n.RecheckAfter {
-		v.must(fmt.Sprintf("%srecheck_after[%d]", path, i), age >= minRecheck, "%s is too short: want %s or more", DurationText(age), DurationText(minRecheck))
+		v.must(fmt.Sprintf("%srecheck_after[%d]", path, i), age >= minRecheck, "%s is too short: want %s or more", units.DurationText(age), units.DurationText(minRecheck))
 	}
 	v.must(path+"recheck_history", n.RecheckHistory >= 0, "is negative")
 	v.must(path+"reverify_one_in", n.ReverifyOneIn >= 0, "is negative")
 	v.must(path+"reverify_bytes", n.ReverifyBytes >= 0, "is negative")
 	v.must(path+"retention", n.Retention == 0 || n.Retention >= minRetention, "%s is too short: want %s or more; note that m stands for minutes",
-		DurationText(n.Retention), DurationText(minRetention))
+		units.DurationText(n.Retention), units.DurationText(minRetention))
 	v.must(path+"retention", n.Retention == 0 || n.Archive, "has no effect without an archive: set archive: true, or leave retention out")
 	v.must(path+"limits.max_bytes", n.Limits.MaxBytes >= 0, "is negative")
 	v.must(path+"limits.max_stored_bytes", n.Limits.MaxStoredBytes >= 0, "is negative")
@@ -75,6 +76,7 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.must(path+"limits.max_elements", n.Limits.MaxElements >= 0, "is negative")
 	v.must(path+"evidence.max_batches", n.Evidence.MaxBatches >= 0, "is negative")
 	v.must(path+"evidence.max_bytes", n.Evidence.MaxBytes >= 0, "is negative")
+	v.signing(n.Signing, path+"signing.")
 	for i, b := range n.Backfills {
 		v.backfill(n, b, fmt.Sprintf("%sbackfill[%d].", path, i))
 	}
@@ -134,7 +136,7 @@ func (v checker) epochs(n *Namespace, path string) {
 }
 
 func (v checker) times(n *Namespace, path string) {
-	v.must(path+"poll", n.Poll >= minPoll, "%s is too short: want %s or more", n.Poll, DurationText(minPoll))
+	v.must(path+"poll", n.Poll >= minPoll, "%s is too short: want %s or more", n.Poll, units.DurationText(minPoll))
 	v.must(path+"cadence", n.Cadence == 0 || n.Cadence >= minCadence, "%s is too short: want %s or more, or auto", n.Cadence, minCadence)
 	v.must(path+"settle", n.Settle >= 0, "is negative")
 	for _, t := range []struct {
@@ -142,7 +144,7 @@ func (v checker) times(n *Namespace, path string) {
 		d    time.Duration
 	}{{"silent_after", n.SilentAfter}, {"transient_after", n.TransientAfter}, {"backlog_age", n.BacklogAge}} {
 		v.must(path+t.name, t.d == 0 || t.d >= n.Poll, "%s is shorter than poll, which is %s: want at least that",
-			DurationText(t.d), DurationText(n.Poll))
+			units.DurationText(t.d), units.DurationText(n.Poll))
 	}
 	v.must(path+"silent_after", n.Last == 0 || n.SilentAfter == 0, "cannot be used with last: a log that ended with epoch %d publishes nothing more; leave silent_after out", n.Last)
 }

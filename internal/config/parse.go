@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+	"github.com/ktaudit/ktaudit/internal/units"
 )
 
 // Limits of a file. A log takes some 50 tokens, so there is room for hundreds of logs. The parser's
@@ -60,7 +61,7 @@ func document(text string, problems *collector) (body ast.Node) {
 	start := position{1, 1}
 	switch {
 	case len(text) > MaxFileBytes:
-		problems.add(position{}, "", "the file is larger than %s", Bytes(MaxFileBytes))
+		problems.add(position{}, "", "the file is larger than %s", units.Bytes(MaxFileBytes))
 		return nil
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
 		problems.add(position{}, "", "the file is not UTF-8 text")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/units"
 )
 
 // parse parses a file that must be valid.
@@ -35,7 +37,7 @@ func TestDefaults(t *testing.T) {
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
 			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour, MaxLag: "15m", ChainEvery: 24 * time.Hour,
 			Evidence:     Evidence{MaxBatches: 4, MaxBytes: 64 << 20},
-			RecheckAfter: []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}, RecheckHistory: 30 * 24 * time.Hour, ReverifyOneIn: 1000, ReverifyBytes: 20 * GiB,
+			RecheckAfter: []time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}, RecheckHistory: 30 * 24 * time.Hour, ReverifyOneIn: 1000, ReverifyBytes: 20 * units.GiB,
 			Limits:    Limits{MaxBytes: 2 << 30, MaxStoredBytes: 2 << 30, MaxElements: 32 << 20, MinRate: 16 << 10},
 			Backfills: []Backfill{{From: 1, Cron: "@daily", Window: 10_000}},
 		}},
@@ -110,9 +112,9 @@ func TestValues(t *testing.T) {
 		{"last: 2026881", func(n Namespace) any { return n.SilentAfter }, time.Duration(0)},
 		{"retention: for ever", func(n Namespace) any { return n.Retention }, time.Duration(0)},
 		{"{archive: true, retention: 30d}", func(n Namespace) any { return n.Retention }, 720 * time.Hour},
-		{"limits: {max_bytes: 512MiB}", func(n Namespace) any { return n.Limits.MaxBytes }, 512 * MiB},
-		{"limits: {max_bytes: 4096B}", func(n Namespace) any { return n.Limits.MaxStoredBytes }, 2 * GiB},
-		{"limits: {min_rate: 64KiB}", func(n Namespace) any { return n.Limits.MinRate }, Bytes(64 << 10)},
+		{"limits: {max_bytes: 512MiB}", func(n Namespace) any { return n.Limits.MaxBytes }, 512 * units.MiB},
+		{"limits: {max_bytes: 4096B}", func(n Namespace) any { return n.Limits.MaxStoredBytes }, 2 * units.GiB},
+		{"limits: {min_rate: 64KiB}", func(n Namespace) any { return n.Limits.MinRate }, units.Bytes(64 << 10)},
 		{"first: 0100", func(n Namespace) any { return n.First }, uint64(100)},
 		{"backfill: [{to: newest}, {from: 7, to: 9, window: 1}]", func(n Namespace) any { return n.Backfills },
 			[]Backfill{{1, 0, "", 10_000}, {7, 9, "", 1}}},

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/units"
 )
 
 // YAML returns the configuration as a file that sets every field, also those set by a preset or by
@@ -59,7 +61,7 @@ var plain = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9_./+@=?%-]*(:[A-Za-z0-9_./+
 func scalar(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return DurationText(x)
+		return units.DurationText(x)
 	case string:
 		switch strings.ToLower(x) {
 		case "true", "false", "yes", "no", "on", "off", "y", "n", "null", ".", ".nan", ".inf", "---", "...":

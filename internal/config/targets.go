@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/secret"
 )
 
 // Alerts are the targets that alerts are sent to. The keys are alert.TargetKinds; a new kind needs
@@ -87,11 +88,11 @@ type AlertTarget struct {
 // errors say which target they are about.
 func (t AlertTarget) Settings() (alert.TargetSettings, error) {
 	address, err := t.address()
-	secret, secretErr := readSecret("secret", t.secretFile, t.secretEnv)
-	if err = errors.Join(err, secretErr); err != nil {
+	key, keyErr := secret.Read("secret", t.secretFile, t.secretEnv)
+	if err = errors.Join(err, keyErr); err != nil {
 		return alert.TargetSettings{}, fmt.Errorf("%s: %w", t.path, err)
 	}
-	return alert.TargetSettings{Name: t.name, Address: address, Secret: []byte(secret)}, nil
+	return alert.TargetSettings{Name: t.name, Address: address, Secret: []byte(key)}, nil
 }
 
 // String returns where the target stands in the file, such as alerts.slack[0].
@@ -101,7 +102,7 @@ func (t AlertTarget) address() (string, error) {
 	if t.url != "" {
 		return t.url, nil
 	}
-	return readSecret("url", t.urlFile, t.urlEnv)
+	return secret.Read("url", t.urlFile, t.urlEnv)
 }
 
 // withoutTLS returns what an attacker on the network can do to alerts sent without TLS.

@@ -35,6 +35,7 @@ func (c *Config) validate(problems *collector) {
 	v.must("canary_every", c.CanaryEvery >= 0, "is negative")
 	v.must("store_unwritable_after", c.StoreUnwritableAfter >= 0, "is negative")
 	v.alerts()
+	v.serve()
 	v.must("namespaces", len(c.Namespaces) > 0, "is missing: add the logs to audit")
 	names := map[string]int{}
 	for i := range c.Namespaces {

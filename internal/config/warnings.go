@@ -29,6 +29,7 @@ func (c *Config) Warnings() []Problem {
 			warn(fmt.Sprintf("namespaces[%d].log_directory", i), "without TLS, an attacker on the network can cause epochs to be rejected: use s3list+https")
 		}
 	}
+	c.warnOfSigning(warn)
 	for _, f := range c.secretFiles() {
 		if mode, open := openToOthers(f.file); open {
 			warn(f.path, "other users of this machine can read %s (mode %04o): run `chmod 600` on it, "+
@@ -45,6 +46,13 @@ func (c *Config) secretFiles() []secretFile {
 	all := []secretFile{{"redis_password_file", c.RedisPasswordFile}}
 	for _, t := range c.Alerts.Targets() {
 		all = append(all, secretFile{t.path + ".url_file", t.urlFile}, secretFile{t.path + ".secret_file", t.secretFile})
+	}
+	for i, k := range c.Serve.Keys {
+		all = append(all, secretFile{fmt.Sprintf("serve.keys[%d].file", i), k.File})
+	}
+	all = append(all, secretFile{"serve.certificate_key", c.Serve.CertificateKey}, secretFile{"serve.manage.token_file", c.Serve.Manage.TokenFile})
+	for i, n := range c.Namespaces {
+		all = append(all, secretFile{fmt.Sprintf("namespaces[%d].signing.token_file", i), n.Signing.TokenFile})
 	}
 	return slices.DeleteFunc(all, func(f secretFile) bool { return f.file == "" })
 }

@@ -1,4 +1,4 @@
-package config
+package units
 
 import (
 	"errors"
@@ -44,8 +44,8 @@ func ParseBytes(text string) (Bytes, error) {
 	return Bytes(n), err
 }
 
-// parseDuration reads a duration such as 30s, 1h30m or 30d.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration reads a duration such as 30s, 1h30m or 30d.
+func ParseDuration(text string) (time.Duration, error) {
 	var sum int64
 	for rest := text; ; {
 		n, after, err := quantity(rest, "30s, 15m or 30d", timeUnits)
@@ -73,13 +73,13 @@ type Lag struct {
 // ParseLag reads a lag such as 20 or 15m.
 func ParseLag(text string) (Lag, error) {
 	if strings.Trim(text, "0123456789") == "" {
-		n, err := wholeNumber(text, 63)
+		n, err := WholeNumber(text, 63)
 		if err == nil && n == 0 {
 			err = errors.New("0 epochs are too few, for an epoch takes a while to be audited: want 1 or more, a duration such as 15m, or never")
 		}
 		return Lag{Epochs: n}, err
 	}
-	age, err := parseDuration(text)
+	age, err := ParseDuration(text)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%.60q is neither a number of epochs, such as 20, nor a duration, such as 15m (or never)", text)
@@ -148,7 +148,7 @@ func (b Bytes) String() string {
 	return ""
 }
 
-// DurationText returns a duration as parseDuration reads it.
+// DurationText returns a duration as ParseDuration reads it.
 func DurationText(d time.Duration) string {
 	var text strings.Builder
 	for _, u := range timeUnits {
@@ -161,4 +161,13 @@ func DurationText(d time.Duration) string {
 		return "0s"
 	}
 	return text.String()
+}
+
+// WholeNumber parses decimal digits only: no sign, no separators, no other base.
+func WholeNumber(text string, bits int) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, bits)
+	if err != nil {
+		return 0, fmt.Errorf("%.60q is not a whole number such as 1000", text)
+	}
+	return n, nil
 }

@@ -1,0 +1,53 @@
+package secret
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxBytes bounds a file that holds a secret and perhaps a line end.
+const maxBytes = 64 << 10
+
+// Read reads a secret from the file or environment variable that a configuration names. It is empty
+// if both are.
+func Read(what, file, env string) (string, error) {
+	switch {
+	case file != "":
+		secret, err := ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%s_file: %w", what, err)
+		}
+		return secret, nil
+	case env != "":
+		secret := strings.TrimSpace(os.Getenv(env))
+		if secret == "" {
+			return "", fmt.Errorf("%s_env: the environment variable %s is empty", what, env)
+		}
+		return secret, nil
+	}
+	return "", nil
+}
+
+// ReadFile returns the secret that a file holds, without the white space around it. No error
+// repeats any of it.
+func ReadFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return "", err
+	}
+	if len(data) > maxBytes {
+		return "", fmt.Errorf("%s is too large for a secret", path)
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return secret, nil
+}
