@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -141,27 +140,14 @@ func (h *host) pause() time.Duration {
 // heed applies an answer's Retry-After to all requests to the host. It adds up to a tenth at
 // random, so that auditors that got the same answer do not return at the same time.
 func (h *host) heed(header http.Header) {
-	d := retryAfter(header.Get("Retry-After"), time.Now())
+	d := wait.RetryAfter(header.Get("Retry-After"), time.Now(), maxHold)
 	if d <= 0 {
 		return
 	}
-	d = min(d, maxHold)
 	until := time.Now().Add(d + rand.N(d/10+1))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if until.After(h.until) {
 		h.until = until
 	}
-}
-
-// retryAfter reads the header's two forms: seconds, or a date. It is 0 for any other.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return max(0, date.Sub(now))
 }

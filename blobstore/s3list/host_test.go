@@ -171,17 +171,8 @@ func TestRetryAfterThatIsTooLong(t *testing.T) {
 	}
 }
 
-func TestRetryAfterForms(t *testing.T) {
+func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, "-7": 0, "1.5": 0, "soon": 0, "99999999999999999999": 0,
-		"Sun, 22 Nov 2026 09:01:00 GMT": time.Minute, "Sun, 22 Nov 2026 08:00:00 GMT": 0, "2026-11-22T09:01:00Z": 0,
-	} {
-		if got := retryAfter(value, now); got != want {
-			t.Errorf("%q: %s", value, got)
-		}
-	}
 	h := &host{}
 	h.heed(http.Header{"Retry-After": {"Fri, 31 Dec 9999 23:59:59 GMT"}})
 	if p := h.pause(); p > maxHold+maxHold/10 || p < maxHold-time.Minute {

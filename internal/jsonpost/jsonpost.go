@@ -20,6 +20,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
 const (
@@ -119,7 +121,7 @@ func (p Poster) answerError(response *http.Response, answer []byte) error {
 	err := fmt.Errorf("answered %d %s: %s", code, http.StatusText(code), text)
 	switch {
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
-		if after := retryAfter(response.Header.Get("Retry-After"), time.Now()); after > 0 {
+		if after := wait.RetryAfter(response.Header.Get("Retry-After"), time.Now(), maxRetryAfter); after > 0 {
 			return &RetryAfterError{err, after}
 		}
 		return err
@@ -157,17 +159,6 @@ func quote(answer string) string {
 		answer = answer[:cut]
 	}
 	return strconv.Quote(answer)
-}
-
-// retryAfter reads a Retry-After header, in seconds or as a date.
-func retryAfter(header string, now time.Time) time.Duration {
-	after := time.Duration(0)
-	if seconds, err := strconv.Atoi(header); err == nil {
-		after = time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
-	} else if date, err := http.ParseTime(header); err == nil {
-		after = date.Sub(now)
-	}
-	return max(0, min(after, maxRetryAfter))
 }
 
 // Refusal is an answer that will be the same next time: the request, or the right to send it, is at

@@ -1,8 +1,12 @@
-// Package wait sleeps, and lets work end, with regard to a context.
+// Package wait sleeps, and lets work end, with regard to a context, and reads for how long a server
+// asks to wait.
 package wait
 
 import (
 	"context"
+	"math"
+	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -30,4 +34,17 @@ func Outlive(ctx context.Context, grace time.Duration) (context.Context, context
 		context.AfterFunc(longer, func() { timer.Stop() })
 	})
 	return longer, func() { stop(); cancel() }
+}
+
+// RetryAfter reads a Retry-After header, in seconds or as a date, and returns at most the longest
+// wait. It is 0 for anything else.
+func RetryAfter(value string, now time.Time, longest time.Duration) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
+		return min(time.Duration(min(seconds, math.MaxInt32))*time.Second, longest)
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(date.Sub(now), longest))
 }

@@ -33,3 +33,18 @@ func TestFor(t *testing.T) {
 		})
 	}
 }
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, "-7": 0, "1.5": 0, "soon": 0, "99999999999999999999": 0,
+		"86400": time.Hour, "9223372036854775807": time.Hour,
+		"Sun, 22 Nov 2026 09:01:00 GMT": time.Minute, "Sun, 22 Nov 2026 08:00:00 GMT": 0, "2026-11-22T09:01:00Z": 0,
+		"Fri, 31 Dec 9999 23:59:59 GMT": time.Hour,
+	} {
+		if got := wait.RetryAfter(value, now, time.Hour); got != want {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
+	}
+}
