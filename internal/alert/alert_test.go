@@ -2,7 +2,6 @@ package alert
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -25,9 +24,16 @@ func everyKind() []Alert {
 		OfVerdict(rejection(12)), OfVerdict(equivocation), OfContradiction(verified, rejection(12), nil),
 		OfBrokenChain(namespace, 12, "digest_reused", "as epoch 3"), OfSealedMismatch(namespace, 722, "two verdicts are missing"),
 		OfSkipped(namespace, 12, 13), OfImplausible(namespace, 5000, 12), OfNamesChanged(namespace, 12, "changed", "was replaced by another", "a detail", "names-changed-0123"), OfSilent(namespace, 12, began), OfBacklog(namespace, 12, began),
-		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfUnknownKey(namespace, 12, auditstore.ErrNotFound), OfKeyOverdue(OfUnknownKey(namespace, 12, auditstore.ErrNotFound)), OfOverruled(verdict.Overruling{Namespace: namespace, Epoch: 12, Number: 1}), OfTest(namespace, began),
-		OfWithdrawn(namespace, 12, 13, began), {Kind: RecheckOverdue, Namespace: namespace, Incident: "recheck_overdue/000000000012/2026030405", Epoch: 12, Summary: "a summary"}, OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")),
-		OfStoreUnwritable(namespace, began, errors.New("no space left on device")),
+		OfTransient(namespace, 12, began, auditstore.ErrNotFound), OfUnknownKey(namespace, 12, auditstore.ErrNotFound), {Kind: KeyOverdue, Namespace: namespace, Incident: incidentOf(KeyOverdue, 12), Epoch: 12, Summary: "a summary"}, OfOverruled(verdict.Overruling{Namespace: namespace, Epoch: 12, Number: 1}), OfTest(namespace, began),
+		OfWithdrawn(namespace, 12, 13, began), {Kind: RecheckOverdue, Namespace: namespace, Incident: "recheck_overdue/000000000012/2026030405", Epoch: 12, Summary: "a summary"}, {Kind: Canary, Namespace: namespace, Incident: incidentOf(Canary, 12), Epoch: 12, Summary: "a summary"},
+		{Kind: StoreUnwritable, Namespace: namespace, Incident: "store_unwritable/2026-03-04t05", Summary: "a summary", At: began},
+		{Kind: SplitView, Namespace: namespace, Incident: FactIncident(SplitView, 12, "two digests"), Epoch: 12, Summary: "a summary"},
+		{Kind: AuditorContradiction, Namespace: namespace, Incident: FactIncident(AuditorContradiction, 12, "two digests"), Epoch: 12, Summary: "a summary"},
+		{Kind: AuditorSignedRejected, Namespace: namespace, Incident: FactIncident(AuditorSignedRejected, 12, "an auditor"), Epoch: 12, Summary: "a summary"},
+		{Kind: AuditorKeyUnknown, Namespace: namespace, Incident: FactIncident(AuditorKeyUnknown, 12, "a key"), Epoch: 12, Summary: "a summary"},
+		{Kind: AuditorLag, Namespace: namespace, Incident: FactIncident(AuditorLag, 12, "an auditor"), Epoch: 12, Summary: "a summary"},
+		{Kind: AuditorSilent, Namespace: namespace, Incident: "auditor_silent/auditor/2026030405", Summary: "a summary"},
+		{Kind: AuditorWentBack, Namespace: namespace, Incident: FactIncident(AuditorWentBack, 12, "an auditor"), Epoch: 12, Summary: "a summary"},
 	}
 }
 

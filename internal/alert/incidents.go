@@ -207,15 +207,6 @@ func OfTransient(namespace string, epoch uint64, since time.Time, last error) Al
 	}
 }
 
-// OfCanary is the alert on a proof that ktaudit damaged, and verified all the same. The epoch is 0
-// if the proof was built in.
-func OfCanary(namespace string, epoch uint64, software string, broken error) Alert {
-	return Alert{
-		Kind: Canary, Namespace: namespace, Incident: incidentOf(Canary, epoch), Epoch: epoch, Detail: software + ": " + broken.Error(),
-		Summary: "a worker of " + namespace + " verified a proof that it had damaged itself, and judges no more",
-	}
-}
-
 // OfOverruled is the alert on a verdict that an operator had replaced.
 func OfOverruled(o verdict.Overruling) Alert {
 	describe := func(outcome string, reason verdict.Reason) string {
@@ -246,23 +237,6 @@ func OfUnknownKey(namespace string, epoch uint64, why error) Alert {
 		Detail: fmt.Sprintf("Nothing is rejected or lost: the epochs are judged once their key, whose last digits are in brackets, is configured. "+
 			"If the log has a new key, get it by another way than from the log, add it to verifying_keys with from_epoch: %d, "+
 			"and restart the workers. If it has none, ask who signs in its name.", epoch),
-	}
-}
-
-// OfKeyOverdue is the alert on an OfUnknownKey that lasts for too long: nobody audits the log.
-func OfKeyOverdue(a Alert) Alert {
-	a.Kind, a.Incident = KeyOverdue, incidentOf(KeyOverdue, a.Epoch)
-	a.Summary = fmt.Sprintf("nothing is audited since %s: %s", a.At.UTC().Format(time.RFC3339), a.Summary)
-	return a
-}
-
-// OfStoreUnwritable is the alert on an audit store that could not be written since some time. It is
-// named for the hour, so that it is the same one whoever notices it.
-func OfStoreUnwritable(namespace string, since time.Time, last error) Alert {
-	return Alert{
-		Kind: StoreUnwritable, Namespace: namespace, At: since.UTC(), Detail: last.Error(),
-		Incident: fmt.Sprintf("%s/%s", StoreUnwritable, since.UTC().Format("2006-01-02t15")),
-		Summary:  "the audit store has not taken a write since " + since.UTC().Format(time.RFC3339) + ": no verdict on " + namespace + " is recorded, and no other alert is sent",
 	}
 }
 
@@ -303,6 +277,11 @@ func incidentOf(k Kind, epoch uint64) string { return fmt.Sprintf("%s/%012d", k,
 // what is hashed, so the hash is long enough that it finds no two alike.
 func factIncident(base string, fact ...string) string {
 	return fmt.Sprintf("%s-%.16x", base, sha256.Sum256([]byte(strings.Join(fact, "\n"))))
+}
+
+// FactIncident is the name of a fact's incident at an epoch; what shows the fact is part of it.
+func FactIncident(k Kind, epoch uint64, fact ...string) string {
+	return factIncident(incidentOf(k, epoch), fact...)
 }
 
 // marksSeparator stands between the marks of an alert.

@@ -45,6 +45,20 @@ const (
 	Canary Kind = "canary"
 	// StoreUnwritable: the audit store takes no writes. It goes past the outbox. It ends.
 	StoreUnwritable Kind = "store_unwritable"
+	// SplitView: another digest was signed for an epoch than the log showed here.
+	SplitView Kind = "split_view"
+	// AuditorContradiction: another auditor contradicts itself.
+	AuditorContradiction Kind = "auditor_contradiction"
+	// AuditorSignedRejected: another auditor signed an epoch that was rejected here.
+	AuditorSignedRejected Kind = "auditor_signed_rejected"
+	// AuditorKeyUnknown: another auditor signs with a key that is not pinned here. It ends.
+	AuditorKeyUnknown Kind = "auditor_key_unknown"
+	// AuditorLag: another auditor has not signed what has a verdict here. It ends.
+	AuditorLag Kind = "auditor_lag"
+	// AuditorSilent: another auditor gives no answer that can be read. It ends.
+	AuditorSilent Kind = "auditor_silent"
+	// AuditorWentBack: it verified less than it said before. It ends.
+	AuditorWentBack Kind = "auditor_went_back"
 	// Test: an operator checks that alerts arrive. It ends.
 	Test Kind = "test"
 )
@@ -65,24 +79,31 @@ var kinds = map[Kind]struct {
 	alertname string // the label that names an alert in Alertmanager
 	title     string
 }{
-	Rejected:        {Critical, false, "KtauditEpochRejected", "epoch rejected"},
-	Equivocation:    {Critical, false, "KtauditEquivocation", "equivocation"},
-	Contradiction:   {Critical, false, "KtauditContradiction", "contradiction"},
-	SealedMismatch:  {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
-	Skipped:         {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
-	Implausible:     {Warning, true, "KtauditImplausibleEpoch", "implausible epoch"},
-	Silent:          {Warning, true, "KtauditLogSilent", "log silent"},
-	Backlog:         {Warning, true, "KtauditBacklog", "backlog"},
-	Transient:       {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
-	Overruled:       {Warning, false, "KtauditOverruled", "verdict overruled"},
-	UnknownKey:      {Warning, true, "KtauditUnknownKey", "unknown key"},
-	KeyOverdue:      {Critical, true, "KtauditUnknownKeyOverdue", "unknown key for too long"},
-	NamesChanged:    {Critical, false, "KtauditNamesChanged", "names changed"},
-	Withdrawn:       {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
-	RecheckOverdue:  {Critical, true, "KtauditRecheckOverdue", "not looked at again for too long"},
-	Canary:          {Critical, false, "KtauditCanary", "damaged proof verified"},
-	StoreUnwritable: {Critical, true, "KtauditStoreUnwritable", "audit store cannot be written"},
-	Test:            {Warning, true, "KtauditTest", "test alert"},
+	Rejected:              {Critical, false, "KtauditEpochRejected", "epoch rejected"},
+	Equivocation:          {Critical, false, "KtauditEquivocation", "equivocation"},
+	Contradiction:         {Critical, false, "KtauditContradiction", "contradiction"},
+	SealedMismatch:        {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
+	Skipped:               {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
+	Implausible:           {Warning, true, "KtauditImplausibleEpoch", "implausible epoch"},
+	Silent:                {Warning, true, "KtauditLogSilent", "log silent"},
+	Backlog:               {Warning, true, "KtauditBacklog", "backlog"},
+	Transient:             {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	Overruled:             {Warning, false, "KtauditOverruled", "verdict overruled"},
+	UnknownKey:            {Warning, true, "KtauditUnknownKey", "unknown key"},
+	KeyOverdue:            {Critical, true, "KtauditUnknownKeyOverdue", "unknown key for too long"},
+	NamesChanged:          {Critical, false, "KtauditNamesChanged", "names changed"},
+	Withdrawn:             {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
+	RecheckOverdue:        {Critical, true, "KtauditRecheckOverdue", "not looked at again for too long"},
+	Canary:                {Critical, false, "KtauditCanary", "damaged proof verified"},
+	StoreUnwritable:       {Critical, true, "KtauditStoreUnwritable", "audit store cannot be written"},
+	SplitView:             {Critical, false, "KtauditSplitView", "split view"},
+	AuditorContradiction:  {Critical, false, "KtauditAuditorContradiction", "auditor contradicts itself"},
+	AuditorSignedRejected: {Warning, false, "KtauditAuditorSignedRejected", "auditor signed a rejected epoch"},
+	AuditorKeyUnknown:     {Warning, true, "KtauditAuditorKeyUnknown", "unknown key of an auditor"},
+	AuditorLag:            {Warning, true, "KtauditAuditorLag", "auditor is behind"},
+	AuditorSilent:         {Warning, true, "KtauditAuditorSilent", "auditor is silent"},
+	AuditorWentBack:       {Warning, true, "KtauditAuditorWentBack", "auditor went back"},
+	Test:                  {Warning, true, "KtauditTest", "test alert"},
 }
 
 // Kinds returns all kinds of alerts, in alphabetical order.

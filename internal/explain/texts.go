@@ -182,6 +182,48 @@ var texts = map[string]Text{
 		Benign:  "The signer has begun to use a new key, and nobody has configured it.",
 		Actions: "Get the new key from the signer by a way that you trust and add it to verifying_keys; docs/keys.md says how. If the signer has no new key, somebody else signs in its name: keep the signed digests and ask.",
 	},
+	"split_view": {
+		Title:   "Another digest was signed for an epoch than the log showed here.",
+		Means:   "An auditor whose keys are pinned here signed one digest for the epoch, and the log published another here, or posted another to be signed. The log shows two histories, or the auditor signed what it was not shown. Both statements are in the evidence.",
+		Benign:  "The auditor knows another log by this name: the setting cross_check names the wrong one. Else none.",
+		Actions: "Check cross_check. Then treat it as an attack: run `ktaudit evidence` for the epoch, and ask the operators of the log and of the auditor.",
+	},
+	"auditor_contradiction": {
+		Title:   "Another auditor contradicts itself.",
+		Means:   "It signed two digests for one epoch, or names another digest for the last epoch that it verified than it signed. Its signatures can be relied on no more. It may have been shown two histories.",
+		Benign:  "None: an auditor signs one digest for each epoch. Its key may be in the hands of somebody else.",
+		Actions: "Both statements are in the evidence: run `ktaudit evidence` for the epoch, and ask the operator of the auditor. Compare the two digests with those of the log.",
+	},
+	"auditor_signed_rejected": {
+		Title:   "Another auditor signed an epoch that was rejected here.",
+		Means:   "It has seen the digest. Many auditors sign before they verify, so this need not say that it takes the epoch for good. The signed digest is in the evidence: the log showed the same to both.",
+		Benign:  "The auditor signs what it has seen, and verifies later or not at all.",
+		Actions: "Deal with the rejection. Ask the operator of the auditor what its verification says of the epoch.",
+	},
+	"auditor_key_unknown": {
+		Title:   "Another auditor signs with a key that is not pinned here.",
+		Means:   "Its statements are not compared while that is so, and they accuse nobody. It ends when a statement is signed with a pinned key.",
+		Benign:  "The auditor has begun to use a new key.",
+		Actions: "Get the new key from the auditor by a way that you trust, and add it to keys under cross_check. If it has no new key, somebody else answers in its place.",
+	},
+	"auditor_lag": {
+		Title:   "Another auditor is behind.",
+		Means:   "It has no signature for epochs that have had a verdict here for longer than max_lag under cross_check. What it would say of them is not known. It ends when it has caught up.",
+		Benign:  "The auditor was down, or the log has stopped to post its digests to it.",
+		Actions: "Look whether it still signs. If the log posts to it no more, ask the operator of the log why.",
+	},
+	"auditor_silent": {
+		Title:   "Another auditor gives no answer that can be read.",
+		Means:   "For an hour, or for max_lag under cross_check, every request has failed. Nothing is compared meanwhile. It ends with the next answer.",
+		Benign:  "The auditor is down or has moved, or the way to it fails.",
+		Actions: "The detail has the last error. Ask the auditor from another place, and check the URL under cross_check.",
+	},
+	"auditor_went_back": {
+		Title:   "Another auditor says that it verified less than it said before.",
+		Means:   "Several answers in a row named an earlier epoch as the last that it verified. It takes something back, or has lost it. It ends when it is as far as it was.",
+		Benign:  "The auditor was restored from a backup, or an old replica answers.",
+		Actions: "Ask the operator of the auditor what became of the epochs in between.",
+	},
 	"test": {
 		Title:   "Somebody tests that alerts arrive.",
 		Means:   "Nothing happened: `ktaudit alert test` was run.",

@@ -67,7 +67,9 @@ func raiseWithdrawn(t *testing.T) []object {
 
 // raiseCanary raises the alert on a damaged proof that was verified.
 func raiseCanary(t *testing.T) []object {
-	return raiseOne(t, alert.OfCanary(namespace, 12, "ktaudit 1.0.0", errors.New("what was damaged")))
+	return raiseOne(t, alert.Alert{
+		Kind: alert.Canary, Namespace: namespace, Incident: "canary/000000000012", Epoch: 12, Detail: "ktaudit 1.0.0: what was damaged",
+	})
 }
 
 // raiseUnknownKey raises the alert on epochs that wait for a key, and says that it has ended.
@@ -84,7 +86,9 @@ func raiseRecheckOverdue(t *testing.T) []object {
 
 // raiseKeyOverdue raises the alert on epochs that have been waiting for a key for too long.
 func raiseKeyOverdue(t *testing.T) []object {
-	return raiseOne(t, alert.OfKeyOverdue(unknownKey()))
+	a := unknownKey()
+	a.Kind, a.Incident = alert.KeyOverdue, "unknown_key_overdue/000000000331"
+	return raiseOne(t, a)
 }
 
 func unknownKey() alert.Alert {

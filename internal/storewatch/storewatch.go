@@ -3,6 +3,7 @@ package storewatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -110,7 +111,7 @@ func (w *watch) note(err error, now time.Time) {
 	}
 	if err != nil && now.Sub(w.since) >= w.After && w.firing.alerts == nil {
 		for _, namespace := range w.Namespaces {
-			w.firing.alerts = append(w.firing.alerts, alert.OfStoreUnwritable(namespace, w.since, w.reason))
+			w.firing.alerts = append(w.firing.alerts, unwritable(namespace, w.since, w.reason))
 			w.firing.left = append(w.firing.left, w.Targets)
 		}
 		w.over = notice{} // of the time before, if anybody still lacks it
@@ -146,5 +147,15 @@ func (w *watch) send(ctx context.Context) {
 				w.Log.Warn().Err(err).Msg("an alert on the audit store was not delivered; it is tried again")
 			}
 		}
+	}
+}
+
+// unwritable is the alert on an audit store that could not be written since some time. It is
+// named for the hour, so that it is the same one whoever notices it.
+func unwritable(namespace string, since time.Time, last error) alert.Alert {
+	return alert.Alert{
+		Kind: alert.StoreUnwritable, Namespace: namespace, At: since.UTC(), Detail: last.Error(),
+		Incident: fmt.Sprintf("%s/%s", alert.StoreUnwritable, since.UTC().Format("2006-01-02t15")),
+		Summary:  "the audit store has not taken a write since " + since.UTC().Format(time.RFC3339) + ": no verdict on " + namespace + " is recorded, and no other alert is sent",
 	}
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
@@ -60,5 +61,14 @@ func (a *Auditor) refuse(ctx context.Context) error {
 func (a *Auditor) raiseCanary(ctx context.Context, broken *canary.BrokenError) error {
 	ctx, cancel := wait.Outlive(ctx, verify.SaveTimeout)
 	defer cancel()
-	return errors.Join(broken, a.incidents().Raise(ctx, alert.OfCanary(a.Namespace, broken.Epoch, a.Software, broken)))
+	return errors.Join(broken, a.incidents().Raise(ctx, canaryAlert(a.Namespace, broken.Epoch, a.Software, broken)))
+}
+
+// canaryAlert is the alert on a proof that ktaudit damaged, and verified all the same. The epoch is
+// 0 if the proof was built in.
+func canaryAlert(namespace string, epoch uint64, software string, broken error) alert.Alert {
+	return alert.Alert{
+		Kind: alert.Canary, Namespace: namespace, Incident: fmt.Sprintf("%s/%012d", alert.Canary, epoch), Epoch: epoch, Detail: software + ": " + broken.Error(),
+		Summary: "a worker of " + namespace + " verified a proof that it had damaged itself, and judges no more",
+	}
 }

@@ -31,7 +31,7 @@ func (o Open) Wrong() bool { return o.Severity == alert.Critical }
 // contradicts reports whether it says that the log, or its audit, contradicts itself at an epoch.
 func (o Open) contradicts() bool {
 	switch o.Kind {
-	case alert.Contradiction, alert.Equivocation, alert.NamesChanged:
+	case alert.Contradiction, alert.Equivocation, alert.NamesChanged, alert.SplitView:
 		return o.From > 0
 	}
 	return false

@@ -3,6 +3,7 @@ package schedule
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -87,5 +88,12 @@ func (f *follower) alertOnOverdueKey(ctx context.Context, now time.Time, standin
 	if !tooLong && !tooMany || slices.ContainsFunc(open, isRaised) {
 		return nil
 	}
-	return f.incidents.Raise(ctx, alert.OfKeyOverdue(standing))
+	return f.incidents.Raise(ctx, keyOverdue(standing))
+}
+
+// keyOverdue is the alert on an OfUnknownKey that lasts for too long: nobody audits the log.
+func keyOverdue(a alert.Alert) alert.Alert {
+	a.Kind, a.Incident = alert.KeyOverdue, fmt.Sprintf("%s/%012d", alert.KeyOverdue, a.Epoch)
+	a.Summary = fmt.Sprintf("nothing is audited since %s: %s", a.At.UTC().Format(time.RFC3339), a.Summary)
+	return a
 }
