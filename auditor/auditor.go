@@ -39,6 +39,7 @@ type Conflict struct {
 	Epoch  uint64
 	Posted string // the other digest, 64 hexadecimal digits
 	Signed []byte // the signed digest on record, in JSON
+	By     string // who posted, as said by WithPoster
 }
 
 // Auditor signs the digests of one log. It may be used by several goroutines.
@@ -148,7 +149,7 @@ func (a *Auditor) answer(ctx context.Context, epoch uint64, digest [32]byte, rec
 		return recorded, nil
 	}
 	posted := hex.EncodeToString(digest[:])
-	if err := a.c.Conflict(ctx, Conflict{Epoch: epoch, Posted: posted, Signed: recorded}); err != nil {
+	if err := a.c.Conflict(ctx, Conflict{Epoch: epoch, Posted: posted, Signed: recorded, By: posterOf(ctx)}); err != nil {
 		return nil, fmt.Errorf("recording a conflict: %w", err)
 	}
 	return nil, &ConflictError{Epoch: epoch, Posted: posted, Signed: hex.EncodeToString(s.Digest[:])}

@@ -55,9 +55,9 @@ var texts = map[string]Text{
 	},
 	"equivocation": {
 		Title:   "The log shows more than one history at an epoch.",
-		Means:   "The log published several batches with different digests for one epoch, or one that does not go together with a verified neighbour. Two people can be shown two different trees.",
+		Means:   "The log published several batches with different digests for one epoch, posted two digests to be signed, or published a batch that does not go together with a verified neighbour. Two people can be shown two different trees.",
 		Benign:  "A batch that was published by mistake and not removed. An honest log has no reason to publish two.",
-		Actions: "Treat it as an attack until it is explained. The names that were listed are in the evidence. Ask others which digest they saw.",
+		Actions: "Treat it as an attack until it is explained. What was listed or posted is in the evidence. Ask others which digest they saw.",
 	},
 	"digest_reused": {
 		Title:   "The epoch has the digest of an earlier one.",

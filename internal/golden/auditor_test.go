@@ -2,13 +2,15 @@ package golden_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"regexp"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/auditor"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/timestamp"
 	"github.com/ktaudit/ktaudit/signature"
 )
 
@@ -19,13 +21,13 @@ var signedAt = []scrub{
 	{regexp.MustCompile(`("serialized_message":)"[0-9a-f]+"`), `${1}"MESSAGE"`},
 }
 
-// signDigests signs the digests of two epochs.
+// signDigests signs the digests of two epochs, is posted another one, and keeps a report.
 func signDigests(t *testing.T) []object {
 	w := emptyWorld(t)
 	a, err := auditor.New(auditor.Config{
 		Namespace: namespace, Store: w.store, Ciphersuite: signature.CiphersuiteProtobuf,
 		Keys:     []auditor.Key{{Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}},
-		Conflict: func(context.Context, auditor.Conflict) error { return nil },
+		Conflict: timestamp.Conflict(incident.Recorder{Store: w.store}, namespace),
 	})
 	must(t, err)
 	for epoch := uint64(331); epoch < 333; epoch++ {
@@ -35,5 +37,10 @@ func signDigests(t *testing.T) []object {
 		_, err = a.Sign(t.Context(), epoch, raw)
 		must(t, err)
 	}
+	_, err = a.Sign(auditor.WithPoster(t.Context(), "CN=log"), 332, [32]byte{1})
+	if _, ok := errors.AsType[*auditor.ConflictError](err); !ok {
+		t.Fatal(err)
+	}
+	must(t, timestamp.KeepReport(t.Context(), w.store, namespace, 332, []byte(`{"a report":true}`)))
 	return w.audit.objects()
 }

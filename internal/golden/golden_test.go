@@ -38,6 +38,7 @@ var (
 	summary       = scrub{regexp.MustCompile(`("summary":)"[^"]*"`), `${1}"SUMMARY"`}
 	recordedAt    = scrub{regexp.MustCompile(`("recorded_at":)` + timePattern), `${1}"TIME"`}
 	modifiedAt    = scrub{regexp.MustCompile(`("modified_at":)` + timePattern), `${1}"TIME"`}
+	postedHash    = scrub{regexp.MustCompile(`(/posted-[0-9a-f]{64}-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	findingsHash  = scrub{regexp.MustCompile(`(/findings-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	walkedAt      = scrub{regexp.MustCompile(`("walked_at":)` + timePattern), `${1}"TIME"`}
 	verifySeconds = scrub{regexp.MustCompile(`("verify_seconds":)[0-9.e-]+`), `${1}SECONDS`}
@@ -72,6 +73,9 @@ var kinds = []kind{
 	{"signed-digest", `/signatures/`, auditSigned, nil},
 	{"auditor-signed", `/signed/`, signDigests, signedAt},
 	{"auditor-signing", `/signing/`, signDigests, nil},
+	{"evidence-posted", `/evidence/.*/posted-`, signDigests, append(signedAt, at, postedHash)},
+	{"evidence-report", `/evidence/.*/report-`, signDigests, nil},
+	{"alert-posted", `/alerts/open/`, signDigests, []scrub{at, summary}},
 	{"archive", `/archive/\d`, auditArchived, nil},
 	{"archive-clock", `/archive/clock/`, askTheTime, []scrub{clockName}},
 

@@ -1,0 +1,291 @@
+package timestamp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ktaudit/ktaudit/auditor"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/timestamp"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/rs/zerolog"
+	"gocloud.dev/blob/memblob"
+)
+
+const namespace = jobstest.Namespace
+
+func newStore(t *testing.T) *auditstore.Store {
+	t.Helper()
+	s := auditstore.New(memblob.OpenBucket(nil))
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// newAuditor is one of several replicas; change may alter its configuration.
+func newAuditor(t *testing.T, store *auditstore.Store, log zerolog.Logger, change func(*auditor.Config)) *auditor.Auditor {
+	t.Helper()
+	c := auditor.Config{
+		Namespace: namespace, Store: store, Ciphersuite: signature.CiphersuiteProtobuf,
+		Keys:     []auditor.Key{{Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))}},
+		Conflict: timestamp.Conflict(incident.Recorder{Store: store, Log: log}, namespace),
+	}
+	if change != nil {
+		change(&c)
+	}
+	a, err := auditor.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func digestOf(t *testing.T, text string) (digest [32]byte) {
+	t.Helper()
+	if _, err := hex.Decode(digest[:], []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+func open(t *testing.T, store *auditstore.Store) []incident.Open {
+	t.Helper()
+	list, err := incident.ReadList(t.Context(), store, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Open
+}
+
+func postConflict(t *testing.T, a *auditor.Auditor, digest [32]byte) {
+	t.Helper()
+	_, err := a.Sign(auditor.WithPoster(t.Context(), "CN=log"), 5, digest)
+	if _, ok := errors.AsType[*auditor.ConflictError](err); !ok {
+		t.Fatalf("%v, want a conflict", err)
+	}
+}
+
+// Each other digest that is posted is evidence and an incident of its own, once, whichever replica
+// it is posted to.
+func TestConflict(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	one, two := newAuditor(t, store, zerolog.Nop(), nil), newAuditor(t, store, zerolog.Nop(), nil)
+	if _, err := one.Sign(t.Context(), 5, [32]byte{5}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		postConflict(t, one, [32]byte{6})
+		postConflict(t, two, [32]byte{6})
+	}
+	postConflict(t, two, [32]byte{7})
+	names, err := store.EvidenceNames(t.Context(), namespace, 5)
+	if err != nil || len(names) != 2 {
+		t.Fatalf("%q, %v", names, err)
+	}
+	data, err := store.Evidence(t.Context(), namespace, 5, names[0])
+	if err != nil || !strings.Contains(string(data), `"by":"CN=log"`) || !strings.Contains(string(data), `"digest":"05`) {
+		t.Errorf("%s, %v", data, err)
+	}
+	incidents := open(t, store)
+	if len(incidents) != 2 || len(jobstest.Notices(t, store)) != 2 {
+		t.Errorf("%+v, alerts %q", incidents, jobstest.Notices(t, store))
+	}
+	for _, i := range incidents {
+		if !strings.HasPrefix(i.Incident, "equivocation/000000000005-") || i.Severity != "critical" {
+			t.Errorf("%+v", i)
+		}
+	}
+}
+
+// An epoch costs a bounded number of objects and of lines, however many digests are posted for it.
+func TestConflictsAreBounded(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	var lines bytes.Buffer
+	a := newAuditor(t, store, zerolog.New(&lines), nil)
+	if _, err := a.Sign(t.Context(), 5, [32]byte{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range byte(120) {
+		postConflict(t, a, [32]byte{1: i + 1})
+	}
+	names, err := store.EvidenceNames(t.Context(), namespace, 5)
+	if err != nil || len(names) != 100 || len(open(t, store)) != 100 {
+		t.Errorf("%d pieces of evidence, %d incidents, %v", len(names), len(open(t, store)), err)
+	}
+	if n := bytes.Count(lines.Bytes(), []byte("\n")); n != 101 {
+		t.Errorf("%d lines, want one for each digest that is kept, and one for the others", n)
+	}
+}
+
+// A conflict that cannot be put on record is not told to the log as one: it must post again.
+func TestConflictIsDurable(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	failing := false
+	_, kept := jobstest.NewArchiveStore(t).Watched(t, func(_ int64, request string) (error, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failing && strings.Contains(request, "/incidents/") {
+			return jobstest.ErrFault, false
+		}
+		return nil, false
+	})
+	a := newAuditor(t, kept.Store, zerolog.Nop(), nil)
+	if _, err := a.Sign(t.Context(), 5, [32]byte{5}); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	failing = true
+	mu.Unlock()
+	_, err := a.Sign(t.Context(), 5, [32]byte{6})
+	if _, conflict := errors.AsType[*auditor.ConflictError](err); err == nil || conflict {
+		t.Fatalf("without a record of it: %v", err)
+	}
+	mu.Lock()
+	failing = false
+	mu.Unlock()
+	postConflict(t, a, [32]byte{6})
+	if got := open(t, kept.Store); len(got) != 1 {
+		t.Errorf("after it was posted again: %+v", got)
+	}
+}
+
+func TestReports(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	for i := range 20 {
+		data := fmt.Appendf(nil, `{"report":%d}`, i)
+		for range 2 {
+			err := timestamp.KeepReport(t.Context(), store, namespace, 5, data)
+			if (err != nil) != (i >= 10) || err != nil && !errors.Is(err, timestamp.ErrTooManyReports) {
+				t.Errorf("report %d: %v", i, err)
+			}
+		}
+	}
+	if err := timestamp.KeepReport(t.Context(), store, namespace, 6, []byte("{}")); err != nil {
+		t.Errorf("another epoch: %v", err)
+	}
+}
+
+// run signs verified epochs until the test ends, and says which were.
+func run(t *testing.T, v timestamp.Verified) <-chan uint64 {
+	t.Helper()
+	signed := make(chan uint64, 100)
+	v.Signed = func(epoch uint64) { signed <- epoch }
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := v.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return signed
+}
+
+func next(t *testing.T, signed <-chan uint64, want uint64) {
+	t.Helper()
+	select {
+	case got := <-signed:
+		if got != want {
+			t.Errorf("signed epoch %d, want %d", got, want)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatalf("epoch %d is not signed", want)
+	}
+}
+
+// Verified epochs are signed in order, from the root on, also by a replica that starts later. A
+// rejected one holds back those after it, and is told of, until it is overruled.
+func TestVerified(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	said := make(chan string, 100)
+	log := zerolog.New(writer(said))
+	root := verdict.Anchor{Epoch: 5, Digest: jobstest.DigestAfter(5)}
+	put := func(v verdict.Verdict) {
+		if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(jobstest.GoodVerdict(6))
+	verified := func() timestamp.Verified {
+		return timestamp.Verified{
+			Namespace: namespace, Store: store, Root: root, Poll: time.Millisecond, Log: log,
+			Auditor: newAuditor(t, store, log, func(c *auditor.Config) { c.Verified, c.Root = true, root }),
+		}
+	}
+	one := run(t, verified())
+	put(jobstest.GoodVerdict(5))
+	next(t, one, 5)
+	next(t, one, 6)
+	put(jobstest.RejectedVerdict(7))
+	put(jobstest.GoodVerdict(8))
+	select {
+	case line := <-said:
+		if !strings.Contains(line, "epoch 7 was rejected: equivocation") {
+			t.Errorf("said %s", line)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing is said of a rejected epoch")
+	}
+	rejected, sum, err := store.VerdictObject(t.Context(), namespace, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAuditor(t, store, zerolog.Nop(), func(c *auditor.Config) { c.Verified, c.Root = true, root })
+	if last, _, err := a.Last(t.Context()); last != 6 || err != nil {
+		t.Errorf("signed up to %d, %v", last, err)
+	}
+	o := verdict.Overruling{
+		Schema: verdict.Schema, Namespace: namespace, Epoch: 7, Number: 1, By: "ops", Reason: "a test", At: time.Now().UTC(),
+		Overruled: verdict.Overruled{Outcome: rejected.Outcome, Reason: rejected.Reason, SHA256: hex.EncodeToString(sum[:])}, Verdict: jobstest.GoodVerdict(7),
+	}
+	if err := store.PutOverruling(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	next(t, one, 7)
+	next(t, one, 8)
+	put(jobstest.GoodVerdict(9))
+	next(t, one, 9)
+	next(t, run(t, func() timestamp.Verified { put(jobstest.GoodVerdict(10)); return verified() }()), 10)
+	if data, err := a.Sign(t.Context(), 7, digestOf(t, jobstest.DigestAfter(7))); err != nil || len(data) == 0 {
+		t.Errorf("posted afterwards: %s, %v", data, err)
+	}
+}
+
+type writer chan<- string
+
+func (w writer) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
+// Without a root, nothing is signed until a post begins it.
+func TestVerifiedWithoutRoot(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	a := newAuditor(t, store, zerolog.Nop(), func(c *auditor.Config) { c.Verified = true })
+	for epoch := uint64(5); epoch < 8; epoch++ {
+		if _, _, err := store.PutVerdict(t.Context(), jobstest.GoodVerdict(epoch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signed := run(t, timestamp.Verified{Namespace: namespace, Store: store, Auditor: a, Poll: time.Millisecond})
+	if _, err := a.Sign(t.Context(), 6, digestOf(t, jobstest.DigestAfter(6))); err != nil {
+		t.Fatal(err)
+	}
+	next(t, signed, 7)
+}
