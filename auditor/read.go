@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Signed returns the signed digest of an epoch in JSON, as it was given; ErrNotSigned if there is
@@ -28,3 +30,12 @@ func (a *Auditor) Last(ctx context.Context) (epoch uint64, ok bool, err error) {
 // Keys returns the keys, those that signed before and those that will sign later too, by their
 // times.
 func (a *Auditor) Keys() []Key { return a.keys.keys }
+
+// Start returns the first epoch that is signed and its digest; false while that is not decided.
+func (a *Auditor) Start(ctx context.Context) (root verdict.Anchor, ok bool, err error) {
+	root, err = a.ledger.start(ctx)
+	if errors.Is(err, errNotYet) {
+		return verdict.Anchor{}, false, nil
+	}
+	return root, err == nil, err
+}

@@ -1,5 +1,7 @@
 package client
 
+import "encoding/json"
+
 // This is the JSON of an auditor's API, as the published client plexi 0.1.2 reads it. Digests are
 // 64 hexadecimal digits, times milliseconds since 1970.
 
@@ -56,4 +58,41 @@ type LastVerified struct {
 type Post struct {
 	Epoch  uint64 `json:"epoch"`
 	Digest string `json:"digest"`
+}
+
+// NewNamespace is the body of POST /namespaces.
+type NewNamespace struct {
+	Name   string `json:"name"`
+	Public bool   `json:"public"`
+	// Root is the first epoch that is to be signed and its digest, as "epoch/digest".
+	Root         string `json:"root"`
+	LogDirectory string `json:"log_directory,omitempty"`
+	// One of the two is enough.
+	SignatureVersion uint32 `json:"signature_version"`
+	Ciphersuite      uint32 `json:"ciphersuite"`
+}
+
+// NamespaceChange is the body of PATCH /namespaces/{namespace}.
+type NamespaceChange struct {
+	Status string `json:"status"` // Disabled
+}
+
+// Report is the body of POST /namespaces/{namespace}/reports: a digest that the log signed itself
+// while the auditor was away. It has the form of a signed digest.
+type Report struct {
+	Version           uint32  `json:"version,omitempty"` // an older name of Ciphersuite
+	Ciphersuite       uint32  `json:"ciphersuite,omitempty"`
+	Namespace         string  `json:"namespace"`
+	Timestamp         uint64  `json:"timestamp"`
+	Epoch             uint64  `json:"epoch"`
+	Digest            string  `json:"digest"`
+	Signature         string  `json:"signature"`
+	KeyID             *uint8  `json:"key_id,omitempty"`
+	SerializedMessage *string `json:"serialized_message,omitempty"`
+}
+
+// ReportAnswer is the answer to a Report.
+type ReportAnswer struct {
+	ID     string          `json:"id"`     // a UUID
+	Report json.RawMessage `json:"report"` // as it came
 }

@@ -46,29 +46,29 @@ func ReadHead(ctx context.Context, store *auditstore.Store, namespace string, an
 	if h.Head == 0 {
 		return h, nil
 	}
-	if o, err := store.Overruling(ctx, namespace, h.Head); !errors.Is(err, auditstore.ErrNotFound) {
-		h.Digest = o.Verdict.Digest
-		return h, err
-	}
-	h.Digest, err = verifiedDigest(ctx, store, namespace, h.Head)
+	v, err := HeadVerdict(ctx, store, namespace, h.Head)
+	h.Digest = v.Digest
 	return h, err
 }
 
-// verifiedDigest returns the digest after an epoch that is verified, as the status says. The status
-// may have that from a seal, so the verdict must be the one that was sealed: people trust what this
-// returns.
-func verifiedDigest(ctx context.Context, store *auditstore.Store, namespace string, epoch uint64) (string, error) {
+// HeadVerdict returns the verdict that counts on an epoch that is verified, as the status or a
+// HeadWalk says. These may have that from a seal, so the verdict must be the one that was sealed:
+// people trust what this returns.
+func HeadVerdict(ctx context.Context, store *auditstore.Store, namespace string, epoch uint64) (verdict.Verdict, error) {
+	if o, err := store.Overruling(ctx, namespace, epoch); !errors.Is(err, auditstore.ErrNotFound) {
+		return o.Verdict, err
+	}
 	v, hash, err := store.VerdictObject(ctx, namespace, epoch)
 	if err != nil {
-		return "", err
+		return verdict.Verdict{}, err
 	}
 	seal, _, err := store.Seal(ctx, namespace, epoch/verdict.EpochsPerShard)
 	sealed := err == nil
 	if err != nil && !errors.Is(err, auditstore.ErrNotFound) {
-		return "", err
+		return verdict.Verdict{}, err
 	}
 	if v.Outcome != verdict.Verified || sealed && seal.Verdicts[epoch-seal.From] != hex.EncodeToString(hash[:]) {
-		return "", fmt.Errorf("the verdict on epoch %d of %s is not the one that was sealed: ktaudit seal --check says more", epoch, namespace)
+		return verdict.Verdict{}, fmt.Errorf("the verdict on epoch %d of %s is not the one that was sealed: ktaudit seal --check says more", epoch, namespace)
 	}
-	return v.Digest, nil
+	return v, nil
 }

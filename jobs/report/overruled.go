@@ -49,7 +49,12 @@ func (o Overruled) Of(epoch uint64) *OverruledEpoch {
 	if !found {
 		return nil
 	}
-	return &OverruledEpoch{one.Epoch, one.Number, one.Overruled.Outcome, one.Overruled.Reason, one.Verdict.Outcome, one.By, one.Reason, one.At}
+	return OverruledBy(one)
+}
+
+// OverruledBy sums up an epoch's newest overruling.
+func OverruledBy(o verdict.Overruling) *OverruledEpoch {
+	return &OverruledEpoch{o.Epoch, o.Number, o.Overruled.Outcome, o.Overruled.Reason, o.Verdict.Outcome, o.By, o.Reason, o.At}
 }
 
 // Newest returns the verdict that counts, given the first.
