@@ -50,6 +50,9 @@ type Result struct {
 	// line for people.
 	Reason verdict.Reason
 	Detail string
+	// PreviousDigest is what the unchanged nodes hash to. It is zero if the proof was rejected
+	// before that was known.
+	PreviousDigest Digest
 
 	Inserted  int
 	Unchanged int

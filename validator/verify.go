@@ -42,6 +42,7 @@ func Verify(ctx context.Context, name Name, r io.Reader, c Configuration, o Opti
 
 // conclude makes a rejection a Result.
 func (v *verification) conclude(result Result, err error) (Result, error) {
+	result.PreviousDigest = v.startDigest
 	var rejected *wire.Fault
 	switch {
 	case errors.As(err, &rejected):
@@ -73,6 +74,8 @@ type verification struct {
 	mu    sync.Mutex
 	fault error      // a worker's panic; it must not become a verdict
 	done  []prepared // by bucket; the zero value for one without elements
+
+	startDigest Digest // of the tree before; zero until it is known
 }
 
 func newVerification(ctx context.Context, name Name, c Configuration, o Options) *verification {
@@ -322,6 +325,7 @@ func (v *verification) judge() error {
 		return &wire.Fault{Reason: verdict.OverlappingLabels, Detail: first.String()}
 	}
 	start, end := v.digests()
+	v.startDigest = start
 	if start != v.name.PreviousDigest {
 		return &wire.Fault{Reason: verdict.PreviousDigestMismatch, Detail: fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
 	}

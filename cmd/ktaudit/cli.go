@@ -39,6 +39,9 @@ type cli struct {
 
 	Demo       demoCmd       `cmd:"" help:"Simulate a log, audit it and show the result. Needs no setup."`
 	Verify     verifyCmd     `cmd:"" help:"Verify batches in files, directories or buckets, without a queue."`
+	Audit      auditCmd      `cmd:"" help:"Check what an auditor signed for an epoch, and the proof behind it."`
+	LocalAudit localAuditCmd `cmd:"" help:"Check a signed digest and a proof in files."`
+	Ls         lsCmd         `cmd:"" help:"List the logs that an auditor knows."`
 	Run        runCmd        `cmd:"" help:"Follow and audit logs, or audit a range of epochs, in one process."`
 	Enqueue    enqueueCmd    `cmd:"" help:"Add epochs without a verdict to the queue."`
 	Scheduler  schedulerCmd  `cmd:"" help:"Follow logs, add their epochs to the queue and send alerts, until stopped."`
@@ -158,6 +161,7 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 			{Key: "log", Title: "The log:"},
 			{Key: "simulation", Title: "The simulation:"},
 			{Key: "store", Title: "The audit store:"},
+			{Key: "auditor", Title: "The auditor:"},
 			{Key: "signatures", Title: "Signed digests:"},
 			{Key: "queue", Title: "The queue:"},
 			{Key: "limits", Title: "Limits:"},

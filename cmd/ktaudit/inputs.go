@@ -151,22 +151,20 @@ func (c verifyCmd) fileName(path string) (validator.Name, error) {
 	return name, nil
 }
 
-// batch is an open batch with the local file that it comes from, if it comes from one.
+// batch is an open batch with what it comes from.
 type batch struct {
 	*fetcher.Batch
 	strays fetcher.Strays // other objects under the epoch
-	file   *os.File
-	stop   func() bool // of what ends a read of file
+	// end closes the batch and what it is read from; nil if that is nothing to be closed.
+	end func() error
 }
 
 // Close closes both.
 func (b batch) Close() error {
-	err := b.Batch.Close()
-	if b.file != nil {
-		b.stop()
-		err = errors.Join(err, b.file.Close())
+	if b.end != nil {
+		return b.end()
 	}
-	return err
+	return b.Batch.Close()
 }
 
 // openFile opens the file that an argument names. It may be reached by links, and may be a pipe: an
@@ -190,7 +188,12 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 	}
 	// Whoever writes into a pipe may have stopped. Other files take no deadline and need none.
 	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Now()) })
-	return batch{Batch: decoded, file: file, stop: stop}, nil
+	end := func() error {
+		err := decoded.Close()
+		stop()
+		return errors.Join(err, file.Close())
+	}
+	return batch{Batch: decoded, end: end}, nil
 }
 
 // openPatiently is os.Open that ends with the context: opening a named pipe waits for its other

@@ -16,11 +16,11 @@ var jsonCommands = map[string]string{
 	"verify": "verify", "run": "run", "status": "status", "show": "show", "head": "seal", "chain": "chain", "seal": "seal", "seal --check": "seal",
 	"reverify": "reverify", "enqueue": "queue", "retry": "queue", "pause": "queue", "resume": "queue",
 	"config check": "config", "alert test": "alert", "incidents": "incidents", "incidents show": "incidents", "incidents ack": "incidents", "explain": "explain",
-	"simulate": "simulate", "demo": "demo", "version": "version", "export": "export",
+	"audit": "audit", "ls": "audit", "local-audit": "audit", "simulate": "simulate", "demo": "demo", "version": "version", "export": "export",
 }
 
 // prose is what only people read. It may be put in other words.
-var prose = regexp.MustCompile(`("(?:message|error|queue_note|lag_note|log_note|why|title|means|benign|actions)":)"(?:[^"\\]|\\.)*"`)
+var prose = regexp.MustCompile(`("(?:message|error|queue_note|lag_note|log_note|why|title|means|signature_error|proof_error|benign|actions)":)"(?:[^"\\]|\\.)*"`)
 
 // TestJSON plays the transcripts in testdata/json. What a command prints with --json is an
 // interface: names of fields and their order, which fields are left out when they are empty, and

@@ -23,7 +23,7 @@ import (
 // directory that is new for each transcript and holds "vectors", a link to the test vectors. Its
 // standard output follows with "> " before each line, then its standard error with "! ", then
 // "[exit N]" if it did not exit with 0. Other lines explain. A transcript that mentions
-// KTAUDIT_REDIS has a Redis there. What differs between two runs is scrubbed; see scrubs.
+// KTAUDIT_REDIS has a Redis there, one that mentions PLEXI_REMOTE_URL an auditor. What differs between two runs is scrubbed; see scrubs.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -71,6 +71,9 @@ func play(t *testing.T, transcript string) string {
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		defer server.Close()
 		env = append(env, "KTAUDIT_TEST_HOOK="+server.URL)
+	}
+	if strings.Contains(transcript, "PLEXI_REMOTE_URL") {
+		env = append(env, "PLEXI_REMOTE_URL="+newFakeAuditor(t).URL)
 	}
 	var b strings.Builder
 	for line := range strings.Lines(transcript) {
@@ -152,6 +155,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\b(linux|darwin)/(amd64|arm64)\b`), "PLATFORM"},
 	{regexp.MustCompile(`\b(findings-)[0-9a-f]{16}`), "${1}HASH"}, // they have times
 	{regexp.MustCompile(`(redis://127.0.0.1:)\d{2,}`), "${1}PORT"},
+	{regexp.MustCompile(`(http://127.0.0.1:)\d{2,}`), "${1}PORT"},
 	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
 	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},
 	{regexp.MustCompile(`(?m)^(ktaudit )\(devel\)$|^(ktaudit )v.*$`), "${1}${2}VERSION"},

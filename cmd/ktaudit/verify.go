@@ -68,6 +68,8 @@ type result struct {
 	VerifySeconds  float64 `json:"verify_seconds"`
 	// Strays are other objects under the epoch; nil: none.
 	Strays *verdict.Strays `json:"strays,omitempty"`
+
+	begins validator.Digest // the digest that the proof itself begins with
 }
 
 const outcomeMissing = "missing"
@@ -217,7 +219,7 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 		return r, fmt.Errorf("%s: %w", in.label, err)
 	}
 	r.Outcome, r.Reason, r.Detail = string(judged.Outcome), string(judged.Reason), judged.Detail
-	r.Inserted, r.Unchanged = judged.Inserted, judged.Unchanged
+	r.Inserted, r.Unchanged, r.begins = judged.Inserted, judged.Unchanged, judged.PreviousDigest
 	r.Bytes, r.StoredBytes, r.Compression, r.SHA256 = info.Bytes, info.StoredBytes, info.Compression, info.SHA256
 	return r, nil
 }
@@ -229,6 +231,8 @@ func (r *result) judgeFetch(in input, err error) error {
 	switch {
 	case errors.Is(err, fetcher.ErrNotPublished):
 		r.Outcome, r.Detail = outcomeMissing, "no batch is there"
+	case isNotSigned(err):
+		r.Outcome, r.Detail = string(validator.Rejected), err.Error()
 	case reason != "":
 		r.reject(reason, err.Error())
 		if several, ok := errors.AsType[*fetcher.EquivocationError](err); ok {

@@ -51,6 +51,7 @@ var allowed = []struct {
 	{"blobstore/auditstore", []string{"blobstore", "internal/writeonce"}},
 	{"auditor", []string{"blobstore/auditstore", "signature"}},
 	{"auditor/client", []string{"signature"}},
+	{"internal/pins", nil},
 	{"internal/jsonpost", nil},
 	{"internal/explain", nil},
 	{"internal/alert", []string{"blobstore/auditstore", "internal/explain", "internal/jsonpost"}},
