@@ -59,8 +59,8 @@ type Config struct {
 	// Signed is called after a post's signature is on record, again for a post that is repeated. It
 	// must not block. It may be nil.
 	Signed func(namespace string, epoch uint64)
-	// Report puts on record that a log signed a digest itself; it is durable when it returns. Nil:
-	// reports are refused.
+	// Report puts on record that a log signed a digest itself; it is durable when it returns.
+	// ErrReportsFull: no more is kept of the epoch. Nil: reports are refused.
 	Report func(ctx context.Context, namespace string, r Report) error
 	// Manage adds and changes namespaces. Nil: that is left to the configuration.
 	Manage *Manage
@@ -80,8 +80,12 @@ type Manage struct {
 	Disable func(ctx context.Context, name string) error
 }
 
-// ErrExists: there is a namespace of that name.
-var ErrExists = errors.New("there is a namespace of that name")
+var (
+	// ErrExists: there is a namespace of that name.
+	ErrExists = errors.New("there is a namespace of that name")
+	// ErrReportsFull: as many reports on the epoch are on record as are kept.
+	ErrReportsFull = errors.New("no more reports on the epoch are kept")
+)
 
 // Request is a request that was answered.
 type Request struct {

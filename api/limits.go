@@ -14,7 +14,7 @@ import (
 // field stands for its default.
 type Limits struct {
 	// Reads, Posts, Summaries, Bundles and Proofs are how many requests of a class are answered at
-	// once; the next one is told to come again. Defaults 512, 256, 32, 2 and 64.
+	// once; the next one is told to come again. Defaults 512, 256, 32, 2 and 16.
 	Reads, Posts, Summaries, Bundles, Proofs int
 	// PostsPerSecond are how many posts of a log are taken in a second, and at once. Default 1000.
 	PostsPerSecond int
@@ -25,7 +25,7 @@ func (l Limits) withDefaults() Limits {
 	l.Posts = cmp.Or(l.Posts, 256)
 	l.Summaries = cmp.Or(l.Summaries, 32)
 	l.Bundles = cmp.Or(l.Bundles, 2)
-	l.Proofs = cmp.Or(l.Proofs, 64)
+	l.Proofs = cmp.Or(l.Proofs, 16)
 	l.PostsPerSecond = cmp.Or(l.PostsPerSecond, 1000)
 	return l
 }

@@ -43,17 +43,18 @@ var (
 		"The member root says where signing begins: the first epoch and its digest. Only later epochs are signed."}
 	kindNotVerified = kind{"not-verified", http.StatusConflict, "not verified",
 		"This auditor signs what it has verified. Post the same again later; if the epoch was rejected, that is of no use."}
-	kindExists  = kind{"namespace-exists", http.StatusConflict, "there is a namespace of that name", "Names of namespaces are used once."}
-	kindTooMany = kind{"too-many-requests", http.StatusTooManyRequests, "too many requests", "Come again after the seconds in the header Retry-After."}
-	kindBusy    = kind{"busy", http.StatusServiceUnavailable, "busy", "Come again after the seconds in the header Retry-After."}
-	kindClock   = kind{"clock", http.StatusServiceUnavailable, "clock is off", "This auditor's clock is off and signs nothing until it is set right. Post the same again later."}
-	kindFault   = kind{"fault", http.StatusServiceUnavailable, "temporarily unavailable",
+	kindReportsFull = kind{"reports-full", http.StatusConflict, "too many reports on the epoch", "As many reports on the epoch are on record as are kept."}
+	kindExists      = kind{"namespace-exists", http.StatusConflict, "there is a namespace of that name", "Names of namespaces are used once."}
+	kindTooMany     = kind{"too-many-requests", http.StatusTooManyRequests, "too many requests", "Come again after the seconds in the header Retry-After."}
+	kindBusy        = kind{"busy", http.StatusServiceUnavailable, "busy", "Come again after the seconds in the header Retry-After."}
+	kindClock       = kind{"clock", http.StatusServiceUnavailable, "clock is off", "This auditor's clock is off and signs nothing until it is set right. Post the same again later."}
+	kindFault       = kind{"fault", http.StatusServiceUnavailable, "temporarily unavailable",
 		"Something does not work at the moment. A post may have taken effect or not: repeat it, and the answer says which."}
 )
 
 var kinds = []kind{
 	kindNotFound, kindMethod, kindMalformed, kindTooLarge, kindSlow, kindUnauthorized, kindForbidden, kindDisabled, kindNotSigned, kindNoReports,
-	kindConflict, kindReused, kindGap, kindRoot, kindNotVerified, kindExists, kindTooMany, kindBusy, kindClock, kindFault,
+	kindConflict, kindReused, kindGap, kindRoot, kindNotVerified, kindReportsFull, kindExists, kindTooMany, kindBusy, kindClock, kindFault,
 }
 
 // problem is an error as clients are told of it.
@@ -138,7 +139,8 @@ func (a *api) answerError(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("WWW-Authenticate", p.challenge)
 	}
 	if p.hangUp {
-		h.Set("Connection", "close") // or else the body would be read
+		h.Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // or else the server would wait for the body
 	}
 	data, err := json.Marshal(problemObject{Type: "/problems/" + p.kind.name, Title: p.kind.title, Status: p.kind.status, Detail: p.detail, members: p.members})
 	if err != nil {

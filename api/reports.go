@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -48,7 +50,11 @@ func (a *api) postReport(w http.ResponseWriter, r *http.Request) error {
 	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), postTimeout)
 	defer cancel()
-	if err := a.c.Report(ctx, n.Name, report); err != nil {
+	err = a.c.Report(ctx, n.Name, report)
+	if errors.Is(err, ErrReportsFull) {
+		return &problem{kind: kindReportsFull, detail: fmt.Sprintf("no more reports on epoch %d are kept", report.Epoch)}
+	}
+	if err != nil {
 		return err
 	}
 	data, err := encode(client.ReportAnswer{ID: report.ID, Report: report.Data})

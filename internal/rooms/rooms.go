@@ -64,7 +64,7 @@ var allowed = []struct {
 	{"jobs/timestamp", []string{"auditor", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"jobs/crosscheck", []string{"auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "signature"}},
 	{"api", []string{ // never the queue
-		"auditor", "auditor/client", "blobstore/auditstore", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",
+		"auditor", "auditor/client", "blobstore/auditstore", "fetcher", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",
 	}},
 	{"jobs/chain", []string{"blobstore/auditstore", "blobstore/s3list", "fetcher", "internal/alert", "jobs/incident", "validator"}},
 	{"jobs/verdictcheck", []string{"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report"}},
