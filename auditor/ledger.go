@@ -123,28 +123,22 @@ func (l storeLedger) claims(ctx context.Context, digest string) (epochs []uint64
 // last lists the shards and then the newest one that has something: a crash on local disk may leave
 // a folder without objects.
 func (l storeLedger) last(ctx context.Context) (epoch uint64, ok bool, err error) {
-	var shards []string
-	for name, err := range l.done.Names(ctx, "") {
-		if err != nil {
-			return 0, false, err
-		}
-		if shard, isFolder := strings.CutSuffix(name, "/"); isFolder {
-			if _, ok := number(shard, 9); ok {
-				shards = append(shards, shard)
-			}
+	shards, err := l.shards(ctx)
+	for i := len(shards) - 1; i >= 0 && err == nil; i-- {
+		var epochs []uint64
+		if epochs, err = l.epochs(ctx, shards[i]); len(epochs) > 0 {
+			return epochs[len(epochs)-1], true, nil
 		}
 	}
-	for i := len(shards) - 1; i >= 0 && !ok; i-- {
-		for name, err := range l.done.Names(ctx, "", shards[i]) {
-			if err != nil {
-				return 0, false, err
-			}
-			if n, isEpoch := number(strings.TrimSuffix(name, ".json"), 12); isEpoch {
-				epoch, ok = n, true
-			}
-		}
-	}
-	return epoch, ok, nil
+	return 0, false, err
+}
+
+func (l storeLedger) shards(ctx context.Context) ([]uint64, error) {
+	return numbers(l.done.Names(ctx, ""), 9, "/")
+}
+
+func (l storeLedger) epochs(ctx context.Context, shard uint64) ([]uint64, error) {
+	return numbers(l.done.Names(ctx, "", fmt.Sprintf("%09d", shard)), 12, ".json")
 }
 
 func shardName(epoch uint64) string { return fmt.Sprintf("%09d", epoch/verdict.EpochsPerShard) }

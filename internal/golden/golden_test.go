@@ -76,6 +76,8 @@ var kinds = []kind{
 	{"evidence-posted", `/evidence/.*/posted-`, signDigests, append(signedAt, at, postedHash)},
 	{"evidence-report", `/evidence/.*/report-`, signDigests, nil},
 	{"alert-posted", `/alerts/open/`, signDigests, []scrub{at, summary}},
+	{"crosscheck", `/crosscheck/[^o]`, crossCheck, nil},
+	{"crosscheck-ours", `/crosscheck/ours/`, crossCheckOurs, nil},
 	{"archive", `/archive/\d`, auditArchived, nil},
 	{"archive-clock", `/archive/clock/`, askTheTime, []scrub{clockName}},
 
@@ -92,6 +94,10 @@ var kinds = []kind{
 	{"evidence-signed-digest", `/evidence/`, auditBadSignature, nil},
 	{"evidence-signed-digest-before", `/evidence/`, auditBadSignatureBefore, nil},
 	{"evidence-signature", `/evidence/`, auditSignedAgain, nil},
+
+	{"evidence-split-view", `/evidence/.*/split-view-`, crossCheck, nil},
+	{"evidence-auditor-contradiction", `/evidence/.*/auditor-contradiction-`, crossCheck, nil},
+	{"evidence-auditor-signed-rejected", `/evidence/.*/auditor-signed-rejected-`, crossCheck, nil},
 
 	{"reaudited", `/reaudited/`, reauditRewritten, []scrub{modifiedAt, reauditedHash}},
 	{"reaudited-listing", `/reaudited/`, putReaudited, nil},
@@ -121,6 +127,7 @@ var kinds = []kind{
 	{"overruling", `/(overruled|alerts/open)/`, putOverruling, nil},
 	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},
 	{"alert-unknown-key-overdue", `/alerts/open/`, raiseKeyOverdue, nil},
+	{"alert-of-auditors", `/alerts/open/`, crossCheck, []scrub{at, summary}},
 	{"alert-of-audit", `/alerts/open/`, auditMalformed, []scrub{at, summary}},
 	{"alert-of-seal", `/alerts/open/`, checkTampered, []scrub{at, summary}},
 	{"alert-delivered", `/alerts/delivered/`, deliver, []scrub{recordedAt}},

@@ -59,7 +59,7 @@ func TestMetricsGolden(t *testing.T) {
 // everything returns metrics that have seen each value of each label, and one that no label has.
 func everything(t *testing.T) *metrics.Metrics {
 	const log = "example"
-	m := metrics.New(metrics.Options{Namespaces: []string{log}, Version: "v1", Commit: "abc", GoVersion: "go1", HashPath: "scalar"})
+	m := metrics.New(metrics.Options{Namespaces: []string{log}, Auditors: map[string][]string{log: {"auditor-example-1a2b3c4d", "ours"}}, Version: "v1", Commit: "abc", GoVersion: "go1", HashPath: "scalar"})
 	judge := func(r observe.Result) {
 		e := m.Begin(t.Context(), log, 1)
 		for _, s := range []observe.Stage{
@@ -97,6 +97,10 @@ func everything(t *testing.T) *metrics.Metrics {
 		m.AlertSent(target, errors.New("refused"))
 	}
 	m.SetAlertsPending(1, 1)
+	m.CrossChecked(log, "ours", "made_up", 1)
+	m.CrossChecked("made-up", "made-up", "same", 1)
+	m.SetCrossChecked(log, "ours", 1)
+	m.SetCrossChecked(log, "auditor-example-1a2b3c4d", 1)
 	m.ArchiveRemoved(log, 1)
 	m.ArchiveRemoved("made-up", 1)
 	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour, Chain: time.Hour, StoreUnwritable: time.Hour})

@@ -37,10 +37,11 @@ var (
 	failureKinds = newSet(string(observe.NotPublished), string(observe.Unsettled), string(observe.NotSigned), string(observe.UnknownKey), string(observe.HandedBack), string(observe.LogDirectory),
 		string(observe.Signatures), string(observe.AuditStore), string(observe.Timeout), string(observe.Panic), string(observe.Canary), string(observe.OtherFailure))
 
-	queueClasses   = newSet("fresh", "backfill")
-	recheckResults = newSet("same", "changed", "equivocation", "gone", "unknown")
-	alertKinds     = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)
-	targets        = newSet(alert.TargetKinds()...)
+	queueClasses      = newSet("fresh", "backfill")
+	recheckResults    = newSet("same", "changed", "equivocation", "gone", "unknown")
+	crossCheckResults = newSet("same", "split_view", "contradiction", "rejected", "unknown_key", "absent", "failed")
+	alertKinds        = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)
+	targets           = newSet(alert.TargetKinds()...)
 )
 
 // isTest reports whether alerts of a kind are sent by hand and never raised.

@@ -25,6 +25,9 @@ type Options struct {
 	// Namespaces are the logs of this process. The label namespace takes no other value but
 	// "other".
 	Namespaces []string
+	// Auditors are those that are compared with each log, by its name. The label auditor takes no
+	// other value but "other".
+	Auditors map[string][]string
 	// Version, Commit and GoVersion are those of the program, HashPath is how it computes BLAKE3.
 	Version, Commit, GoVersion, HashPath string
 	// Tracer, if not nil, gets a trace of every epoch.
@@ -37,6 +40,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	tracer   *tracing.Tracer
 	names    set // of namespaces
+	auditors set
 
 	epochs       *prometheus.CounterVec
 	failures     *prometheus.CounterVec
@@ -57,6 +61,9 @@ type Metrics struct {
 	archiveRemoved *prometheus.CounterVec
 	canary         *prometheus.CounterVec
 	rechecked      *prometheus.CounterVec
+
+	crossChecked      *prometheus.CounterVec
+	crossCheckedEpoch *prometheus.GaugeVec
 
 	logs logCollector
 	// unwritable is since when the audit store of a log cannot be written.
@@ -110,6 +117,10 @@ func New(o Options) *Metrics {
 		archiveRemoved: counter("archive_removed_total", "Archived batches removed because their retention had ended.",
 			"namespace"),
 	}
+	m.auditors = set{}
+	m.crossChecked = counter("crosscheck_epochs_total", "Epochs for which an auditor was asked, by what its signed digest came to: same as the log's, split_view (another), "+
+		"contradiction (of the auditor), rejected (here), unknown_key, absent or failed.", "namespace", "auditor", "result")
+	m.crossCheckedEpoch = gauge("crosscheck_epoch", "Newest epoch that an auditor is known to have signed, of those with a verdict here.", "namespace", "auditor")
 	m.chained = gauge("chained_epochs", "Epochs whose names continue each other, one batch each.", "namespace")
 	m.chainFaults = gauge("chain_faults", "Epochs where the chain of names is not whole, by kind: gap, double or break.", "namespace", "kind")
 	m.chainWalked = gauge("chain_walked_timestamp_seconds", "When the last walk of all names began.", "namespace")
@@ -119,18 +130,26 @@ func New(o Options) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
 		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary, m.rechecked,
-		m.chained, m.chainFaults, m.chainWalked, &m.logs, &m.unwritable, (*dependencyCollector)(m),
+		m.crossChecked, m.crossCheckedEpoch, m.chained, m.chainFaults, m.chainWalked, &m.logs, &m.unwritable, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
 		"version": o.Version, "commit": o.Commit, "go_version": o.GoVersion,
 	})
 	m.info("hash_path_info", "How this process computes BLAKE3.", prometheus.Labels{"path": o.HashPath})
-	m.start()
+	m.start(o.Auditors)
 	return m
 }
 
 // start creates every series that an alert watches for changes.
-func (m *Metrics) start() {
+func (m *Metrics) start(auditors map[string][]string) {
+	for namespace, some := range auditors {
+		for _, auditor := range some {
+			m.auditors[auditor] = true
+			for result := range crossCheckResults {
+				m.crossChecked.WithLabelValues(m.names.bound(namespace), auditor, result)
+			}
+		}
+	}
 	for namespace := range m.names {
 		m.epochs.WithLabelValues(namespace, observe.Verified, "")
 		m.epochs.WithLabelValues(namespace, observe.Contradiction, "")
@@ -240,6 +259,20 @@ func (m *Metrics) CanaryTested(namespace string, verified bool) {
 func (m *Metrics) Rechecked(namespace, result string, epochs int) {
 	if m != nil {
 		m.rechecked.WithLabelValues(m.names.bound(namespace), recheckResults.bound(result)).Add(float64(epochs))
+	}
+}
+
+// CrossChecked counts what comparing an auditor's signed digests came to.
+func (m *Metrics) CrossChecked(namespace, auditor, result string, epochs int) {
+	if m != nil {
+		m.crossChecked.WithLabelValues(m.names.bound(namespace), m.auditors.bound(auditor), crossCheckResults.bound(result)).Add(float64(epochs))
+	}
+}
+
+// SetCrossChecked shows the newest epoch that an auditor is known to have signed.
+func (m *Metrics) SetCrossChecked(namespace, auditor string, epoch uint64) {
+	if m != nil {
+		m.crossCheckedEpoch.WithLabelValues(m.names.bound(namespace), m.auditors.bound(auditor)).Set(float64(epoch))
 	}
 }
 

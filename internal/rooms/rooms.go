@@ -62,7 +62,7 @@ var allowed = []struct {
 	{"jobs/evidence", []string{"blobstore/auditstore", "fetcher", "jobs/incident", "signature", "validator"}},
 	{"jobs/bundle", []string{"blobstore/auditstore", "fetcher", "jobs/evidence", "jobs/incident", "signature", "validator"}},
 	{"jobs/timestamp", []string{"auditor", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
-	{"jobs/crosscheck", []string{"auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "signature"}},
+	{"jobs/crosscheck", []string{"auditor", "auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"api", []string{ // never the queue
 		"auditor", "auditor/client", "blobstore/auditstore", "fetcher", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",
 	}},

@@ -105,6 +105,11 @@ type Metrics interface {
 	// Rechecked counts epochs that were looked at again, by what that came to: same, changed,
 	// equivocation, gone or unknown.
 	Rechecked(namespace, result string, epochs int)
+	// CrossChecked counts what comparing an auditor's signed digests came to: same, split_view,
+	// contradiction, rejected, unknown_key, absent or failed.
+	CrossChecked(namespace, auditor, result string, epochs int)
+	// SetCrossChecked shows the newest epoch that an auditor is known to have signed.
+	SetCrossChecked(namespace, auditor string, epoch uint64)
 	// ArchiveRemoved counts archived batches that were removed because their retention was over.
 	ArchiveRemoved(namespace string, batches int)
 }
@@ -154,6 +159,8 @@ func (Nothing) SetChain(string, ChainState)                           {}
 func (Nothing) AlertRaised(string, string)                            {}
 func (Nothing) CanaryTested(string, bool)                             {}
 func (Nothing) Rechecked(string, string, int)                         {}
+func (Nothing) CrossChecked(string, string, string, int)              {}
+func (Nothing) SetCrossChecked(string, string, uint64)                {}
 func (Nothing) ArchiveRemoved(string, int)                            {}
 func (Nothing) Stage(Stage, time.Time)                                {}
 func (Nothing) Overlapped(Stage, time.Time, time.Time, time.Duration) {}

@@ -1,0 +1,45 @@
+package auditor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+)
+
+// ReadSigned is Signed for who has no keys: the signed digest is as it is on record, unchecked.
+func ReadSigned(ctx context.Context, store *auditstore.Store, namespace string, epoch uint64) ([]byte, error) {
+	recorded, err := newStoreLedger(store, namespace).signed(ctx, epoch)
+	if errors.Is(err, errNotYet) {
+		return nil, fmt.Errorf("epoch %d of %s: %w", epoch, namespace, ErrNotSigned)
+	}
+	return recorded, err
+}
+
+// SignedShards returns the shards (epoch/EpochsPerShard) in which epochs of a log are signed,
+// ascending. On local disk a crash may have left one that has none.
+func SignedShards(ctx context.Context, store *auditstore.Store, namespace string) ([]uint64, error) {
+	return newStoreLedger(store, namespace).shards(ctx)
+}
+
+// SignedEpochs returns the epochs of a shard that are signed, ascending, by one listing.
+func SignedEpochs(ctx context.Context, store *auditstore.Store, namespace string, shard uint64) ([]uint64, error) {
+	return newStoreLedger(store, namespace).epochs(ctx, shard)
+}
+
+// numbers are the names of a listing that are decimal numbers of so many digits.
+func numbers(names iter.Seq2[string, error], digits int, suffix string) (all []uint64, err error) {
+	for name, err := range names {
+		if err != nil {
+			return nil, err
+		}
+		name, ok := strings.CutSuffix(name, suffix)
+		if n, isNumber := number(name, digits); ok && isNumber {
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}

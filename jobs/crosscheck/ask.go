@@ -1,0 +1,125 @@
+package crosscheck
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/ktaudit/ktaudit/auditor/client"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/signature"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// ask asks for the signed digest of an epoch and checks it. Only one that is signed with a pinned
+// key comes without an error.
+func (r *round) ask(ctx context.Context, epoch uint64) (statement, error) {
+	if err := r.next(ctx); err != nil {
+		return statement{}, err
+	}
+	raw, s, err := r.Client.Audit(ctx, r.There, epoch)
+	var key []byte
+	if err == nil {
+		key, err = r.Keys.Signer(s)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return statement{}, ctx.Err()
+	case errors.Is(err, client.ErrNotFound):
+		r.answer()
+		r.results[absent]++
+		return statement{}, errAbsent
+	case errors.Is(err, signature.ErrUnknownKey):
+		r.answer()
+		r.results[unknownKey]++
+		if r.unknown == 0 || epoch < r.unknown {
+			r.unknown, r.keyError = epoch, err
+		}
+		return statement{}, err
+	case err != nil:
+		return statement{}, r.fail(err)
+	}
+	r.answer()
+	r.trusted++
+	found := statement{SignedDigest: s, raw: raw, by: r.Client.URL(), key: hex.EncodeToString(key)}
+	if r.There != r.Namespace {
+		found.alias = r.There
+	}
+	return found, nil
+}
+
+// next waits for the turn of one request.
+func (r *round) next(ctx context.Context) error {
+	if r.left <= 0 {
+		return errNoneLeft
+	}
+	r.left--
+	return r.limiter.Wait(ctx)
+}
+
+func (r *round) answer() {
+	r.answers++
+	r.faults, r.answered = 0, r.now
+}
+
+// fail notes that there was no answer that can be read, and returns a fault if it is of no use to
+// go on.
+func (r *round) fail(err error) error {
+	r.results[failed]++
+	r.faults++
+	r.lastFault = err.Error()
+	unreadable := errors.Is(err, client.ErrMalformed) || errors.Is(err, signature.ErrMalformed) ||
+		errors.Is(err, signature.ErrMismatch) || errors.Is(err, signature.ErrInvalid)
+	if unreadable && r.faults < maxFaults {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return &fault{err}
+}
+
+// errUnreadable: an answer is none, and the next may be.
+var errUnreadable = errors.New("unreadable")
+
+// record keeps a signed digest. Another one for the same epoch that is on record, and for another
+// digest, is a contradiction of the auditor's, if both are its own.
+func (r *round) record(ctx context.Context, s statement) error {
+	data, err := json.Marshal(s.SignedDigest)
+	if err != nil {
+		return err
+	}
+	recorded, err := r.folder().Put(ctx, data, r.id, shardName(s.Epoch/verdict.EpochsPerShard), epochName(s.Epoch))
+	if err != nil || bytes.Equal(recorded, data) {
+		return err
+	}
+	before, err := r.read(recorded, s.Epoch)
+	if errors.Is(err, signature.ErrUnknownKey) || err == nil && before.Digest == s.Digest {
+		return nil // under a key that is not pinned any more it is no statement of the auditor's
+	}
+	if err != nil {
+		return err
+	}
+	r.results[contradiction]++
+	return r.raiseContradiction(ctx, s.Epoch, before, s.evidence())
+}
+
+// read reads a signed digest on record.
+func (r *round) read(recorded []byte, epoch uint64) (statement, error) {
+	parsed, err := signature.Parse(recorded)
+	if err == nil {
+		err = signature.Check(parsed, r.There, epoch, parsed.Digest)
+	}
+	var key []byte
+	if err == nil {
+		key, err = r.Keys.Signer(parsed)
+	}
+	if err != nil {
+		return statement{}, fmt.Errorf("signed digest of epoch %d by %s on record: %w: %w", epoch, r.Client.URL(), auditstore.ErrCorrupt, err)
+	}
+	s := statement{SignedDigest: parsed, raw: recorded, by: r.Client.URL(), key: hex.EncodeToString(key)}
+	if r.There != r.Namespace {
+		s.alias = r.There
+	}
+	return s, nil
+}
