@@ -23,10 +23,11 @@ type verifyCmd struct {
 	Name         string   `group:"log" placeholder:"NAME" help:"Name of a file as published by the log, {epoch}/{previous digest}/{digest}. By default the last three parts of its path."`
 	Previous     string   `group:"log" placeholder:"HEX" help:"Digest before the epoch of a file; use with --epoch and --digest instead of --name."`
 	Digest       string   `group:"log" placeholder:"HEX" help:"Digest after the epoch of a file; use with --epoch and --previous instead of --name."`
-	VerifyingKey []string `group:"signatures" placeholder:"HEX[@FROM-TO]" help:"Verifying key of the log, to check the signed digests of a bundle with instead of those in it, for all epochs or for those from FROM to TO; repeatable."`
+	VerifyingKey []string `group:"signatures" placeholder:"HEX[@FROM-TO]" help:"Verifying key, to check the signed digests of a bundle with instead of those in it, or those of an auditor; for all epochs or for those from FROM to TO; repeatable."`
+	auditorFlags
 	limitFlags
 	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Number of batches to verify at the same time. By default ${default}."`
-	Inputs []string `arg:"" name:"input" help:"Files, directories laid out as a log, bucket URLs, or one bundle of ktaudit evidence."`
+	Inputs []string `arg:"" optional:"" name:"input" help:"Files, directories laid out as a log, bucket URLs, or one bundle of ktaudit evidence. Without any, the log of --preset or --config."`
 }
 
 func (verifyCmd) Help() string {
@@ -34,17 +35,21 @@ func (verifyCmd) Help() string {
 content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
 --epoch, or --from and --to. Strays are other objects under an epoch; they say nothing against the log.
 
+With --preset or --config and --epoch, and no input, it fetches one epoch of that log, verifies it, checks the signed digests that
+auditors have of it, and says what was not checked. A signed digest that cannot be reached, or that a key which is not trusted made, gives exit status 2.
+
 A bundle made by ktaudit evidence is checked by itself, offline. Each of its claims is PROVEN, by signed digests that contradict each
 other under keys that you named; SHOWN, by bytes in the bundle of which you must believe whoever made it that the log published them; or
 NOT SHOWN. Exit status 0 says that the log is convicted by its own signatures, whoever made the bundle; 3 that all that is claimed is
 shown; 1 that it is not; 2 that the bundle cannot be read. The keys in a bundle, and how it says that the log's tree is hashed, are
-claims, too. Name them yourself with --verifying-key and --configuration, or with --config or --preset, which only bundles heed. Without
+claims, too. Name them yourself with --verifying-key and --configuration, or with --config or --preset, which no other input heeds. Without
 keys that you named nothing is proven.
 
 Examples:
   ktaudit verify log/1001/d0bb…/e100…
   ktaudit verify --epoch 1001 --previous d0bb… --digest e100… batch.zst
   ktaudit verify ./log --json
+  ktaudit verify --preset whatsapp-v2 --epoch 1216291
   ktaudit verify bundle.tar.zst --verifying-key 3b6a…
   ktaudit verify --from 1000 --to 1100 "s3://log?region=us-east-1"`
 }
@@ -87,7 +92,13 @@ func (c verifyCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
+	if len(c.Inputs) == 0 {
+		return c.verifyPublic(ctx, a)
+	}
 	c.limitFlags.fill(config.DefaultNamespace().Limits)
+	if len(c.Auditor) > 0 {
+		return errors.New("--auditor applies to an epoch of the log of --preset or --config: leave out the inputs")
+	}
 	if slices.ContainsFunc(c.Inputs, isBundle) {
 		if len(c.Inputs) > 1 {
 			return errors.New("a bundle is checked alone: give one file")
