@@ -1,17 +1,16 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"os"
-	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/ktaudit/ktaudit/auditor/client"
+	"github.com/ktaudit/ktaudit/internal/text"
 )
 
 // bodyTimeout is how long a body may take, all in all.
@@ -45,63 +44,22 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return nil, &problem{kind: kindMalformed, detail: "the body ended early", hangUp: true}
 }
 
-// parse reads one JSON object with the fields that must be there. It refuses what two readers could
-// understand in two ways; unknown fields are passed over.
+// parse reads one JSON object with the fields that must be there; unknown ones are passed over.
 func parse(body []byte, v any, required ...string) error {
-	fields, err := fieldsOf(body)
-	if err != nil {
-		return malformed("the body is not one JSON object: %.200s", err)
+	var fields map[string]json.RawMessage
+	if err := client.Decode(body, &fields); err != nil {
+		return malformed("the body is not one JSON object: %s", text.Clean(err.Error(), maxDetail))
 	}
 	for _, name := range required {
-		if !slices.Contains(fields, name) {
+		if value := fields[name]; value == nil || string(value) == "null" {
 			return malformed("the field %s is missing", name)
 		}
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return malformed("a field of the body is of the wrong kind: %.200s", err)
+		return malformed("a field of the body is of the wrong kind: %s", text.Clean(err.Error(), maxDetail))
 	}
 	return nil
 }
 
-// fieldsOf returns the names of an object's fields that have a value. encoding/json alone would let
-// a later field of the same name win, and replace bytes that are not UTF-8.
-func fieldsOf(body []byte) ([]string, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
-		return nil, errors.New("not an object")
-	}
-	var names []string
-	seen := map[string]bool{}
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := token.(string)
-		if !ok {
-			return nil, errors.New("a field without a name")
-		}
-		folded := strings.ToLower(strings.ToUpper(name)) // as encoding/json compares names
-		if seen[folded] {
-			return nil, errors.New("a field comes twice")
-		}
-		seen[folded] = true
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		if string(value) != "null" {
-			names = append(names, name)
-		}
-	}
-	if _, err := d.Token(); err != nil { // the closing brace
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something follows the object")
-	}
-	return names, nil
-}
+// maxDetail bounds what is said of a body, whose own words may be in it.
+const maxDetail = 200

@@ -15,10 +15,10 @@ import (
 
 const maxDepth = 16 // of an answer, which needs three
 
-// decode reads one JSON value into v. It refuses what two readers could understand in two ways:
-// names that come twice or differ in case only, bytes that are not UTF-8, and something behind the
-// value. Unknown fields are skipped.
-func decode(b []byte, v any) error {
+// Decode reads one JSON value into v, as answers of auditors are read. It refuses what two readers
+// could understand in two ways: names that come twice or differ in case only, bytes that are not
+// UTF-8, and something behind the value. Unknown fields are skipped.
+func Decode(b []byte, v any) error {
 	if !utf8.Valid(b) {
 		return errors.New("not UTF-8")
 	}

@@ -43,7 +43,7 @@ func ask[T any, P interface {
 	if err != nil {
 		return none, err
 	}
-	if err = decode(body, &answer); err == nil {
+	if err = Decode(body, &answer); err == nil {
 		err = P(&answer).check()
 	}
 	if err != nil {
