@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/secret"
@@ -136,11 +137,11 @@ func (c simulateCmd) signingKey() (ed25519.PrivateKey, error) {
 	if text == "" {
 		return demoKey(c.Seed), nil
 	}
-	seed, err := hex.DecodeString(text)
-	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("%s does not contain a signing key of %d hexadecimal digits", from, 2*ed25519.SeedSize)
+	key, err := auditor.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
 	}
-	return ed25519.NewKeyFromSeed(seed), nil
+	return key, nil
 }
 
 func demoKey(seed uint64) ed25519.PrivateKey {

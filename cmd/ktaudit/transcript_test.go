@@ -157,6 +157,7 @@ var scrubs = []struct {
 	{regexp.MustCompile(`(redis://127.0.0.1:)\d{2,}`), "${1}PORT"},
 	{regexp.MustCompile(`(http://127.0.0.1:)\d{2,}`), "${1}PORT"},
 	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
+	{regexp.MustCompile(`("public_key":)"[0-9a-f]{64}"`), `${1}"PUBLIC"`}, // of a random key
 	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},
 	{regexp.MustCompile(`(?m)^(ktaudit )\(devel\)$|^(ktaudit )v.*$`), "${1}${2}VERSION"},
 	{regexp.MustCompile(`("version":)"[^"]*"`), `${1}"VERSION"`},

@@ -52,7 +52,12 @@ func (k SigningKey) Begins() (time.Time, error) {
 }
 
 // Text reads the key as it is in the file or the environment.
-func (k SigningKey) Text() (string, error) { return secret.Read("signing key", k.File, k.Env) }
+func (k SigningKey) Text() (string, error) {
+	if k.File != "" {
+		return secret.ReadKeyFile(k.File)
+	}
+	return secret.Read("key", "", k.Env)
+}
 
 // Manage names the file or the environment variable with the bearer token that whoever changes
 // namespaces over the API must send. At most one is given.

@@ -2,13 +2,12 @@ package config
 
 import (
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/ktaudit/ktaudit/internal/secret"
 )
 
 // Warnings returns settings that are valid but probably a mistake.
@@ -31,7 +30,7 @@ func (c *Config) Warnings() []Problem {
 	}
 	c.warnOfSigning(warn)
 	for _, f := range c.secretFiles() {
-		if mode, open := openToOthers(f.file); open {
+		if mode, open := secret.IsOpenToOthers(f.file); open {
 			warn(f.path, "other users of this machine can read %s (mode %04o): run `chmod 600` on it, "+
 				"or have what mounts it set that mode, and replace the secret if it was there for long", f.file, mode)
 		}
@@ -55,17 +54,6 @@ func (c *Config) secretFiles() []secretFile {
 		all = append(all, secretFile{fmt.Sprintf("namespaces[%d].signing.token_file", i), n.Signing.TokenFile})
 	}
 	return slices.DeleteFunc(all, func(f secretFile) bool { return f.file == "" })
-}
-
-// openToOthers reports whether others than its owner may read or write a file, and its mode. A link
-// is followed, as it is when the secret is read. Of what is not there nothing is said: the file may
-// be checked on another machine than it is used on.
-func openToOthers(file string) (fs.FileMode, bool) {
-	info, err := os.Stat(file)
-	if err != nil || !info.Mode().IsRegular() || runtime.GOOS == "windows" { // where modes say nothing
-		return 0, false
-	}
-	return info.Mode().Perm(), info.Mode().Perm()&0o077 != 0
 }
 
 // unprotected reports whether requests to a URL leave this machine without TLS.

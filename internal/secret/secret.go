@@ -3,7 +3,9 @@ package secret
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 )
 
@@ -50,4 +52,25 @@ func ReadFile(path string) (string, error) {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	return secret, nil
+}
+
+// ReadKeyFile is ReadFile for a key that signs: one that others than its owner may read or write is
+// refused.
+func ReadKeyFile(path string) (string, error) {
+	if mode, open := IsOpenToOthers(path); open {
+		return "", fmt.Errorf("%s can be read or written by other users of this machine (mode %04o): run `chmod 600 %s`, "+
+			"and make a new key if it was so for long", path, mode, path)
+	}
+	return ReadFile(path)
+}
+
+// IsOpenToOthers reports whether others than its owner may read or write a file, and its mode. A
+// link is followed, as it is when the secret is read. Of what is not there nothing is said: the
+// file may be checked on another machine than it is used on.
+func IsOpenToOthers(file string) (fs.FileMode, bool) {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() || runtime.GOOS == "windows" { // where modes say nothing
+		return 0, false
+	}
+	return info.Mode().Perm(), info.Mode().Perm()&0o077 != 0
 }
