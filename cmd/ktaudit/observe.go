@@ -24,7 +24,7 @@ type listenFlag struct {
 // observed is what a command that runs for a while works with.
 type observed struct {
 	namespaces []config.Namespace
-	redis      *queue.Redis
+	redis      *queue.Redis // nil if it needs none
 	store      *auditstore.Store
 	auditors   []*audit.Auditor // if it audits
 }
@@ -81,8 +81,10 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		budget := o.auditors[0].Budget // which all have in common
 		m.WatchMemory(budget.Size(), budget.Reserved)
 	}
-	m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.redis, names) })
-	m.WatchDependency("redis", o.redis.Ping)
+	if o.redis != nil {
+		m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.redis, names) })
+		m.WatchDependency("redis", o.redis.Ping)
+	}
 	m.WatchDependency("audit_store", o.store.Ping)
 
 	var server *metrics.Server

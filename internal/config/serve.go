@@ -184,7 +184,7 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 		if !s.IsOn() {
 			continue
 		}
-		if c.given("serve") && len(c.Serve.Keys) == 0 && !s.Disabled {
+		if c.given("serve") && len(c.Serve.Keys) == 0 {
 			warn(path, "there is no key to sign with: give serve.keys")
 		}
 		mayPost := s.ClientCA != "" || s.TokenFile != "" || s.TokenEnv != ""

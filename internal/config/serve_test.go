@@ -30,7 +30,7 @@ func TestWarningsOfSigning(t *testing.T) {
 	for _, c := range []struct{ name, serve, signing, want string }{
 		{"good", "{listen: ':1', keys: {file: a}, certificate: c, certificate_key: k}", "{token_file: t}", ""},
 		{"on loopback", "{listen: '[::1]:1', keys: {file: a}}", "{token_file: t}", ""},
-		{"disabled", "{listen: ':1'}", "{disabled: true}", ""},
+		{"disabled", "{listen: ':1', keys: {file: a}}", "{disabled: true}", ""},
 		{"without keys", "{listen: 'localhost:1'}", "{token_file: t}", "namespaces[0].signing: there is no key"},
 		{"without posters", "{listen: ':1', keys: {file: a}}", "{}", "namespaces[0].signing: nobody may post, so"},
 		{"verified by itself", "{listen: ':1', keys: {file: a}}", "{mode: verified, root: 1/" + strings.Repeat("ab", 32) + "}", ""},

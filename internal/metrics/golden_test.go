@@ -70,6 +70,12 @@ func everything(t *testing.T) *metrics.Metrics {
 		e.Read(1, 1)
 		e.End(r)
 	}
+	s := m.Serving()
+	s.Signed(log, 1, time.Now())
+	s.Conflict("made_up")
+	s.NotEnqueued(log)
+	s.Request(http.MethodGet, "/info", http.StatusOK, time.Second)
+	s.Request("BREW", "", 999, time.Second)
 	for _, outcome := range []string{observe.Verified, observe.Duplicate, observe.Contradiction, "made_up"} {
 		judge(observe.Result{Outcome: outcome})
 	}

@@ -1,0 +1,3 @@
+// Package reload reads files again when they change: certificates, tokens, lists of revoked
+// certificates.
+package reload
