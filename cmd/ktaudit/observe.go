@@ -67,7 +67,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	}
 	names := namesOf(o.namespaces)
 	m := metrics.New(metrics.Options{
-		Namespaces: names, Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
+		Namespaces: names, Auditors: auditorsOf(o.namespaces), Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
 	})
 	for _, n := range o.namespaces {
 		m.SetThresholds(n.Namespace, metrics.Thresholds{

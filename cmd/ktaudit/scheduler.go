@@ -202,6 +202,9 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 			}
 			s.ChainEvery = n.ChainEvery
 		}
+		if s.Beside, err = newCrossChecks(a, n, o.store, by, collect); err != nil {
+			return nil, err
+		}
 		schedules = append(schedules, s)
 	}
 	return schedules, nil

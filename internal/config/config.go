@@ -112,6 +112,8 @@ type Namespace struct {
 	Backfills []Backfill    `yaml:"backfill,single"`
 	// Signing is how the digests that the log posts are signed. The zero value means that none are.
 	Signing Signing `yaml:"signing"`
+	// CrossChecks are other auditors of the log, whose signed digests are compared with it.
+	CrossChecks []CrossCheck `yaml:"cross_check,single"`
 }
 
 // VerifyingKey is a key and the epochs that it is trusted for, both included; 0 is no bound. In the
@@ -137,12 +139,13 @@ func (k VerifyingKey) String() string {
 }
 
 // Keys are the trusted keys for signature.ParseKeys.
-func (n Namespace) Keys() []string {
-	var keys []string
-	for _, key := range n.VerifyingKeys {
-		keys = append(keys, key.String())
+func (n Namespace) Keys() []string { return keyTexts(n.VerifyingKeys) }
+
+func keyTexts(keys []VerifyingKey) (texts []string) {
+	for _, key := range keys {
+		texts = append(texts, key.String())
 	}
-	return keys
+	return texts
 }
 
 // Evidence bounds what is kept of the batches that an incident is about, beside the one that was

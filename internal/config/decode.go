@@ -130,6 +130,8 @@ func (d *decoder) elements(nodes []ast.Node, v reflect.Value, path string) {
 			*e = d.blankNamespace(n, below)
 		case *Backfill:
 			*e = defaultBackfill()
+		case *CrossCheck:
+			*e = defaultCrossCheck()
 		}
 		d.value(n, element, field{}, below)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"runtime"
@@ -89,6 +90,12 @@ const DefaultWindow = 10_000
 // defaultBackfill is a backfill of which nothing is said.
 func defaultBackfill() Backfill { return Backfill{Window: DefaultWindow} }
 
+// defaultCrossCheck is a cross-check of which nothing is said.
+func defaultCrossCheck() CrossCheck { return CrossCheck{Every: DefaultCrossCheckEvery, MaxLag: "1h"} }
+
+// DefaultCrossCheckEvery is how often another auditor is asked.
+const DefaultCrossCheckEvery = time.Minute
+
 // complete fills in the defaults that depend on other fields.
 func (c *Config) complete() {
 	for i := range c.Namespaces {
@@ -98,6 +105,10 @@ func (c *Config) complete() {
 		}
 		if n.Last != 0 && !c.given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
 			n.SilentAfter = 0 // a closed log publishes nothing
+		}
+		for j := range n.CrossChecks {
+			x := &n.CrossChecks[j]
+			x.Namespace = cmp.Or(x.Namespace, n.Namespace)
 		}
 		n.Signing.complete(c.given(fmt.Sprintf("namespaces[%d].signing", i)))
 		for j := range n.Backfills {

@@ -77,6 +77,7 @@ func (v checker) namespace(n *Namespace, path string) {
 	v.must(path+"evidence.max_batches", n.Evidence.MaxBatches >= 0, "is negative")
 	v.must(path+"evidence.max_bytes", n.Evidence.MaxBytes >= 0, "is negative")
 	v.signing(n.Signing, path+"signing.")
+	v.crossChecks(n, path)
 	for i, b := range n.Backfills {
 		v.backfill(n, b, fmt.Sprintf("%sbackfill[%d].", path, i))
 	}
@@ -103,24 +104,28 @@ func (v checker) preset(n *Namespace, path string) {
 }
 
 func (v checker) signatures(n *Namespace, path string) {
-	keys := n.Keys()
-	for i, key := range keys {
-		at := fmt.Sprintf("%sverifying_keys[%d]", path, i)
-		v.must(at, n.VerifyingKeys[i].Key != "", "has no key: give its 64 hexadecimal digits")
-		_, err := signature.ParseKeys([]string{key})
-		v.check(at, err)
-		first := slices.Index(keys, key)
-		v.must(at, first == i, "repeats verifying_keys[%d]: remove one", first)
-		for other := range keys[:i] {
-			_, err := signature.ParseKeys([]string{keys[other], key})
-			v.must(at, err == nil || v.problems.isBlamed(fmt.Sprintf("%sverifying_keys[%d]", path, other)), "%v", err)
-		}
-	}
+	v.keys(n.VerifyingKeys, path+"verifying_keys")
 	if n.Signatures == "" {
 		return
 	}
 	v.check(path+"signatures", blobstore.CheckURL(n.Signatures))
 	v.must(path+"signatures", len(n.VerifyingKeys) > 0, "needs keys to check the signatures with: give verifying_keys")
+}
+
+func (v checker) keys(keys []VerifyingKey, path string) {
+	texts := keyTexts(keys)
+	for i, text := range texts {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		v.must(at, keys[i].Key != "", "has no key: give its 64 hexadecimal digits")
+		_, err := signature.ParseKeys([]string{text})
+		v.check(at, err)
+		first := slices.Index(texts, text)
+		v.must(at, first == i, "repeats %s[%d]: remove one", path[strings.LastIndex(path, ".")+1:], first)
+		for other := range texts[:i] {
+			_, err := signature.ParseKeys([]string{texts[other], text})
+			v.must(at, err == nil || v.problems.isBlamed(fmt.Sprintf("%s[%d]", path, other)), "%v", err)
+		}
+	}
 }
 
 func (v checker) epochs(n *Namespace, path string) {

@@ -63,6 +63,9 @@ type Config struct {
 	Recheck recheck.Settings
 	Log     *blob.Bucket
 
+	// Beside is what else runs with the log's loops, each until its context ends.
+	Beside []func(ctx context.Context)
+
 	Metrics observe.Metrics // nil measures nothing
 	Tracer  observe.Tracer  // nil traces nothing
 }

@@ -120,6 +120,7 @@ func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLo
 		})
 		l.loops = append(l.loops, again.Run)
 	}
+	l.loops = append(l.loops, c.Beside...)
 	return l, nil
 }
 
