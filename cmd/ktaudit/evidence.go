@@ -59,7 +59,7 @@ func (c evidenceCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	keys := c.VerifyingKey
 	if len(keys) == 0 {
-		keys = namespace.Keys()
+		keys = namespace.StatementKeys()
 	}
 	store, err := c.open(ctx)
 	if err != nil {

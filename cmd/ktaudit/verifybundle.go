@@ -90,7 +90,7 @@ func (c verifyCmd) trusted(path string) (o bundle.Options, err error) {
 		o.Namespace = n.Namespace
 		c.Configuration = cmp.Or(c.Configuration, n.Configuration)
 		if len(keys) == 0 {
-			keys = n.Keys()
+			keys = n.StatementKeys()
 		}
 	}
 	if c.Configuration != "" {

@@ -126,6 +126,11 @@ func (c *Checked) claimEvidence(name string, data []byte, files map[string][]byt
 			proof, result := c.broken(e)
 			c.claim(fmt.Sprintf("epochs %d and %d contradict each other: %s", e.Epochs[0].Epoch, e.Epochs[1].Epoch, e.Reason), proof, result)
 		}
+	case kind("split-view-"), kind("auditor-contradiction-"), kind("auditor-signed-rejected-"):
+		var e incident.Disagreement
+		if json.Unmarshal(data, &e) == nil && e.Epoch == n && len(e.Statements) == 2 {
+			c.claimDisagreement(e, files)
+		}
 	case kind("names-changed-") && hasWent(data, n):
 		c.claimWithdrawn(files)
 	case kind("names-"):

@@ -98,7 +98,9 @@ func checkSigned(data []byte, namespace string, epoch uint64, keys signature.Key
 type contradiction struct {
 	reason verdict.Reason
 	epochs [2]uint64
-	text   string
+	// digests are those of the two, in order.
+	digests [2]string
+	text    string
 }
 
 // convicts reports whether no honest log signs both. One may sign an epoch again, as with a new
@@ -110,16 +112,16 @@ func contradictionsOf(signed []Signed) (all []contradiction) {
 	slices.SortStableFunc(valid, func(a, b Signed) int { return int(int64(a.Epoch) - int64(b.Epoch)) })
 	for i, a := range valid {
 		for _, b := range valid[i+1:] {
-			epochs := [2]uint64{a.Epoch, b.Epoch}
+			epochs, digests := [2]uint64{a.Epoch, b.Epoch}, [2]string{min(a.Digest, b.Digest), max(a.Digest, b.Digest)}
 			switch {
 			case a.Epoch == b.Epoch && a.Digest != b.Digest:
-				all = append(all, contradiction{verdict.Equivocation, epochs, fmt.Sprintf(
-					"two digests are signed for epoch %d: %s by key %s, and %s by key %s", a.Epoch, a.Digest, a.Key, b.Digest, b.Key)})
+				all = append(all, contradiction{verdict.Equivocation, epochs, digests, fmt.Sprintf(
+					"two digests are signed for epoch %d: %s by key %s, and %s by key %s", a.Epoch, a.Digest, a.Key, b.Digest, b.Key) + bySeveral(a, b)})
 			case a.Epoch != b.Epoch && a.Digest == b.Digest:
-				all = append(all, contradiction{verdict.DigestReused, epochs, fmt.Sprintf(
-					"the same digest %s is signed for epoch %d by key %s, and for epoch %d by key %s", a.Digest, a.Epoch, a.Key, b.Epoch, b.Key)})
+				all = append(all, contradiction{verdict.DigestReused, epochs, digests, fmt.Sprintf(
+					"the same digest %s is signed for epoch %d by key %s, and for epoch %d by key %s", a.Digest, a.Epoch, a.Key, b.Epoch, b.Key) + bySeveral(a, b)})
 			case a.Epoch+1 == b.Epoch && b.Timestamp < a.Timestamp:
-				all = append(all, contradiction{verdict.SignatureInvalid, epochs, fmt.Sprintf(
+				all = append(all, contradiction{verdict.SignatureInvalid, epochs, digests, fmt.Sprintf(
 					"epoch %d was signed at %d ms by key %s, before epoch %d, which was signed at %d ms by key %s and may have been signed again",
 					b.Epoch, b.Timestamp, b.Key, a.Epoch, a.Timestamp, a.Key)})
 			}
@@ -131,19 +133,31 @@ func contradictionsOf(signed []Signed) (all []contradiction) {
 	return all
 }
 
+// bySeveral says what follows of statements under two keys, which may be of two signers.
+func bySeveral(a, b Signed) string {
+	if a.Key == b.Key {
+		return ""
+	}
+	return ". If the keys are of two signers, the log showed them two histories, or one of the two signed what it was not shown"
+}
+
 // signedAgainst returns what signed digests alone show of two epochs.
 func (c *Checked) signedAgainst(reason verdict.Reason, first, second uint64) (string, Result, bool) {
 	for _, found := range c.contradictions {
 		if found.reason != reason || found.epochs != [2]uint64{first, second} {
 			continue
 		}
-		if c.OwnKeys && found.convicts() {
-			return found.text, Proven, true
-		}
-		if c.OwnKeys {
-			return found.text, Shown, true
-		}
-		return "if these keys, which the bundle brings itself, are the log's: " + found.text, Shown, true
+		return c.shownBy(found)
 	}
 	return "", NotShown, false
+}
+
+func (c *Checked) shownBy(found contradiction) (string, Result, bool) {
+	if c.OwnKeys && found.convicts() {
+		return found.text, Proven, true
+	}
+	if c.OwnKeys {
+		return found.text, Shown, true
+	}
+	return "if these keys, which the bundle brings itself, are the log's: " + found.text, Shown, true
 }

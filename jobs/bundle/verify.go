@@ -77,6 +77,7 @@ type Checked struct {
 	Holds  bool     `json:"holds"`  // Result is Proven
 	Limits []string `json:"limits"` // what it cannot prove
 
+	trusted        signature.Keys
 	contradictions []contradiction
 	absence        bool // something is said to be gone
 }
@@ -121,6 +122,7 @@ func Verify(ctx context.Context, open func() (io.ReadCloser, error), o Options) 
 			return c, unreadable(err)
 		}
 	}
+	c.trusted = keys
 	if c.Signed, err = v.signed(m, keys); err != nil {
 		return c, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -47,7 +48,7 @@ func Write(ctx context.Context, w io.Writer, store *auditstore.Store, about Abou
 	}
 	m := Manifest{
 		Schema: Schema, Namespace: about.Namespace, Epoch: about.Epoch, Configuration: about.Configuration,
-		VerifyingKeys: about.VerifyingKeys, Software: about.Software, Missing: g.missing,
+		VerifyingKeys: g.verifyingKeys(), Software: about.Software, Missing: g.missing,
 	}
 	for _, s := range g.sources {
 		m.Files = append(m.Files, s.File)
@@ -115,6 +116,7 @@ type gathering struct {
 	keys    map[string][]string // of batches, by the SHA-256 of their bytes
 	missing []string
 	epochs  []uint64 // concerned
+	signers []string // keys that evidence names, of other auditors
 }
 
 func (g *gathering) gather(ctx context.Context) error {
@@ -169,6 +171,7 @@ func (g *gathering) learn(name string, data []byte) {
 		Epochs []incident.BrokenVerdict `json:"epochs"`
 		Found  verdict.Batch            `json:"batch"`
 		Kept   []evidence.Batch         `json:"batches"`
+		Said   []incident.Statement     `json:"statements"`
 	}
 	if !strings.HasSuffix(name, ".json") || json.Unmarshal(data, &e) != nil {
 		return
@@ -183,10 +186,28 @@ func (g *gathering) learn(name string, data []byte) {
 		g.call(b.BatchSHA256, b.BatchKey)
 	}
 	g.call(e.Found.SHA256, e.Found.Key)
+	for _, s := range e.Said {
+		g.call(s.BatchSHA256, s.BatchKey)
+		if s.Key != "" {
+			g.signers = append(g.signers, s.Key)
+		}
+	}
 	for _, b := range e.Kept {
 		g.concern(b.Epoch)
 		g.call(b.SHA256, b.Key)
 	}
+}
+
+// verifyingKeys are those that the auditor trusts, and those of other auditors.
+func (g *gathering) verifyingKeys() []string {
+	keys := slices.Clone(g.about.VerifyingKeys)
+	for _, key := range g.signers {
+		_, err := signature.ParseKeys(append(slices.Clone(keys), key))
+		if err == nil && len(keys) < maxVerifying && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // call notes what a batch is called.
