@@ -205,6 +205,16 @@ func (b *bars) set(done uint64) {
 	}
 }
 
+// clear takes the bar off its line, for a result that goes to the same terminal. The next set shows
+// it again.
+func (b *bars) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.bar != nil {
+		_ = b.bar.Clear()
+	}
+}
+
 // finish removes the bar.
 func (b *bars) finish() {
 	b.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 
@@ -73,7 +74,7 @@ func (c auditCmd) Run(ctx context.Context, a *app) (err error) {
 		if r.keys, err = c.keys(ctx, a, auditor, c.VerifyingKey); err != nil {
 			return a.refuse(err)
 		}
-		if err := c.findProofs(ctx, r, &open); err != nil {
+		if err := c.findProofs(ctx, a, r, &open); err != nil {
 			return err
 		}
 	}
@@ -115,7 +116,7 @@ func (c auditCmd) epochs(ctx context.Context, r *remoteAudit) (first, last uint6
 }
 
 // findProofs asks the auditor where the log begins and where its proofs are.
-func (c auditCmd) findProofs(ctx context.Context, r *remoteAudit, open *closers) error {
+func (c auditCmd) findProofs(ctx context.Context, a *app, r *remoteAudit, open *closers) error {
 	n, err := r.client.Namespace(ctx, c.Namespace)
 	if errors.Is(err, client.ErrNotFound) {
 		return fmt.Errorf("%s does not know %s: ktaudit ls shows what it knows", r.client.URL(), c.Namespace)
@@ -132,7 +133,11 @@ func (c auditCmd) findProofs(ctx context.Context, r *remoteAudit, open *closers)
 	switch {
 	case directory == "":
 	case strings.HasPrefix(directory, "https://") || strings.HasPrefix(directory, "http://"):
-		r.proofs = c.proofsAt(r.client, directory)
+		var progress func(done, total uint64)
+		if !c.given() { // else there is a bar of epochs
+			progress = func(done, total uint64) { a.bars.follow("proof", "bytes", done, total) }
+		}
+		r.proofs = c.proofsAt(r.client, directory, progress)
 	case c.LogDirectory == "":
 		// An auditor may not send us to a bucket or to files of ours.
 		return fmt.Errorf("%s says that the proofs are in %q, which is no https URL: give --log-directory", r.client.URL(), directory)
@@ -142,8 +147,9 @@ func (c auditCmd) findProofs(ctx context.Context, r *remoteAudit, open *closers)
 	return err
 }
 
-// proofsAt are proofs that a web server has.
-func (c auditCmd) proofsAt(auditor *client.Client, directory string) func(validator.Name) input {
+// proofsAt are proofs that a web server has. Progress is told how many bytes of how many have come;
+// it may be nil.
+func (c auditCmd) proofsAt(auditor *client.Client, directory string, progress func(done, total uint64)) func(validator.Name) input {
 	return func(name validator.Name) input {
 		return input{label: directory, open: func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
 			proof, err := auditor.Proof(ctx, directory, name.Epoch, name.PreviousDigest.String(), name.Digest.String())
@@ -153,7 +159,11 @@ func (c auditCmd) proofsAt(auditor *client.Client, directory string) func(valida
 			if err != nil {
 				return name, batch{}, err
 			}
-			decoded, err := fetcher.Decode(ctx, proof, proof.Size, c.limitFlags.fetcher())
+			var reader io.Reader = proof
+			if progress != nil && proof.Size > 0 {
+				reader = &progressReader{r: proof, size: proof.Size, progress: progress}
+			}
+			decoded, err := fetcher.Decode(ctx, reader, proof.Size, c.limitFlags.fetcher())
 			if err != nil {
 				return name, batch{}, errors.Join(err, proof.Close())
 			}
@@ -162,6 +172,20 @@ func (c auditCmd) proofsAt(auditor *client.Client, directory string) func(valida
 			return name, batch{Batch: decoded, end: end}, nil
 		}}
 	}
+}
+
+// progressReader counts what is read.
+type progressReader struct {
+	r          io.Reader
+	done, size int64
+	progress   func(done, total uint64)
+}
+
+func (p *progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.done += int64(n)
+	p.progress(uint64(p.done), uint64(p.size))
+	return n, err
 }
 
 // proofsIn are proofs in a bucket, whose listing tells what else the log published.
@@ -197,11 +221,11 @@ func isNotSigned(err error) bool {
 
 // audit audits the epochs and prints what became of them.
 func (c auditCmd) audit(ctx context.Context, a *app, r *remoteAudit, first, last uint64) error {
-	s := auditSummary{app: a, long: c.Long, several: first != last}
+	s := auditSummary{app: a, long: c.Long, several: c.given()}
 	if s.several {
 		a.bars.start("audit", last-first+1)
-		defer a.bars.finish()
 	}
+	defer a.bars.finish()
 	tasks := func(yield func(task[auditedEpoch]) bool) {
 		for epoch := range between(first, last) {
 			if !yield(func(ctx context.Context) (auditedEpoch, error) { return r.checkFound(ctx, epoch, s.several) }) {

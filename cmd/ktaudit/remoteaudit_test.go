@@ -238,6 +238,36 @@ func TestAuditRange(t *testing.T) {
 	}
 }
 
+// On a terminal a bar shows how much of a proof has come, or how many epochs are done, and is gone
+// from the line before a result is printed.
+func TestProgressOfAudits(t *testing.T) {
+	t.Parallel()
+	f := newFakeAuditor(t)
+	for title, change := range map[string]func(*auditCmd){
+		"proof": func(*auditCmd) {}, "audit": func(c *auditCmd) { c.From, c.To = 1, 30 },
+	} {
+		var terminal bytes.Buffer // both outputs
+		a := &app{out: &output{w: &terminal}, bars: &bars{w: &terminal, enabled: true}}
+		c := auditCmd{Jobs: 2}
+		c.RemoteURL, c.Namespace, c.VerifyingKey = f.URL, fakeNamespace, []string{vectorKey}
+		change(&c)
+		if err := c.Run(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(terminal.String(), title+"  ") {
+			t.Errorf("no bar of the %s: %q", title, terminal.String())
+		}
+		for line := range strings.Lines(terminal.String()) {
+			if shown := line[strings.LastIndexByte(line, '\r')+1:]; strings.Contains(shown, "success") && strings.Contains(shown, title) {
+				t.Errorf("a result beside a bar: %q", line)
+			}
+		}
+		if a.bars.isShown() {
+			t.Errorf("the bar of the %s stays", title)
+		}
+	}
+}
+
 // The environment of plexi is read, and that of ktaudit goes before it.
 func TestPlexiEnvironment(t *testing.T) {
 	f := newFakeAuditor(t)
@@ -255,6 +285,18 @@ func TestPlexiEnvironment(t *testing.T) {
 	t.Setenv("KTAUDIT_REMOTE_URL", "http://127.0.0.1:1/path")
 	if status, _, stderr := called(t, "ls"); status != exitFailed || !strings.Contains(stderr, "127.0.0.1:1/path") {
 		t.Errorf("exit %d\n%s", status, stderr)
+	}
+}
+
+// Plain http is for this machine, unless the user accepts it.
+func TestAllowHTTP(t *testing.T) {
+	t.Parallel()
+	const url = "http://auditor.invalid"
+	if status, _, stderr := called(t, "ls", "-r", url); status != exitFailed || !strings.Contains(stderr, "--allow-http") {
+		t.Errorf("exit %d\n%s", status, stderr)
+	}
+	if _, err := (remoteFlag{RemoteURL: url, AllowHTTP: true}).client(); err != nil {
+		t.Error(err)
 	}
 }
 

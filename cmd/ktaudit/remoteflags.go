@@ -21,10 +21,14 @@ import (
 // remoteFlag is the auditor.
 type remoteFlag struct {
 	RemoteURL string `group:"auditor" name:"remote-url" short:"r" env:"KTAUDIT_REMOTE_URL,PLEXI_REMOTE_URL" placeholder:"URL" help:"Auditor, such as https://plexi.key-transparency.cloudflare.com."`
+	AllowHTTP bool   `group:"auditor" name:"allow-http" help:"Ask an auditor over plain http that is not on this machine. Anybody on the way can change what it transfers."`
 }
 
 func (f remoteFlag) client() (*client.Client, error) {
-	c, err := client.New(client.Config{URL: f.RemoteURL})
+	c, err := client.New(client.Config{URL: f.RemoteURL, AllowHTTP: f.AllowHTTP})
+	if err != nil && strings.HasPrefix(f.RemoteURL, "http://") && !f.AllowHTTP {
+		return nil, fmt.Errorf("--remote-url: %w; or accept that with --allow-http", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--remote-url: %w", err)
 	}

@@ -142,8 +142,14 @@ func (s *auditSummary) print(e auditedEpoch) error {
 			s.notChecked = append(s.notChecked, what)
 		}
 	}
+	if !s.several {
+		s.app.bars.finish() // that of the proof
+		return s.app.printAudited(e, s.long, false)
+	}
+	s.app.bars.clear()
+	err := s.app.printAudited(e, s.long, true)
 	s.app.bars.set(s.total)
-	return s.app.printAudited(e, s.long, s.several)
+	return err
 }
 
 // finish prints the counts of several epochs, and says how the command ends.

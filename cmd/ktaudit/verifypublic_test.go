@@ -130,6 +130,23 @@ func TestVerifyPublicEpoch(t *testing.T) {
 	}
 }
 
+// An auditor whose key has changed is refused here, too.
+func TestVerifyPublicEpochRefusesAChangedKey(t *testing.T) {
+	t.Parallel()
+	f := newFakeAuditor(t)
+	args := []string{"verify", "--epoch=12", "--auditor", f.URL, "--pins", filepath.Join(t.TempDir(), "pins.json"), "--config", publicConfig(t, whole)}
+	if status, stdout, stderr := called(t, args...); status != exitGood {
+		t.Fatalf("exit %d\n%s%s", status, stdout, stderr)
+	}
+	f.sign(t, 7, func(*signature.SignedDigest) {})
+	if status, stdout, stderr := called(t, args...); status != exitFound || !strings.Contains(stdout, "refused   the signature by http") {
+		t.Errorf("exit %d\n%s%s", status, stdout, stderr)
+	}
+	if status, stdout, stderr := called(t, append(args, "--accept-new-key")...); status != exitGood {
+		t.Errorf("exit %d\n%s%s", status, stdout, stderr)
+	}
+}
+
 // The log's own signed digests, of which the configuration has the keys, are checked, too.
 func TestVerifyPublicEpochBySignaturesOfTheLog(t *testing.T) {
 	t.Parallel()
