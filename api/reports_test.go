@@ -65,7 +65,8 @@ func TestReportsThatAreNotKept(t *testing.T) {
 
 // managed is a world whose namespaces are managed over the API.
 func managed(t *testing.T) *world {
-	return newWorld(t, func(_ *world, c *api.Config, n *api.Namespace) {
+	return newWorld(t, func(w *world, c *api.Config, n *api.Namespace) {
+		withArchive(w, c, n)
 		all := []api.Namespace{*n}
 		c.Namespaces = func() []api.Namespace { return all }
 		c.Manage = &api.Manage{

@@ -34,6 +34,7 @@ type world struct {
 	bucket  *blob.Bucket
 	store   *auditstore.Store
 	handler http.Handler
+	config  api.Config
 
 	mu        sync.Mutex
 	conflicts []auditor.Conflict
@@ -91,6 +92,7 @@ func newWorldOn(t testing.TB, b *blob.Bucket, store *auditstore.Store, change fu
 	if change != nil {
 		change(w, &c, &n)
 	}
+	w.config = c
 	w.handler, err = api.New(c)
 	must(t, err)
 	return w
