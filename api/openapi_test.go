@@ -80,7 +80,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 	must(t, w.store.PutOverruling(t.Context(), verdict.Overruling{
 		Schema: verdict.Schema, Namespace: namespace, Epoch: 6, Number: 1, By: "me", Reason: "a wrong key", At: time.Now().UTC(),
 		Overruled: verdict.Overruled{Outcome: verdict.Rejected, Reason: "digest_mismatch", SHA256: sumOf(nil)},
-		Verdict: verdict.Verdict{Schema: verdict.Schema, Namespace: namespace, Epoch: 6, Outcome: verdict.Rejected, Reason: "other"},
+		Verdict:   verdict.Verdict{Schema: verdict.Schema, Namespace: namespace, Epoch: 6, Outcome: verdict.Rejected, Reason: "other"},
 	}))
 	must(t, incident.Recorder{Store: w.store}.Raise(t.Context(), equivocation(6)))
 	d := document(t, w)
