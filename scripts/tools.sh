@@ -15,6 +15,7 @@ ALERTMANAGER=v0.31.1 # the last that go install can build: later ones lack their
 STATICCHECK=v0.8.2
 GOVULNCHECK=v1.3.0
 AZURITE=3.35.0 # an emulator of Azure's blob storage
+PLEXI=0.1.2    # Cloudflare's client of an auditor
 
 tools=$root/.tools
 debian=$tools/debian
@@ -38,6 +39,7 @@ get_tools() {
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
   npm_program azurite-blob azurite $AZURITE
+  cargo_program plexi plexi-cli $PLEXI
   $only_say || rm -rf "$debian/state" "$debian/cache" # which are as large as the packages
 }
 
@@ -101,6 +103,23 @@ npm_program() {
   install "$program" "$version" "npm install $package@$version, into .tools/npm" npm install --global --prefix "$tools/npm" \
     --ignore-scripts --no-audit --no-fund "$package@$version" || return 0
   ln -sf "../npm/bin/$program" "$tools/bin/$program"
+}
+
+# cargo_program PROGRAM CRATE VERSION builds a Rust program. It runs for seconds, and so it is built
+# quickly rather than to be quick: that is half the time.
+cargo_program() {
+  local program=$1 crate=$2 version=$3 path
+  for path in "$tools/bin/$program" $(type -ap "$program"); do
+    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null | tail -1)" = "$program $version" ] || continue
+    [ "$path" = "$tools/bin/$program" ] || $only_say || rm -f "$tools/bin/$program"
+    found "$program" "$version" "$path"
+    return
+  done
+  need_rust
+  debian_program protoc protobuf-compiler # which its build runs
+  install "$program" "$version" "cargo install $crate@$version, into .tools/bin" \
+    env PROTOC="$(type -p protoc)" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo install --quiet --locked --no-track --force --root "$tools" --version "$version" "$crate" || return 0
 }
 
 # toolchain PROGRAM PACKAGE... is for what cannot be unpacked into a folder.

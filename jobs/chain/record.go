@@ -25,7 +25,7 @@ func (k *walk) finished(ctx context.Context, p verdict.ChainPiece) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.pendingSize += size(p); k.pendingSize > maxPending {
+	if k.pendingSize += size(p); k.pendingSize > k.bounds.pending {
 		return fmt.Errorf("the names of more than %d shards have gaps or several batches, which is more than is kept in memory: nothing was concluded", len(k.pending))
 	}
 	k.pending = append(k.pending, p)

@@ -73,7 +73,10 @@ type Result struct {
 }
 
 // Walker walks a log's names. Any number of them may walk one log and record it in one audit store.
-type Walker struct{ config Config }
+type Walker struct {
+	config Config
+	bounds bounds
+}
 
 // New checks a configuration.
 func New(c Config) (*Walker, error) {
@@ -85,12 +88,13 @@ func New(c Config) (*Walker, error) {
 	case c.MaxRequests < 1 || c.Parallel < 1 || c.Rechecks < 1 || c.RecheckPause < 0:
 		return nil, errors.New("a walk of names needs MaxRequests, Parallel, Rechecks and RecheckPause")
 	}
-	return &Walker{c}, nil
+	return &Walker{c, bounds{maxLenient, maxPending}}, nil
 }
 
 // walk is one walk.
 type walk struct {
 	Config
+	bounds
 	lister    *lister
 	collector *collector
 	base      verdict.Chain // what was on record before
@@ -124,11 +128,11 @@ func (w *Walker) begin(ctx context.Context) (*walk, error) {
 		size = pageSize
 	}
 	k := &walk{
-		Config: c, base: base, doubles: map[uint64][]verdict.ChainName{},
+		Config: c, bounds: w.bounds, base: base, doubles: map[uint64][]verdict.ChainName{},
 		lister:    &lister{bucket: c.Log, size: size, max: int64(c.MaxRequests)},
 		incidents: incident.Recorder{Store: c.Store, Metrics: c.Metrics, Log: c.Logger},
 	}
-	k.collector = &collector{namespace: c.Namespace, finished: func(p verdict.ChainPiece) error { return k.finished(ctx, p) }}
+	k.collector = &collector{namespace: c.Namespace, lenientMost: w.bounds.lenient, finished: func(p verdict.ChainPiece) error { return k.finished(ctx, p) }}
 	return k, nil
 }
 

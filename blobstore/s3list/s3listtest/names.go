@@ -3,6 +3,7 @@ package s3listtest
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,7 +32,8 @@ type Names struct {
 
 // DigestOf is a digest made of a number.
 func DigestOf(epoch uint64) string {
-	return fmt.Sprintf("%x", sha256.Sum256(strconv.AppendUint(nil, epoch, 10)))
+	sum := sha256.Sum256(strconv.AppendUint(nil, epoch, 10))
+	return hex.EncodeToString(sum[:])
 }
 
 // KeyOf returns the key of an epoch's batch.
@@ -44,7 +46,7 @@ func (n *Names) KeyOf(epoch uint64) string {
 	if !ok {
 		previous = digest(epoch - 1)
 	}
-	return fmt.Sprintf("%d/%s/%s", epoch, previous, digest(epoch))
+	return strconv.FormatUint(epoch, 10) + "/" + previous + "/" + digest(epoch)
 }
 
 // ServeHTTP answers a listing.
@@ -62,6 +64,7 @@ func (n *Names) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	keys, more := n.keys(prefix, after, min(size, 1000))
 	var b strings.Builder
+	b.Grow(500 + 360*len(keys))
 	fmt.Fprintf(&b, `<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>log</Name>`+
 		`<Prefix>%s</Prefix><KeyCount>%d</KeyCount><MaxKeys>%d</MaxKeys><EncodingType>url</EncodingType><IsTruncated>%t</IsTruncated>`,
 		url.QueryEscape(prefix), len(keys), size, more)
