@@ -149,7 +149,7 @@ func TestGapThatIsFilled(t *testing.T) {
 			now = now.Add(time.Minute)
 		}
 	}
-	rounds(50)
+	rounds(30)
 	if w.Judged(t, 1, 2600) != 999+301 || len(b.gaps) != 1 || b.gaps[0] != (epochset.Range{From: 1000, To: 2199}) {
 		t.Fatalf("%d are judged, gaps are %v", w.Judged(t, 1, 2600), b.gaps)
 	}
@@ -159,7 +159,7 @@ func TestGapThatIsFilled(t *testing.T) {
 	}
 
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1000, 2100)...)
-	rounds(50)
+	rounds(30)
 	if w.Judged(t, 1, 2600) != 2401 || len(b.gaps) != 1 || b.gaps[0] != (epochset.Range{From: 2101, To: 2199}) {
 		t.Errorf("%d are judged, gaps are %v", w.Judged(t, 1, 2600), b.gaps)
 	}

@@ -37,7 +37,7 @@ func TestHostileJunkAtDoublingDistances(t *testing.T) {
 	s.Fetcher = source.fetcher(t)
 	l := mustHave(t, r, s)
 	now := time.Now()
-	for epoch := uint64(1100); epoch <= 1140; epoch++ {
+	for epoch := uint64(1100); epoch <= 1115; epoch++ {
 		if epoch > 1100 {
 			jobstest.PublishNames(t, w.Log, epoch)
 		}
@@ -58,10 +58,10 @@ func TestHostileJunkAtDoublingDistances(t *testing.T) {
 		}
 		now = now.Add(time.Minute)
 	}
-	if end := l.progress.endOfHistory(); end != 140 {
+	if end := l.progress.endOfHistory(); end != 115 {
 		t.Errorf("history ends with %d", end)
 	}
-	if epochs := queued(t, r, queue.Backfill); epochs[len(epochs)-1] > 140 {
+	if epochs := queued(t, r, queue.Backfill); epochs[len(epochs)-1] > 115 {
 		t.Errorf("of history are queued %v", epochs)
 	}
 	jobstest.WantNotices(t, w.Config.Store, "2-implausible.000000001612")
@@ -232,7 +232,7 @@ func TestHostileLaggingListings(t *testing.T) {
 	s.Fetcher = source.fetcher(t)
 	l := mustHave(t, r, s)
 	now := time.Now()
-	for epoch := uint64(21); epoch <= 80; epoch++ {
+	for epoch := uint64(21); epoch <= 50; epoch++ {
 		// The epoch is listed two rounds after the next one.
 		source.lags = strconv.FormatUint(epoch, 10) + "/"
 		jobstest.PublishNames(t, w.Log, epoch, epoch+1)

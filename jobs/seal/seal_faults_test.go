@@ -46,6 +46,9 @@ func TestSealingFaults(t *testing.T) {
 		"write " + jobstest.Namespace + "/history/999999999998.json",
 	} {
 		for _, carriedOut := range []bool{false, true} {
+			if carriedOut && !strings.HasPrefix(about, "write ") {
+				continue // nothing is left of a list or read that failed
+			}
 			t.Run(fmt.Sprint(about, carriedOut), func(t *testing.T) {
 				t.Parallel()
 				s := fresh(t)

@@ -220,7 +220,7 @@ func TestSealingReplacesAHistoryThatCannotBeRead(t *testing.T) {
 func TestSlowSealer(t *testing.T) {
 	t.Parallel()
 	store := auditstore.New(jobstest.OpenMemory(t))
-	for shard := range uint64(6) {
+	for shard := range uint64(4) {
 		from, to := verdict.ShardRange(2 * shard)
 		jobstest.Record(t, store, from, to, nil)
 	}
@@ -229,11 +229,11 @@ func TestSlowSealer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, full, err := slow.sealShard(t.Context(), 10, false)
+	last, full, err := slow.sealShard(t.Context(), 6, false)
 	if err != nil || !full {
 		t.Fatal(full, err)
 	}
-	for shard := range uint64(5) {
+	for shard := range uint64(3) {
 		from, to := verdict.ShardRange(2 * shard)
 		if _, err := sealer(store).Seal(t.Context(), from, to); err != nil {
 			t.Fatal(err)
@@ -241,11 +241,11 @@ func TestSlowSealer(t *testing.T) {
 	}
 	for range 2 {
 		h, err := slow.extend(t.Context(), old, []sealed{last})
-		if err != nil || h.Shards() != 6 || h.Generation != 6 {
-			t.Errorf("%d shards in generation %d, %v, want 6", h.Shards(), h.Generation, err)
+		if err != nil || h.Shards() != 4 || h.Generation != 4 {
+			t.Errorf("%d shards in generation %d, %v, want 4", h.Shards(), h.Generation, err)
 		}
 	}
-	if s := readStatus(t, store, 0, 0); s.SealedCount != 5999 {
+	if s := readStatus(t, store, 0, 0); s.SealedCount != 3999 {
 		t.Errorf("sealed are %d", s.SealedCount)
 	}
 }
