@@ -39,9 +39,11 @@ get_tools() {
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
   npm_program azurite-blob azurite $AZURITE
-  cargo_program plexi plexi-cli $PLEXI
+  ! $only_say || get_plexi # which scripts/plexi-interop installs
   $only_say || rm -rf "$debian/state" "$debian/cache" # which are as large as the packages
 }
+
+get_plexi() { cargo_program plexi plexi-cli $PLEXI; }
 
 # found says where a program is.
 found() { printf '%-20s %-10s %s\n' "$1" "$2" "${3#"$root/"}"; }
@@ -110,12 +112,12 @@ npm_program() {
 cargo_program() {
   local program=$1 crate=$2 version=$3 path
   for path in "$tools/bin/$program" $(type -ap "$program"); do
-    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null | tail -1)" = "$program $version" ] || continue
+    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null | tail -1)" = "$crate $version" ] || continue
     [ "$path" = "$tools/bin/$program" ] || $only_say || rm -f "$tools/bin/$program"
     found "$program" "$version" "$path"
     return
   done
-  need_rust
+  $only_say || need_rust
   debian_program protoc protobuf-compiler # which its build runs
   install "$program" "$version" "cargo install $crate@$version, into .tools/bin" \
     env PROTOC="$(type -p protoc)" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
