@@ -59,7 +59,7 @@ func (a *api) postAudit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := a.admitPost(w, r, n, maxPost)
+	who, body, err := a.admitPost(w, r, n, maxPost)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,7 @@ func (a *api) postAudit(w http.ResponseWriter, r *http.Request) error {
 	// Not ended by the client: a log must not keep a conflict off the record by hanging up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), postTimeout)
 	defer cancel()
+	ctx = auditor.WithPoster(ctx, who)
 	signed, err := n.Auditor.Sign(ctx, post.epoch, post.digest)
 	if err != nil {
 		return a.refusal(ctx, n, post.epoch, err)
@@ -83,21 +84,23 @@ func (a *api) postAudit(w http.ResponseWriter, r *http.Request) error {
 	return sendChanged(w, signed, http.StatusOK)
 }
 
-// admitPost checks that a request may write to a namespace, and reads its body.
-func (a *api) admitPost(w http.ResponseWriter, r *http.Request, n Namespace, limit int64) ([]byte, error) {
-	if err := n.Posters.admit(r); err != nil {
-		return nil, err
+// admitPost checks that a request may write to a namespace, and reads its body. Who sent it is for
+// the record of a conflict.
+func (a *api) admitPost(w http.ResponseWriter, r *http.Request, n Namespace, limit int64) (who string, body []byte, err error) {
+	if who, err = n.Posters.admit(r); err != nil {
+		return "", nil, err
 	}
 	switch {
 	case n.Status == client.Disabled:
-		return nil, &problem{kind: kindDisabled, detail: "this namespace is disabled", hangUp: true}
+		return "", nil, &problem{kind: kindDisabled, detail: "this namespace is disabled", hangUp: true}
 	case n.Auditor == nil:
-		return nil, &problem{kind: kindNotSigned, detail: "this auditor does not sign this log's digests", hangUp: true}
+		return "", nil, &problem{kind: kindNotSigned, detail: "this auditor does not sign this log's digests", hangUp: true}
 	}
 	if err := a.rates.take(n.Name); err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	return readBody(w, r, limit)
+	body, err = readBody(w, r, limit)
+	return who, body, err
 }
 
 // post is what a log posts.

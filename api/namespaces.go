@@ -146,7 +146,7 @@ func (a *api) changeNamespace(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) readManaged(w http.ResponseWriter, r *http.Request, v any, required ...string) error {
-	if err := a.c.Manage.Who.admit(r); err != nil {
+	if _, err := a.c.Manage.Who.admit(r); err != nil {
 		return err
 	}
 	body, err := readBody(w, r, maxPost)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -17,19 +18,21 @@ type Posters struct {
 	Token       func() string // empty: no token is enough
 }
 
-// admit returns why a request is not one of theirs, or nil. It reads nothing of the body.
-func (p Posters) admit(r *http.Request) error {
+// admit returns who of them a request is from, or why it is from none. It reads nothing of the
+// body.
+func (p Posters) admit(r *http.Request) (who string, err error) {
 	token := ""
 	if p.Token != nil {
 		token = p.Token()
 	}
 	given, hasToken := bearer(r)
 	if hasToken && token != "" && same(given, token) {
-		return nil
+		return "bearer token", nil
 	}
 	hasCertificate := r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 	if hasCertificate && p.Certificate != nil && p.Certificate(r.TLS.PeerCertificates) == nil {
-		return nil
+		shown := r.TLS.PeerCertificates[0]
+		return fmt.Sprintf("certificate %.200s, number %x", shown.Subject, shown.SerialNumber), nil
 	}
 	refused := &problem{kind: kindUnauthorized, detail: "a client certificate or a bearer token is needed", challenge: "Bearer", hangUp: true}
 	switch {
@@ -38,7 +41,7 @@ func (p Posters) admit(r *http.Request) error {
 	case hasCertificate:
 		refused.kind, refused.detail, refused.challenge = kindForbidden, "this client certificate may not do this, or not any more", ""
 	}
-	return refused
+	return "", refused
 }
 
 func bearer(r *http.Request) (string, bool) {

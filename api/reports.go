@@ -30,12 +30,12 @@ func (a *api) postReport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if a.c.Report == nil {
-		if err := n.Posters.admit(r); err != nil {
+		if _, err := n.Posters.admit(r); err != nil {
 			return err
 		}
 		return &problem{kind: kindNoReports, detail: "this auditor takes no reports", hangUp: true}
 	}
-	body, err := a.admitPost(w, r, n, maxReport)
+	_, body, err := a.admitPost(w, r, n, maxReport)
 	if err != nil {
 		return err
 	}

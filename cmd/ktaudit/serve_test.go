@@ -249,6 +249,13 @@ func (a audited) wantEquivocation() {
 	if !ok || exit.ExitCode() != exitFound || !bytes.Contains(out, []byte("equivocation")) {
 		a.t.Errorf("status: %v\n%s", err, out)
 	}
+	files, err := filepath.Glob(filepath.Join(a.dir, "audit/example/evidence/000000000/000000000002/posted-*.json"))
+	if err != nil || len(files) != 1 {
+		a.t.Fatalf("evidence: %q, %v", files, err)
+	}
+	if data, err := os.ReadFile(files[0]); err != nil || !bytes.Contains(data, []byte(`"by":"bearer token"`)) {
+		a.t.Errorf("evidence: %s, %v", data, err)
+	}
 }
 
 // wantDrained tells the process to stop while a post is half there: it is answered all the same,
