@@ -96,7 +96,11 @@ type serving struct {
 
 // run serves, signs what was verified where that is the mode, and enqueues, until ctx ends.
 func (s serving) run(ctx context.Context, settings *config.Config, namespaces []config.Namespace) error {
-	logs, loops, err := s.logs(namespaces)
+	logs, err := s.logs(namespaces)
+	if err != nil {
+		return err
+	}
+	managed, err := newManaged(ctx, s, settings.Serve.Manage, logs)
 	if err != nil {
 		return err
 	}
@@ -106,7 +110,7 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 	}
 	defer server.close()
 	server.http.Handler, err = api.New(api.Config{
-		Store: s.store, Namespaces: func() []api.Namespace { return logs }, Keys: s.keys, URL: server.origin(settings.Serve.URL), Software: software(),
+		Store: s.store, Namespaces: managed.namespaces, Manage: managed.api(), Keys: s.keys, URL: server.origin(settings.Serve.URL), Software: software(),
 		Signed: s.signed, Report: s.report, Log: s.a.log,
 		Observe: func(r api.Request) { s.metrics.Request(r.Method, r.Route, r.Status, r.Took) },
 	})
@@ -122,9 +126,10 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 	group, loopCtx := errgroup.WithContext(ctx)
 	enqueued := make(chan struct{})
 	go func() { defer close(enqueued); s.jobs.run() }()
-	for _, loop := range loops {
+	for _, loop := range s.loops(namespaces, logs, managed.isDisabled) {
 		group.Go(func() error { return loop.Run(loopCtx) })
 	}
+	group.Go(func() error { return managed.run(loopCtx) })
 	group.Go(func() error { return server.run(loopCtx, settings.ShutdownTimeout) })
 	err = group.Wait()
 	s.jobs.close()

@@ -17,6 +17,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/rs/zerolog"
 )
 
 // served is a process that serves the API of the log in an audited directory.
@@ -98,7 +102,13 @@ func (s *served) get(address, path string) (status int, body string) {
 // post posts an epoch's digest.
 func (s *served) post(token string, epoch int, digest string) (status int, body []byte) {
 	s.t.Helper()
-	request, err := http.NewRequest(http.MethodPost, "http://"+s.api+"/namespaces/example/audits", strings.NewReader(postOf(epoch, digest)))
+	return s.send(token, http.MethodPost, "/namespaces/example/audits", postOf(epoch, digest))
+}
+
+// send sends a body to the API.
+func (s *served) send(token, method, path, text string) (status int, body []byte) {
+	s.t.Helper()
+	request, err := http.NewRequest(method, "http://"+s.api+path, strings.NewReader(text))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -202,15 +212,10 @@ func TestServe(t *testing.T) {
 		t.Errorf("with another token: %d %s", status, body)
 	}
 	a.write("token", "second\n")
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		status, body := one.post("second", 4, digestLike(4))
-		if status == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a new token: %d %s", status, body)
-		}
-	}
+	one.until("a new token is taken", func() bool {
+		status, _ := one.post("second", 4, digestLike(4))
+		return status == http.StatusOK
+	})
 	if status, _ := one.post("first", 5, digestLike(5)); status != http.StatusUnauthorized {
 		t.Errorf("the old token is still taken: %d", status)
 	}
@@ -289,6 +294,127 @@ func (s *served) wantDrained(token string, epoch int) {
 	answer, err := io.ReadAll(answers)
 	if err != nil || !bytes.Contains(answer, []byte("HTTP/1.1 200")) || !bytes.Contains(answer, []byte(digestLike(epoch))) {
 		s.t.Errorf("%q, %v", answer, err)
+	}
+}
+
+// until waits for what becomes so by itself.
+func (s *served) until(what string, done func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("not within 30 s: %s", what)
+		}
+	}
+}
+
+// TestServeVerified: where verified epochs are signed, a post comes too early until then, and after
+// that nobody needs to post.
+func TestServeVerified(t *testing.T) {
+	t.Parallel()
+	a := newServed(t, "", "token_file: token, mode: verified, root: ROOT")
+	files, err := filepath.Glob(filepath.Join(a.dir, "log/1/*/*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	root := filepath.Base(files[0])
+	config, err := os.ReadFile(filepath.Join(a.dir, "ktaudit.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write("ktaudit.yaml", strings.Replace(string(config), "ROOT", "1/"+root, 1))
+	s := a.serve()
+	if status, body := s.post("first", 1, root); status != http.StatusConflict || !bytes.Contains(body, []byte("not-verified")) {
+		t.Errorf("not verified: %d %s", status, body)
+	}
+	if out, err := a.command("run", "--from", "1", "--to", "3").CombinedOutput(); err != nil {
+		t.Fatalf("run: %v\n%s", err, out)
+	}
+	s.until("all are signed", func() bool {
+		status, _ := s.get(s.api, "/namespaces/example/audits/3")
+		return status == http.StatusOK
+	})
+	if status, body := s.post("first", 1, root); status != http.StatusOK {
+		t.Errorf("posted again: %d %s", status, body)
+	}
+	s.end()
+}
+
+// TestServeEnqueues: a signed epoch is on the queue at once.
+func TestServeEnqueues(t *testing.T) {
+	t.Parallel()
+	server := testservers.Redis(t)
+	a := newServed(t, "", "token_file: token")
+	s := a.serve("--redis", server.URL())
+	for epoch := 1; epoch <= 3; epoch++ {
+		if status, body := s.post("first", epoch, digestLike(epoch)); status != http.StatusOK {
+			t.Fatalf("epoch %d: %d %s", epoch, status, body)
+		}
+	}
+	redis, err := queue.Connect(t.Context(), server.URL(), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer redis.Close()
+	s.until("all are on the queue", func() bool {
+		counts, err := redis.ReadCounts("example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending := 0
+		for _, c := range counts {
+			pending += c.Pending
+		}
+		return pending == 3
+	})
+	s.end()
+}
+
+// TestServeManage: a namespace that is added or disabled at one replica is so at the others, and
+// after a restart.
+func TestServeManage(t *testing.T) {
+	t.Parallel()
+	a := newServed(t, ", manage: {token_file: manage}", "token_file: token")
+	a.write("manage", "manager")
+	one, two := a.serve(), a.serve()
+	added := fmt.Sprintf(`{"name":"other","root":"5/%s","ciphersuite":1}`, digestLike(5))
+	for _, c := range []struct {
+		token, method, path, body string
+		want                      int
+	}{
+		{"first", http.MethodPost, "/namespaces", added, http.StatusUnauthorized},
+		{"manager", http.MethodPost, "/namespaces", added, http.StatusCreated},
+		{"manager", http.MethodPost, "/namespaces", added, http.StatusConflict},
+		{"manager", http.MethodPost, "/namespaces", strings.Replace(added, "other", "example", 1), http.StatusConflict},
+		{"first", http.MethodPost, "/namespaces/other/audits", postOf(5, digestLike(5)), http.StatusUnauthorized},
+		{"manager", http.MethodPost, "/namespaces/other/audits", postOf(5, digestLike(5)), http.StatusOK},
+		{"first", http.MethodPost, "/namespaces/example/audits", postOf(5, digestLike(5)), http.StatusOK},
+		{"first", http.MethodPatch, "/namespaces/example", `{"status":"Disabled"}`, http.StatusUnauthorized},
+		{"manager", http.MethodPatch, "/namespaces/example", `{"status":"Disabled"}`, http.StatusOK},
+		{"first", http.MethodPost, "/namespaces/example/audits", postOf(6, digestLike(6)), http.StatusBadRequest},
+	} {
+		if status, body := one.send(c.token, c.method, c.path, c.body); status != c.want {
+			t.Errorf("%s %s as %s: %d %s, want %d", c.method, c.path, c.token, status, body, c.want)
+		}
+	}
+	checkManaged := func(s *served) {
+		t.Helper()
+		if status, body := s.get(s.api, "/namespaces/example/audits/5"); status != http.StatusOK {
+			t.Errorf("what was signed: %d %s", status, body)
+		}
+		if status, body := s.send("manager", http.MethodPost, "/namespaces/other/audits", postOf(6, digestLike(6))); status != http.StatusOK {
+			t.Errorf("the next epoch: %d %s", status, body)
+		}
+	}
+	two.until("the other replica knows", func() bool {
+		status, _ := two.get(two.api, "/namespaces/other")
+		disabled, _ := two.post("first", 6, digestLike(6))
+		return status == http.StatusOK && disabled == http.StatusBadRequest
+	})
+	checkManaged(two)
+	three := a.serve()
+	checkManaged(three)
+	for _, s := range []*served{one, two, three} {
+		s.end()
 	}
 }
 

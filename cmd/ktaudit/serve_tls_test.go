@@ -141,16 +141,6 @@ func (s secured) post(client *identity, epoch int) (status int) {
 	return status
 }
 
-// until waits for what a change of a file leads to.
-func (s secured) until(what string, done func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("not within 30 s: %s", what)
-		}
-	}
-}
-
 // TestServeTLS: whoever reads needs no certificate; who posts needs one that the log's CA has
 // issued, that is valid, and that is not revoked. Files are read again when they change.
 func TestServeTLS(t *testing.T) {

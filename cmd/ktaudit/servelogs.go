@@ -23,22 +23,31 @@ import (
 // verdictPoll is how often the next verdict is asked for, where verified epochs are signed.
 const verdictPoll = 2 * time.Second
 
-// logs returns the logs for the API, and what signs verified epochs of those of that mode.
-func (s serving) logs(namespaces []config.Namespace) (logs []api.Namespace, loops []timestamp.Verified, err error) {
+// logs returns the logs for the API.
+func (s serving) logs(namespaces []config.Namespace) (logs []api.Namespace, err error) {
 	for _, n := range namespaces {
 		log, err := s.log(n)
 		if err != nil {
-			return nil, nil, fmt.Errorf("namespace %s: %w", n.Namespace, err)
+			return nil, fmt.Errorf("namespace %s: %w", n.Namespace, err)
 		}
 		logs = append(logs, log)
-		if n.Signing.Mode == config.SignVerified && !n.Signing.Disabled {
-			loops = append(loops, timestamp.Verified{
-				Namespace: n.Namespace, Store: s.store, Auditor: log.Auditor, Root: log.Root, Poll: verdictPoll, Log: s.logOf(n.Namespace),
-				Signed: func(epoch uint64) { s.metrics.Signed(n.Namespace, epoch, time.Now()) },
-			})
-		}
 	}
-	return logs, loops, nil
+	return logs, nil
+}
+
+// loops returns what signs the verified epochs of the logs of that mode.
+func (s serving) loops(namespaces []config.Namespace, logs []api.Namespace, isDisabled func(name string) bool) (loops []timestamp.Verified) {
+	for i, n := range namespaces {
+		if n.Signing.Mode != config.SignVerified {
+			continue
+		}
+		loops = append(loops, timestamp.Verified{
+			Namespace: n.Namespace, Store: s.store, Auditor: logs[i].Auditor, Root: logs[i].Root, Poll: verdictPoll, Log: s.logOf(n.Namespace),
+			Signed:   func(epoch uint64) { s.metrics.Signed(n.Namespace, epoch, time.Now()) },
+			Disabled: func() bool { return isDisabled(n.Namespace) },
+		})
+	}
+	return loops
 }
 
 func (s serving) logOf(namespace string) zerolog.Logger {

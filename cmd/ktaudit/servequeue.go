@@ -56,9 +56,10 @@ func newSignedQueue(f queueFlags, namespaces []config.Namespace, a *app) (*signe
 	return q, err
 }
 
-// add never blocks.
+// add never blocks. What is not audited here is passed over.
 func (q *signedQueue) add(namespace string, epoch uint64) {
-	if q.url == "" || epoch < q.first[namespace] {
+	first, audited := q.first[namespace]
+	if q.url == "" || !audited || epoch < first {
 		return
 	}
 	select {

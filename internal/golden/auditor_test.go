@@ -7,6 +7,7 @@ import (
 	"errors"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/jobs/incident"
@@ -42,5 +43,16 @@ func signDigests(t *testing.T) []object {
 		t.Fatal(err)
 	}
 	must(t, timestamp.KeepReport(t.Context(), w.store, namespace, 332, []byte(`{"a report":true}`)))
+	return w.audit.objects()
+}
+
+// register adds a namespace and disables another.
+func register(t *testing.T) []object {
+	w := emptyWorld(t)
+	r := timestamp.NewRegistry(w.store)
+	must(t, r.Add(t.Context(), timestamp.Registered{
+		Name: "other", Root: "331/" + digest(331), Ciphersuite: 1, LogDirectory: "https://other.example", At: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
+	}))
+	must(t, r.Disable(t.Context(), namespace))
 	return w.audit.objects()
 }

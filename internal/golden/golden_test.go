@@ -73,6 +73,7 @@ var kinds = []kind{
 	{"signed-digest", `/signatures/`, auditSigned, nil},
 	{"auditor-signed", `/signed/`, signDigests, signedAt},
 	{"auditor-signing", `/signing/`, signDigests, nil},
+	{"registry", `^_ktaudit/`, register, []scrub{at}},
 	{"evidence-posted", `/evidence/.*/posted-`, signDigests, append(signedAt, at, postedHash)},
 	{"evidence-report", `/evidence/.*/report-`, signDigests, nil},
 	{"alert-posted", `/alerts/open/`, signDigests, []scrub{at, summary}},

@@ -273,6 +273,27 @@ func (w writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A namespace that is disabled signs nothing more.
+func TestVerifiedIsDisabled(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	root := verdict.Anchor{Epoch: 5, Digest: jobstest.DigestAfter(5)}
+	for epoch := uint64(5); epoch < 8; epoch++ {
+		if _, _, err := store.PutVerdict(t.Context(), jobstest.GoodVerdict(epoch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := newAuditor(t, store, zerolog.Nop(), func(c *auditor.Config) { c.Verified, c.Root = true, root })
+	signed := 0
+	v := timestamp.Verified{
+		Namespace: namespace, Store: store, Root: root, Poll: time.Hour, Auditor: a,
+		Signed: func(uint64) { signed++ }, Disabled: func() bool { return signed == 2 },
+	}
+	if err := v.Run(t.Context()); err != nil || signed != 2 {
+		t.Errorf("signed %d epochs, %v", signed, err)
+	}
+}
+
 // Without a root, nothing is signed until a post begins it.
 func TestVerifiedWithoutRoot(t *testing.T) {
 	t.Parallel()
@@ -288,4 +309,49 @@ func TestVerifiedWithoutRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	next(t, signed, 7)
+}
+
+// What one replica adds or disables, all know; a name is added once.
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	one, two := timestamp.NewRegistry(store), timestamp.NewRegistry(store)
+	root := "5/" + jobstest.DigestAfter(5)
+	n := timestamp.Registered{Name: "b.log", Root: root, Ciphersuite: 1, LogDirectory: "https://b.example", At: time.Now().UTC()}
+	if err := one.Add(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	n.At = n.At.Add(time.Second)
+	if err := two.Add(t.Context(), n); !errors.Is(err, timestamp.ErrRegistered) {
+		t.Errorf("twice: %v", err)
+	}
+	for name, wrong := range map[string]timestamp.Registered{"a path": {Name: "../a", Root: root}, "no root": {Name: "a"}} {
+		if err := one.Add(t.Context(), wrong); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	for range 2 {
+		if err := two.Disable(t.Context(), "c"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range []*timestamp.Registry{one, two, timestamp.NewRegistry(store)} {
+		added, disabled, err := r.Read(t.Context())
+		if err != nil || len(added) != 1 || added[0].Name != "b.log" || added[0].LogDirectory != "https://b.example" || len(disabled) != 1 || !disabled["c"] {
+			t.Errorf("%+v, %v, %v", added, disabled, err)
+		}
+	}
+}
+
+func TestRegistryIsDamaged(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"no JSON": "x", "another name": `{"name":"b","root":"5/` + jobstest.DigestAfter(5) + `"}`, "no root": `{"name":"a"}`} {
+		store := newStore(t)
+		if _, err := store.Folder("_ktaudit", "namespaces").Put(t.Context(), []byte(text), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := timestamp.NewRegistry(store).Read(t.Context()); !errors.Is(err, auditstore.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

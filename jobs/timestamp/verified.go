@@ -24,15 +24,21 @@ type Verified struct {
 	Root verdict.Anchor
 	// Poll is how long to wait for the next verdict.
 	Poll time.Duration
+	// Disabled reports whether nothing is to be signed any more. Nil: never.
+	Disabled func() bool
 	// Signed is called for each epoch that is signed. It may be nil.
 	Signed func(epoch uint64)
 	Log    zerolog.Logger
 }
 
-// Run signs until ctx ends. A rejected epoch holds back all later ones until it is overruled.
+// Run signs until ctx ends, or the namespace is disabled, which is for ever. A rejected epoch holds
+// back all later ones until it is overruled.
 func (v Verified) Run(ctx context.Context) error {
 	said := "" // what held it back last
 	for next := uint64(0); ; {
+		if v.Disabled != nil && v.Disabled() {
+			return nil
+		}
 		var err error
 		if next == 0 {
 			next, err = v.first(ctx)
