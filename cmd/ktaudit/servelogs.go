@@ -20,6 +20,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// minToken is how many bytes a token should have.
+const minToken = 16
+
 // verdictPoll is how often the next verdict is asked for, where verified epochs are signed.
 const verdictPoll = 2 * time.Second
 
@@ -138,6 +141,9 @@ func (s serving) token(what, file string, read func() (string, error), log zerol
 	fixed, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if fixed != "" && len(fixed) < minToken {
+		log.Warn().Str("token", what).Int("bytes", len(fixed)).Msg("this token is short enough to be guessed: make one with `openssl rand -hex 32`")
 	}
 	if file == "" {
 		return func() string { return fixed }, nil

@@ -46,6 +46,7 @@ func newSignedQueue(f queueFlags, namespaces []config.Namespace, a *app) (*signe
 		q.first[n.Namespace] = n.First
 	}
 	if f.Redis == "" || f.Redis == queue.Embedded {
+		a.log.Info().Msg("there is no Redis to put signed epochs on the queue of: schedulers find them")
 		return q, nil
 	}
 	if _, err := redisurl.Parse(f.Redis); err != nil {
