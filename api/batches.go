@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +26,10 @@ func (a *api) proof(w http.ResponseWriter, r *http.Request) error {
 	if verdict.CheckDigest(previous) != nil || verdict.CheckDigest(digest) != nil {
 		return notFound("there is nothing at this path")
 	}
+	ctx, to := newStream(w, r, "application/octet-stream", forEver)
+	defer to.close()
 	for _, n := range a.proven(r.Host) {
-		batch, err := n.Proofs(r.Context(), epoch, previous, digest)
+		batch, err := n.Proofs(ctx, epoch, previous, digest)
 		if errors.Is(err, auditstore.ErrNotFound) {
 			continue
 		}
@@ -34,7 +37,10 @@ func (a *api) proof(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		defer batch.Close()
-		return sendStream(w, r, "application/octet-stream", forEver, batch)
+		if err := to.copyFrom(batch); !errors.Is(err, errHeaderOnly) {
+			return err
+		}
+		return nil
 	}
 	return notFound("there is no batch of that name here")
 }
@@ -69,10 +75,11 @@ func (a *api) evidence(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	to := &stream{w: w, r: r, contentType: "application/zstd", cache: notAtAll,
-		disposition: fmt.Sprintf(`attachment; filename="%s-%d.tar.zst"`, n.Name, epoch)}
+	ctx, to := newStream(w, r, "application/zstd", notAtAll)
+	defer to.close()
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%d.tar.zst"`, n.Name, epoch))
 	// Nothing is written before all is found.
-	_, err = bundle.Write(r.Context(), to, a.c.Store, bundle.About{
+	_, err = bundle.Write(ctx, to, a.c.Store, bundle.About{
 		Namespace: n.Name, Epoch: epoch, Configuration: n.Configuration, VerifyingKeys: n.VerifyingKeys, Software: a.c.Software,
 	})
 	switch {
@@ -84,38 +91,65 @@ func (a *api) evidence(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// What is streamed must be taken at minRate at least, but for a grace.
 const (
-	minRate = 64 << 10
+	// What is streamed must be taken at minRate at least, but for a grace.
+	minRate = 256 << 10
 	grace   = 30 * time.Second
+	// gatherTimeout is how long it may take until there is something to send, stallTimeout until
+	// there is more.
+	gatherTimeout = 5 * time.Minute
+	stallTimeout  = time.Minute
 )
 
-// errHeaderOnly ends what is written to answer a HEAD.
-var errHeaderOnly = errors.New("only the header is asked for")
-
-// errGone: the client has gone, or takes too long.
-var errGone = errors.New("the client does not take the answer")
+var (
+	// errHeaderOnly ends what is written to answer a HEAD.
+	errHeaderOnly = errors.New("only the header is asked for")
+	// errGone: the client has gone, or takes too long.
+	errGone = errors.New("the client does not take the answer")
+)
 
 // stream is a body that may be large. Its header is sent with its first bytes.
 type stream struct {
-	w                               http.ResponseWriter
-	r                               *http.Request
-	contentType, cache, disposition string
+	w                  http.ResponseWriter
+	head               bool
+	contentType, cache string
 
-	began time.Time
-	bytes int64
+	connection *http.ResponseController
+	stalled    *time.Timer
+	began      time.Time
+	bytes      int64
+}
+
+// newStream returns a context that ends once nothing was written for too long. The caller closes
+// the stream.
+func newStream(w http.ResponseWriter, r *http.Request, contentType, cache string) (context.Context, *stream) {
+	ctx, cancel := context.WithCancel(r.Context())
+	s := &stream{w: w, head: r.Method == http.MethodHead, contentType: contentType, cache: cache, connection: http.NewResponseController(w)}
+	s.stalled = time.AfterFunc(gatherTimeout, cancel)
+	return ctx, s
+}
+
+func (s *stream) close() {
+	s.stalled.Stop()
+	if !s.began.IsZero() {
+		_ = s.connection.SetWriteDeadline(time.Time{}) // the next request has its own
+	}
 }
 
 func (s *stream) Write(p []byte) (int, error) {
 	if s.began.IsZero() {
-		s.begin()
+		s.began = time.Now()
+		s.w.Header().Set("Content-Type", s.contentType)
+		s.w.Header().Set("Cache-Control", s.cache)
+		s.w.WriteHeader(http.StatusOK)
 	}
-	if s.r.Method == http.MethodHead {
+	if s.head {
 		return 0, errHeaderOnly
 	}
+	s.stalled.Reset(stallTimeout)
 	s.bytes += int64(len(p))
-	deadline := s.began.Add(grace + time.Duration(s.bytes/minRate)*time.Second)
-	_ = http.NewResponseController(s.w).SetWriteDeadline(deadline) // not there in some tests
+	// Deadlines are not there in some tests.
+	_ = s.connection.SetWriteDeadline(s.began.Add(grace + time.Duration(s.bytes/minRate)*time.Second))
 	n, err := s.w.Write(p)
 	if err != nil {
 		return n, errGone
@@ -123,42 +157,22 @@ func (s *stream) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *stream) begin() {
-	s.began = time.Now()
-	h := s.w.Header()
-	h.Set("Content-Type", s.contentType)
-	h.Set("Cache-Control", s.cache)
-	if s.disposition != "" {
-		h.Set("Content-Disposition", s.disposition)
-	}
-	s.w.WriteHeader(http.StatusOK)
-}
-
-// sendStream sends all of a reader, which must have a first byte or end well before anything is
-// answered.
-func sendStream(w http.ResponseWriter, r *http.Request, contentType, cache string, from io.Reader) error {
+// copyFrom sends all of a reader. Nothing is answered before it has given a first byte, or has
+// ended well.
+func (s *stream) copyFrom(from io.Reader) error {
 	buffer := make([]byte, 64<<10)
 	n, err := io.ReadAtLeast(from, buffer, 1)
 	if err != nil && err != io.EOF {
 		return err
 	}
-	s := &stream{w: w, r: r, contentType: contentType, cache: cache}
-	if _, err := s.Write(buffer[:n]); err != nil {
-		return finished(err)
+	if _, err = s.Write(buffer[:n]); err == nil {
+		_, err = io.CopyBuffer(s, onlyReader{from}, buffer)
 	}
-	_, err = io.CopyBuffer(s, onlyReader{from}, buffer)
-	return finished(err)
+	return err
 }
 
 // onlyReader hides what else a reader is, so that all goes through the buffer.
 type onlyReader struct{ io.Reader }
-
-func finished(err error) error {
-	if errors.Is(err, errHeaderOnly) {
-		return nil
-	}
-	return err
-}
 
 func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {

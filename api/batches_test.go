@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ktaudit/ktaudit/api"
@@ -190,4 +191,55 @@ func TestBusy(t *testing.T) {
 	read(t, w.do(t, http.MethodGet, audits+"/5", ""), http.StatusOK)
 	close(goOn)
 	<-ended
+}
+
+// deadlines is a connection that notes its deadlines for writing.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+
+// A batch has as long as it needs at a rate, and then the connection is as it was before.
+func TestStreamDeadlines(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(_ *world, _ *api.Config, n *api.Namespace) {
+		n.Proofs = func(context.Context, uint64, string, string) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(make([]byte, 64<<20))), nil
+		}
+	})
+	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	began := time.Now()
+	w.handler.ServeHTTP(d, httptest.NewRequest(http.MethodGet, nameOf(5), nil))
+	if d.Body.Len() != 64<<20 || len(d.set) < 3 || !d.set[len(d.set)-1].IsZero() {
+		t.Fatalf("%d bytes, deadlines %v", d.Body.Len(), d.set)
+	}
+	first, last := d.set[0].Sub(began), d.set[len(d.set)-2].Sub(began)
+	if first > time.Minute || last < 4*time.Minute || last > 10*time.Minute {
+		t.Errorf("deadlines after %s and, for 64 MiB, %s", first, last)
+	}
+}
+
+// brokenWriter is a client that has gone.
+type brokenWriter struct{ *httptest.ResponseRecorder }
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+// A client that goes away is no fault of ours.
+func TestClientThatGoes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withArchive)
+	archive(t, w, 5, "", []byte("a batch"), sumOf([]byte("a batch")))
+	func() {
+		defer func() {
+			if p := recover(); p != http.ErrAbortHandler {
+				t.Errorf("%v", p)
+			}
+		}()
+		w.handler.ServeHTTP(brokenWriter{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, nameOf(5), nil))
+	}()
+	if w.log.Len() > 0 {
+		t.Errorf("logged: %s", w.log.String())
+	}
 }

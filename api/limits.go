@@ -13,9 +13,9 @@ import (
 // Limits bound what requests may take at once and, of posts, how many come in a second. A zero
 // field stands for its default.
 type Limits struct {
-	// Reads, Posts, Summaries, Bundles and Proofs are how many requests of a class are answered at
-	// once; the next one is told to come again. Defaults 512, 256, 32, 2 and 16.
-	Reads, Posts, Summaries, Bundles, Proofs int
+	// Reads, Posts, Summaries, Pages, Bundles and Proofs are how many requests of a class are
+	// answered at once; the next one is told to come again. Defaults 512, 256, 64, 8, 4 and 16.
+	Reads, Posts, Summaries, Pages, Bundles, Proofs int
 	// PostsPerSecond are how many posts of a log are taken in a second, and at once. Default 1000.
 	PostsPerSecond int
 }
@@ -23,8 +23,9 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	l.Reads = cmp.Or(l.Reads, 512)
 	l.Posts = cmp.Or(l.Posts, 256)
-	l.Summaries = cmp.Or(l.Summaries, 32)
-	l.Bundles = cmp.Or(l.Bundles, 2)
+	l.Summaries = cmp.Or(l.Summaries, 64)
+	l.Pages = cmp.Or(l.Pages, 8)
+	l.Bundles = cmp.Or(l.Bundles, 4)
 	l.Proofs = cmp.Or(l.Proofs, 16)
 	l.PostsPerSecond = cmp.Or(l.PostsPerSecond, 1000)
 	return l
@@ -37,14 +38,15 @@ const (
 	free      class = iota // costs nothing, or enters a class by itself
 	reads                  // an object or two
 	posts                  // signs
-	summaries              // reads many objects
+	summaries              // reads many objects, once for all who ask
+	pages                  // reads many objects
 	bundles                // reads batches, twice
 	proofs                 // sends a batch
 )
 
 func (l Limits) slots() map[class]slots {
 	return map[class]slots{
-		reads: make(slots, l.Reads), posts: make(slots, l.Posts), summaries: make(slots, l.Summaries),
+		reads: make(slots, l.Reads), posts: make(slots, l.Posts), summaries: make(slots, l.Summaries), pages: make(slots, l.Pages),
 		bundles: make(slots, l.Bundles), proofs: make(slots, l.Proofs),
 	}
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,9 +29,9 @@ func (a *api) info(w http.ResponseWriter, r *http.Request) error {
 func (a *api) listNamespaces(w http.ResponseWriter, r *http.Request) error {
 	all := client.Namespaces{Namespaces: []client.Namespace{}}
 	for _, n := range a.c.Namespaces() {
-		shown, err := a.describe(r.Context(), n)
+		shown, err := a.describe(r, n)
 		if err != nil {
-			return err
+			a.faults.note(r, err) // a log that something is wrong with costs only itself
 		}
 		all.Namespaces = append(all.Namespaces, shown)
 	}
@@ -44,38 +43,36 @@ func (a *api) showNamespace(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	shown, err := a.describe(r.Context(), n)
+	shown, err := a.describe(r, n)
 	if err != nil {
 		return err
 	}
 	return a.sendJSON(w, r, shown, notAtAll)
 }
 
-func (a *api) describe(ctx context.Context, n Namespace) (client.Namespace, error) {
+// describe returns what is known of a namespace, also with an error. Where its last verified epoch
+// cannot be read, it is left out.
+func (a *api) describe(r *http.Request, n Namespace) (client.Namespace, error) {
 	shown := client.Namespace{
-		Name: n.Name, Status: n.Status, LogDirectory: a.logDirectory(n),
+		Name: n.Name, Status: client.Online, LogDirectory: a.logDirectory(n),
 		ReportsURI: "/namespaces/" + n.Name + "/reports", AuditsURI: "/namespaces/" + n.Name + "/audits",
 		SignatureVersion: n.Ciphersuite, Ciphersuite: n.Ciphersuite,
 	}
-	root, err := a.root(ctx, n)
-	if err != nil {
-		return shown, err
-	}
+	root, err := a.root(r.Context(), n)
 	shown.Root = root.String()
-	if n.Status != client.Disabled {
-		shown.Status = client.Online
-		if root.IsZero() && n.Auditor != nil {
-			shown.Status = client.Initialization
-		}
+	switch {
+	case n.Status == client.Disabled:
+		shown.Status = client.Disabled
+	case err == nil && root.IsZero() && n.Auditor != nil:
+		shown.Status = client.Initialization
 	}
-	last, err := a.head(ctx, n)
-	if err != nil {
-		return shown, err
-	}
-	if last != nil {
+	last, headErr := a.head(r.Context(), n)
+	if headErr != nil {
+		a.faults.note(r, headErr)
+	} else if last != nil {
 		shown.LastVerifiedEpoch = &last.Epoch
 	}
-	return shown, nil
+	return shown, err
 }
 
 // logDirectory is where clients find a log's proofs. Of this they keep the origin alone, so that
@@ -162,7 +159,7 @@ func (a *api) sendManaged(w http.ResponseWriter, r *http.Request, name string, s
 		if n.Name != name {
 			continue
 		}
-		shown, err := a.describe(r.Context(), n)
+		shown, err := a.describe(r, n)
 		if err != nil {
 			return err
 		}

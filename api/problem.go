@@ -132,6 +132,7 @@ func (a *api) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store") // what is not there may be there in a second
 	h.Del("ETag")
+	h.Del("Content-Disposition")
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
 	}

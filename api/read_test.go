@@ -287,3 +287,24 @@ func unpack(t *testing.T, r io.Reader) []byte {
 func equivocation(epoch uint64) alert.Alert {
 	return alert.OfDoubleName(namespace, epoch, []verdict.ChainName{{PreviousDigest: hexOf(1), Digest: hexOf(2)}, {PreviousDigest: hexOf(1), Digest: hexOf(3)}}, "two")
 }
+
+// A log of which something cannot be read hides no other log, and says what it can.
+func TestNamespaceWithFault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.sign(t, 5, 5)
+	w.verify(t, 5, 6)
+	must(t, w.bucket.WriteAll(t.Context(), namespace+"/verdicts/000000000/000000000007.json", []byte("no verdict"), nil))
+	for range 2 {
+		all := get[client.Namespaces](t, w, "/namespaces")
+		if len(all.Namespaces) != 1 || all.Namespaces[0].LastVerifiedEpoch != nil || all.Namespaces[0].Root == "" {
+			t.Errorf("%+v", all)
+		}
+	}
+	if got := get[client.Namespace](t, w, "/namespaces/"+namespace); got.Status != client.Online {
+		t.Errorf("%+v", got)
+	}
+	if !strings.Contains(w.log.String(), "000000000007.json") {
+		t.Errorf("logged: %s", w.log.String())
+	}
+}

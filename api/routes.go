@@ -50,7 +50,7 @@ func (a *api) routes() map[string]map[string]operation {
 		"/namespaces/{namespace}/audits/{epoch}":      get(operation{class: reads, do: a.audit, timeout: readTimeout}),
 		"/namespaces/{namespace}/last-verified-epoch": get(summary(a.lastVerified)),
 		"/namespaces/{namespace}/reports":             {http.MethodPost: {do: a.postReport}},
-		"/namespaces/{namespace}/verdicts":            get(summary(a.listVerdicts)),
+		"/namespaces/{namespace}/verdicts":            get(operation{class: pages, do: a.listVerdicts, timeout: summaryTimeout, packed: true}),
 		"/namespaces/{namespace}/verdicts/{epoch}":    get(read(a.showVerdict)),
 		"/namespaces/{namespace}/status":              get(summary(a.status)),
 		"/namespaces/{namespace}/incidents":           get(summary(a.incidents)),
