@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/fetcher"
@@ -126,7 +127,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 	}
 	o.add(c.Store.Close)
 	if f.Signatures != "" {
-		if c.Signatures, err = a.openOfLog(ctx, f.Namespace, f.Signatures, f.amongOthers); err != nil {
+		if c.Signatures, err = a.openSignatures(ctx, f.Namespace, f.Signatures, f.amongOthers); err != nil {
 			return nil, fmt.Errorf("--signatures: %w", err)
 		}
 		o.add(c.Signatures.Close)
@@ -249,6 +250,15 @@ func (a *app) openOfLog(ctx context.Context, namespace, url string, amongOthers 
 		})
 	}
 	return bucket, err
+}
+
+// openSignatures opens the signed digests of a log: those that an auditor serves, which is not
+// asked here yet, or those in a bucket.
+func (a *app) openSignatures(ctx context.Context, namespace, url string, amongOthers bool) (*blob.Bucket, error) {
+	if client.IsBucketURL(url) {
+		return client.OpenBucket(url)
+	}
+	return a.openOfLog(ctx, namespace, url, amongOthers)
 }
 
 // connect connects to the queue's Redis.

@@ -126,7 +126,7 @@ type logDirectoryFlag struct {
 // signatureFlags are the trusted keys, and where the signed digests are.
 type signatureFlags struct {
 	VerifyingKey []string `group:"signatures" placeholder:"HEX[@FROM-TO]" help:"Trusted verifying key, for all epochs or for those from FROM to TO, of which one may be left out; repeatable. If one is given, every epoch needs a signed digest."`
-	Signatures   string   `group:"signatures" placeholder:"URL" help:"Bucket or directory of signed digests, {epoch}.json. By default the audit store."`
+	Signatures   string   `group:"signatures" placeholder:"URL" help:"Bucket or directory of signed digests, {epoch}.json, or an auditor that serves them, plexi+https://HOST/NAMESPACE. By default the audit store."`
 }
 
 // queueFlags are where the queue is.

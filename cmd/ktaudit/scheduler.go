@@ -149,7 +149,7 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 			return nil
 		}
 		// Nothing but evidence hangs on them: out of reach, they keep no scheduler from starting.
-		if signatures[i], err = a.openOfLog(ctx, n.Namespace, n.Signatures, true); err != nil {
+		if signatures[i], err = a.openSignatures(ctx, n.Namespace, n.Signatures, true); err != nil {
 			return fmt.Errorf("--signatures of %s: %w", n.Namespace, err)
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/signature"
@@ -108,7 +109,11 @@ func (v checker) signatures(n *Namespace, path string) {
 	if n.Signatures == "" {
 		return
 	}
-	v.check(path+"signatures", blobstore.CheckURL(n.Signatures))
+	if client.IsBucketURL(n.Signatures) {
+		v.check(path+"signatures", client.CheckBucketURL(n.Signatures))
+	} else {
+		v.check(path+"signatures", blobstore.CheckURL(n.Signatures))
+	}
 	v.must(path+"signatures", len(n.VerifyingKeys) > 0, "needs keys to check the signatures with: give verifying_keys")
 }
 

@@ -90,7 +90,7 @@ var allowed = []struct {
 		"blobstore/auditstore", "fetcher", "internal/alert",
 		"jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/recheck", "jobs/verdictcheck", "signature",
 	}},
-	{"internal/config", []string{"blobstore", "internal/alert", "signature", "validator"}},
+	{"internal/config", []string{"auditor/client", "blobstore", "internal/alert", "signature", "validator"}},
 	{"internal/simlog", []string{"signature", "validator"}},
 	{"internal/benchreport", []string{"internal/lanes", "validator"}},
 	{"cmd/ktaudit", []string{"*"}},
