@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -62,4 +65,27 @@ func auditorsOf(namespaces []config.Namespace) map[string][]string {
 		}
 	}
 	return all
+}
+
+// statementKeys are the keys of all whose statements on a log are checked: those that verdicts rest
+// on, other auditors', and those that sign here, as far as they can be read: bundles are also made
+// and checked where no key is that signs.
+func statementKeys(settings *config.Config, n config.Namespace) []string {
+	keys := n.StatementKeys()
+	ours, err := signingKeys(settings.Serve.Keys)
+	if err != nil {
+		return keys
+	}
+	return append(keys, publicKeys(ours, keys)...)
+}
+
+// publicKeys are the verifying keys of signing keys, but for those that are known.
+func publicKeys(of []auditor.Key, known []string) (keys []string) {
+	for _, k := range of {
+		isIt := func(text string) bool { return strings.HasPrefix(strings.ToLower(text), k.Public()) }
+		if !slices.ContainsFunc(known, isIt) && !slices.ContainsFunc(keys, isIt) {
+			keys = append(keys, k.Public())
+		}
+	}
+	return keys
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/report"
@@ -80,45 +83,84 @@ func TestSignaturesFromAnAuditor(t *testing.T) {
 }
 
 // An auditor that signed something else than the log published is told of by run, makes status exit
-// with 1, and is in the bundle of evidence with its signature.
+// with 1, and is in the bundle of evidence with its signature. Where this auditor signed what the
+// log published, the two signatures are proof.
 func TestCrossCheck(t *testing.T) {
 	t.Parallel()
-	a, r := newRemoteAuditor(t, 3)
-	s, err := signature.Sign(jobstest.Key(), signature.CiphersuiteProtobuf, "example", 1780000000000, 2, [32]byte{7})
-	jobstest.Must(t, err)
-	r.signed["2"], err = json.Marshal(s)
-	jobstest.Must(t, err)
-	hook := newReceiver(t)
-	text := fmt.Sprintf("audit_store: ./audit\nalerts: {webhook: {url: %q, secret_env: SECRET}}\nnamespaces:\n"+
-		"  - {namespace: example, log_directory: ./log, poll: 1s, settle: none, cross_check: {url: %q, keys: [%s]}}\n", hook.URL, r.URL, r.key)
-	jobstest.Must(t, os.WriteFile(filepath.Join(a.dir, "ktaudit.yaml"), []byte(text), 0o600))
-	if out, err := a.configured("run", "--from", "1", "--to", "3").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	for _, c := range []struct {
+		name       string
+		signedHere bool
+		exits      int // of verify
+		says       string
+	}{
+		{"what the log published", false, 3, "SHOWN"},
+		{"what was signed here", true, 0, "PROVEN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, r := newRemoteAuditor(t, 3)
+			own := a.signHere(c.signedHere, r, 2)
+			s, err := signature.Sign(jobstest.Key(), signature.CiphersuiteProtobuf, "example", 1780000000000, 2, [32]byte{7})
+			jobstest.Must(t, err)
+			r.signed["2"], err = json.Marshal(s)
+			jobstest.Must(t, err)
+			hook := newReceiver(t)
+			text := fmt.Sprintf("audit_store: ./audit\nalerts: {webhook: {url: %q, secret_env: SECRET}}\nserve: {listen: 127.0.0.1:8443, keys: {file: %s}}\nnamespaces:\n"+
+				"  - {namespace: example, log_directory: ./log, poll: 1s, settle: none, cross_check: {url: %q, keys: [%s]}}\n", hook.URL, own, r.URL, r.key)
+			jobstest.Must(t, os.WriteFile(filepath.Join(a.dir, "ktaudit.yaml"), []byte(text), 0o600))
+			if out, err := a.configured("run", "--from", "1", "--to", "3").CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
 
-	run := a.configured("run")
-	var said bytes.Buffer
-	run.Stderr = &said
-	jobstest.Must(t, run.Start())
-	jobstest.Eventually(t, "the webhook is told of the split view", func() bool {
-		return strings.Contains(strings.Join(hook.got(), " "), "firing split_view/000000000002-")
+			run := a.configured("run")
+			jobstest.Must(t, run.Start())
+			jobstest.Eventually(t, "the webhook is told of the split view", func() bool {
+				return strings.Contains(strings.Join(hook.got(), " "), "firing split_view/000000000002-")
+			})
+			jobstest.Must(t, run.Process.Signal(os.Interrupt))
+			_ = run.Wait()
+
+			a.exits(1, "split_view/000000000002-", "status")
+			a.exits(1, "split_view", "incidents")
+			a.exits(0, "epoch 2", "evidence", "2", "--output", "bundle.tar.zst")
+			a.exits(c.exits, c.says, "verify", "bundle.tar.zst")
+		})
+	}
+}
+
+// signHere signs an epoch with a key in a file, which it returns.
+func (a audited) signHere(signed bool, r *remoteAuditor, epoch uint64) (file string) {
+	a.t.Helper()
+	seed := strings.Repeat("05", ed25519.SeedSize)
+	jobstest.Must(a.t, os.WriteFile(filepath.Join(a.dir, "key"), []byte(seed+"\n"), 0o600))
+	if !signed {
+		return "key"
+	}
+	store, err := auditstore.Open(a.t.Context(), filepath.Join(a.dir, "audit"))
+	jobstest.Must(a.t, err)
+	defer store.Close()
+	signer, err := auditor.New(auditor.Config{
+		Namespace: "example", Store: store, Ciphersuite: signature.CiphersuiteProtobuf,
+		Keys:     []auditor.Key{{Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, ed25519.SeedSize))}},
+		Conflict: func(context.Context, auditor.Conflict) error { return nil },
 	})
-	jobstest.Must(t, run.Process.Signal(os.Interrupt))
-	_ = run.Wait()
+	jobstest.Must(a.t, err)
+	s, err := signature.Parse(r.signed[fmt.Sprint(epoch)])
+	jobstest.Must(a.t, err)
+	_, err = signer.Sign(a.t.Context(), epoch, s.Digest)
+	jobstest.Must(a.t, err)
+	return "key"
+}
 
-	exits := func(want int, says string, args ...string) {
-		t.Helper()
-		out, err := a.configured(args...).CombinedOutput()
-		code := 0
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			code, err = exit.ExitCode(), nil
-		}
-		if err != nil || code != want || !bytes.Contains(out, []byte(says)) {
-			t.Errorf("ktaudit %s exits with %d, %v, want %d and %q:\n%s", strings.Join(args, " "), code, err, want, says, out)
-		}
+// exits runs a command with the configuration, which must exit with a status and say something.
+func (a audited) exits(want int, says string, args ...string) {
+	a.t.Helper()
+	out, err := a.configured(args...).CombinedOutput()
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code, err = exit.ExitCode(), nil
 	}
-	exits(1, "split_view/000000000002-", "status")
-	exits(1, "split_view", "incidents")
-	exits(0, "epoch 2", "evidence", "2", "--output", "bundle.tar.zst")
-	exits(3, "is signed by key "+r.key, "verify", "bundle.tar.zst")
+	if err != nil || code != want || !bytes.Contains(out, []byte(says)) {
+		a.t.Errorf("ktaudit %s exits with %d, %v, want %d and %q:\n%s", strings.Join(args, " "), code, err, want, says, out)
+	}
 }

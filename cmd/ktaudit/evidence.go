@@ -46,7 +46,7 @@ type bundled struct {
 
 // Run writes the bundle.
 func (c evidenceCmd) Run(ctx context.Context, a *app) (err error) {
-	_, namespace, err := c.log("evidence")
+	settings, namespace, err := c.log("evidence")
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c evidenceCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	keys := c.VerifyingKey
 	if len(keys) == 0 {
-		keys = namespace.StatementKeys()
+		keys = statementKeys(settings, namespace)
 	}
 	store, err := c.open(ctx)
 	if err != nil {

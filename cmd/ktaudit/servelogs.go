@@ -64,7 +64,7 @@ func (s serving) log(n config.Namespace) (api.Namespace, error) {
 		return api.Namespace{}, err
 	}
 	log := api.Namespace{
-		Name: n.Namespace, First: n.First, Anchor: anchor, Configuration: n.Configuration, VerifyingKeys: n.Keys(), Host: n.Signing.Host,
+		Name: n.Namespace, First: n.First, Anchor: anchor, Configuration: n.Configuration, VerifyingKeys: append(n.StatementKeys(), publicKeys(s.keys, n.StatementKeys())...), Host: n.Signing.Host,
 		LogDirectory: publicDirectory(n.LogDirectory), Ciphersuite: uint32(n.Signing.Ciphersuite),
 	}
 	if n.Archive {

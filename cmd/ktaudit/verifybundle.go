@@ -83,14 +83,14 @@ func (c verifyCmd) trusted(path string) (o bundle.Options, err error) {
 		if err != nil {
 			return o, fmt.Errorf("%s: %w", path, err)
 		}
-		_, n, err := c.loadOne(m.Namespace)
+		settings, n, err := c.loadOne(m.Namespace)
 		if err != nil {
 			return o, fmt.Errorf("the bundle is on %s: %w", m.Namespace, err)
 		}
 		o.Namespace = n.Namespace
 		c.Configuration = cmp.Or(c.Configuration, n.Configuration)
 		if len(keys) == 0 {
-			keys = n.StatementKeys()
+			keys = statementKeys(settings, n)
 		}
 	}
 	if c.Configuration != "" {

@@ -20,7 +20,7 @@ func (r *round) ask(ctx context.Context, epoch uint64) (statement, error) {
 	if err := r.next(ctx); err != nil {
 		return statement{}, err
 	}
-	raw, s, err := r.Client.Audit(ctx, r.There, epoch)
+	_, s, err := r.Client.Audit(ctx, r.There, epoch)
 	var key []byte
 	if err == nil {
 		key, err = r.Keys.Signer(s)
@@ -44,11 +44,18 @@ func (r *round) ask(ctx context.Context, epoch uint64) (statement, error) {
 	}
 	r.answer()
 	r.trusted++
-	found := statement{SignedDigest: s, raw: raw, by: r.Client.URL(), key: hex.EncodeToString(key)}
+	return r.statement(s, key)
+}
+
+// statement is a signed digest of the auditor's. What else was in its answer is not signed, and not
+// kept: so nobody fills the audit store with it.
+func (r *round) statement(signed signature.SignedDigest, key []byte) (statement, error) {
+	raw, err := json.Marshal(signed)
+	s := statement{SignedDigest: signed, raw: raw, by: r.Client.URL(), key: hex.EncodeToString(key)}
 	if r.There != r.Namespace {
-		found.alias = r.There
+		s.alias = r.There
 	}
-	return found, nil
+	return s, err
 }
 
 // next waits for the turn of one request.
@@ -85,12 +92,8 @@ var errUnreadable = errors.New("unreadable")
 // record keeps a signed digest. Another one for the same epoch that is on record, and for another
 // digest, is a contradiction of the auditor's, if both are its own.
 func (r *round) record(ctx context.Context, s statement) error {
-	data, err := json.Marshal(s.SignedDigest)
-	if err != nil {
-		return err
-	}
-	recorded, err := r.folder().Put(ctx, data, r.id, shardName(s.Epoch/verdict.EpochsPerShard), epochName(s.Epoch))
-	if err != nil || bytes.Equal(recorded, data) {
+	recorded, err := r.folder().Put(ctx, s.raw, r.id, shardName(s.Epoch/verdict.EpochsPerShard), epochName(s.Epoch))
+	if err != nil || bytes.Equal(recorded, s.raw) {
 		return err
 	}
 	before, err := r.read(recorded, s.Epoch)
@@ -101,7 +104,7 @@ func (r *round) record(ctx context.Context, s statement) error {
 		return err
 	}
 	r.results[contradiction]++
-	return r.raiseContradiction(ctx, s.Epoch, before, s.evidence())
+	return r.raiseContradiction(ctx, before, s.evidence())
 }
 
 // read reads a signed digest on record.
@@ -117,9 +120,14 @@ func (r *round) read(recorded []byte, epoch uint64) (statement, error) {
 	if err != nil {
 		return statement{}, fmt.Errorf("signed digest of epoch %d by %s on record: %w: %w", epoch, r.Client.URL(), auditstore.ErrCorrupt, err)
 	}
-	s := statement{SignedDigest: parsed, raw: recorded, by: r.Client.URL(), key: hex.EncodeToString(key)}
-	if r.There != r.Namespace {
-		s.alias = r.There
+	return r.statement(parsed, key)
+}
+
+// recorded reads the signed digest that is on record of an epoch.
+func (r *round) recorded(ctx context.Context, epoch uint64) (statement, error) {
+	data, err := r.folder().Get(ctx, r.id, shardName(epoch/verdict.EpochsPerShard), epochName(epoch))
+	if err != nil {
+		return statement{}, err
 	}
-	return s, nil
+	return r.read(data, epoch)
 }

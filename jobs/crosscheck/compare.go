@@ -145,20 +145,28 @@ func (c *comparer) raiseRejected(ctx context.Context, v verdict.Verdict, s state
 }
 
 // raiseContradiction tells that an auditor says two things of an epoch.
-func (c *comparer) raiseContradiction(ctx context.Context, epoch uint64, s statement, other incident.Statement) error {
-	if err := c.mayRaise(ctx, alert.AuditorContradiction); err != nil {
+func (c *comparer) raiseContradiction(ctx context.Context, s statement, other incident.Statement) error {
+	a := c.contradictionOf(s, other)
+	if known, err := c.incidents.IsRecorded(ctx, a); known || err != nil {
+		return err // to say the two again adds nothing
+	}
+	if err := c.mayRaise(ctx, a.Kind); err != nil {
 		return err
 	}
+	return c.incidents.RecordDisagreement(ctx, a, nil, s.evidence(), other)
+}
+
+func (c *comparer) contradictionOf(s statement, other incident.Statement) alert.Alert {
 	how := "it also signed " + other.Digest
 	if other.Answer != "" {
 		how = "to " + other.Answer + " it answers that the epoch ends with " + other.Digest
 	}
-	return c.incidents.RecordDisagreement(ctx, alert.Alert{
-		Kind: alert.AuditorContradiction, Namespace: c.namespace, Epoch: epoch,
-		Incident: alert.FactIncident(alert.AuditorContradiction, epoch, append(sorted(s.digest(), other.Digest), s.by)...),
-		Summary:  fmt.Sprintf("%s contradicts itself on epoch %d of %s", s.by, epoch, c.namespace),
+	return alert.Alert{
+		Kind: alert.AuditorContradiction, Namespace: c.namespace, Epoch: s.Epoch,
+		Incident: alert.FactIncident(alert.AuditorContradiction, s.Epoch, append(sorted(s.digest(), other.Digest), s.by)...),
+		Summary:  fmt.Sprintf("%s contradicts itself on epoch %d of %s", s.by, s.Epoch, c.namespace),
 		Detail:   fmt.Sprintf("it signed digest %s with key %s\n%s", s.digest(), s.key, how),
-	}, nil, s.evidence(), other)
+	}
 }
 
 // mayRaise returns errTooMany if too many facts of a kind wait to be acknowledged.

@@ -1,6 +1,7 @@
 package crosscheck
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -197,6 +199,47 @@ func TestAuditorContradictsItself(t *testing.T) {
 	if got := w.evidence(t, 5); !slices.Equal(got, []string{"auditor-contradiction", "signed-digest", "signed-digest", "split-view"}) {
 		t.Errorf("evidence is %q", got)
 	}
+}
+
+// To say the same things again in ever new signatures, and with much around them, fills no store.
+func TestHostileAuditorFillsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.judge(t, 5, 6, nil)
+	w.remote.sign(t, 5, [32]byte{5})
+	w.remote.sign(t, 6, [32]byte{6})
+	l := New(w.config)
+	w.round(t, l, 0)
+	said := 0
+	w.remote.set(func() {
+		w.remote.answer = func(rw http.ResponseWriter, r *http.Request) bool {
+			epoch := uint64(5)
+			if strings.HasSuffix(r.URL.Path, "/audits/6") {
+				epoch = 6
+			} else if !strings.HasSuffix(r.URL.Path, "/audits/5") {
+				return false
+			}
+			said++
+			s, _ := signature.Sign(keyOf(1), signature.CiphersuiteProtobuf, there, uint64(said), epoch, [32]byte{byte(epoch) + byte(said%2)})
+			data, _ := json.Marshal(s)
+			_, _ = fmt.Fprintf(rw, `{"more":%q,%s`, strings.Repeat("x", 30_000), data[1:])
+			return true
+		}
+	})
+	for i := range 20 {
+		w.round(t, l, time.Duration(i+1)*minute)
+	}
+	size, objects := 0, 0
+	for _, key := range jobstest.Keys(t, w.Bucket) {
+		data, err := w.Bucket.ReadAll(t.Context(), key)
+		jobstest.Must(t, err)
+		size, objects = size+len(data), objects+1
+	}
+	if size > 64<<10 || objects > 50 {
+		t.Errorf("%d bytes in %d objects, for %d answers", size, objects, said)
+	}
+	w.wantOpen(t, "auditor_contradiction/000000000005", "auditor_contradiction/000000000006",
+		"split_view/000000000005", "split_view/000000000005", "split_view/000000000006", "split_view/000000000006")
 }
 
 // What it says that it verified must be what it signed, and no less than before.

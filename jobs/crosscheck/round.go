@@ -56,6 +56,7 @@ type round struct {
 func (r *round) run(ctx context.Context) error {
 	newest, err := r.newestJudged(ctx)
 	if err != nil || newest == 0 {
+		r.answered = r.now // nothing was asked
 		return err
 	}
 	var errs []error
@@ -258,20 +259,39 @@ func (r *round) resample(ctx context.Context, newest uint64) error {
 		if errors.Is(err, errAbsent) || errors.Is(err, signature.ErrUnknownKey) || errors.Is(err, errUnreadable) {
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		result, err := r.compare(ctx, found)
-		if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
-			err = nil
-		}
 		if err == nil {
-			err = r.record(ctx, found)
+			err = r.compareAgain(ctx, found)
 		}
 		if err != nil {
 			return err
 		}
-		r.results[result]++
 	}
 	return nil
+}
+
+// compareAgain compares what an auditor said again of an epoch. New signatures over what it signed
+// before are no further evidence: so none of them fills the audit store.
+func (r *round) compareAgain(ctx context.Context, found statement) error {
+	before, err := r.recorded(ctx, found.Epoch)
+	switch {
+	case err != nil: // under a key that is not pinned any more, say
+	case before.Digest == found.Digest:
+		found = before
+	default:
+		// It is recorded after the comparison.
+		if known, err := r.incidents.IsRecorded(ctx, r.contradictionOf(before, found.evidence())); known || err != nil {
+			return err
+		}
+	}
+	result, err := r.compare(ctx, found)
+	if result != "" {
+		r.results[result]++
+	}
+	if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
+		return nil // others tell of that
+	}
+	if err != nil {
+		return err
+	}
+	return r.record(ctx, found)
 }

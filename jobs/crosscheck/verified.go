@@ -7,7 +7,6 @@ import (
 	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/signature"
-	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // lastVerified holds what the auditor says that it verified against what it signed, and against
@@ -35,11 +34,7 @@ func (r *round) lastVerified(ctx context.Context, newest uint64) error {
 		return err
 	}
 	r.highest = max(r.highest, last.Epoch)
-	recorded, err := r.folder().Get(ctx, r.id, shardName(last.Epoch/verdict.EpochsPerShard), epochName(last.Epoch))
-	if err != nil {
-		return err
-	}
-	signed, err := r.read(recorded, last.Epoch)
+	signed, err := r.recorded(ctx, last.Epoch)
 	if errors.Is(err, signature.ErrUnknownKey) {
 		return nil
 	}
@@ -51,7 +46,7 @@ func (r *round) lastVerified(ctx context.Context, newest uint64) error {
 		return nil
 	}
 	r.results[contradiction]++
-	return r.raiseContradiction(ctx, last.Epoch, signed, incident.Statement{
+	return r.raiseContradiction(ctx, signed, incident.Statement{
 		By: r.Client.URL(), Namespace: signed.alias, Digest: last.EndHash, Answer: "last-verified-epoch",
 	})
 }

@@ -2,8 +2,10 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -80,4 +82,16 @@ func (r Recorder) RecordDisagreement(ctx context.Context, a alert.Alert, batches
 		return err
 	}
 	return r.Raise(ctx, a)
+}
+
+// IsRecorded reports whether the incident of an alert is on record. One that cannot be read is.
+func (r Recorder) IsRecorded(ctx context.Context, a alert.Alert) (bool, error) {
+	_, err := r.Store.Incidents(a.Namespace).Incident(ctx, objectName(a.Incident))
+	if errors.Is(err, auditstore.ErrNotFound) {
+		return false, nil
+	}
+	if errors.Is(err, auditstore.ErrCorrupt) {
+		return true, nil
+	}
+	return err == nil, err
 }
