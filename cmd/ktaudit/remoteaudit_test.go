@@ -278,7 +278,6 @@ func TestPlexiEnvironment(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", status, stdout, stderr)
 	}
 	t.Setenv("PLEXI_VERIFICATION_DISABLED", "true")
-	t.Setenv("PLEXI_VERIFYING_KEY", "")
 	if status, stdout, stderr := called(t, "audit", "--epoch=3"); status != exitGood || stdout != "-\n" {
 		t.Errorf("exit %d\n%s%s", status, stdout, stderr)
 	}

@@ -24,15 +24,16 @@ var cloudflare = struct{ url, key string }{
 
 // auditorFlags are the auditors whose signed digests are checked.
 type auditorFlags struct {
-	Auditor []string `group:"auditor" placeholder:"URL" help:"Auditor whose signed digest of an epoch of --preset or --config is checked, under --verifying-key or the keys it had when first asked; repeatable. By default Cloudflare's, for a preset."`
+	Auditor []string `group:"auditor" placeholder:"URL" help:"Auditor whose signed digest of an epoch of --preset or --config is checked, under --verifying-key or the keys it had when first asked; repeatable. By default those of cross_check, or Cloudflare's for a preset."`
 	pinFlags
 }
 
 // signedSource is where there may be a signed digest of an epoch.
 type signedSource struct {
-	label string
-	keys  func(context.Context) (*trustedKeys, error)
-	get   func(context.Context, uint64) (signature.SignedDigest, error)
+	label, namespace string // the log's name there
+
+	keys func(context.Context) (*trustedKeys, error)
+	get  func(context.Context, uint64) (signature.SignedDigest, error)
 }
 
 // publicEpoch is what became of an epoch of a public log.
@@ -88,7 +89,7 @@ func (c verifyCmd) verifyPublic(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	for _, source := range sources {
-		checked := source.check(ctx, n.Namespace, p.Proof)
+		checked := source.check(ctx, p.Proof)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -107,31 +108,45 @@ func (c verifyCmd) verifyPublic(ctx context.Context, a *app) (err error) {
 	return errFound
 }
 
-// auditors are the URLs to ask, and the keys to trust.
-func (c verifyCmd) auditors() (urls, keys []string) {
-	if len(c.Auditor) > 0 || c.Preset == "" {
-		return c.Auditor, c.VerifyingKey
+// askedAuditor is an auditor of a log.
+type askedAuditor struct {
+	url, namespace string   // the log's name there
+	keys           []string // none: those that are remembered
+}
+
+// auditors are those that the flags name, or the configuration.
+func (c verifyCmd) auditors(n config.Namespace) (asked []askedAuditor) {
+	for _, url := range c.Auditor {
+		asked = append(asked, askedAuditor{url, n.Namespace, c.VerifyingKey})
 	}
-	keys = c.VerifyingKey
-	if len(keys) == 0 {
-		keys = []string{cloudflare.key}
+	if len(asked) > 0 {
+		return asked
 	}
-	return []string{cloudflare.url}, keys
+	for _, x := range n.CrossChecks {
+		asked = append(asked, askedAuditor{x.URL, cmp.Or(x.Namespace, n.Namespace), x.Keys()})
+	}
+	if len(asked) == 0 && n.Preset != "" {
+		keys := c.VerifyingKey
+		if len(keys) == 0 {
+			keys = []string{cloudflare.key}
+		}
+		asked = append(asked, askedAuditor{cloudflare.url, n.Namespace, keys})
+	}
+	return asked
 }
 
 func (c verifyCmd) sources(ctx context.Context, a *app, n config.Namespace, open *closers) ([]signedSource, error) {
 	var sources []signedSource
-	urls, given := c.auditors()
-	for _, url := range urls {
-		auditor, err := client.New(client.Config{URL: url})
+	for _, asked := range c.auditors(n) {
+		auditor, err := client.New(client.Config{URL: asked.url})
 		if err != nil {
 			return nil, fmt.Errorf("--auditor: %w", err)
 		}
 		sources = append(sources, signedSource{
-			label: auditor.URL(),
-			keys:  func(ctx context.Context) (*trustedKeys, error) { return c.keys(ctx, a, auditor, given) },
+			label: auditor.URL(), namespace: asked.namespace,
+			keys: func(ctx context.Context) (*trustedKeys, error) { return c.keys(ctx, a, auditor, asked.keys) },
 			get: func(ctx context.Context, epoch uint64) (signature.SignedDigest, error) {
-				_, s, err := auditor.Audit(ctx, n.Namespace, epoch)
+				_, s, err := auditor.Audit(ctx, asked.namespace, epoch)
 				return s, err
 			},
 		})
@@ -145,8 +160,8 @@ func (c verifyCmd) sources(ctx context.Context, a *app, n config.Namespace, open
 	}
 	open.add(bucket.Close)
 	return append(sources, signedSource{
-		label: n.Signatures,
-		keys:  func(ctx context.Context) (*trustedKeys, error) { return c.keys(ctx, a, nil, n.Keys()) },
+		label: n.Signatures, namespace: n.Namespace,
+		keys: func(ctx context.Context) (*trustedKeys, error) { return c.keys(ctx, a, nil, n.Keys()) },
 		get: func(ctx context.Context, epoch uint64) (signature.SignedDigest, error) {
 			raw, _, err := signature.BucketSource{Bucket: bucket}.Get(ctx, epoch)
 			if err != nil {
@@ -158,11 +173,11 @@ func (c verifyCmd) sources(ctx context.Context, a *app, n config.Namespace, open
 }
 
 // check checks the signed digest of an epoch against what the log published.
-func (s signedSource) check(ctx context.Context, namespace string, proof result) publicSignature {
+func (s signedSource) check(ctx context.Context, proof result) publicSignature {
 	p := publicSignature{Source: s.label}
 	keys, err := s.keys(ctx)
 	if err == nil {
-		err = p.compare(ctx, s, keys, namespace, proof)
+		err = p.compare(ctx, s, keys, proof)
 	}
 	_, changed := errors.AsType[*changedKeysError](err)
 	switch {
@@ -182,7 +197,7 @@ func (s signedSource) check(ctx context.Context, namespace string, proof result)
 	return p
 }
 
-func (p *publicSignature) compare(ctx context.Context, s signedSource, keys *trustedKeys, namespace string, proof result) error {
+func (p *publicSignature) compare(ctx context.Context, s signedSource, keys *trustedKeys, proof result) error {
 	signed, err := s.get(ctx, proof.Epoch)
 	if err != nil {
 		return err
@@ -195,7 +210,7 @@ func (p *publicSignature) compare(ctx context.Context, s signedSource, keys *tru
 	if digest, err := validator.ParseDigest(proof.Digest); err == nil {
 		published = digest
 	}
-	if err := signature.Check(signed, namespace, proof.Epoch, published); err != nil {
+	if err := signature.Check(signed, s.namespace, proof.Epoch, published); err != nil {
 		return err
 	}
 	previous, err := s.get(ctx, proof.Epoch-1)
@@ -213,7 +228,7 @@ func (p *publicSignature) compare(ctx context.Context, s signedSource, keys *tru
 	if digest, err := validator.ParseDigest(proof.PreviousDigest); err == nil {
 		begins = digest
 	}
-	if err := signature.Check(previous, namespace, proof.Epoch-1, begins); err != nil {
+	if err := signature.Check(previous, s.namespace, proof.Epoch-1, begins); err != nil {
 		return err
 	}
 	return signature.CheckOrder(previous, signed)

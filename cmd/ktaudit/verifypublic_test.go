@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -179,19 +180,31 @@ func TestVerifyNeedsAnInputOrALog(t *testing.T) {
 	}
 }
 
-// By default the public logs are asked of Cloudflare's auditor, under its key.
-func TestAuditorsOfPresets(t *testing.T) {
+// By default the public logs are asked of Cloudflare's auditor, under its key; flags and cross_check
+// go before that.
+func TestAuditorsOfLogs(t *testing.T) {
 	t.Parallel()
 	for _, preset := range config.PresetNames() {
-		c := verifyCmd{configFlags: configFlags{Preset: preset}}
-		urls, keys := c.auditors()
-		if len(urls) != 1 || urls[0] != cloudflare.url || len(keys) != 1 || keys[0] != cloudflare.key {
-			t.Errorf("%s: %q under %q", preset, urls, keys)
+		n, err := config.Preset(preset)
+		if err != nil {
+			t.Fatal(err)
 		}
-		c.Auditor = []string{"https://auditor.example"}
-		if urls, keys = c.auditors(); len(urls) != 1 || urls[0] != c.Auditor[0] || len(keys) != 0 {
-			t.Errorf("%s: %q under %q", preset, urls, keys)
+		want := []askedAuditor{{cloudflare.url, n.Namespace, []string{cloudflare.key}}}
+		if got := (verifyCmd{}).auditors(n); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", preset, got, want)
 		}
+		n.CrossChecks = []config.CrossCheck{{URL: "https://other.example", Namespace: "n", VerifyingKeys: []config.VerifyingKey{{Key: vectorKey}}}}
+		want = []askedAuditor{{"https://other.example", "n", []string{vectorKey}}}
+		if got := (verifyCmd{}).auditors(n); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s with cross_check: %v, want %v", preset, got, want)
+		}
+		want = []askedAuditor{{"https://auditor.example", n.Namespace, nil}}
+		if got := (verifyCmd{auditorFlags: auditorFlags{Auditor: []string{want[0].url}}}).auditors(n); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s with a flag: %v, want %v", preset, got, want)
+		}
+	}
+	if got := (verifyCmd{}).auditors(config.Unconfigured("n")); len(got) > 0 {
+		t.Errorf("an unknown log: %v", got)
 	}
 }
 
