@@ -131,6 +131,9 @@ func (c *Checked) claimEvidence(name string, data []byte, files map[string][]byt
 		if json.Unmarshal(data, &e) == nil && e.Epoch == n && len(e.Statements) == 2 {
 			c.claimDisagreement(e, files)
 		}
+	case kind("posted-"):
+		proof, result := c.equivocation(n)
+		c.claim(fmt.Sprintf("two digests were posted for epoch %d to be signed", n), proof, result)
 	case kind("names-changed-") && hasWent(data, n):
 		c.claimWithdrawn(files)
 	case kind("names-"):

@@ -2,7 +2,7 @@ package timestamp
 
 import (
 	"context"
-	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -98,12 +98,12 @@ func (c *conflicts) alert(k auditor.Conflict) (alert.Alert, error) {
 	if err != nil {
 		return alert.Alert{}, err
 	}
-	fact := sha256.Sum256(fmt.Appendf(nil, "posted\n%x\n%s", s.Digest, k.Posted))
+	signed := hex.EncodeToString(s.Digest[:])
 	return alert.Alert{
 		Kind: alert.Equivocation, Namespace: c.namespace, Epoch: k.Epoch, Reason: string(verdict.Equivocation),
-		Incident: fmt.Sprintf("%s/%012d-%.16x", alert.Equivocation, k.Epoch, fact),
+		Incident: alert.FactIncident(alert.Equivocation, k.Epoch, "posted", signed, k.Posted),
 		Summary:  fmt.Sprintf("%s posted two digests for epoch %d", c.namespace, k.Epoch),
-		Detail:   fmt.Sprintf("%x is signed, and %s was posted later", s.Digest, k.Posted),
+		Detail:   fmt.Sprintf("%s is signed, and %s was posted later", signed, k.Posted),
 	}, nil
 }
 
