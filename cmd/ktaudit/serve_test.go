@@ -246,7 +246,7 @@ func (a audited) wantEquivocation() {
 	a.t.Helper()
 	store := []string{"--namespace", "example", "--audit-store", "audit"}
 	out, err := a.command(append([]string{"incidents"}, store...)...).CombinedOutput()
-	if !bytes.Contains(out, []byte("equivocation/000000000002-")) {
+	if !bytes.Contains(out, []byte("equivocation/000000000002/posted-")) {
 		a.t.Errorf("incidents: %v\n%s", err, out)
 	}
 	out, err = a.command(append([]string{"status"}, store...)...).CombinedOutput()

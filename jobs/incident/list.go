@@ -225,7 +225,7 @@ func (r *listReader) add(name string) error {
 	if o.Acknowledged = acknowledged; !acknowledged {
 		r.counts[o.Kind]++
 	}
-	if covered, known := r.doubles[o.From]; o.Kind == alert.Equivocation && (known || len(r.doubles) < maxRemembered) {
+	if covered, known := r.doubles[o.From]; o.Kind == alert.Equivocation && !o.posted() && (known || len(r.doubles) < maxRemembered) {
 		r.doubles[o.From] = acknowledged && (covered || !known)
 	}
 	if rank := o.rank(); len(r.ranked[rank]) < MaxListed {
@@ -325,6 +325,12 @@ func openOf(incident string) Open {
 	}
 	return o
 }
+
+// Posted stands in the names of equivocations that were posted to be signed, and not published: who
+// acknowledges one has not acknowledged several batches.
+const Posted = "/posted-"
+
+func (o Open) posted() bool { return strings.Contains(o.Incident, Posted) }
 
 // Epochs returns the epochs that an incident is about, by the name of its objects; 0 if it is about
 // none.

@@ -2,6 +2,7 @@ package timestamp
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -101,7 +102,7 @@ func (c *conflicts) alert(k auditor.Conflict) (alert.Alert, error) {
 	signed := hex.EncodeToString(s.Digest[:])
 	return alert.Alert{
 		Kind: alert.Equivocation, Namespace: c.namespace, Epoch: k.Epoch, Reason: string(verdict.Equivocation),
-		Incident: alert.FactIncident(alert.Equivocation, k.Epoch, "posted", signed, k.Posted),
+		Incident: fmt.Sprintf("%s/%012d%s%.16x", alert.Equivocation, k.Epoch, incident.Posted, sha256.Sum256([]byte(signed+k.Posted))),
 		Summary:  fmt.Sprintf("%s posted two digests for epoch %d", c.namespace, k.Epoch),
 		Detail:   fmt.Sprintf("%s is signed, and %s was posted later", signed, k.Posted),
 	}, nil

@@ -102,9 +102,30 @@ func TestConflict(t *testing.T) {
 		t.Errorf("%+v, alerts %q", incidents, jobstest.Notices(t, store))
 	}
 	for _, i := range incidents {
-		if !strings.HasPrefix(i.Incident, "equivocation/000000000005-") || i.Severity != "critical" {
+		if !strings.HasPrefix(i.Incident, "equivocation/000000000005/posted-") || i.From != 5 || i.Severity != "critical" {
 			t.Errorf("%+v", i)
 		}
+	}
+}
+
+// Who has acknowledged that two digests were posted has not acknowledged that two were published.
+func TestAcknowledgedConflict(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	a := newAuditor(t, store, zerolog.Nop(), nil)
+	if _, err := a.Sign(t.Context(), 5, [32]byte{5}); err != nil {
+		t.Fatal(err)
+	}
+	postConflict(t, a, [32]byte{6})
+	_, _, err := incident.Recorder{Store: store}.Acknowledge(t.Context(), incident.Acknowledgement{
+		Namespace: namespace, Incident: open(t, store)[0].Incident, By: "ops", Reason: "a test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := incident.ReadList(t.Context(), store, namespace)
+	if err != nil || list.Wrong(false) || list.CoversDoubles(5) {
+		t.Errorf("%+v, %v", list.Open, err)
 	}
 }
 
