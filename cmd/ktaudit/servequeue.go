@@ -28,6 +28,7 @@ type signedQueue struct {
 	dropped func(namespace string)
 
 	waiting chan signedEpoch
+	ended   chan struct{} // nobody waits for what is added any more
 
 	redis  *queue.Redis
 	failed time.Time // when Redis was not reached
@@ -41,7 +42,7 @@ type signedEpoch struct {
 
 // newSignedQueue does not connect: without its Redis the API works as well.
 func newSignedQueue(f queueFlags, namespaces []config.Namespace, a *app) (*signedQueue, error) {
-	q := &signedQueue{first: map[string]uint64{}, log: a.log, waiting: make(chan signedEpoch, maxSignedWaiting)}
+	q := &signedQueue{first: map[string]uint64{}, log: a.log, waiting: make(chan signedEpoch, maxSignedWaiting), ended: make(chan struct{})}
 	for _, n := range namespaces {
 		q.first[n.Namespace] = n.First
 	}
@@ -70,27 +71,43 @@ func (q *signedQueue) add(namespace string, epoch uint64) {
 	}
 }
 
-// close ends run once all that waits has been tried. Nothing may be added any more.
-func (q *signedQueue) close() { close(q.waiting) }
+// close ends run once all that waits has been tried.
+func (q *signedQueue) close() { close(q.ended) }
 
 func (q *signedQueue) run() {
-	for s := range q.waiting {
-		err := q.enqueue(s)
-		switch {
-		case err != nil:
-			q.dropped(s.namespace)
-			if !q.silent {
-				q.silent = true
-				q.log.Warn().Err(err).Str("namespace", s.namespace).Uint64("epoch", s.epoch).
-					Msg("signed epochs are not put on the queue: schedulers find them, later")
+	for {
+		select {
+		case s := <-q.waiting:
+			q.try(s)
+			continue
+		default:
+		}
+		select {
+		case s := <-q.waiting:
+			q.try(s)
+		case <-q.ended:
+			if q.redis != nil {
+				_ = q.redis.Close()
 			}
-		case q.silent:
-			q.silent = false
-			q.log.Info().Msg("signed epochs are put on the queue again")
+			return
 		}
 	}
-	if q.redis != nil {
-		_ = q.redis.Close()
+}
+
+// try puts an epoch on the queue, and says once that it cannot.
+func (q *signedQueue) try(s signedEpoch) {
+	err := q.enqueue(s)
+	switch {
+	case err != nil:
+		q.dropped(s.namespace)
+		if !q.silent {
+			q.silent = true
+			q.log.Warn().Err(err).Str("namespace", s.namespace).Uint64("epoch", s.epoch).
+				Msg("signed epochs are not put on the queue: schedulers find them, later")
+		}
+	case q.silent:
+		q.silent = false
+		q.log.Info().Msg("signed epochs are put on the queue again")
 	}
 }
 
