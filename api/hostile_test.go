@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/ktaudit/ktaudit/api"
@@ -140,6 +142,26 @@ func TestSlowBody(t *testing.T) {
 	r, err := http.ReadResponse(answer, nil)
 	must(t, err)
 	read(t, r, http.StatusOK)
+}
+
+// A body that does not come in time is told apart from one that breaks off.
+func TestBodyThatFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for _, c := range []struct {
+		err    error
+		status int
+		kind   string
+	}{
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusRequestTimeout, "timeout"},
+		{io.ErrUnexpectedEOF, http.StatusBadRequest, "malformed"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, audits, io.MultiReader(strings.NewReader(`{"epoch": 5, `), iotest.ErrReader(c.err)))
+		r.Header.Set("Authorization", "Bearer "+token)
+		recorder := httptest.NewRecorder()
+		w.handler.ServeHTTP(recorder, r)
+		wantProblem(t, recorder.Result(), c.status, c.kind)
+	}
 }
 
 // FuzzPost: whatever a log posts, the answer is a signature or a problem, and a defect in neither.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -147,7 +148,7 @@ func (a *api) perform(w *statusWriter, r *http.Request, o operation) {
 		if p == http.ErrAbortHandler || w.status != 0 {
 			panic(http.ErrAbortHandler) // part of the answer is sent: the client must see that it ends
 		}
-		a.answerError(w, r, fmt.Errorf("panic: %v", p))
+		a.answerError(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 	}()
 	leave, err := a.enter(o.class)
 	if err == nil {
