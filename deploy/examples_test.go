@@ -113,6 +113,7 @@ func TestStopTimes(t *testing.T) {
 		"kubernetes/worker.yaml":            "terminationGracePeriodSeconds: 75 ",
 		"systemd/ktaudit-worker.service":    "TimeoutStopSec=75\n",
 		"systemd/ktaudit-scheduler.service": "TimeoutStopSec=75\n",
+		"systemd/ktaudit-serve.service":     "TimeoutStopSec=75\n",
 	} {
 		text, err := os.ReadFile(file)
 		if err != nil {
