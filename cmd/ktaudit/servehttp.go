@@ -26,6 +26,7 @@ const (
 // Bounds of what all clients together can hold open.
 const (
 	maxConnections = 4096
+	maxFromAddress = maxConnections / 4
 	maxStreams     = 100 // of one HTTP/2 connection
 	maxHeaderBytes = 16 << 10
 )
@@ -57,7 +58,7 @@ func newAPIServer(ctx context.Context, s config.Serve, certificates bool, log ze
 	if err != nil {
 		return nil, fmt.Errorf("serve.listen: %w", err)
 	}
-	bounded := newBoundedListener(listener, maxConnections)
+	bounded := newBoundedListener(listener, maxConnections, maxFromAddress)
 	server.listener, server.http.ConnState = bounded, bounded.changed
 	return server, nil
 }
