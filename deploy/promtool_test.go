@@ -78,6 +78,7 @@ func page(t *testing.T) string {
 	m := metrics.New(metrics.Options{
 		Namespaces: []string{namespace}, Version: "v1.0.0", Commit: "0123456", GoVersion: "go1.26", HashPath: "avx2",
 	})
+	m.Serving().Request(http.MethodPost, "/namespaces/{namespace}/audits", http.StatusServiceUnavailable, time.Second)
 	for _, r := range []observe.Result{
 		{Outcome: observe.Verified}, {Outcome: observe.Rejected, Reason: "digest_mismatch"},
 		{Outcome: observe.Contradiction}, {Failure: observe.AuditStore},
