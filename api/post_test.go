@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -60,6 +62,23 @@ func TestRefusedPosts(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	wantProblem(t, w.post(t, "/namespaces/other/audits", postOf(8, hexOf(8))), http.StatusNotFound, "not-found")
+}
+
+// A log that hangs up cannot keep a conflict off the record.
+func TestConflictOfWhoeverHangsUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.sign(t, 5, 5)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(gone, http.MethodPost, audits, strings.NewReader(postOf(5, hexOf(6))))
+	r.Header.Set("Authorization", "Bearer "+token)
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, r)
+	wantProblem(t, recorder.Result(), http.StatusConflict, "conflict")
+	if len(w.conflicts) != 1 {
+		t.Errorf("on record: %v", w.conflicts)
+	}
 }
 
 func TestPostsWhereNothingIsSigned(t *testing.T) {

@@ -66,7 +66,10 @@ func newWorldOn(t testing.TB, b *blob.Bucket, store *auditstore.Store, change fu
 	key := auditor.Key{Signer: keyOf(1)}
 	signer, err := auditor.New(auditor.Config{
 		Namespace: namespace, Store: w.store, Keys: []auditor.Key{key}, Ciphersuite: signature.CiphersuiteProtobuf,
-		Conflict: func(_ context.Context, c auditor.Conflict) error {
+		Conflict: func(ctx context.Context, c auditor.Conflict) error {
+			if ctx.Err() != nil {
+				return ctx.Err() // as a store would
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.conflicts = append(w.conflicts, c)
