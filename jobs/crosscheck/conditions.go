@@ -71,13 +71,14 @@ func (r *round) unknownKey() *alert.Alert {
 
 // silence is named for the hour of the last answer: an auditor may fall silent again.
 func (r *round) silence() *alert.Alert {
-	after := cmp.Or(r.MaxLag, SilentAfter)
-	if r.now.Sub(r.answered) < after {
+	if !r.isSilent() {
 		return nil
 	}
 	return r.alert(alert.AuditorSilent, r.answered.UTC().Format("2006010215"), 0, r.answered,
 		fmt.Sprintf(" has given no answer on %s that can be read since %s", r.Namespace, r.answered.UTC().Format(time.RFC3339)), r.lastFault)
 }
+
+func (r *round) isSilent() bool { return r.now.Sub(r.answered) >= cmp.Or(r.MaxLag, SilentAfter) }
 
 func (r *round) wentBack() *alert.Alert {
 	if r.backward < maxBack {
@@ -89,7 +90,7 @@ func (r *round) wentBack() *alert.Alert {
 
 // lag is the alert on an auditor that has not signed what has had a verdict here for too long.
 func (r *round) lag(ctx context.Context, newest uint64) (*alert.Alert, error) {
-	if !r.behind || r.MaxLag == 0 && r.MaxLagEpochs == 0 {
+	if !r.behind || r.isSilent() || r.MaxLag == 0 && r.MaxLagEpochs == 0 {
 		return nil, nil
 	}
 	epoch, since := newest, r.started
@@ -104,7 +105,7 @@ func (r *round) lag(ctx context.Context, newest uint64) (*alert.Alert, error) {
 		return nil, nil
 	}
 	return r.alert(alert.AuditorLag, epochName(epoch), epoch, since,
-		fmt.Sprintf(" has not signed epoch %d of %s, which has had a verdict here since %s", epoch, r.Namespace, since.UTC().Format(time.RFC3339)),
+		fmt.Sprintf(" has no signature that can be read for epoch %d of %s, which has had a verdict here since %s", epoch, r.Namespace, since.UTC().Format(time.RFC3339)),
 		fmt.Sprintf("the last epoch that it signed, as far as is known here: %d; the newest verdict: %d", r.highest, newest)), nil
 }
 

@@ -277,6 +277,27 @@ func TestLastVerified(t *testing.T) {
 	}
 }
 
+// An auditor that cannot say what it verified is compared all the same.
+func TestLastVerifiedFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.judge(t, 1, 10, nil)
+	w.remote.signAll(t, 1, 10)
+	w.remote.set(func() {
+		w.remote.answer = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/last-verified-epoch") {
+				return false
+			}
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		}
+	})
+	_ = New(w.config).round(t.Context(), began)
+	if n := len(w.records(t)); n != 10 {
+		t.Errorf("%d are on record", n)
+	}
+}
+
 // Conditions begin and end, and are told of once by all schedulers.
 func TestConditions(t *testing.T) {
 	t.Parallel()
@@ -293,6 +314,12 @@ func TestConditions(t *testing.T) {
 	}{
 		{"it lags", func(t *testing.T, w *world) { w.remote.signAll(t, 1, 5) }, nil, []string{"auditor_lag/000000000006"},
 			func(t *testing.T, w *world) { w.remote.signAll(t, 6, 10) }},
+		{"it answers for the newest with pages", func(t *testing.T, w *world) {
+			w.remote.signAll(t, 1, 7)
+			for epoch := uint64(8); epoch <= 10; epoch++ {
+				w.remote.set(func() { w.remote.signed[epoch] = []byte("<html></html>") })
+			}
+		}, nil, []string{"auditor_silent"}, func(t *testing.T, w *world) { w.remote.signAll(t, 8, 10) }},
 		{"it has signed nothing", func(*testing.T, *world) {}, nil, []string{"auditor_lag/000000000010"},
 			func(t *testing.T, w *world) { w.remote.signAll(t, 1, 10) }},
 		{"it lags by too many epochs", func(t *testing.T, w *world) {

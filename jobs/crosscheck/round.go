@@ -48,7 +48,7 @@ type round struct {
 	trusted  int    // of these, signed with a pinned key
 	unknown  uint64 // the lowest epoch that was signed with another
 	keyError error
-	behind   bool // the auditor has not signed the epoch after the highest, which has a verdict
+	behind   bool // there is no signature that can be read after the highest, up to the newest verdict
 }
 
 // run does what is due. A step that fails leaves the others to be done, unless it is the auditor
@@ -60,14 +60,17 @@ func (r *round) run(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for _, step := range []func(context.Context, uint64) error{r.lastVerified, r.forward, r.resample, r.history} {
-		err := step(ctx, newest)
+	for _, step := range []struct {
+		do    func(context.Context, uint64) error
+		alone bool // an auditor that cannot answer this may answer the rest
+	}{{r.forward, false}, {r.lastVerified, true}, {r.resample, false}, {r.history, false}} {
+		err := step.do(ctx, newest)
 		if errors.Is(err, errNoneLeft) {
 			break
 		}
 		errs = append(errs, err)
 		_, isFault := errors.AsType[*fault](err)
-		if isFault || errors.Is(err, errTooMany) || ctx.Err() != nil {
+		if isFault && !step.alone || errors.Is(err, errTooMany) || ctx.Err() != nil {
 			break
 		}
 	}
@@ -129,7 +132,7 @@ func (r *round) check(ctx context.Context, epoch uint64) error {
 // what it has not signed yet ends that.
 func (r *round) forward(ctx context.Context, newest uint64) error {
 	if err := r.findHighest(ctx, newest); err != nil || r.highest == 0 {
-		r.behind = err == nil && r.unknown == 0
+		r.behind = r.unknown == 0
 		return err
 	}
 	for epoch := r.highest + 1; epoch <= newest; epoch++ {
@@ -143,6 +146,7 @@ func (r *round) forward(ctx context.Context, newest uint64) error {
 			r.behind = true
 			return nil
 		case !isPassedOver(err):
+			r.behind = true // so that who never answers for it is told of
 			return err
 		}
 	}
