@@ -36,7 +36,7 @@ prints; what was not checked goes to standard error. The signed digests of both 
 signed by a trusted key.
 
 Trusted are the keys given with --verifying-key. Without that, they are those that the auditor had when it was first asked, which are remembered in
-a file; it is refused once it has another one, until that is accepted with --accept-new-key.
+a file. Another key, also one that the auditor has beside them, is refused until it is accepted with --accept-new-key.
 
 Exit status: 0 signature and proof are good; 1 one of them is not, or the auditor's keys have changed; 2 there was no telling.
 

@@ -139,8 +139,8 @@ func TestRemoteAudit(t *testing.T) {
 	}
 }
 
-// A key is trusted since its first use. Another one is refused until it is accepted, whether it
-// signs or only stands there.
+// A key is trusted since its first use. Another one is refused until it is accepted. If it only stands
+// there, as the next one does, what the first signed is good, and it is told.
 func TestPinnedKeys(t *testing.T) {
 	t.Parallel()
 	f := newFakeAuditor(t)
@@ -163,7 +163,16 @@ func TestPinnedKeys(t *testing.T) {
 	refused("another key")
 	f.sign(t, 7, func(*signature.SignedDigest) {})
 	f.set("/info", `{"keys":[{"public_key":"`+first+`","not_before":0},{"public_key":"`+second+`","not_before":0}],"logs":[]}`)
-	refused("one more key")
+	if status, stdout, stderr := called(t, args...); status != exitGood || !strings.Contains(stderr, second) || !strings.Contains(stderr, "not trusted") {
+		t.Errorf("one more key: exit %d\n%s%s", status, stdout, stderr)
+	}
+	if both, err := os.ReadFile(args[len(args)-1]); err != nil || strings.Contains(string(both), second) {
+		t.Errorf("one more key was remembered: %s, error %v", both, err)
+	}
+	announced := f.answers["/info"]
+	f.sign(t, 8, func(*signature.SignedDigest) {})
+	f.set("/info", announced)
+	refused("one more key, once it signs")
 
 	f.sign(t, 8, func(*signature.SignedDigest) {})
 	if status, stdout, stderr := called(t, append(args, "--accept-new-key")...); status != exitGood {

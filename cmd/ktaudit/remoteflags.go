@@ -70,11 +70,16 @@ type trustedKeys struct {
 	how string
 	// remember pins the keys, once one of them has signed something. It does so once.
 	remember func() error
+	// changed says that the auditor has further keys, which are not among these; nil if not.
+	changed *changedKeysError
 }
 
 // signer returns the trusted key that signed s.
 func (t *trustedKeys) signer(s signature.SignedDigest) (string, error) {
 	key, err := t.Signer(s)
+	if err != nil && t.changed != nil && t.changed.signed(s) {
+		return "", t.changed
+	}
 	if err != nil {
 		return "", err
 	}
@@ -112,8 +117,18 @@ func (e *changedKeysError) Error() string {
 		e.Auditor, strings.Join(e.New, ", "), e.path, strings.Join(pinned, "\n  "))
 }
 
+// Unwrap: to whoever does not know pins it is a key that is not trusted.
+func (e *changedKeysError) Unwrap() error { return signature.ErrUnknownKey }
+
+// signed reports whether one of the new keys signed s.
+func (e *changedKeysError) signed(s signature.SignedDigest) bool {
+	keys, err := signature.ParseKeys(e.New)
+	return err == nil && keys.Verify(s) == nil
+}
+
 // keys are those of the flags, or those that are pinned, or those that the auditor has at its first
-// use. It is a *changedKeysError if the auditor has others than are pinned.
+// use. It is a *changedKeysError if the auditor has none any more of those that are pinned. One
+// that it has beside them, such as the next one, is not trusted, and refused once it signs.
 func (f pinFlags) keys(ctx context.Context, a *app, c *client.Client, given []string) (*trustedKeys, error) {
 	if len(given) > 0 {
 		keys, err := signature.ParseKeys(given)
@@ -141,18 +156,28 @@ func (f pinFlags) keys(ctx context.Context, a *app, c *client.Client, given []st
 	for _, p := range pinned {
 		trusted = append(trusted, p.PublicKey)
 	}
+	still := false // it has a key that is pinned
 	for _, k := range info.Keys {
-		if key := strings.ToLower(k.PublicKey); !slices.Contains(trusted, key) && !slices.Contains(unknown, key) {
+		switch key := strings.ToLower(k.PublicKey); {
+		case slices.Contains(trusted, key):
+			still = true
+		case !slices.Contains(unknown, key):
 			unknown = append(unknown, key)
 		}
-	}
-	if len(pinned) > 0 && len(unknown) > 0 && !f.AcceptNewKey {
-		return nil, &changedKeysError{c.URL(), unknown, pinned, path}
 	}
 	if len(trusted)+len(unknown) == 0 {
 		return nil, fmt.Errorf("%s publishes no key: give --verifying-key", c.URL())
 	}
 	t := &trustedKeys{how: trustPinned, remember: nothing}
+	if len(pinned) > 0 && len(unknown) > 0 && !f.AcceptNewKey {
+		t.changed = &changedKeysError{c.URL(), unknown, pinned, path}
+		if !still {
+			return nil, t.changed
+		}
+		a.log.Warn().Str("auditor", c.URL()).Strs("keys", unknown).
+			Msg("the auditor has further keys, which are not trusted: compare them with what it publishes elsewhere, then trust them with --accept-new-key")
+		unknown = nil
+	}
 	if len(unknown) > 0 {
 		t.how = trustFirstUse
 		t.remember = sync.OnceValue(func() error {
