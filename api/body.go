@@ -59,5 +59,5 @@ func parse(body []byte, v any, required ...string) error {
 	return nil
 }
 
-// maxDetail bounds what is said of a body, whose own words may be in it.
+// maxDetail bounds what is said in words that a client or a log chose.
 const maxDetail = 200

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
@@ -56,6 +57,9 @@ func (s *statusObject) shorten() {
 	shorten(&s.Verified, &s.Truncated)
 	shorten(&s.Gaps, &s.Truncated)
 	shorten(&s.Rejected, &s.Truncated)
+	for i := range s.Rejected {
+		s.Rejected[i].Detail = text.Cut(s.Rejected[i].Detail, maxDetail) // the verdict has all of it
+	}
 	shorten(&s.Breaks, &s.Truncated)
 	shorten(&s.Overruled, &s.Truncated)
 	shorten(&s.Stretches, &s.Truncated)

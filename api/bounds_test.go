@@ -1,0 +1,58 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+	"github.com/rs/zerolog"
+)
+
+// A status is of a bounded size whatever a log does, says when it lists not all, and counts all.
+func TestStatusIsBounded(t *testing.T) {
+	t.Parallel()
+	const many = 3 * maxShown
+	s := statusObject{Status: report.Status{
+		RejectedCount: many, Verified: make([]epochset.Range, many), Gaps: make([]epochset.Range, many), Rejected: make([]report.RejectedEpoch, many),
+		Breaks: make([]report.Break, many), Overruled: make([]report.OverruledEpoch, many), Stretches: make([]report.Stretch, many),
+		Rollbacks: make([]report.Rollback, maxShown), Incidents: make([]incident.Open, many),
+		Chain: &report.ChainStatus{
+			Chained: make([]verdict.ChainRange, many), Gaps: make([]verdict.ChainRange, many), Doubles: make([]verdict.ChainRange, many), Breaks: make([]uint64, many),
+		},
+	}}
+	for i := range s.Rejected {
+		s.Rejected[i].Detail = strings.Repeat("x", verdict.MaxDetailBytes)
+	}
+	s.shorten()
+	data, err := encode(s)
+	if err != nil || len(data) > 3<<20 || !s.Truncated || !s.MoreIncidents || s.RejectedCount != many || len(s.Gaps) != maxShown {
+		t.Errorf("%d bytes, %v: %.300s", len(data), err, data)
+	}
+	small := statusObject{Status: report.Status{Gaps: make([]epochset.Range, maxShown)}}
+	if small.shorten(); small.Truncated || small.MoreIncidents {
+		t.Error("nothing is left out")
+	}
+}
+
+// However many faults there are, the log has a few lines, and how many others there were.
+func TestFaultLogIsBounded(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	f := newFaultLog(zerolog.New(&log))
+	for range 10_000 {
+		f.note(httptest.NewRequest("GET", "/x", nil), errors.New("a fault"))
+	}
+	f.limiter.SetBurst(20_000)
+	f.limiter.SetLimit(1e9)
+	f.note(httptest.NewRequest("GET", "/x", nil), errors.New("the last"))
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if last := lines[len(lines)-1]; len(lines) > 100 || !strings.Contains(last, "the last") || !strings.Contains(last, `"others":99`) {
+		t.Errorf("%d lines, the last one %s", len(lines), last)
+	}
+}
