@@ -92,18 +92,19 @@ func (a *Auditor) Sign(ctx context.Context, epoch uint64, digest [32]byte) ([]by
 	return recorded, nil
 }
 
-func (a *Auditor) sign(ctx context.Context, epoch uint64, digest [32]byte) ([]byte, error) {
+func (a *Auditor) sign(ctx context.Context, epoch uint64, posted [32]byte) ([]byte, error) {
 	if err := verdict.CheckKey(a.c.Namespace, epoch); err != nil {
 		return nil, err
 	}
 	recorded, err := a.ledger.signed(ctx, epoch)
 	if err == nil {
-		return a.answer(ctx, epoch, digest, recorded)
+		return a.answer(ctx, epoch, posted, recorded)
 	}
 	if !errors.Is(err, errNotYet) {
 		return nil, err
 	}
-	if err := a.checkVerified(ctx, epoch, digest); err != nil {
+	digest, err := a.signable(ctx, epoch, posted)
+	if err != nil {
 		return nil, err
 	}
 	earliest, err := a.follows(ctx, epoch, digest)
@@ -136,7 +137,7 @@ func (a *Auditor) sign(ctx context.Context, epoch uint64, digest [32]byte) ([]by
 	if err != nil {
 		return nil, err
 	}
-	return a.answer(ctx, epoch, digest, recorded)
+	return a.answer(ctx, epoch, posted, recorded)
 }
 
 // answer returns what is on record for a post, if it is for the same digest.
@@ -243,11 +244,13 @@ func (a *Auditor) checkReuse(ctx context.Context, epoch uint64, digest [32]byte)
 	return nil
 }
 
-// checkVerified returns ErrNotVerified unless the newest verdict says that the log's step to this
-// digest was verified, where that is the mode.
-func (a *Auditor) checkVerified(ctx context.Context, epoch uint64, digest [32]byte) error {
+// signable returns the digest that may be signed for an epoch: the one that was posted or, where
+// that is the mode, the one that was verified. If these differ, the post is a conflict with what is
+// then signed, and on record as such. ErrNotVerified unless the newest verdict is that the epoch
+// was verified.
+func (a *Auditor) signable(ctx context.Context, epoch uint64, posted [32]byte) (digest [32]byte, err error) {
 	if !a.c.Verified {
-		return nil
+		return posted, nil
 	}
 	v, err := a.c.Store.Verdict(ctx, a.c.Namespace, epoch)
 	if err == nil {
@@ -255,15 +258,16 @@ func (a *Auditor) checkVerified(ctx context.Context, epoch uint64, digest [32]by
 	}
 	switch {
 	case errors.Is(err, auditstore.ErrNotFound):
-		return fmt.Errorf("%w: it has no verdict yet", ErrNotVerified)
+		return digest, fmt.Errorf("%w: it has no verdict yet", ErrNotVerified)
 	case err != nil:
-		return err
+		return digest, err
 	case v.Outcome != verdict.Verified:
-		return fmt.Errorf("%w: it was rejected: %s", ErrNotVerified, v.Reason)
-	case v.Digest != hex.EncodeToString(digest[:]):
-		return fmt.Errorf("%w: the digest that was verified is %s", ErrNotVerified, v.Digest)
+		return digest, fmt.Errorf("%w: it was rejected: %s", ErrNotVerified, v.Reason)
 	}
-	return nil
+	if n, err := hex.Decode(digest[:], []byte(v.Digest)); err != nil || n != len(digest) {
+		return digest, fmt.Errorf("verdict on epoch %d: digest %.80q: %w", epoch, v.Digest, auditstore.ErrCorrupt)
+	}
+	return digest, nil
 }
 
 // make signs, not before the timestamp earliest.

@@ -231,8 +231,9 @@ func TestVerifiedOnly(t *testing.T) {
 	if _, _, err := store.PutVerdict(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Sign(t.Context(), 5, digestOf(6)); !errors.Is(err, auditor.ErrNotVerified) {
-		t.Errorf("another digest: %v", err)
+	_, err := a.Sign(t.Context(), 5, digestOf(6))
+	if conflict, ok := errors.AsType[*auditor.ConflictError](err); !ok || conflict.Signed != hexOf(digestOf(5)) {
+		t.Errorf("another digest than was verified: %v", err)
 	}
 	sign(t, a, 5)
 	if _, err := a.Sign(t.Context(), 6, digestOf(6)); !errors.Is(err, auditor.ErrNotVerified) {
