@@ -34,6 +34,18 @@ func keyOf(b byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))
 }
 
+// sameID returns another key whose public key ends with the same byte.
+func sameID(key ed25519.PrivateKey) ed25519.PrivateKey {
+	last := ed25519.PublicKeySize - 1
+	for i := uint16(0); ; i++ {
+		seed := [ed25519.SeedSize]byte{0xee, byte(i), byte(i >> 8)}
+		other := ed25519.NewKeyFromSeed(seed[:])
+		if other.Public().(ed25519.PublicKey)[last] == key.Public().(ed25519.PublicKey)[last] {
+			return other
+		}
+	}
+}
+
 func digestOf(n uint64) [32]byte { return [32]byte{byte(n), byte(n >> 8), 0xff} }
 
 func hexOf(digest [32]byte) string { return hex.EncodeToString(digest[:]) }
@@ -318,8 +330,11 @@ func TestReplicasRace(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*auditor.Config){
-		"no signing key":       func(c *auditor.Config) { c.Keys = nil },
-		"two signing keys":     func(c *auditor.Config) { c.Keys = append(c.Keys, c.Keys[0]) },
+		"no signing key":   func(c *auditor.Config) { c.Keys = nil },
+		"two signing keys": func(c *auditor.Config) { c.Keys = append(c.Keys, c.Keys[0]) },
+		"the key_id": func(c *auditor.Config) {
+			c.Keys = append(c.Keys, auditor.Key{Signer: sameID(keyOf(1)), NotBefore: time.Unix(1, 0)})
+		},
 		"namespace":            func(c *auditor.Config) { c.Namespace = "../a" },
 		"no audit store":       func(c *auditor.Config) { c.Store = nil },
 		"ciphersuite 3":        func(c *auditor.Config) { c.Ciphersuite = 3 },

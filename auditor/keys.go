@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/signature"
@@ -44,6 +45,12 @@ func newKeyring(keys []Key) (keyring, error) {
 			return keyring{}, fmt.Errorf("signing key is of type %T, want Ed25519", key.Signer.Public())
 		case i > 0 && key.NotBefore.Equal(k.keys[i-1].NotBefore):
 			return keyring{}, fmt.Errorf("two signing keys begin at %s: give each a time of its own", key.NotBefore.UTC().Format(time.RFC3339))
+		}
+		// The published client takes the first key that has the key_id for the one that signed.
+		for _, text := range texts {
+			if id := fmt.Sprintf("%02x", public[len(public)-1]); strings.HasSuffix(text, id) {
+				return keyring{}, fmt.Errorf("two signing keys have the key_id %s, their last byte, and clients cannot tell them apart: make another key", id)
+			}
 		}
 		texts = append(texts, hex.EncodeToString(public))
 	}
