@@ -217,6 +217,17 @@ func (r *replica) kill() {
 	r.address.Store(new(string))
 }
 
+func (r *replica) waitUntilServing() {
+	r.s.t.Helper()
+	for *r.address.Load() == "" {
+		select {
+		case <-r.ended:
+			r.s.t.Fatalf("%s does not start; see %s", r.name, r.s.logs)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // interfere kills a replica, and puts a clock off, each time that a few more epochs are signed,
 // until the clients have finished.
 func (s *serveStorm) interfere(finished <-chan struct{}) {
@@ -398,13 +409,7 @@ func (s *serveStorm) check(url string) {
 // twice, and times that neither go back nor come from a clock that is hours off.
 func (s *serveStorm) shown(r *replica) {
 	s.t.Helper()
-	for *r.address.Load() == "" {
-		select {
-		case <-r.ended:
-			s.t.Fatalf("%s does not start; see %s", r.name, s.logs)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	r.waitUntilServing()
 	digests := map[[32]byte]uint64{}
 	earliest := uint64(s.began.Add(-2 * time.Minute).UnixMilli())
 	for epoch := uint64(1); epoch <= s.epochs+1; epoch++ {
