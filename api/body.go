@@ -1,12 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/ktaudit/ktaudit/auditor/client"
@@ -46,7 +49,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 func parse(body []byte, v any, required ...string) error {
 	var fields map[string]json.RawMessage
 	if err := client.Decode(body, &fields); err != nil {
-		return malformed("the body is not one JSON object: %s", text.Clean(err.Error(), maxDetail))
+		return malformed("the body is not one JSON object: %s", undecodable(err))
 	}
 	for _, name := range required {
 		if value := fields[name]; value == nil || string(value) == "null" {
@@ -54,9 +57,27 @@ func parse(body []byte, v any, required ...string) error {
 		}
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return malformed("a field of the body is of the wrong kind: %s", text.Clean(err.Error(), maxDetail))
+		return malformed("a field of the body is of the wrong kind: %s", undecodable(err))
 	}
 	return nil
+}
+
+// undecodable says why JSON cannot be decoded, in words of the API and not of Go.
+func undecodable(err error) string {
+	switch wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); {
+	case err == io.EOF:
+		return "it is empty"
+	case err == io.ErrUnexpectedEOF:
+		return "it ends early"
+	case ok && wrong.Field == "":
+		return "it is " + text.Clean(wrong.Value, maxDetail)
+	case ok:
+		want := map[reflect.Kind]string{
+			reflect.Uint64: "a whole number that is not negative", reflect.String: "a string", reflect.Bool: "true or false",
+		}[wrong.Type.Kind()]
+		return fmt.Sprintf("%s is %s, want %s", wrong.Field, text.Clean(wrong.Value, maxDetail), cmp.Or(want, "another"))
+	}
+	return text.Clean(err.Error(), maxDetail)
 }
 
 // maxDetail bounds what is said in words that a client or a log chose.

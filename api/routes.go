@@ -120,7 +120,7 @@ func (a *api) serve(pattern string, operations map[string]operation) http.Handle
 			a.perform(s, r, o)
 		case operations == nil:
 			shown = ""
-			a.answerError(s, r, notFound("there is nothing at this path"))
+			a.answerError(s, r, notFound("there is nothing at this path: /openapi.json lists all"))
 		case r.Method == http.MethodOptions:
 			h := s.Header()
 			h.Set("Allow", allow)

@@ -32,7 +32,7 @@ func (a *api) lastVerified(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if last == nil {
-		return notFound("no epoch is verified from the beginning on")
+		return notFound("no epoch is verified from the beginning on, or an open incident holds that back: status says which")
 	}
 	return a.sendJSON(w, r, last, notAtAll)
 }

@@ -100,7 +100,7 @@ func newTransport() *http.Transport {
 func origin(s string, plain bool) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return nil, errors.New("it is no URL")
+		return nil, errors.New("it is no URL: want https://HOST")
 	}
 	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
 	switch {

@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -19,6 +21,14 @@ import (
 // listenFlag is where a command that runs for a while serves its metrics and health.
 type listenFlag struct {
 	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default they are not served."`
+}
+
+// listenHint adds what to do where another process, often with the same file, has the address.
+func listenHint(err error, flag string) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("%w: each process on a machine needs an address of its own: give this one another with %s, such as 127.0.0.1:0", err, flag)
 }
 
 // observed is what a command that runs for a while works with.
@@ -90,7 +100,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	var server *metrics.Server
 	if listen != "" {
 		if server, err = m.Serve(ctx, listen, a.log); err != nil {
-			err = fmt.Errorf("--listen: %w", err)
+			err = fmt.Errorf("--listen: %w", listenHint(err, "--listen"))
 		}
 	}
 	stop := func() {

@@ -104,7 +104,7 @@ func TestListenRefused(t *testing.T) {
 	}
 	defer taken.Close()
 	out, err := newAudited(t, "1").command("run", "--from", "1", "--to", "1", "--listen", taken.Addr().String()).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "address already in use") {
+	if err == nil || !strings.Contains(string(out), "give this one another with --listen") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -306,6 +306,11 @@ func TestAllowHTTP(t *testing.T) {
 	if _, err := (remoteFlag{RemoteURL: url, AllowHTTP: true}).client(); err != nil {
 		t.Error(err)
 	}
+	for _, other := range []string{"http://127.0.0.1/path", "http://auditor.invalid/path", "127.0.0.1:8080"} {
+		if _, err := (remoteFlag{RemoteURL: other}).client(); err == nil || strings.Contains(err.Error(), "--allow-http") {
+			t.Errorf("%s: %v, which --allow-http does not help", other, err)
+		}
+	}
 }
 
 // What an auditor says reaches a terminal in no other form than as text.

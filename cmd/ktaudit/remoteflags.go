@@ -26,13 +26,13 @@ type remoteFlag struct {
 
 func (f remoteFlag) client() (*client.Client, error) {
 	c, err := client.New(client.Config{URL: f.RemoteURL, AllowHTTP: f.AllowHTTP})
-	if err != nil && strings.HasPrefix(f.RemoteURL, "http://") && !f.AllowHTTP {
+	if err == nil {
+		return c, nil
+	}
+	if _, other := client.New(client.Config{URL: f.RemoteURL, AllowHTTP: true}); other == nil {
 		return nil, fmt.Errorf("--remote-url: %w; or accept that with --allow-http", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("--remote-url: %w", err)
-	}
-	return c, nil
+	return nil, fmt.Errorf("--remote-url: %w", err)
 }
 
 // remoteNamespaceFlag names a log as namespaceFlag does, in plexi's way.

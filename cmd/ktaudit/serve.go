@@ -123,6 +123,9 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 	}
 	s.a.log.Info().Stringer("address", server.listener.Addr()).Bool("tls", server.certificate != nil).
 		Strs("namespaces", namesOf(namespaces)).Strs("keys", public).Msg("serving the API")
+	if first, none := settings.Serve.NoKeyUntil(time.Now()); none {
+		s.a.log.Error().Time("not_before", first).Msg("no signing key is in use yet: nothing is signed until then")
+	}
 	group, loopCtx := errgroup.WithContext(ctx)
 	enqueued := make(chan struct{})
 	go func() { defer close(enqueued); s.jobs.run() }()

@@ -56,7 +56,7 @@ func newAPIServer(ctx context.Context, s config.Serve, certificates bool, log ze
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("serve.listen: %w", err)
+		return nil, fmt.Errorf("serve.listen: %w", listenHint(err, "--api-listen"))
 	}
 	bounded := newBoundedListener(listener, maxConnections, maxFromAddress)
 	server.listener, server.http.ConnState = bounded, bounded.changed

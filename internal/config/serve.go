@@ -51,6 +51,20 @@ func (k SigningKey) Begins() (time.Time, error) {
 	return at, nil
 }
 
+// NoKeyUntil returns when the first key begins to sign, if there are keys and none signs yet.
+func (s Serve) NoKeyUntil(now time.Time) (first time.Time, none bool) {
+	for _, k := range s.Keys {
+		at, err := k.Begins()
+		if err != nil || !at.After(now) {
+			return time.Time{}, false
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first, len(s.Keys) > 0
+}
+
 // Text reads the key as it is in the file or the environment.
 func (k SigningKey) Text() (string, error) {
 	if k.File != "" {
@@ -200,6 +214,10 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 			warn(path+".host", "%s is also the host of %s: give each log a host name of its own", s.Host, other)
 		}
 		hosts[s.Host] = n.Namespace
+	}
+	if first, none := c.Serve.NoKeyUntil(time.Now()); none {
+		warn("serve.keys", "no key signs before %s, so no post is answered until then: leave in the key that signed before, or give one an earlier not_before",
+			first.UTC().Format(time.RFC3339))
 	}
 	if s := c.Serve; s.Listen != "" && s.Certificate == "" && !isLoopback(s.Listen) && c.mayBePosted() {
 		warn("serve.listen", "without TLS, an attacker on the network can read tokens and post in the log's name: "+
