@@ -149,6 +149,10 @@ func (a *Auditor) answer(ctx context.Context, epoch uint64, digest [32]byte, rec
 	if s.Digest == digest {
 		return recorded, nil
 	}
+	// Only over our own signature is a log accused.
+	if err := a.checkOurs(epoch, s); err != nil {
+		return nil, err
+	}
 	posted := hex.EncodeToString(digest[:])
 	if err := a.c.Conflict(ctx, Conflict{Epoch: epoch, Posted: posted, Signed: recorded, By: posterOf(ctx)}); err != nil {
 		return nil, fmt.Errorf("recording a conflict: %w", err)
@@ -166,7 +170,7 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 	case epoch < start.Epoch:
 		return 0, &RootError{start}
 	case epoch == start.Epoch && hex.EncodeToString(digest[:]) != start.Digest:
-		return 0, &RootError{start}
+		return 0, a.second(ctx, start, digest)
 	case epoch == start.Epoch:
 		return 0, nil
 	}
@@ -181,11 +185,34 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 	if err != nil {
 		return 0, err
 	}
-	// Only our own signatures are gone on from: another one there was written by somebody else.
-	if err := a.keys.trusted.Verify(previous); err != nil {
-		return 0, fmt.Errorf("signed digest of epoch %d on record: %w", epoch-1, err)
+	// Nor is another's signature gone on from.
+	if err := a.checkOurs(epoch-1, previous); err != nil {
+		return 0, err
 	}
 	return previous.Timestamp, nil
+}
+
+// second refuses another digest for the first epoch. If a post began the sequence, the log has
+// posted two, which a race or a crash must not keep off the record: what it posted first is signed,
+// and this is a conflict as it is at any other epoch.
+func (a *Auditor) second(ctx context.Context, start verdict.Anchor, digest [32]byte) error {
+	first, err := hex.DecodeString(start.Digest)
+	if err != nil || !a.c.Root.IsZero() {
+		return &RootError{start}
+	}
+	recorded, err := a.sign(ctx, start.Epoch, [32]byte(first))
+	if err == nil {
+		_, err = a.answer(ctx, start.Epoch, digest, recorded)
+	}
+	return err
+}
+
+// checkOurs returns an error unless one of the keys signed what is on record.
+func (a *Auditor) checkOurs(epoch uint64, s signature.SignedDigest) error {
+	if err := a.keys.trusted.Verify(s); err != nil {
+		return fmt.Errorf("signed digest of epoch %d on record: %w", epoch, err)
+	}
+	return nil
 }
 
 // startedAt is where signing of the log began, which this post decides if nothing has. Created
@@ -193,14 +220,30 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 func (a *Auditor) startedAt(ctx context.Context, epoch uint64, digest [32]byte) (verdict.Anchor, error) {
 	start, err := a.ledger.start(ctx)
 	if errors.Is(err, errNotYet) {
-		first := a.c.Root
-		if first.IsZero() {
-			first = verdict.Anchor{Epoch: epoch, Digest: hex.EncodeToString(digest[:])}
-		}
-		start, err = a.ledger.putStart(ctx, first)
+		start, err = a.begin(ctx, epoch, digest)
 	}
 	if err == nil && !a.c.Root.IsZero() && start != a.c.Root {
 		err = fmt.Errorf("signing began at %s, and the configured root is %s: a root cannot be changed", start, a.c.Root)
+	}
+	return start, err
+}
+
+// begin decides where signing begins: at the configured root, or else at a post if nothing is
+// signed. Where something is, the start was lost, and no post says what it was.
+func (a *Auditor) begin(ctx context.Context, epoch uint64, digest [32]byte) (verdict.Anchor, error) {
+	if !a.c.Root.IsZero() {
+		return a.ledger.putStart(ctx, a.c.Root)
+	}
+	last, signed, err := a.ledger.last(ctx)
+	if err != nil {
+		return verdict.Anchor{}, err
+	}
+	if !signed {
+		return a.ledger.putStart(ctx, verdict.Anchor{Epoch: epoch, Digest: hex.EncodeToString(digest[:])})
+	}
+	start, err := a.ledger.start(ctx) // by another replica, since it was looked for
+	if errors.Is(err, errNotYet) {
+		err = fmt.Errorf("%w: signing/start.json is missing, and epochs are signed up to %d: configure the root", auditstore.ErrCorrupt, last)
 	}
 	return start, err
 }
@@ -295,11 +338,16 @@ func (a *Auditor) make(ctx context.Context, epoch uint64, digest [32]byte, earli
 	return json.Marshal(s)
 }
 
-// parse reads a signed digest on record.
+// parse reads a signed digest on record. A signature of a key that has been retired is not checked.
 func (a *Auditor) parse(epoch uint64, recorded []byte) (signature.SignedDigest, error) {
 	s, err := signature.Parse(recorded)
 	if err == nil && (s.Namespace != a.c.Namespace || s.Epoch != epoch) {
 		err = fmt.Errorf("it is of epoch %d of %q", s.Epoch, s.Namespace)
+	}
+	if err == nil {
+		if err = a.keys.trusted.Verify(s); errors.Is(err, signature.ErrUnknownKey) {
+			err = nil
+		}
 	}
 	if err != nil {
 		return s, fmt.Errorf("signed digest of epoch %d: %w: %w", epoch, auditstore.ErrCorrupt, err)

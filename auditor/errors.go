@@ -41,8 +41,8 @@ func (e *ReusedError) Error() string {
 	return fmt.Sprintf("its digest is that of epoch %d, and is signed for one epoch only", e.Earlier)
 }
 
-// RootError: the post is not for the epoch and digest at which signing begins, nor for a later
-// epoch.
+// RootError: the post is for an earlier epoch than that at which signing begins, or for another
+// digest than that of the configured root.
 type RootError struct{ Root verdict.Anchor }
 
 func (e *RootError) Error() string {

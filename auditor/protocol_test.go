@@ -118,19 +118,13 @@ func (r *replica) claims(_ context.Context, digest string) ([]uint64, error) {
 	})
 }
 
+// last is no step of its own: who goes by it goes by the next step all the same.
 func (r *replica) last(context.Context) (uint64, bool, error) {
-	type result struct {
-		epoch uint64
-		ok    bool
+	epochs := slices.Sorted(maps.Keys(r.model.objects))
+	if len(epochs) == 0 {
+		return 0, false, nil
 	}
-	got, err := step(r, atRead, func() (result, error) {
-		epochs := slices.Sorted(maps.Keys(r.model.objects))
-		if len(epochs) == 0 {
-			return result{}, nil
-		}
-		return result{epochs[len(epochs)-1], true}, nil
-	})
-	return got.epoch, got.ok, err
+	return epochs[len(epochs)-1], true, nil
 }
 
 type post struct {
@@ -142,7 +136,8 @@ type post struct {
 type world struct {
 	t       *testing.T
 	root    verdict.Anchor
-	clocks  []time.Time // of the replicas
+	begun   *verdict.Anchor // what a replica that crashed left
+	clocks  []time.Time     // of the replicas
 	posts   [][]post
 	answers map[uint64][]byte
 	refused int
@@ -171,6 +166,7 @@ func (k *knownSigner) Sign(random io.Reader, message []byte, o crypto.SignerOpts
 // dies of it.
 func (w *world) play(choose func(ready []int, at []state, crashed bool) (who int, dies bool)) string {
 	m := newModel()
+	m.begun = w.begun
 	w.answers, w.refused = map[uint64][]byte{}, 0
 	var trace strings.Builder
 	replicas := make([]*replica, len(w.posts))
@@ -310,7 +306,7 @@ func worlds() map[string]world {
 	root := verdict.Anchor{Epoch: 5, Digest: hex.EncodeToString(slices.Clone([]byte{1, 0xff, 31: 0}))}
 	return map[string]world{
 		"the same post twice":           {posts: [][]post{{{5, 1}}, {{5, 1}}}},
-		"two digests for one epoch":     {posts: [][]post{{{5, 1}}, {{5, 2}}}},
+		"two digests for one epoch":     {posts: [][]post{{{5, 1}}, {{5, 2}}}, begun: &root},
 		"two first epochs":              {posts: [][]post{{{5, 1}}, {{9, 2}}}},
 		"two first epochs, one digest":  {posts: [][]post{{{5, 1}}, {{6, 1}}}},
 		"the next epoch at once":        {posts: [][]post{{{5, 1}}, {{6, 2}}}, root: root},
@@ -338,7 +334,7 @@ func TestEveryInterleaving(t *testing.T) {
 // Longer runs of three replicas with many crashes, whose schedules are too many to play them all.
 func TestManyInterleavings(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3_000) {
+	for seed := range uint64(2_000) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		w := world{t: t, clocks: []time.Time{clockNow, clockNow.Add(-20 * time.Second), clockNow.Add(20 * time.Second)}}
 		for range w.clocks {
