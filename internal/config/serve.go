@@ -209,6 +209,9 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 		case s.Root == "":
 			warn(path, "nobody may post, and nothing says where signing begins: give root")
 		}
+		if c.given("serve") && !n.Archive && !strings.HasPrefix(n.LogDirectory, "s3list+https://") {
+			warn(path, "clients of the API find no batches to verify what is signed with: its log_directory is not public, so set archive: true")
+		}
 		other, twice := hosts[s.Host]
 		if twice && s.Host != "" {
 			warn(path+".host", "%s is also the host of %s: give each log a host name of its own", s.Host, other)

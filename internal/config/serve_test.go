@@ -25,6 +25,27 @@ serve: {listen: ":8443", keys: [{file: a}, {env: B, not_before: 2026-01-31T02:00
 	}
 }
 
+// Whoever checks what is signed needs the batches, from the log or from here.
+func TestWarningOfMissingBatches(t *testing.T) {
+	t.Parallel()
+	const serve = "serve: {listen: 'localhost:1', keys: {file: a}}\nalerts: {webhook: {url_env: U, secret_env: S}}\n"
+	for _, c := range []struct {
+		log, archive string
+		warned       bool
+	}{
+		{"./log", "false", true},
+		{"s3list+http://localhost", "false", true},
+		{"./log", "true", false},
+		{"s3list+https://log.example", "false", false},
+	} {
+		text := strings.Replace(withNamespace("signing: {token_file: t}", "archive: "+c.archive), "./log", c.log, 1) + serve
+		got := parse(t, text).Warnings()
+		if warned := len(got) == 1 && strings.Contains(got[0].Message, "clients of the API find no batches"); warned != c.warned || len(got) > 1 {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 func TestWarningsOfSigning(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, serve, signing, want string }{
@@ -40,7 +61,7 @@ func TestWarningsOfSigning(t *testing.T) {
 		{"without a beginning", "{listen: ':1', keys: {file: a}}", "{mode: verified}", "namespaces[0].signing: nobody may post, and"},
 		{"without TLS", "{listen: ':1', keys: {file: a}}", "{token_env: T}", "serve.listen: without TLS"},
 	} {
-		text := withNamespace("signing: "+c.signing) + "serve: " + c.serve + "\nalerts: {webhook: {url_env: U, secret_env: S}}\n"
+		text := withNamespace("archive: true", "signing: "+c.signing) + "serve: " + c.serve + "\nalerts: {webhook: {url_env: U, secret_env: S}}\n"
 		got := ""
 		for _, w := range parse(t, text).Warnings() {
 			got += w.Path + ": " + w.Message

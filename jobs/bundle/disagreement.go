@@ -60,6 +60,9 @@ func (c *Checked) statement(epoch uint64, s incident.Statement, files map[string
 			namespace, as = s.Namespace, ", of a log called "+text.Clean(s.Namespace, maxText/4)
 		}
 		found := checkSigned(files[path.Join(evidenceDir, s.Evidence)], namespace, epoch, c.trusted)
+		if found.unknown {
+			return "what " + by(s) + " is said to have signed cannot be checked without that key, which is not among those that you named: " + found.Error, NotShown, true
+		}
 		if found.Error != "" || found.Digest != s.Digest {
 			return "what " + by(s) + " is said to have signed is not validly signed: " + found.Error, NotShown, true
 		}

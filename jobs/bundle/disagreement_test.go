@@ -42,7 +42,7 @@ func TestDisagreements(t *testing.T) {
 		}, nil, bundle.Shown, "if these keys", "That the keys are the log's"},
 		{"two auditors, of whom the reader knows one", alert.SplitView, func(theirs, ours, _ *incident.Statement) []incident.Statement {
 			return []incident.Statement{*theirs, *ours}
-		}, []ed25519.PrivateKey{theirs}, bundle.NotShown, "is not validly signed", ""},
+		}, []ed25519.PrivateKey{theirs}, bundle.NotShown, "not among those that you named", ""},
 		{"an auditor and the log", alert.SplitView, func(theirs, _, log *incident.Statement) []incident.Statement {
 			return []incident.Statement{*theirs, *log}
 		}, []ed25519.PrivateKey{theirs}, bundle.Shown, "that the log published it is the word", "That the log published what is in it"},
