@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/jobs/incident"
@@ -41,13 +42,9 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 		if n.Auditor == nil {
 			return shown, nil
 		}
-		start, ok, err := n.Auditor.Start(ctx)
-		if err != nil || !ok {
-			return shown, err
-		}
-		last, ok, err := n.Auditor.Last(ctx)
-		if ok { // epochs are signed in order, so that there is one range
-			shown.Signed = append(shown.Signed, epochset.Range{From: start.Epoch, To: last})
+		first, last, ok, err := auditor.SignedRange(ctx, a.c.Store, n.Name)
+		if ok {
+			shown.Signed = append(shown.Signed, epochset.Range{From: first, To: last})
 		}
 		return shown, err
 	})

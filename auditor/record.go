@@ -19,6 +19,23 @@ func ReadSigned(ctx context.Context, store *auditstore.Store, namespace string, 
 	return recorded, err
 }
 
+// SignedRange returns the first and the last epoch that are signed; false if none is. Epochs are
+// signed in order, so that all between them are.
+func SignedRange(ctx context.Context, store *auditstore.Store, namespace string) (first, last uint64, ok bool, err error) {
+	ledger := newStoreLedger(store, namespace)
+	start, err := ledger.start(ctx)
+	if errors.Is(err, errNotYet) {
+		return 0, 0, false, nil
+	}
+	if err == nil {
+		last, ok, err = ledger.last(ctx)
+	}
+	if err != nil || !ok {
+		return 0, 0, false, err
+	}
+	return start.Epoch, last, true, nil
+}
+
 // SignedShards returns the shards (epoch/EpochsPerShard) in which epochs of a log are signed,
 // ascending. On local disk a crash may have left one that has none.
 func SignedShards(ctx context.Context, store *auditstore.Store, namespace string) ([]uint64, error) {

@@ -336,6 +336,9 @@ func TestServeVerified(t *testing.T) {
 	if status, body := s.post("first", 1, root); status != http.StatusOK {
 		t.Errorf("posted again: %d %s", status, body)
 	}
+	if out, err := a.command("status").CombinedOutput(); err != nil || !strings.Contains(string(out), "\nsigned     3         1 to 3\n") {
+		t.Errorf("status: %v\n%s", err, out)
+	}
 	s.end()
 }
 

@@ -29,7 +29,7 @@ func (statusCmd) Help() string {
 	return `Shows which epochs are verified, rejected or missing, and the head, which is the last epoch up to which every epoch is
 verified. Without a range it covers the epochs from the first to the last that has a verdict; a configuration file or preset
 may set other bounds. It also shows what is on record of the log's names: see ktaudit chain. The head stays before a
-contradiction that is open.
+contradiction that is open. Signed are the epochs whose digests ktaudit serve signed.
 
 Exits with 1 if an epoch has no verdict, if epochs wait for a key, or if something is wrong that nobody has acknowledged: an epoch
 was rejected or does not continue the one before it, names on record contradict each other, or another critical incident of these

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
@@ -15,6 +16,7 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/lag"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // askLogTimeout bounds for how long a status asks a log for its newest epoch.
@@ -59,10 +61,12 @@ func (f lagFlag) check(r rangeFlags, n config.Namespace) error {
 // alive, and what waits.
 type liveState struct {
 	queueState `json:"-"`
-	Newest     *newestVerdict `json:"newest_verdict,omitempty"`
-	Lag        *lag.Lag       `json:"lag,omitempty"`
-	LagNote    string         `json:"lag_note,omitempty"` // why Lag is missing
-	MaxLag     string         `json:"max_lag,omitempty"`
+	// Signed are the epochs whose digests are signed here.
+	Signed  []epochset.Range `json:"signed,omitempty"`
+	Newest  *newestVerdict   `json:"newest_verdict,omitempty"`
+	Lag     *lag.Lag         `json:"lag,omitempty"`
+	LagNote string           `json:"lag_note,omitempty"` // why Lag is missing
+	MaxLag  string           `json:"max_lag,omitempty"`
 	// Workers and Schedulers are how many of the log are alive; nil if it is not known.
 	Workers    *int                 `json:"workers,omitempty"`
 	Schedulers *int                 `json:"schedulers,omitempty"`
@@ -147,6 +151,9 @@ func (r *statusReader) read(ctx context.Context, n config.Namespace, note string
 		s.live.Newest, err = r.newest(ctx, s.status)
 	}
 	if err == nil {
+		s.live.Signed, err = r.signed(ctx, n.Namespace)
+	}
+	if err == nil {
 		s.live.Waiting, err = readWaiting(ctx, r.store, n.Namespace)
 	}
 	if s.err = err; err != nil {
@@ -158,6 +165,15 @@ func (r *statusReader) read(ctx context.Context, n config.Namespace, note string
 		r.findProblems(ctx, n, s.status, &s.live)
 	}
 	return s
+}
+
+// signed returns the epochs whose digests are signed.
+func (r *statusReader) signed(ctx context.Context, namespace string) ([]epochset.Range, error) {
+	first, last, ok, err := auditor.SignedRange(ctx, r.store, namespace)
+	if !ok {
+		return nil, err
+	}
+	return []epochset.Range{{From: first, To: last}}, nil
 }
 
 // newest returns the verdict on the last epoch that has one; nil if there is none.

@@ -51,6 +51,9 @@ func (a *app) reportAll(all []logStatus, strict bool) error {
 // printLive prints how far the log has come, and who is alive.
 func (a *app) printLive(live liveState) {
 	now := time.Now()
+	for _, r := range live.Signed { // one: epochs are signed in order
+		a.line("signed", "%s", countText(r.To-r.From+1, live.Signed))
+	}
 	if n := live.Newest; n != nil {
 		a.line("newest", "epoch %d, judged %s ago", n.Epoch, ageText(n.FinishedAt, now))
 	}
