@@ -8,7 +8,7 @@
 #   .tools/npm      azurite
 #   .tools/debian   unpacked Debian packages; no root is needed for that
 #
-# Only a C compiler and npm, which are toolchains, are installed with apt-get, and only by root.
+# Only a C compiler, npm and OpenSSL's headers are installed with apt-get, and only by root.
 
 VERSITYGW=v1.8.0
 ALERTMANAGER=v0.31.1 # the last that go install can build: later ones lack their web pages
@@ -119,21 +119,23 @@ cargo_program() {
   done
   $only_say || need_rust
   debian_program protoc protobuf-compiler # which its build runs
+  pkg-config --exists openssl 2>/dev/null || toolchain "" pkg-config libssl-dev # which it links
   install "$program" "$version" "cargo install $crate@$version, into .tools/bin" \
     env PROTOC="$(type -p protoc)" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     cargo install --quiet --locked --no-track --force --root "$tools" --version "$version" "$crate" || return 0
 }
 
-# toolchain PROGRAM PACKAGE... is for what cannot be unpacked into a folder.
+# toolchain PROGRAM PACKAGE... is for what cannot be unpacked into a folder. PROGRAM is empty for what
+# is known to be missing.
 toolchain() {
   local program=$1; shift
-  if command -v "$program" >/dev/null; then
+  if [ -n "$program" ] && command -v "$program" >/dev/null; then
     found "$program" "" "$(command -v "$program")"
   elif $only_say || { [ "$(id -u)" = 0 ] && has_apt; }; then
-    install "$program" "" "apt-get install $*, into the machine, as root" \
+    install "${program:-$1}" "" "apt-get install $*, into the machine, as root" \
       sh -c 'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"' sh "$@" || return 0
   else
-    die "$program is missing: run  sudo apt-get install $*  or what your system has in its place"
+    die "${program:-$1} is missing: run  sudo apt-get install $*  or what your system has in its place"
   fi
 }
 
