@@ -28,19 +28,24 @@ func (a *api) proof(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, to := newStream(w, r, "application/octet-stream", forEver)
 	defer to.close()
+	var faults []error // of logs whose batch it may be
 	for _, n := range a.proven(r.Host) {
 		batch, err := n.Proofs(ctx, epoch, previous, digest)
 		if errors.Is(err, auditstore.ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return err
+			faults = append(faults, err)
+			continue
 		}
 		defer batch.Close()
 		if err := to.copyFrom(batch); !errors.Is(err, errHeaderOnly) {
 			return err
 		}
 		return nil
+	}
+	if len(faults) > 0 {
+		return errors.Join(faults...)
 	}
 	return notFound("there is no batch of that name here")
 }

@@ -95,7 +95,8 @@ func TestProofThatChanged(t *testing.T) {
 	}
 }
 
-// Proofs of several logs are told apart by host name, or else by their names, which are unique.
+// Proofs of several logs are told apart by host name, or else by their names, which are unique. What
+// is wrong with one log costs no other.
 func TestProofsOfSeveralLogs(t *testing.T) {
 	t.Parallel()
 	of := func(name, digest string) api.Namespace {
@@ -107,10 +108,16 @@ func TestProofsOfSeveralLogs(t *testing.T) {
 		}}
 	}
 	one, two, hosted := of("one", hexOf(1)), of("two", hexOf(2)), of("hosted", hexOf(1))
+	broken := api.Namespace{Name: "broken", Proofs: func(_ context.Context, _ uint64, _, d string) (io.ReadCloser, error) {
+		if d == hexOf(3) {
+			return nil, auditstore.ErrNotFound
+		}
+		return nil, auditstore.ErrCorrupt
+	}}
 	hosted.Host = "hosted.example"
 	w := newWorld(t, func(_ *world, c *api.Config, _ *api.Namespace) {
 		c.URL = "https://auditor.example:8443"
-		c.Namespaces = func() []api.Namespace { return []api.Namespace{one, two, hosted} }
+		c.Namespaces = func() []api.Namespace { return []api.Namespace{broken, one, two, hosted} }
 	})
 	for _, c := range []struct {
 		host, digest, want string
@@ -132,11 +139,15 @@ func TestProofsOfSeveralLogs(t *testing.T) {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
+	r := httptest.NewRequest(http.MethodGet, "/5/"+hexOf(0)+"/"+hexOf(4), nil)
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, r)
+	wantProblem(t, recorder.Result(), http.StatusServiceUnavailable, "fault") // it may be the broken log's
 	var directories []string
 	for _, n := range get[client.Namespaces](t, w, "/namespaces").Namespaces {
 		directories = append(directories, n.LogDirectory)
 	}
-	want := "[https://auditor.example:8443 https://auditor.example:8443 https://hosted.example:8443]"
+	want := "[https://auditor.example:8443 https://auditor.example:8443 https://auditor.example:8443 https://hosted.example:8443]"
 	if got := fmt.Sprint(directories); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
