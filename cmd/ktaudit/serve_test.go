@@ -414,6 +414,7 @@ func TestServeManage(t *testing.T) {
 		return status == http.StatusOK && disabled == http.StatusBadRequest
 	})
 	checkManaged(two)
+	a.write("audit/_ktaudit/namespaces/damaged.json", "x") // which costs no other
 	three := a.serve()
 	checkManaged(three)
 	for _, s := range []*served{one, two, three} {

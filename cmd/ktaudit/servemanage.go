@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/api"
 	"github.com/ktaudit/ktaudit/auditor/client"
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/timestamp"
@@ -29,6 +31,7 @@ type managed struct {
 
 	mu      sync.Mutex
 	added   map[string]api.Namespace
+	damaged string // what of the registry cannot be used, as it was last logged
 	present atomic.Pointer[[]api.Namespace]
 }
 
@@ -66,13 +69,15 @@ func (m *managed) isDisabled(name string) bool {
 }
 
 // refresh takes over what was added and disabled, here or elsewhere. The configuration comes first.
+// What is damaged of it is logged, and holds nothing else up.
 func (m *managed) refresh(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	added, disabled, err := m.registry.Read(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
 		return err
 	}
+	damaged := []error{err}
 	all := slices.Clone(m.configured)
 	for _, r := range added {
 		if slices.ContainsFunc(m.configured, func(n api.Namespace) bool { return n.Name == r.Name }) {
@@ -81,7 +86,8 @@ func (m *managed) refresh(ctx context.Context) error {
 		n, ok := m.added[r.Name]
 		if !ok {
 			if n, err = m.log(r); err != nil {
-				return err
+				damaged = append(damaged, err)
+				continue
 			}
 			m.added[r.Name] = n
 		}
@@ -93,7 +99,20 @@ func (m *managed) refresh(ctx context.Context) error {
 		}
 	}
 	m.present.Store(&all)
+	m.logDamage(errors.Join(damaged...))
 	return nil
+}
+
+// logDamage says what is damaged when that changes.
+func (m *managed) logDamage(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != m.damaged {
+		m.s.a.log.Error().Err(err).Msg("namespaces that were added over the API cannot be read: they are not served, and nothing of them is signed, until that is mended")
+	}
+	m.damaged = text
 }
 
 // log returns a log that was added.
@@ -102,10 +121,13 @@ func (m *managed) log(r timestamp.Registered) (api.Namespace, error) {
 	n.Namespace = r.Name
 	n.Signing = config.Signing{Mode: config.SignSeen, Root: r.Root, Ciphersuite: int(r.Ciphersuite)}
 	log, err := m.s.log(n)
+	if err != nil {
+		return log, fmt.Errorf("namespace %s: %w", r.Name, err)
+	}
 	log.LogDirectory, log.Posters = r.LogDirectory, m.posters
 	m.s.a.log.Warn().Str("namespace", r.Name).
 		Msg("this namespace was added over the API: it is not audited, and nobody is alerted, until it is in the configuration file")
-	return log, err
+	return log, nil
 }
 
 func (m *managed) create(ctx context.Context, n client.NewNamespace) error {

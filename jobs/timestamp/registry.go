@@ -57,7 +57,7 @@ func (r *Registry) Add(ctx context.Context, n Registered) error {
 		return err
 	}
 	all, _, err := r.Read(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, auditstore.ErrCorrupt) {
 		return err
 	}
 	if len(all) >= maxRegistered {
@@ -89,24 +89,32 @@ func (r *Registry) Disable(ctx context.Context, name string) error {
 }
 
 // Read returns the namespaces that were added, by name, and the names of those that are disabled.
+// With auditstore.ErrCorrupt it returns all that can be read.
 func (r *Registry) Read(ctx context.Context) (added []Registered, disabled map[string]bool, err error) {
 	names, err := namesIn(ctx, r.added)
 	if err != nil {
 		return nil, nil, err
 	}
+	var damaged []error
 	for _, name := range names {
 		n, err := r.read(ctx, name)
-		if err != nil {
+		switch {
+		case errors.Is(err, auditstore.ErrCorrupt):
+			damaged = append(damaged, err)
+		case err != nil:
 			return nil, nil, err
+		default:
+			added = append(added, n)
 		}
-		added = append(added, n)
 	}
-	names, err = namesIn(ctx, r.disabled)
+	if names, err = namesIn(ctx, r.disabled); err != nil {
+		return nil, nil, err
+	}
 	disabled = map[string]bool{}
 	for _, name := range names {
 		disabled[name] = true
 	}
-	return added, disabled, err
+	return added, disabled, errors.Join(damaged...)
 }
 
 func (r *Registry) read(ctx context.Context, name string) (Registered, error) {

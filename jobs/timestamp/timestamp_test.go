@@ -377,6 +377,7 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
+// What is damaged costs no other namespace.
 func TestRegistryIsDamaged(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"no JSON": "x", "another name": `{"name":"b","root":"5/` + jobstest.DigestAfter(5) + `"}`, "no root": `{"name":"a"}`} {
@@ -384,8 +385,18 @@ func TestRegistryIsDamaged(t *testing.T) {
 		if _, err := store.Folder("_ktaudit", "namespaces").Put(t.Context(), []byte(text), "a"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := timestamp.NewRegistry(store).Read(t.Context()); !errors.Is(err, auditstore.ErrCorrupt) {
-			t.Errorf("%s: %v", name, err)
+		r := timestamp.NewRegistry(store)
+		for _, err := range []error{
+			r.Add(t.Context(), timestamp.Registered{Name: "c", Root: "5/" + jobstest.DigestAfter(5), Ciphersuite: 1}),
+			r.Disable(t.Context(), "d"),
+		} {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		added, disabled, err := r.Read(t.Context())
+		if !errors.Is(err, auditstore.ErrCorrupt) || len(added) != 1 || added[0].Name != "c" || !disabled["d"] {
+			t.Errorf("%s: %+v, %v, %v", name, added, disabled, err)
 		}
 	}
 }
