@@ -213,10 +213,10 @@ var texts = map[string]Text{
 		Actions: "Look whether it still signs. If the log posts to it no more, ask the operator of the log why.",
 	},
 	"auditor_silent": {
-		Title:   "Another auditor gives no answer that can be read.",
-		Means:   "For an hour, or for max_lag under cross_check, every request has failed. Nothing is compared meanwhile. It ends with the next answer.",
-		Benign:  "The auditor is down or has moved, or the way to it fails.",
-		Actions: "The detail has the last error. Ask the auditor from another place, and check the URL under cross_check.",
+		Title:   "Another auditor gives no answer that can be compared.",
+		Means:   "For an hour, or for max_lag under cross_check, every request has failed; or, where max_lag is not given, the auditor had no signature for any epoch. Nothing is compared meanwhile. It ends with the next answer that has one.",
+		Benign:  "The auditor is down or has moved, or the way to it fails; or it has another name for the log, or signs nothing of it yet.",
+		Actions: "The detail has the last error. Ask the auditor from another place, and check the URL, and the namespace, under cross_check.",
 	},
 	"auditor_went_back": {
 		Title:   "Another auditor says that it verified less than it said before.",

@@ -44,6 +44,7 @@ func (r *round) ask(ctx context.Context, epoch uint64) (statement, error) {
 	}
 	r.answer()
 	r.trusted++
+	r.signed = r.now
 	return r.statement(s, key)
 }
 

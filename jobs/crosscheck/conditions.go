@@ -36,7 +36,7 @@ func (r *round) conditions(ctx context.Context, newest uint64) error {
 	}{
 		{alert.AuditorKeyUnknown, r.unknownKey(), r.trusted > 0 && r.unknown == 0},
 		{alert.AuditorLag, lag, err == nil && r.trusted > 0 && !r.behind},
-		{alert.AuditorSilent, r.silence(), r.answers > 0},
+		{alert.AuditorSilent, r.silence(), r.answers > 0 && (r.trusted > 0 || r.unknown > 0 || r.lagIsWatched())},
 		{alert.AuditorWentBack, r.wentBack(), r.answers > 0 && r.verified > 0 && r.backward == 0},
 	} {
 		switch {
@@ -71,14 +71,28 @@ func (r *round) unknownKey() *alert.Alert {
 
 // silence is named for the hour of the last answer: an auditor may fall silent again.
 func (r *round) silence() *alert.Alert {
-	if !r.isSilent() {
+	since, what, detail := r.answered, "answer on %s that can be read", r.lastFault
+	if r.hasNothing() && r.signed.Before(since) {
+		since, what, detail = r.signed, "digest of %s that it signed", "it answers that it has none: is this the log's name there?"
+	}
+	if !r.isSilent(since) {
 		return nil
 	}
-	return r.alert(alert.AuditorSilent, r.answered.UTC().Format("2006010215"), 0, r.answered,
-		fmt.Sprintf(" has given no answer on %s that can be read since %s", r.Namespace, r.answered.UTC().Format(time.RFC3339)), r.lastFault)
+	return r.alert(alert.AuditorSilent, since.UTC().Format("2006010215"), 0, since,
+		fmt.Sprintf(" has given no "+what+" since %s", r.Namespace, since.UTC().Format(time.RFC3339)), detail)
 }
 
-func (r *round) isSilent() bool { return r.now.Sub(r.answered) >= cmp.Or(r.MaxLag, SilentAfter) }
+func (r *round) isSilent(since time.Time) bool {
+	return r.now.Sub(since) >= cmp.Or(r.MaxLag, SilentAfter)
+}
+
+// hasNothing reports whether an auditor has no signature for whatever it is asked, or not any more
+// for what it signed before: so nothing is compared. Where its lag is watched, that tells of it.
+func (r *round) hasNothing() bool {
+	return r.trusted == 0 && r.unknown == 0 && (r.highest == 0 || r.withdrawn) && !r.lagIsWatched()
+}
+
+func (r *round) lagIsWatched() bool { return r.MaxLag > 0 || r.MaxLagEpochs > 0 }
 
 func (r *round) wentBack() *alert.Alert {
 	if r.backward < maxBack {
@@ -90,7 +104,7 @@ func (r *round) wentBack() *alert.Alert {
 
 // lag is the alert on an auditor that has not signed what has had a verdict here for too long.
 func (r *round) lag(ctx context.Context, newest uint64) (*alert.Alert, error) {
-	if !r.behind || r.isSilent() || r.MaxLag == 0 && r.MaxLagEpochs == 0 {
+	if !r.behind || r.isSilent(r.answered) || !r.lagIsWatched() {
 		return nil, nil
 	}
 	epoch, since := newest, r.started

@@ -335,6 +335,14 @@ func TestConditions(t *testing.T) {
 				w.remote.set(func() { w.remote.answer = nil })
 				w.remote.signAll(t, 1, 10)
 			}},
+		{"it does not know the log, and may lag for ever", func(_ *testing.T, w *world) { w.config.MaxLag = 0 }, nil, []string{"auditor_silent"},
+			func(t *testing.T, w *world) { w.remote.signAll(t, 1, 10) }},
+		{"it knows the log no more, and may lag for ever", func(t *testing.T, w *world) {
+			w.config.MaxLag = 0
+			w.remote.signAll(t, 1, 10)
+			jobstest.Must(t, New(w.config).round(t.Context(), began))
+			w.remote.set(func() { clear(w.remote.signed) })
+		}, nil, []string{"auditor_silent"}, func(t *testing.T, w *world) { w.remote.signAll(t, 1, 10) }},
 		{"it has a new key", func(t *testing.T, w *world) {
 			w.remote.signAll(t, 1, 5)
 			for epoch := uint64(6); epoch <= 10; epoch++ {

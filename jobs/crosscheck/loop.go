@@ -69,6 +69,7 @@ type Loop struct {
 	backward  int                  // how many answers in a row named an earlier one
 	started   time.Time
 	answered  time.Time // when it last gave an answer that can be read
+	signed    time.Time // when it last gave a digest that is signed with a pinned key
 	failures  int       // rounds in a row
 	lastFault string
 	notices   map[string]alert.Alert
@@ -78,7 +79,7 @@ type Loop struct {
 func New(c Config) *Loop {
 	now := time.Now()
 	return &Loop{
-		Config: c, started: now, answered: now, id: ID(c.Client.URL()), limiter: rate.NewLimiter(rate.Limit(c.Rate), 4),
+		Config: c, started: now, answered: now, signed: now, id: ID(c.Client.URL()), limiter: rate.NewLimiter(rate.Limit(c.Rate), 4),
 		whole: map[uint64]bool{}, without: map[uint64]time.Time{}, notices: map[string]alert.Alert{},
 	}
 }

@@ -44,11 +44,12 @@ type round struct {
 	shards  map[uint64]*shard
 	judged  []uint64 // shards with verdicts, ascending
 
-	answers  int    // that could be read
-	trusted  int    // of these, signed with a pinned key
-	unknown  uint64 // the lowest epoch that was signed with another
-	keyError error
-	behind   bool // there is no signature that can be read after the highest, up to the newest verdict
+	answers   int    // that could be read
+	trusted   int    // of these, signed with a pinned key
+	unknown   uint64 // the lowest epoch that was signed with another
+	keyError  error
+	withdrawn bool // it has no signature any more for an epoch of which one is on record
+	behind    bool // there is no signature that can be read after the highest, up to the newest verdict
 }
 
 // run does what is due. A step that fails leaves the others to be done, unless it is the auditor
@@ -56,7 +57,7 @@ type round struct {
 func (r *round) run(ctx context.Context) error {
 	newest, err := r.newestJudged(ctx)
 	if err != nil || newest == 0 {
-		r.answered = r.now // nothing was asked
+		r.answered, r.signed = r.now, r.now // nothing was asked
 		return err
 	}
 	var errs []error
@@ -260,6 +261,7 @@ func (r *round) resample(ctx context.Context, newest uint64) error {
 			continue
 		}
 		found, err := r.ask(ctx, epoch)
+		r.withdrawn = r.withdrawn || errors.Is(err, errAbsent)
 		if errors.Is(err, errAbsent) || errors.Is(err, signature.ErrUnknownKey) || errors.Is(err, errUnreadable) {
 			continue
 		}
