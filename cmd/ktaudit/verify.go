@@ -17,6 +17,7 @@ import (
 
 type verifyCmd struct {
 	configFlags
+	namespaceFlag
 	configurationFlag
 	rangeFlags
 	Epoch        uint64   `group:"log" placeholder:"EPOCH" help:"Single epoch to verify in a directory or bucket, or the epoch of a file."`

@@ -61,10 +61,10 @@ type publicSignature struct {
 // verifyPublic fetches one epoch of the log of a preset or a configuration, and verifies it and
 // what is signed for it.
 func (c verifyCmd) verifyPublic(ctx context.Context, a *app) (err error) {
-	if c.given() || c.Epoch == 0 || c.named() {
+	if c.given() || c.Epoch == 0 || c.named() || c.Config == "" && c.Preset == "" {
 		return errors.New("no input given: give files, directories or bucket URLs; or --epoch alone for one epoch of the log of --preset or --config")
 	}
-	_, n, err := c.loadOne("")
+	_, n, err := c.loadOne(c.Namespace)
 	if err != nil {
 		return err
 	}

@@ -174,9 +174,29 @@ func TestVerifyNeedsAnInputOrALog(t *testing.T) {
 		{}, {"--preset=whatsapp-v2"}, {"--preset=whatsapp-v2", "--from=1", "--to=2"}, {"--epoch=12"},
 		{"--auditor=https://auditor.example", "../../testdata/vectors/whatsapp-v1/log"}, {"--preset=whatsapp-v2", "--epoch=12", "--auditor=auditor.example"},
 	} {
-		if status, stdout, stderr := called(t, append([]string{"verify"}, args...)...); status != exitFailed || stdout != "" {
+		if status, stdout, stderr := called(t, append([]string{"verify"}, args...)...); status != exitFailed || stdout != "" || strings.Contains(stderr, "bucket URL is empty") {
 			t.Errorf("%q: exit %d\n%s%s", args, status, stdout, stderr)
 		}
+	}
+}
+
+// Of a configuration with several logs one is chosen, as every command says.
+func TestVerifyChoosesALog(t *testing.T) {
+	t.Parallel()
+	file := publicConfig(t, whole)
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append(text, "  - {namespace: other, log_directory: ./other}\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"verify", "--config", file, "--epoch", "12"}
+	if status, _, stderr := called(t, args...); status != exitFailed || !strings.Contains(stderr, "choose one with --namespace") {
+		t.Errorf("exit %d\n%s", status, stderr)
+	}
+	if status, stdout, stderr := called(t, append(args, "--namespace", fakeNamespace)...); status != exitGood {
+		t.Errorf("exit %d\n%s%s", status, stdout, stderr)
 	}
 }
 

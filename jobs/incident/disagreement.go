@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/rs/zerolog"
 )
 
 // Who says which digest an epoch has, unless it is an auditor, which is named by its URL.
@@ -61,7 +62,11 @@ func StatementOf(v verdict.Verdict) Statement {
 // A crash in between leaves evidence without an incident, and whoever made the statements is asked
 // again: what is found then is on record once.
 func (r Recorder) RecordDisagreement(ctx context.Context, a alert.Alert, batches []Batch, statements ...Statement) error {
-	r.Log.Error().Uint64("epoch", a.Epoch).Str("detail", a.Detail).Msg(a.Summary)
+	level := zerolog.ErrorLevel
+	if known, err := r.IsRecorded(ctx, a); known && err == nil { // it is found again in each round
+		level = zerolog.DebugLevel
+	}
+	r.Log.WithLevel(level).Uint64("epoch", a.Epoch).Str("detail", a.Detail).Msg(a.Summary)
 	for i := range statements {
 		s := &statements[i]
 		if len(s.Signed) == 0 {

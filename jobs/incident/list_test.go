@@ -37,6 +37,22 @@ func newRecorder(store *auditstore.Store) incident.Recorder {
 	return incident.Recorder{Store: store, Log: zerolog.Nop()}
 }
 
+// What is found again in each round of a comparison is an error in the log once.
+func TestDisagreementIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := newRecorder(jobstest.NewArchiveStore(t).Store)
+	r.Log = zerolog.New(&out).Level(zerolog.InfoLevel)
+	for range 3 {
+		jobstest.Must(t, r.RecordDisagreement(t.Context(), alert.Alert{
+			Kind: alert.SplitView, Namespace: jobstest.Namespace, Epoch: 12, Incident: alert.FactIncident(alert.SplitView, 12, digestA, digestB), Summary: "two digests", At: began,
+		}, nil, incident.Statement{By: "an auditor", Digest: digestA}, incident.Statement{By: incident.ByLog, Digest: digestB}))
+	}
+	if got := strings.Count(out.String(), `"message":"two digests"`); got != 1 {
+		t.Errorf("it is logged %d times:\n%s", got, &out)
+	}
+}
+
 // listed returns what is open, each as its state and name.
 func listed(t *testing.T, store *auditstore.Store) []string {
 	t.Helper()
