@@ -27,8 +27,9 @@ const (
 )
 
 // maxOpen is how many facts of a kind may wait to be acknowledged. An auditor of another log, say,
-// disagrees at every epoch: what is beyond is not compared until somebody has looked.
-const maxOpen = 100
+// disagrees at every epoch: what is beyond is not compared until somebody has looked. But that of
+// one must not hide what others say: each loop may raise a few even so.
+const maxOpen, maxBeyond = 100, 10
 
 // errTooMany: no further facts are told of.
 var errTooMany = errors.New("too many disagreements wait to be acknowledged: nothing further is compared until there are fewer (ktaudit incidents)")
@@ -55,7 +56,8 @@ type comparer struct {
 	store     *auditstore.Store
 	incidents incident.Recorder
 
-	left map[alert.Kind]int // how many facts of a kind may still be raised; nil: not known yet
+	left   map[alert.Kind]int // how many facts of a kind may still be raised; nil: not known yet
+	beyond *int               // how many the loop may raise even so
 }
 
 // compare holds a signed digest against the verdict that counts and, if it is another auditor's,
@@ -111,9 +113,6 @@ func (c *comparer) signedHere(ctx context.Context, epoch uint64) (statement, err
 // raiseSplit tells that two have different digests for an epoch. Whoever finds the same two digests
 // finds the same fact.
 func (c *comparer) raiseSplit(ctx context.Context, v verdict.Verdict, a, b incident.Statement) error {
-	if err := c.mayRaise(ctx, alert.SplitView); err != nil {
-		return err
-	}
 	published := " was published by the log"
 	if b.By == incident.ByOurselves {
 		published = " was posted by the log, and is signed here"
@@ -122,26 +121,31 @@ func (c *comparer) raiseSplit(ctx context.Context, v verdict.Verdict, a, b incid
 	if who == incident.ByOurselves {
 		who = "this auditor, to whom the log posted it,"
 	}
-	return c.incidents.RecordDisagreement(ctx, alert.Alert{
+	split := alert.Alert{
 		Kind: alert.SplitView, Namespace: c.namespace, Epoch: v.Epoch,
 		Incident: alert.FactIncident(alert.SplitView, v.Epoch, sorted(a.Digest, b.Digest)...),
 		Summary:  fmt.Sprintf("%s has two digests for epoch %d", c.namespace, v.Epoch),
 		Detail: fmt.Sprintf("digest %s is signed by %s\ndigest %s%s\n"+
 			"the log showed two histories, or a signer signed what it was not shown", a.Digest, who, b.Digest, published),
-	}, []incident.Batch{incident.BatchOf(v)}, a, b)
+	}
+	if err := c.mayRaise(ctx, split); err != nil {
+		return err
+	}
+	return c.incidents.RecordDisagreement(ctx, split, []incident.Batch{incident.BatchOf(v)}, a, b)
 }
 
 // raiseRejected tells that an auditor signed the digest of an epoch that was rejected here.
 func (c *comparer) raiseRejected(ctx context.Context, v verdict.Verdict, s statement) error {
-	if err := c.mayRaise(ctx, alert.AuditorSignedRejected); err != nil {
-		return err
-	}
-	return c.incidents.RecordDisagreement(ctx, alert.Alert{
+	a := alert.Alert{
 		Kind: alert.AuditorSignedRejected, Namespace: c.namespace, Epoch: v.Epoch, Reason: string(v.Reason),
 		Incident: alert.FactIncident(alert.AuditorSignedRejected, v.Epoch, s.by, s.digest()),
 		Summary:  fmt.Sprintf("%s signed epoch %d of %s, which was rejected here: %s", s.by, v.Epoch, c.namespace, v.Reason),
 		Detail:   fmt.Sprintf("digest %s is signed with key %s", s.digest(), s.key),
-	}, nil, s.evidence(), incident.StatementOf(v))
+	}
+	if err := c.mayRaise(ctx, a); err != nil {
+		return err
+	}
+	return c.incidents.RecordDisagreement(ctx, a, nil, s.evidence(), incident.StatementOf(v))
 }
 
 // raiseContradiction tells that an auditor says two things of an epoch.
@@ -150,7 +154,7 @@ func (c *comparer) raiseContradiction(ctx context.Context, s statement, other in
 	if known, err := c.incidents.IsRecorded(ctx, a); known || err != nil {
 		return err // to say the two again adds nothing
 	}
-	if err := c.mayRaise(ctx, a.Kind); err != nil {
+	if err := c.mayRaise(ctx, a); err != nil {
 		return err
 	}
 	return c.incidents.RecordDisagreement(ctx, a, nil, s.evidence(), other)
@@ -169,8 +173,12 @@ func (c *comparer) contradictionOf(s statement, other incident.Statement) alert.
 	}
 }
 
-// mayRaise returns errTooMany if too many facts of a kind wait to be acknowledged.
-func (c *comparer) mayRaise(ctx context.Context, kind alert.Kind) error {
+// mayRaise returns errTooMany if too many facts of an alert's kind wait to be acknowledged. One that
+// is on record may always be raised again.
+func (c *comparer) mayRaise(ctx context.Context, a alert.Alert) error {
+	if known, err := c.incidents.IsRecorded(ctx, a); known || err != nil {
+		return err
+	}
 	if c.left == nil {
 		list, err := incident.ReadList(ctx, c.store, c.namespace)
 		if err != nil {
@@ -181,10 +189,14 @@ func (c *comparer) mayRaise(ctx context.Context, kind alert.Kind) error {
 			c.left[k] = maxOpen - list.Unacknowledged()[k]
 		}
 	}
-	if c.left[kind] <= 0 {
+	switch {
+	case c.left[a.Kind] > 0:
+		c.left[a.Kind]--
+	case *c.beyond > 0:
+		*c.beyond--
+	default:
 		return errTooMany
 	}
-	c.left[kind]--
 	return nil
 }
 

@@ -174,10 +174,23 @@ func TestNoFloodOfSplitViews(t *testing.T) {
 	for i := range 4 {
 		_ = l.round(t.Context(), began.Add(time.Duration(i)*minute))
 	}
-	// Some of the allowance goes into looking at the same again.
 	open, compared := len(w.open(t)), len(w.records(t))
-	if open > maxOpen || open < maxOpen-10 || compared != open {
+	if open > maxOpen+maxBeyond || open < maxOpen || compared != open {
 		t.Errorf("%d are open, %d on record as compared", open, compared)
+	}
+	// Nor do they hide what others say.
+	w.judge(t, 301, 301, nil)
+	honest := newRemote(t)
+	honest.sign(t, 301, [32]byte{7})
+	w.config.Client = honest.client(t)
+	_ = New(w.config).round(t.Context(), began)
+	w.judge(t, 302, 302, nil)
+	w.signHere(t, 302, [32]byte{8})
+	_ = NewOurs(OursConfig{Namespace: namespace, Store: w.Store, Incidents: w.config.Incidents, Log: w.config.Log}).Round(t.Context())
+	for _, epoch := range []uint64{301, 302} {
+		if name := fmt.Sprintf("split_view/%012d", epoch); !slices.Contains(w.open(t), name) {
+			t.Errorf("%s is not told of", name)
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ type Loop struct {
 	started   time.Time
 	answered  time.Time // when it last gave an answer that can be read
 	signed    time.Time // when it last gave a digest that is signed with a pinned key
+	beyond    int       // how many facts it may raise where too many are open
 	failures  int       // rounds in a row
 	lastFault string
 	notices   map[string]alert.Alert
@@ -79,7 +80,7 @@ type Loop struct {
 func New(c Config) *Loop {
 	now := time.Now()
 	return &Loop{
-		Config: c, started: now, answered: now, signed: now, id: ID(c.Client.URL()), limiter: rate.NewLimiter(rate.Limit(c.Rate), 4),
+		Config: c, started: now, answered: now, signed: now, beyond: maxBeyond, id: ID(c.Client.URL()), limiter: rate.NewLimiter(rate.Limit(c.Rate), 4),
 		whole: map[uint64]bool{}, without: map[uint64]time.Time{}, notices: map[string]alert.Alert{},
 	}
 }
@@ -135,7 +136,7 @@ func (l *Loop) round(ctx context.Context, now time.Time) error {
 	end := observe.TracerOr(l.Tracer).Round(ctx, "crosscheck", l.Namespace)
 	r := &round{
 		Loop: l, now: now, left: maxRequests, results: map[string]int{}, shards: map[uint64]*shard{},
-		comparer: comparer{namespace: l.Namespace, store: l.Store, incidents: l.Incidents},
+		comparer: comparer{namespace: l.Namespace, store: l.Store, incidents: l.Incidents, beyond: &l.beyond},
 	}
 	err := r.run(ctx)
 	end(err)

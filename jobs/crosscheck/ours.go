@@ -38,10 +38,13 @@ type OursLoop struct {
 	OursConfig
 	done    map[uint64]bool // epochs of shards that are not done as a whole
 	highest uint64
+	beyond  int // how many facts it may raise where too many are open
 }
 
 // NewOurs returns a loop.
-func NewOurs(c OursConfig) *OursLoop { return &OursLoop{OursConfig: c, done: map[uint64]bool{}} }
+func NewOurs(c OursConfig) *OursLoop {
+	return &OursLoop{OursConfig: c, done: map[uint64]bool{}, beyond: maxBeyond}
+}
 
 // Run does a round at once and then one in each period. Only an end of ctx ends it.
 func (l *OursLoop) Run(ctx context.Context) {
@@ -64,7 +67,7 @@ func (l *OursLoop) Round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := comparer{namespace: l.Namespace, store: l.Store, incidents: l.Incidents}
+	c := comparer{namespace: l.Namespace, store: l.Store, incidents: l.Incidents, beyond: &l.beyond}
 	results := map[string]int{}
 	left := maxOurs
 	for _, n := range slices.Backward(shards) {
