@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -21,24 +23,48 @@ type cached[T any] struct {
 }
 
 // get returns what is not older than age, or what is made anew. What failed is not tried again for
-// as long.
-func (c *cache[T]) get(ctx context.Context, key string, age, timeout time.Duration, make func(ctx context.Context) (T, error)) (T, error) {
+// as long. Who does not wait until it is made leaves it to be made for the others.
+func (c *cache[T]) get(ctx context.Context, key string, age, timeout time.Duration, produce func(ctx context.Context) (T, error)) (T, error) {
 	one := c.entry(key)
+	var none T
 	select {
 	case one.turn <- struct{}{}:
-		defer func() { <-one.turn }()
 	case <-ctx.Done():
-		var none T
 		return none, ctx.Err()
 	}
-	if time.Since(one.made) > age {
-		// A client that goes away must not fail the others.
+	if time.Since(one.made) <= age {
+		defer func() { <-one.turn }()
+		return one.v, one.err
+	}
+	type result struct {
+		v   T
+		err error
+	}
+	made := make(chan result, 1)
+	go func() {
+		defer func() { <-one.turn }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 		defer cancel()
-		one.v, one.err = make(ctx)
+		one.v, one.err = recovered(ctx, produce)
 		one.made = time.Now()
+		made <- result{one.v, one.err}
+	}()
+	select {
+	case r := <-made:
+		return r.v, r.err
+	case <-ctx.Done():
+		return none, ctx.Err()
 	}
-	return one.v, one.err
+}
+
+// recovered has a defect end what it is in, and not the process.
+func recovered[T any](ctx context.Context, produce func(ctx context.Context) (T, error)) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return produce(ctx)
 }
 
 func (c *cache[T]) entry(key string) *cached[T] {

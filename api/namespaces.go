@@ -1,14 +1,17 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
+	"golang.org/x/sync/errgroup"
 )
 
 func (a *api) info(w http.ResponseWriter, r *http.Request) error {
@@ -26,15 +29,34 @@ func (a *api) info(w http.ResponseWriter, r *http.Request) error {
 	return a.sendJSON(w, r, i, notAtAll)
 }
 
+const (
+	// listTimeout is how long a list waits for what a log takes long to say, maxDescribed for how
+	// many logs at once.
+	listTimeout  = 5 * time.Second
+	maxDescribed = 16
+)
+
+// listNamespaces lists all: a log that something is wrong with, or that takes long, costs only
+// itself.
 func (a *api) listNamespaces(w http.ResponseWriter, r *http.Request) error {
-	all := client.Namespaces{Namespaces: []client.Namespace{}}
-	for _, n := range a.c.Namespaces() {
-		shown, err := a.describe(r, n)
-		if err != nil {
-			a.faults.note(r, err) // a log that something is wrong with costs only itself
-		}
-		all.Namespaces = append(all.Namespaces, shown)
+	namespaces := a.c.Namespaces()
+	all := client.Namespaces{Namespaces: make([]client.Namespace, len(namespaces))}
+	var each errgroup.Group
+	each.SetLimit(maxDescribed)
+	for i, n := range namespaces {
+		each.Go(func() error {
+			ctx, cancel := context.WithTimeout(r.Context(), listTimeout)
+			defer cancel()
+			r := r.WithContext(ctx)
+			shown, err := a.describe(r, n)
+			if err != nil {
+				a.faults.note(r, err)
+			}
+			all.Namespaces[i] = shown
+			return nil
+		})
 	}
+	_ = each.Wait() // there is no error
 	return a.sendJSON(w, r, all, notAtAll)
 }
 
