@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,11 +17,19 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
+	"golang.org/x/time/rate"
 )
 
 // maxConflicts is how many other digests of an epoch are kept. Replicas at the same time may keep
 // a few more.
 const maxConflicts = 100
+
+// burst and perSecond bound how many new conflicts of a log a replica puts on record, over all
+// epochs: each is evidence and an alert.
+const burst, perSecond = 1000, 1
+
+// errFlood: the post is refused and has had no answer, so that it comes again or comes to nothing.
+var errFlood = errors.New("the log posts more second digests than are put on record at a time")
 
 // posted is the evidence that a digest was posted for an epoch which has another one signed.
 type posted struct {
@@ -34,12 +43,13 @@ type posted struct {
 // Conflict returns what puts on record that a log posted two digests for an epoch: for
 // auditor.Config.
 func Conflict(to incident.Recorder, namespace string) func(ctx context.Context, c auditor.Conflict) error {
-	return (&conflicts{to: to, namespace: namespace}).record
+	return (&conflicts{to: to, namespace: namespace, fresh: rate.NewLimiter(perSecond, burst)}).record
 }
 
 type conflicts struct {
 	to        incident.Recorder
 	namespace string
+	fresh     *rate.Limiter
 
 	mu   sync.Mutex
 	full uint64 // the last epoch that more digests were posted for than are kept
@@ -60,6 +70,9 @@ func (c *conflicts) record(ctx context.Context, k auditor.Conflict) error {
 		if countOf("posted-", kept) >= maxConflicts {
 			c.logFull(k.Epoch)
 			return nil // the incidents of the others say enough
+		}
+		if !c.fresh.Allow() {
+			return errFlood
 		}
 		if err := c.keep(ctx, kind, k); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -148,6 +149,32 @@ func TestConflictsAreBounded(t *testing.T) {
 	if n := bytes.Count(lines.Bytes(), []byte("\n")); n != 101 {
 		t.Errorf("%d lines, want one for each digest that is kept, and one for the others", n)
 	}
+}
+
+// Nor do many epochs cost more than a replica puts on record at a time: the others are not told to be
+// conflicts, since they are not on record.
+func TestNoFloodOfConflicts(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	record := timestamp.Conflict(incident.Recorder{Store: store, Log: zerolog.Nop()}, namespace)
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	post := func(epoch uint64) error {
+		s, err := signature.Sign(key, signature.CiphersuiteProtobuf, namespace, 1, epoch, [32]byte{5})
+		jobstest.Must(t, err)
+		signed, err := json.Marshal(s)
+		jobstest.Must(t, err)
+		return record(t.Context(), auditor.Conflict{Epoch: epoch, Posted: strings.Repeat("06", 32), Signed: signed})
+	}
+	recorded := 0
+	for epoch := range uint64(1500) {
+		if post(epoch) == nil {
+			recorded++
+		}
+	}
+	if recorded < 1000 || recorded > 1400 || len(open(t, store)) != recorded {
+		t.Errorf("%d are recorded, %d open", recorded, len(open(t, store)))
+	}
+	jobstest.Must(t, post(0)) // which is on record
 }
 
 // A conflict that cannot be put on record is not told to the log as one: it must post again.
