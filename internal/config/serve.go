@@ -212,6 +212,9 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 		if c.given("serve") && !n.Archive && !strings.HasPrefix(n.LogDirectory, "s3list+https://") {
 			warn(path, "clients of the API find no batches to verify what is signed with: its log_directory is not public, so set archive: true")
 		}
+		if root, err := verdict.ParseAnchor(s.Root); err == nil && s.Mode == SignVerified && root.Epoch < n.First {
+			warn(path+".root", "no epoch before first, which is %d, is verified, so nothing is signed: let signing begin at an epoch that is audited", n.First)
+		}
 		other, twice := hosts[s.Host]
 		if twice && s.Host != "" {
 			warn(path+".host", "%s is also the host of %s: give each log a host name of its own", s.Host, other)

@@ -58,6 +58,7 @@ func TestWarningsOfSigning(t *testing.T) {
 		{"with a later key", "{listen: 'localhost:1', keys: [{file: a, not_before: '9999-01-02T00:00:00Z'}, {file: b}]}", "{token_file: t}", ""},
 		{"without posters", "{listen: ':1', keys: {file: a}}", "{}", "namespaces[0].signing: nobody may post, so"},
 		{"verified by itself", "{listen: ':1', keys: {file: a}}", "{mode: verified, root: 1/" + strings.Repeat("ab", 32) + "}", ""},
+		{"before the audit", "{listen: ':1', keys: {file: a}}", "{mode: verified, root: 0/" + strings.Repeat("ab", 32) + "}", "namespaces[0].signing.root: no epoch before first"},
 		{"without a beginning", "{listen: ':1', keys: {file: a}}", "{mode: verified}", "namespaces[0].signing: nobody may post, and"},
 		{"without TLS", "{listen: ':1', keys: {file: a}}", "{token_env: T}", "serve.listen: without TLS"},
 	} {
