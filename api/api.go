@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/summarycache"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
@@ -101,9 +102,9 @@ type api struct {
 	slots   map[class]slots
 	rates   rates
 	roots   roots
-	heads   cache[*client.LastVerified]
-	walks   sync.Map      // *headWalk, by namespace
-	reports cache[[]byte] // status and incidents, by path
+	heads   summarycache.Cache[*client.LastVerified]
+	walks   sync.Map                   // *headWalk, by namespace
+	reports summarycache.Cache[[]byte] // status and incidents, by path
 	faults  *faultLog
 }
 

@@ -108,7 +108,7 @@ func (a *api) summary(w http.ResponseWriter, r *http.Request, make func(context.
 	if err != nil {
 		return err
 	}
-	data, err := a.reports.get(r.Context(), r.Pattern+" "+n.Name, summaryAge, summaryTimeout, func(ctx context.Context) ([]byte, error) {
+	data, err := a.reports.Get(r.Context(), r.Pattern+" "+n.Name, summaryAge, summaryTimeout, func(ctx context.Context) ([]byte, error) {
 		v, err := make(ctx, n)
 		if err != nil {
 			return nil, err

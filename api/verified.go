@@ -40,7 +40,7 @@ func (a *api) lastVerified(w http.ResponseWriter, r *http.Request) error {
 // head returns the last epoch up to which every epoch is verified and continues the one before, and
 // which comes before any contradiction that is open; nil if there is none.
 func (a *api) head(ctx context.Context, n Namespace) (*client.LastVerified, error) {
-	return a.heads.get(ctx, n.Name, headAge, summaryTimeout, func(ctx context.Context) (*client.LastVerified, error) {
+	return a.heads.Get(ctx, n.Name, headAge, summaryTimeout, func(ctx context.Context) (*client.LastVerified, error) {
 		kept, _ := a.walks.LoadOrStore(n.Name, &headWalk{})
 		v, err := kept.(*headWalk).advance(ctx, a.c.Store, n)
 		if err != nil || v.Epoch == 0 {

@@ -29,7 +29,7 @@ const (
 var low = []string{
 	"verdict", "verdict/epochset", "jobs/observe",
 	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron",
-	"internal/redisurl", "internal/patience", "internal/httpcache", "internal/clientca", "internal/reload", "internal/secret", "internal/units",
+	"internal/redisurl", "internal/patience", "internal/httpcache", "internal/clientca", "internal/summarycache", "internal/reload", "internal/secret", "internal/units",
 }
 
 // allowed are the rooms, from the bottom up, with what each may import besides low. A room may not

@@ -173,8 +173,8 @@ func (c *comparer) contradictionOf(s statement, other incident.Statement) alert.
 	}
 }
 
-// mayRaise returns errTooMany if too many facts of an alert's kind wait to be acknowledged. One that
-// is on record may always be raised again.
+// mayRaise returns errTooMany if too many facts of an alert's kind wait to be acknowledged. One
+// that is on record may always be raised again.
 func (c *comparer) mayRaise(ctx context.Context, a alert.Alert) error {
 	if known, err := c.incidents.IsRecorded(ctx, a); known || err != nil {
 		return err

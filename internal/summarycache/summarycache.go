@@ -1,4 +1,6 @@
-package api
+// Package summarycache keeps for a short time what many ask for and what is costly to make, and has
+// it made once for all who ask at the time.
+package summarycache
 
 import (
 	"context"
@@ -8,9 +10,8 @@ import (
 	"time"
 )
 
-// cache keeps what many requests ask for and what takes many reads, for a short time. Its keys are
-// of namespaces, of which there are few. Its zero value is empty.
-type cache[T any] struct {
+// Cache keeps a value for each key, of which there must be few. Its zero value is empty.
+type Cache[T any] struct {
 	mu sync.Mutex
 	of map[string]*cached[T]
 }
@@ -22,9 +23,9 @@ type cached[T any] struct {
 	err  error
 }
 
-// get returns what is not older than age, or what is made anew. What failed is not tried again for
+// Get returns what is not older than age, or what is made anew. What failed is not tried again for
 // as long. Who does not wait until it is made leaves it to be made for the others.
-func (c *cache[T]) get(ctx context.Context, key string, age, timeout time.Duration, produce func(ctx context.Context) (T, error)) (T, error) {
+func (c *Cache[T]) Get(ctx context.Context, key string, age, timeout time.Duration, produce func(ctx context.Context) (T, error)) (T, error) {
 	one := c.entry(key)
 	var none T
 	select {
@@ -67,7 +68,7 @@ func recovered[T any](ctx context.Context, produce func(ctx context.Context) (T,
 	return produce(ctx)
 }
 
-func (c *cache[T]) entry(key string) *cached[T] {
+func (c *Cache[T]) entry(key string) *cached[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil {
