@@ -210,6 +210,9 @@ func (a *Auditor) second(ctx context.Context, start verdict.Anchor, digest [32]b
 // checkOurs returns an error unless one of the keys signed what is on record.
 func (a *Auditor) checkOurs(epoch uint64, s signature.SignedDigest) error {
 	if err := a.keys.trusted.Verify(s); err != nil {
+		if errors.Is(err, signature.ErrUnknownKey) {
+			err = fmt.Errorf("%w: give this process the keys that all replicas have, also those that signed before, and restart it", err)
+		}
 		return fmt.Errorf("signed digest of epoch %d on record: %w", epoch, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/auditor"
@@ -50,8 +51,11 @@ func TestNobodyIsAccusedOverAForgedObject(t *testing.T) {
 			sign(t, a, 5)
 			_, err = store.Folder(namespace, "signed").Put(t.Context(), c.damage(signed), "000000000", fmt.Sprintf("%012d", 6))
 			jobstest.Must(t, err)
-			if _, err := a.Sign(t.Context(), 6, digestOf(6)); !errors.Is(err, c.want) || accused > 0 {
+			if _, err = a.Sign(t.Context(), 6, digestOf(6)); !errors.Is(err, c.want) || accused > 0 {
 				t.Errorf("%v, want %v; the log was accused %d times", err, c.want, accused)
+			}
+			if advised := strings.Contains(fmt.Sprint(err), "keys that all replicas have"); advised == c.damaged {
+				t.Errorf("%v does not say what to do of an unknown key, or says so of damage", err)
 			}
 			if _, err := a.Signed(t.Context(), 6); c.damaged != errors.Is(err, auditstore.ErrCorrupt) {
 				t.Errorf("read: %v", err)
