@@ -106,6 +106,7 @@ type api struct {
 	walks   sync.Map                   // *headWalk, by namespace
 	reports summarycache.Cache[[]byte] // status and incidents, by path
 	faults  *faultLog
+	reused  *faultLog // digests that logs posted twice
 }
 
 // New returns the API's handler.
@@ -140,7 +141,8 @@ func newAPI(c Config) (*api, error) {
 	c.Limits = c.Limits.withDefaults()
 	return &api{
 		c: c, origin: origin, slots: c.Limits.slots(), rates: rates{limit: c.Limits.PostsPerSecond},
-		faults: newFaultLog(c.Log),
+		faults: newFaultLog(c.Log, "a request cannot be answered: its client is told to come again"),
+		reused: newFaultLog(c.Log, "a log posted a digest that is signed for another epoch: it is refused, and the log stands still until it posts another"),
 	}, nil
 }
 

@@ -77,6 +77,9 @@ func (a *api) postAudit(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	ctx = auditor.WithPoster(ctx, who)
 	signed, err := n.Auditor.Sign(ctx, post.epoch, post.digest)
+	if _, ok := errors.AsType[*auditor.ReusedError](err); ok {
+		a.reused.note(r, err) // no honest log does so, and nothing is on record of it
+	}
 	if err != nil {
 		return a.refusal(ctx, n, post.epoch, err)
 	}

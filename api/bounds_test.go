@@ -44,7 +44,7 @@ func TestStatusIsBounded(t *testing.T) {
 func TestFaultLogIsBounded(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	f := newFaultLog(zerolog.New(&log))
+	f := newFaultLog(zerolog.New(&log), "it broke")
 	for range 10_000 {
 		f.note(httptest.NewRequest("GET", "/x", nil), errors.New("a fault"))
 	}

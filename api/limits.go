@@ -93,16 +93,17 @@ func (r *rates) take(namespace string) error {
 	return nil
 }
 
-// faultLog logs faults, and only counts them where many come at once.
+// faultLog logs errors, and only counts them where many come at once.
 type faultLog struct {
 	log     zerolog.Logger
+	message string
 	limiter *rate.Limiter
 	mu      sync.Mutex
 	passed  int
 }
 
-func newFaultLog(log zerolog.Logger) *faultLog {
-	return &faultLog{log: log, limiter: rate.NewLimiter(1, 10)}
+func newFaultLog(log zerolog.Logger, message string) *faultLog {
+	return &faultLog{log: log, message: message, limiter: rate.NewLimiter(1, 10)}
 }
 
 func (f *faultLog) note(r *http.Request, err error) {
@@ -117,5 +118,5 @@ func (f *faultLog) note(r *http.Request, err error) {
 		e = e.Int("others", f.passed)
 		f.passed = 0
 	}
-	e.Msg("a request cannot be answered: its client is told to come again")
+	e.Msg(f.message)
 }

@@ -58,6 +58,9 @@ func TestRefusedPosts(t *testing.T) {
 	if p := wantProblem(t, w.post(t, audits, postOf(8, hexOf(6))), http.StatusConflict, "digest-reused"); p.SignedEpoch == nil || *p.SignedEpoch != 6 {
 		t.Errorf("%+v", p)
 	}
+	if log := w.log.String(); !strings.Contains(log, "epoch 8") || !strings.Contains(log, "signed for another epoch") {
+		t.Errorf("the operator is not told of the digest: %s", log)
+	}
 	if p := wantProblem(t, w.post(t, audits, postOf(4, hexOf(4))), http.StatusConflict, "root-mismatch"); p.Root != "5/"+hexOf(5) {
 		t.Errorf("%+v", p)
 	}
