@@ -100,6 +100,7 @@ type api struct {
 	c       Config
 	origin  *url.URL
 	slots   map[class]slots
+	posts   sync.Map // slots, by namespace
 	rates   rates
 	roots   roots
 	heads   summarycache.Cache[*client.LastVerified]

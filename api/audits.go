@@ -67,7 +67,7 @@ func (a *api) postAudit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	leave, err := a.enter(posts)
+	leave, err := a.enterPost(n.Name)
 	if err != nil {
 		return err
 	}

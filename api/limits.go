@@ -14,7 +14,8 @@ import (
 // field stands for its default.
 type Limits struct {
 	// Reads, Posts, Summaries, Pages, Bundles and Proofs are how many requests of a class are
-	// answered at once; the next one is told to come again. Defaults 512, 256, 64, 8, 4 and 16.
+	// answered at once; the next one is told to come again. Defaults 512, 256, 64, 8, 4 and 16. One
+	// log may have half of the posts.
 	Reads, Posts, Summaries, Pages, Bundles, Proofs int
 	// PostsPerSecond are how many posts of a log are taken in a second, and at once. Default 1000.
 	PostsPerSecond int
@@ -60,13 +61,31 @@ func (a *api) enter(c class) (leave func(), err error) {
 	if c == free {
 		return func() {}, nil
 	}
-	s := a.slots[c]
+	return a.slots[c].enter()
+}
+
+func (s slots) enter() (leave func(), err error) {
 	select {
 	case s <- struct{}{}:
 		return func() { <-s }, nil
 	default:
 		return nil, &problem{kind: kindBusy, detail: "too many requests of this kind are under way", retryAfter: time.Second}
 	}
+}
+
+// enterPost is enter for the posts of a log, which leaves room for other logs.
+func (a *api) enterPost(namespace string) (leave func(), err error) {
+	own, _ := a.posts.LoadOrStore(namespace, make(slots, (a.c.Limits.Posts+1)/2))
+	leaveOwn, err := own.(slots).enter()
+	if err != nil {
+		return nil, err
+	}
+	leaveAll, err := a.enter(posts)
+	if err != nil {
+		leaveOwn()
+		return nil, err
+	}
+	return func() { leaveAll(); leaveOwn() }, nil
 }
 
 // rates bounds how many posts come in a second, by namespace. Only names of namespaces get here.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/api"
@@ -162,6 +163,35 @@ func TestMalformedPosts(t *testing.T) {
 	if got := read(t, w.post(t, audits, `{"more": {"a": [null]}, "none": null,`+good[1:]), http.StatusOK); len(got) == 0 {
 		t.Error("unknown fields are passed over")
 	}
+}
+
+// A log whose posts take long leaves room for those of others.
+func TestPostsOfOneLog(t *testing.T) {
+	t.Parallel()
+	stalled, goOn := make(chan bool), make(chan bool)
+	w := newWorld(t, func(w *world, c *api.Config, n *api.Namespace) {
+		c.Limits.Posts = 2
+		signer := func(name string) *auditor.Auditor {
+			a, err := auditor.New(auditor.Config{
+				Namespace: name, Store: w.store, Keys: c.Keys, Ciphersuite: 1,
+				Conflict: func(context.Context, auditor.Conflict) error { stalled <- true; <-goOn; return nil },
+			})
+			must(t, err)
+			return a
+		}
+		slow, other := *n, *n
+		slow.Auditor = signer(namespace)
+		other.Name, other.Auditor = "other", signer("other")
+		c.Namespaces = func() []api.Namespace { return []api.Namespace{slow, other} }
+	})
+	w.sign(t, 5, 5)
+	var posted sync.WaitGroup
+	posted.Go(func() { wantProblem(t, w.post(t, audits, postOf(5, hexOf(6))), http.StatusConflict, "conflict") })
+	<-stalled
+	wantProblem(t, w.post(t, audits, postOf(6, hexOf(6))), http.StatusServiceUnavailable, "busy")
+	read(t, w.post(t, "/namespaces/other/audits", postOf(5, hexOf(5))), http.StatusOK)
+	close(goOn)
+	posted.Wait()
 }
 
 // Who may not post is told so before the body is read, whatever it is.

@@ -43,7 +43,7 @@ func (a *api) postReport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	leave, err := a.enter(posts)
+	leave, err := a.enterPost(n.Name)
 	if err != nil {
 		return err
 	}
