@@ -97,17 +97,18 @@ type Request struct {
 }
 
 type api struct {
-	c       Config
-	origin  *url.URL
-	slots   map[class]slots
-	posts   sync.Map // slots, by namespace
-	rates   rates
-	roots   roots
-	heads   summarycache.Cache[*client.LastVerified]
-	walks   sync.Map                   // *headWalk, by namespace
-	reports summarycache.Cache[[]byte] // status and incidents, by path
-	faults  *faultLog
-	reused  *faultLog // digests that logs posted twice
+	c        Config
+	origin   *url.URL
+	slots    map[class]slots
+	posts    sync.Map // slots, by namespace
+	rates    rates
+	reported rates
+	roots    roots
+	heads    summarycache.Cache[*client.LastVerified]
+	walks    sync.Map                   // *headWalk, by namespace
+	reports  summarycache.Cache[[]byte] // status and incidents, by path
+	faults   *faultLog
+	reused   *faultLog // digests that logs posted twice
 }
 
 // New returns the API's handler.
@@ -142,8 +143,9 @@ func newAPI(c Config) (*api, error) {
 	c.Limits = c.Limits.withDefaults()
 	return &api{
 		c: c, origin: origin, slots: c.Limits.slots(), rates: rates{limit: c.Limits.PostsPerSecond},
-		faults: newFaultLog(c.Log, "a request cannot be answered: its client is told to come again"),
-		reused: newFaultLog(c.Log, "a log posted a digest that is signed for another epoch: it is refused, and the log stands still until it posts another"),
+		reported: rates{limit: c.Limits.ReportsPerSecond},
+		faults:   newFaultLog(c.Log, "a request cannot be answered: its client is told to come again"),
+		reused:   newFaultLog(c.Log, "a log posted a digest that is signed for another epoch: it is refused, and the log stands still until it posts another"),
 	}, nil
 }
 

@@ -17,8 +17,9 @@ type Limits struct {
 	// answered at once; the next one is told to come again. Defaults 512, 256, 64, 8, 4 and 16. One
 	// log may have half of the posts.
 	Reads, Posts, Summaries, Pages, Bundles, Proofs int
-	// PostsPerSecond are how many posts of a log are taken in a second, and at once. Default 1000.
-	PostsPerSecond int
+	// PostsPerSecond are how many posts of a log are taken in a second, and at once, ReportsPerSecond
+	// how many reports, which may be about any epochs and stay for ever. Defaults 1000 and 10.
+	PostsPerSecond, ReportsPerSecond int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -29,6 +30,7 @@ func (l Limits) withDefaults() Limits {
 	l.Bundles = cmp.Or(l.Bundles, 4)
 	l.Proofs = cmp.Or(l.Proofs, 16)
 	l.PostsPerSecond = cmp.Or(l.PostsPerSecond, 1000)
+	l.ReportsPerSecond = cmp.Or(l.ReportsPerSecond, 10)
 	return l
 }
 

@@ -43,6 +43,9 @@ func (a *api) postReport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.reported.take(n.Name); err != nil {
+		return err
+	}
 	leave, err := a.enterPost(n.Name)
 	if err != nil {
 		return err

@@ -48,6 +48,23 @@ func TestReports(t *testing.T) {
 	wantProblem(t, w.post(t, reports, strings.Repeat("x", 20_000)), http.StatusRequestEntityTooLarge, "too-large")
 }
 
+// A log cannot fill the audit store with what it says of any epochs, and still posts.
+func TestNoFloodOfReports(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(_ *world, c *api.Config, _ *api.Namespace) { c.Limits.ReportsPerSecond = 1 })
+	refused := 0
+	for epoch := range uint64(50) {
+		if r := w.post(t, reports, reportOf(epoch)); r.StatusCode == http.StatusTooManyRequests {
+			wantProblem(t, r, http.StatusTooManyRequests, "too-many-requests")
+			refused++
+		}
+	}
+	if refused < 10 || len(w.reports)+refused != 50 {
+		t.Errorf("%d are refused, %d kept", refused, len(w.reports))
+	}
+	w.sign(t, 5, 5)
+}
+
 func TestReportsThatAreNotKept(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[string]struct {
