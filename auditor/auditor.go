@@ -168,7 +168,7 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 	}
 	switch {
 	case epoch < start.Epoch:
-		return 0, &RootError{start}
+		return 0, &RootError{start.Anchor}
 	case epoch == start.Epoch && hex.EncodeToString(digest[:]) != start.Digest:
 		return 0, a.second(ctx, start, digest)
 	case epoch == start.Epoch:
@@ -176,7 +176,7 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 	}
 	recorded, err := a.ledger.signed(ctx, epoch-1)
 	if errors.Is(err, errNotYet) {
-		return 0, a.gap(ctx, epoch, start)
+		return 0, a.gap(ctx, epoch, start.Anchor)
 	}
 	if err != nil {
 		return 0, err
@@ -195,10 +195,10 @@ func (a *Auditor) follows(ctx context.Context, epoch uint64, digest [32]byte) (e
 // second refuses another digest for the first epoch. If a post began the sequence, the log has
 // posted two, which a race or a crash must not keep off the record: what it posted first is signed,
 // and this is a conflict as it is at any other epoch.
-func (a *Auditor) second(ctx context.Context, start verdict.Anchor, digest [32]byte) error {
+func (a *Auditor) second(ctx context.Context, start start, digest [32]byte) error {
 	first, err := hex.DecodeString(start.Digest)
-	if err != nil || !a.c.Root.IsZero() {
-		return &RootError{start}
+	if err != nil || !start.posted || !a.c.Root.IsZero() {
+		return &RootError{start.Anchor}
 	}
 	recorded, err := a.sign(ctx, start.Epoch, [32]byte(first))
 	if err == nil {
@@ -220,35 +220,35 @@ func (a *Auditor) checkOurs(epoch uint64, s signature.SignedDigest) error {
 
 // startedAt is where signing of the log began, which this post decides if nothing has. Created
 // once, so that two first posts for different epochs begin one sequence and not two.
-func (a *Auditor) startedAt(ctx context.Context, epoch uint64, digest [32]byte) (verdict.Anchor, error) {
+func (a *Auditor) startedAt(ctx context.Context, epoch uint64, digest [32]byte) (start, error) {
 	start, err := a.ledger.start(ctx)
 	if errors.Is(err, errNotYet) {
 		start, err = a.begin(ctx, epoch, digest)
 	}
-	if err == nil && !a.c.Root.IsZero() && start != a.c.Root {
-		err = fmt.Errorf("signing began at %s, and the configured root is %s: a root cannot be changed", start, a.c.Root)
+	if err == nil && !a.c.Root.IsZero() && start.Anchor != a.c.Root {
+		err = fmt.Errorf("signing began at %s, and the configured root is %s: a root cannot be changed", start.Anchor, a.c.Root)
 	}
 	return start, err
 }
 
 // begin decides where signing begins: at the configured root, or else at a post if nothing is
 // signed. Where something is, the start was lost, and no post says what it was.
-func (a *Auditor) begin(ctx context.Context, epoch uint64, digest [32]byte) (verdict.Anchor, error) {
+func (a *Auditor) begin(ctx context.Context, epoch uint64, digest [32]byte) (start, error) {
 	if !a.c.Root.IsZero() {
-		return a.ledger.putStart(ctx, a.c.Root)
+		return a.ledger.putStart(ctx, start{Anchor: a.c.Root})
 	}
 	last, signed, err := a.ledger.last(ctx)
 	if err != nil {
-		return verdict.Anchor{}, err
+		return start{}, err
 	}
 	if !signed {
-		return a.ledger.putStart(ctx, verdict.Anchor{Epoch: epoch, Digest: hex.EncodeToString(digest[:])})
+		return a.ledger.putStart(ctx, start{verdict.Anchor{Epoch: epoch, Digest: hex.EncodeToString(digest[:])}, true})
 	}
-	start, err := a.ledger.start(ctx) // by another replica, since it was looked for
+	begun, err := a.ledger.start(ctx) // by another replica, since it was looked for
 	if errors.Is(err, errNotYet) {
 		err = fmt.Errorf("%w: signing/start.json is missing, and epochs are signed up to %d: configure the root", auditstore.ErrCorrupt, last)
 	}
-	return start, err
+	return begun, err
 }
 
 func (a *Auditor) gap(ctx context.Context, epoch uint64, start verdict.Anchor) error {

@@ -65,12 +65,24 @@ func TestNobodyIsAccusedOverAForgedObject(t *testing.T) {
 }
 
 // Two first posts for one epoch are a conflict like any other, whether the first was signed yet or
-// crashed before that.
+// crashed before that. A start that was configured, perhaps wrongly, accuses nobody.
 func TestConflictOfFirstPosts(t *testing.T) {
 	t.Parallel()
+	rooted := newStore(t)
+	_, err := open(t, rooted, func(c *auditor.Config) { c.Root = verdict.Anchor{Epoch: 5, Digest: hexOf(digestOf(5))} }).Sign(t.Context(), 6, digestOf(6))
+	if _, gap := errors.AsType[*auditor.GapError](err); !gap {
+		t.Errorf("%v", err)
+	}
+	accuse := func(c *auditor.Config) {
+		c.Conflict = func(context.Context, auditor.Conflict) error { t.Error("it is accused"); return nil }
+	}
+	_, err = open(t, rooted, accuse).Sign(t.Context(), 5, digestOf(6))
+	if _, root := errors.AsType[*auditor.RootError](err); !root {
+		t.Errorf("%v", err)
+	}
 	store := newStore(t)
-	start := fmt.Appendf(nil, `{"epoch":5,"digest":%q}`, hexOf(digestOf(5)))
-	_, err := store.Folder(namespace, "signing").Put(t.Context(), start, "start")
+	start := fmt.Appendf(nil, `{"epoch":5,"digest":%q,"posted":true}`, hexOf(digestOf(5)))
+	_, err = store.Folder(namespace, "signing").Put(t.Context(), start, "start")
 	jobstest.Must(t, err)
 	var found []auditor.Conflict
 	a := open(t, store, func(c *auditor.Config) {

@@ -16,8 +16,8 @@ import (
 // comes second gets what is on record. Reads see every write that has returned.
 type ledger interface {
 	// start is where signing began. errNotYet if it did not.
-	start(ctx context.Context) (verdict.Anchor, error)
-	putStart(ctx context.Context, a verdict.Anchor) (recorded verdict.Anchor, err error)
+	start(ctx context.Context) (start, error)
+	putStart(ctx context.Context, s start) (recorded start, err error)
 	// signed is the signed digest of an epoch in JSON. errNotYet if there is none.
 	signed(ctx context.Context, epoch uint64) ([]byte, error)
 	putSigned(ctx context.Context, epoch uint64, data []byte) (recorded []byte, err error)
@@ -26,6 +26,12 @@ type ledger interface {
 	claims(ctx context.Context, digest string) ([]uint64, error)
 	// last is the newest epoch that is signed; false if none is.
 	last(ctx context.Context) (uint64, bool, error)
+}
+
+// start is where signing began, and whether a post of the log's said so.
+type start struct {
+	verdict.Anchor
+	posted bool
 }
 
 var errNotYet = errors.New("not on record")
@@ -45,22 +51,22 @@ func newStoreLedger(s *auditstore.Store, namespace string) storeLedger {
 	return storeLedger{s.Folder(namespace, "signed"), s.Folder(namespace, "signing")}
 }
 
-func (l storeLedger) start(ctx context.Context) (verdict.Anchor, error) {
+func (l storeLedger) start(ctx context.Context) (start, error) {
 	data, err := l.doing.Get(ctx, "start")
 	if err != nil {
-		return verdict.Anchor{}, orNotYet(err)
+		return start{}, orNotYet(err)
 	}
 	return decodeStart(data)
 }
 
-func (l storeLedger) putStart(ctx context.Context, a verdict.Anchor) (verdict.Anchor, error) {
-	data, err := json.Marshal(startObject{a.Epoch, a.Digest})
+func (l storeLedger) putStart(ctx context.Context, s start) (start, error) {
+	data, err := json.Marshal(startObject{s.Epoch, s.Digest, s.posted})
 	if err != nil {
-		return verdict.Anchor{}, err
+		return start{}, err
 	}
 	recorded, err := l.doing.Put(ctx, append(data, '\n'), "start")
 	if err != nil {
-		return verdict.Anchor{}, err
+		return start{}, err
 	}
 	return decodeStart(recorded)
 }
@@ -69,15 +75,18 @@ func (l storeLedger) putStart(ctx context.Context, a verdict.Anchor) (verdict.An
 type startObject struct {
 	Epoch  uint64 `json:"epoch"`
 	Digest string `json:"digest"` // 64 hexadecimal digits
+	// Posted: the log's first post said so, and not the configuration. Earlier versions did not
+	// keep that.
+	Posted bool `json:"posted,omitempty"`
 }
 
-func decodeStart(data []byte) (verdict.Anchor, error) {
+func decodeStart(data []byte) (start, error) {
 	var o startObject
 	err := json.Unmarshal(data, &o)
 	if err = errors.Join(err, verdict.CheckDigest(o.Digest)); err != nil {
-		return verdict.Anchor{}, fmt.Errorf("signing/start.json: %w: %w", auditstore.ErrCorrupt, err)
+		return start{}, fmt.Errorf("signing/start.json: %w: %w", auditstore.ErrCorrupt, err)
 	}
-	return verdict.Anchor{Epoch: o.Epoch, Digest: o.Digest}, nil
+	return start{verdict.Anchor{Epoch: o.Epoch, Digest: o.Digest}, o.Posted}, nil
 }
 
 func (l storeLedger) signed(ctx context.Context, epoch uint64) ([]byte, error) {

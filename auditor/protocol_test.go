@@ -28,7 +28,7 @@ import (
 
 // model is a ledger in memory whose steps are taken one at a time, by order of a schedule.
 type model struct {
-	begun   *verdict.Anchor
+	begun   *start
 	objects map[uint64][]byte
 	claimed map[string]bool // digest and epoch
 }
@@ -65,19 +65,19 @@ func step[T any](r *replica, at state, do func() (T, error)) (T, error) {
 	return result, err
 }
 
-func (r *replica) start(context.Context) (verdict.Anchor, error) {
-	return step(r, atRead, func() (verdict.Anchor, error) {
+func (r *replica) start(context.Context) (start, error) {
+	return step(r, atRead, func() (start, error) {
 		if r.model.begun == nil {
-			return verdict.Anchor{}, errNotYet
+			return start{}, errNotYet
 		}
 		return *r.model.begun, nil
 	})
 }
 
-func (r *replica) putStart(_ context.Context, a verdict.Anchor) (verdict.Anchor, error) {
-	return step(r, atWrite, func() (verdict.Anchor, error) {
+func (r *replica) putStart(_ context.Context, s start) (start, error) {
+	return step(r, atWrite, func() (start, error) {
 		if r.model.begun == nil {
-			r.model.begun = &a
+			r.model.begun = &s
 		}
 		return *r.model.begun, nil
 	})
@@ -136,8 +136,8 @@ type post struct {
 type world struct {
 	t       *testing.T
 	root    verdict.Anchor
-	begun   *verdict.Anchor // what a replica that crashed left
-	clocks  []time.Time     // of the replicas
+	begun   *start      // what a replica that crashed left
+	clocks  []time.Time // of the replicas
 	posts   [][]post
 	answers map[uint64][]byte
 	refused int
@@ -306,7 +306,7 @@ func worlds() map[string]world {
 	root := verdict.Anchor{Epoch: 5, Digest: hex.EncodeToString(slices.Clone([]byte{1, 0xff, 31: 0}))}
 	return map[string]world{
 		"the same post twice":           {posts: [][]post{{{5, 1}}, {{5, 1}}}},
-		"two digests for one epoch":     {posts: [][]post{{{5, 1}}, {{5, 2}}}, begun: &root},
+		"two digests for one epoch":     {posts: [][]post{{{5, 1}}, {{5, 2}}}, begun: &start{root, true}},
 		"two first epochs":              {posts: [][]post{{{5, 1}}, {{9, 2}}}},
 		"two first epochs, one digest":  {posts: [][]post{{{5, 1}}, {{6, 1}}}},
 		"the next epoch at once":        {posts: [][]post{{{5, 1}}, {{6, 2}}}, root: root},

@@ -33,9 +33,9 @@ func (a *Auditor) Keys() []Key { return a.keys.keys }
 
 // Start returns the first epoch that is signed and its digest; false while that is not decided.
 func (a *Auditor) Start(ctx context.Context) (root verdict.Anchor, ok bool, err error) {
-	root, err = a.ledger.start(ctx)
+	begun, err := a.ledger.start(ctx)
 	if errors.Is(err, errNotYet) {
 		return verdict.Anchor{}, false, nil
 	}
-	return root, err == nil, err
+	return begun.Anchor, err == nil, err
 }
