@@ -17,8 +17,9 @@ type Limits struct {
 	// answered at once; the next one is told to come again. Defaults 512, 256, 64, 8, 4 and 16. One
 	// log may have half of the posts.
 	Reads, Posts, Summaries, Pages, Bundles, Proofs int
-	// PostsPerSecond are how many posts of a log are taken in a second, and at once, ReportsPerSecond
-	// how many reports, which may be about any epochs and stay for ever. Defaults 1000 and 10.
+	// PostsPerSecond are how many posts of a log are taken in a second, and at once,
+	// ReportsPerSecond how many reports, which may be about any epochs and stay for ever. Defaults
+	// 1000 and 10.
 	PostsPerSecond, ReportsPerSecond int
 }
 
