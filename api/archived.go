@@ -14,10 +14,7 @@ import (
 // what unpacking one takes.
 func Archived(store *auditstore.Store, namespace string, o fetcher.Options) func(ctx context.Context, epoch uint64, previous, digest string) (io.ReadCloser, error) {
 	return func(ctx context.Context, epoch uint64, previous, digest string) (io.ReadCloser, error) {
-		v, err := store.Verdict(ctx, namespace, epoch)
-		if err == nil {
-			v, err = store.Newest(ctx, v)
-		}
+		v, err := store.NewestVerdict(ctx, namespace, epoch)
 		if err != nil {
 			return nil, err
 		}

@@ -298,10 +298,7 @@ func (a *Auditor) signable(ctx context.Context, epoch uint64, posted [32]byte) (
 	if !a.c.Verified {
 		return posted, nil
 	}
-	v, err := a.c.Store.Verdict(ctx, a.c.Namespace, epoch)
-	if err == nil {
-		v, err = a.c.Store.Newest(ctx, v)
-	}
+	v, err := a.c.Store.NewestVerdict(ctx, a.c.Namespace, epoch)
 	switch {
 	case errors.Is(err, auditstore.ErrNotFound):
 		return digest, fmt.Errorf("%w: it has no verdict yet", ErrNotVerified)

@@ -87,6 +87,15 @@ func (s *Store) Newest(ctx context.Context, first verdict.Verdict) (verdict.Verd
 	return o.Verdict, err
 }
 
+// NewestVerdict returns the verdict that counts on an epoch; ErrNotFound if it has none.
+func (s *Store) NewestVerdict(ctx context.Context, namespace string, epoch uint64) (verdict.Verdict, error) {
+	first, err := s.Verdict(ctx, namespace, epoch)
+	if err != nil {
+		return verdict.Verdict{}, err
+	}
+	return s.Newest(ctx, first)
+}
+
 // Overrulings returns the newest overruling of each epoch that has one, ascending.
 func (s *Store) Overrulings(ctx context.Context, namespace string) ([]verdict.Overruling, error) {
 	if err := verdict.CheckName("namespace", namespace); err != nil {

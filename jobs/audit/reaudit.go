@@ -29,10 +29,7 @@ var ErrNeedsKeys = errors.New("was judged by its signed digest, and no key is tr
 // did not show the contradiction that a first one had, or showed nothing.
 func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verdict, err error) {
 	defer a.recoverTo(&err, epoch)
-	recorded, err := a.Store.Verdict(ctx, a.Namespace, epoch)
-	if err == nil {
-		recorded, err = a.Store.Newest(ctx, recorded)
-	}
+	recorded, err := a.Store.NewestVerdict(ctx, a.Namespace, epoch)
 	if err != nil {
 		return verdict.Verdict{}, err
 	}

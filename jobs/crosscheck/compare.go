@@ -63,10 +63,7 @@ type comparer struct {
 // compare holds a signed digest against the verdict that counts and, if it is another auditor's,
 // against the one that was signed here. It is nobody's fault if there is no verdict: ErrNotFound.
 func (c *comparer) compare(ctx context.Context, s statement) (result string, err error) {
-	v, err := c.store.Verdict(ctx, c.namespace, s.Epoch)
-	if err == nil {
-		v, err = c.store.Newest(ctx, v)
-	}
+	v, err := c.store.NewestVerdict(ctx, c.namespace, s.Epoch)
 	if err != nil {
 		return "", err
 	}

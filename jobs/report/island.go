@@ -30,10 +30,7 @@ func FindIslands(ctx context.Context, store *auditstore.Store, namespace string,
 	islands := map[uint64]verdict.Verdict{}
 	for epoch, begin := range unknown {
 		for at := epoch - 1; at > 0 && epoch-at <= maxBehind; at-- {
-			v, err := store.Verdict(ctx, namespace, at)
-			if err == nil {
-				v, err = store.Newest(ctx, v)
-			}
+			v, err := store.NewestVerdict(ctx, namespace, at)
 			if auditstore.IsLost(err) || auditstore.IsUnreadable(err) {
 				delete(islands, epoch)
 				break

@@ -85,10 +85,7 @@ func (s *Sealer) CheckStretches(ctx context.Context, first uint64, anchor verdic
 		if stretch.BackTo == 0 && !stretch.Contradicts() || s.raised[stretch.From] {
 			continue
 		}
-		v, err := s.Store.Verdict(ctx, s.Namespace, stretch.From)
-		if err == nil {
-			v, err = s.Store.Newest(ctx, v)
-		}
+		v, err := s.Store.NewestVerdict(ctx, s.Namespace, stretch.From)
 		if err != nil {
 			return err
 		}

@@ -73,10 +73,7 @@ func (v Verified) first(ctx context.Context) (uint64, error) {
 
 // sign signs an epoch; auditstore.ErrNotFound while it has no verdict.
 func (v Verified) sign(ctx context.Context, epoch uint64) error {
-	judged, err := v.Store.Verdict(ctx, v.Namespace, epoch)
-	if err == nil {
-		judged, err = v.Store.Newest(ctx, judged)
-	}
+	judged, err := v.Store.NewestVerdict(ctx, v.Namespace, epoch)
 	if err != nil {
 		return err
 	}
