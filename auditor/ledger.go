@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -90,19 +89,19 @@ func decodeStart(data []byte) (start, error) {
 }
 
 func (l storeLedger) signed(ctx context.Context, epoch uint64) ([]byte, error) {
-	data, err := l.done.Get(ctx, shardName(epoch), epochName(epoch))
+	data, err := l.done.Get(ctx, shardOf(epoch), verdict.EpochName(epoch))
 	return data, orNotYet(err)
 }
 
 func (l storeLedger) putSigned(ctx context.Context, epoch uint64, data []byte) ([]byte, error) {
-	return l.done.Put(ctx, data, shardName(epoch), epochName(epoch))
+	return l.done.Put(ctx, data, shardOf(epoch), verdict.EpochName(epoch))
 }
 
 func (l storeLedger) claim(ctx context.Context, digest string, epoch uint64) error {
 	if err := verdict.CheckDigest(digest); err != nil {
 		return err
 	}
-	_, err := l.doing.Put(ctx, []byte("{}\n"), digest[:3], digest+"-"+epochName(epoch))
+	_, err := l.doing.Put(ctx, []byte("{}\n"), digest[:3], digest+"-"+verdict.EpochName(epoch))
 	return err
 }
 
@@ -118,7 +117,7 @@ func (l storeLedger) claims(ctx context.Context, digest string) (epochs []uint64
 		if !isClaim {
 			break // names are in order
 		}
-		epoch, ok := number(strings.TrimSuffix(text, ".json"), 12)
+		epoch, ok := verdict.ParseEpochName(strings.TrimSuffix(text, ".json"))
 		if !ok {
 			continue
 		}
@@ -143,24 +142,14 @@ func (l storeLedger) last(ctx context.Context) (epoch uint64, ok bool, err error
 }
 
 func (l storeLedger) shards(ctx context.Context) ([]uint64, error) {
-	return numbers(l.done.Names(ctx, ""), 9, "/")
+	return numbers(l.done.Names(ctx, ""), "/", verdict.ParseShardName)
 }
 
 func (l storeLedger) epochs(ctx context.Context, shard uint64) ([]uint64, error) {
-	return numbers(l.done.Names(ctx, "", fmt.Sprintf("%09d", shard)), 12, ".json")
+	return numbers(l.done.Names(ctx, "", verdict.ShardName(shard)), ".json", verdict.ParseEpochName)
 }
 
-func shardName(epoch uint64) string { return fmt.Sprintf("%09d", epoch/verdict.EpochsPerShard) }
-func epochName(epoch uint64) string { return fmt.Sprintf("%012d", epoch) }
-
-// number reads a decimal number of exactly so many digits.
-func number(s string, digits int) (uint64, bool) {
-	if len(s) != digits || strings.Trim(s, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil
-}
+func shardOf(epoch uint64) string { return verdict.ShardName(epoch / verdict.EpochsPerShard) }
 
 func orNotYet(err error) error {
 	if errors.Is(err, auditstore.ErrNotFound) {

@@ -110,7 +110,7 @@ func (r *replica) claims(_ context.Context, digest string) ([]uint64, error) {
 	return step(r, atRead, func() (epochs []uint64, err error) {
 		for _, claim := range slices.Sorted(maps.Keys(r.model.claimed)) {
 			if text, ok := strings.CutPrefix(claim, digest+" "); ok {
-				epoch, _ := number(text, 12)
+				epoch, _ := verdict.ParseEpochName(text)
 				epochs = append(epochs, epoch)
 			}
 		}

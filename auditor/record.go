@@ -47,14 +47,14 @@ func SignedEpochs(ctx context.Context, store *auditstore.Store, namespace string
 	return newStoreLedger(store, namespace).epochs(ctx, shard)
 }
 
-// numbers are the names of a listing that are decimal numbers of so many digits.
-func numbers(names iter.Seq2[string, error], digits int, suffix string) (all []uint64, err error) {
+// numbers are the names of a listing that end in suffix and are numbers before that.
+func numbers(names iter.Seq2[string, error], suffix string, parse func(string) (uint64, bool)) (all []uint64, err error) {
 	for name, err := range names {
 		if err != nil {
 			return nil, err
 		}
 		name, ok := strings.CutSuffix(name, suffix)
-		if n, isNumber := number(name, digits); ok && isNumber {
+		if n, isNumber := parse(name); ok && isNumber {
 			all = append(all, n)
 		}
 	}

@@ -29,7 +29,7 @@ func (s *Store) ArchiveShards(ctx context.Context, namespace string) ([]uint64, 
 	}
 	return s.numbers(ctx, namespace+"/"+archives+"/", "", func(name string) (uint64, bool) {
 		name, isFolder := strings.CutSuffix(name, "/")
-		shard, ok := padded(name, 9)
+		shard, ok := verdict.ParseShardName(name)
 		return shard, ok && isFolder
 	})
 }
@@ -47,7 +47,7 @@ func (s *Store) Archives(ctx context.Context, namespace string, shard uint64) ([
 		}
 		digits := e.Name[:min(len(e.Name), 12)]
 		extension := e.Name[len(digits):]
-		epoch, ok := padded(digits, 12)
+		epoch, ok := verdict.ParseEpochName(digits)
 		if ok && epoch/verdict.EpochsPerShard == shard && slices.Contains(extensions, extension) {
 			all = append(all, Archived{epoch, extension, e.Size, e.Modified})
 		}
@@ -63,7 +63,7 @@ func (s *Store) EvidencedEpochs(ctx context.Context, namespace string, shard uin
 	}
 	return s.numbers(ctx, shardPrefix(namespace, evidence, shard), "", func(name string) (uint64, bool) {
 		name, isFolder := strings.CutSuffix(name, "/")
-		epoch, ok := padded(name, 12)
+		epoch, ok := verdict.ParseEpochName(name)
 		return epoch, ok && isFolder && epoch/verdict.EpochsPerShard == shard
 	})
 }

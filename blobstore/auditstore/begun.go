@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // Begun is the part of the audit store that remembers which of the times that a repeated task was
@@ -34,7 +36,7 @@ func (b Begun) Times(ctx context.Context) ([]time.Time, error) {
 	}
 	seconds, err := b.store.numbers(ctx, prefix, "", func(name string) (uint64, bool) {
 		name, isJSON := strings.CutSuffix(name, ".json")
-		n, ok := padded(name, 12)
+		n, ok := verdict.ParsePadded(name, 12)
 		return n, ok && isJSON
 	})
 	var times []time.Time

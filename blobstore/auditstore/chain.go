@@ -85,7 +85,7 @@ func (s *Store) ChainGenerations(ctx context.Context, namespace string, shard ui
 	}
 	return s.numbers(ctx, shardPrefix(namespace, chainPieces, shard), "", func(name string) (uint64, bool) {
 		name, isJSON := strings.CutSuffix(name, ".json")
-		n, ok := padded(name, 6)
+		n, ok := verdict.ParsePadded(name, 6)
 		return n, ok && isJSON && n > 0 && n <= MaxChainGenerations
 	})
 }

@@ -61,7 +61,7 @@ func (s *Store) EpochsOfDigest(ctx context.Context, namespace, digest string, be
 		if seen++; !isEntry || seen > maxDigestEntries {
 			break
 		}
-		epoch, ok := padded(number, 12)
+		epoch, ok := verdict.ParseEpochName(number)
 		if ok && epoch >= before {
 			break
 		}

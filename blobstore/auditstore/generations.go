@@ -112,7 +112,7 @@ func generationKey(namespace, kind string, generation uint64) string {
 
 func generationOf(name string) (uint64, bool) {
 	name, isJSON := strings.CutSuffix(name, ".json")
-	n, ok := padded(name, 12)
+	n, ok := verdict.ParsePadded(name, 12)
 	// the last would leave no name for another
 	return verdict.MaxEpoch - n, ok && isJSON && n < verdict.MaxEpoch && n > 0
 }

@@ -1,12 +1,6 @@
 package auditstore
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-
-	"github.com/ktaudit/ktaudit/verdict"
-)
+import "github.com/ktaudit/ktaudit/verdict"
 
 // What the audit store keeps of an epoch; each is a folder of its namespace.
 const (
@@ -27,7 +21,7 @@ func epochKey(namespace, kind string, epoch uint64) (string, error) {
 	if err := verdict.CheckKey(namespace, epoch); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s%012d", shardPrefix(namespace, kind, epoch/verdict.EpochsPerShard), epoch), nil
+	return shardPrefix(namespace, kind, epoch/verdict.EpochsPerShard) + verdict.EpochName(epoch), nil
 }
 
 func jsonKey(namespace, kind string, epoch uint64) (string, error) {
@@ -44,14 +38,5 @@ func evidenceKey(namespace string, epoch uint64, name string) (string, error) {
 }
 
 func shardPrefix(namespace, kind string, shard uint64) string {
-	return fmt.Sprintf("%s/%s/%09d/", namespace, kind, shard)
-}
-
-// padded reads a decimal number of exactly so many digits.
-func padded(s string, digits int) (uint64, bool) {
-	if len(s) != digits || strings.Trim(s, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil
+	return namespace + "/" + kind + "/" + verdict.ShardName(shard) + "/"
 }

@@ -103,7 +103,7 @@ func (s *Store) Overrulings(ctx context.Context, namespace string) ([]verdict.Ov
 	}
 	shards, err := s.numbers(ctx, namespace+"/"+overruled+"/", "", func(name string) (uint64, bool) {
 		name, isFolder := strings.CutSuffix(name, "/")
-		shard, ok := padded(name, 9)
+		shard, ok := verdict.ParseShardName(name)
 		return shard, ok && isFolder
 	})
 	if err != nil {
@@ -139,8 +139,8 @@ func (s *Store) overrulings(ctx context.Context, namespace string, shard uint64)
 		}
 		name, isJSON := strings.CutSuffix(name, ".json")
 		before, after, _ := strings.Cut(name, "-")
-		epoch, isEpoch := padded(before, 12)
-		number, isNumber := padded(after, 3)
+		epoch, isEpoch := verdict.ParseEpochName(before)
+		number, isNumber := verdict.ParsePadded(after, 3)
 		if isJSON && isEpoch && isNumber && epoch/verdict.EpochsPerShard == shard {
 			newest[epoch] = max(newest[epoch], number)
 		}

@@ -252,7 +252,7 @@ func wantNoDrafts(t *testing.T, folder, prefix string, want int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := padded(strings.TrimSuffix(strings.TrimPrefix(o.Key, namespace+"/"+prefix), ".json"), 12); !ok {
+		if _, ok := verdict.ParsePadded(strings.TrimSuffix(strings.TrimPrefix(o.Key, namespace+"/"+prefix), ".json"), 12); !ok {
 			t.Errorf("listed: %s", o.Key)
 		}
 		got++

@@ -150,7 +150,7 @@ func (s *Store) Epochs(ctx context.Context, namespace string, shard uint64) ([]u
 	}
 	return s.numbers(ctx, shardPrefix(namespace, verdicts, shard), "", func(name string) (uint64, bool) {
 		name, isJSON := strings.CutSuffix(name, ".json")
-		epoch, ok := padded(name, 12)
+		epoch, ok := verdict.ParseEpochName(name)
 		return epoch, ok && isJSON && epoch/verdict.EpochsPerShard == shard
 	})
 }
@@ -163,7 +163,7 @@ func (s *Store) Shards(ctx context.Context, namespace string, from, to uint64) (
 	}
 	return s.numbersTo(ctx, namespace+"/"+verdicts+"/", fmt.Sprintf("%09d", from), to, func(name string) (uint64, bool) {
 		name, isFolder := strings.CutSuffix(name, "/")
-		shard, ok := padded(name, 9)
+		shard, ok := verdict.ParseShardName(name)
 		return shard, ok && isFolder
 	})
 }

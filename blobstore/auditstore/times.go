@@ -34,7 +34,7 @@ func (s *Store) times(ctx context.Context, prefix string, digits int) (map[uint6
 			return nil, err
 		}
 		name, isJSON := strings.CutSuffix(e.Name, ".json")
-		if n, ok := padded(name, digits); ok && isJSON {
+		if n, ok := verdict.ParsePadded(name, digits); ok && isJSON {
 			all[n] = e.Modified
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/signature"
-	"github.com/ktaudit/ktaudit/verdict"
 )
 
 // ask asks for the signed digest of an epoch and checks it. Only one that is signed with a pinned
@@ -93,7 +92,7 @@ var errUnreadable = errors.New("unreadable")
 // record keeps a signed digest. Another one for the same epoch that is on record, and for another
 // digest, is a contradiction of the auditor's, if both are its own.
 func (r *round) record(ctx context.Context, s statement) error {
-	recorded, err := r.folder().Put(ctx, s.raw, r.id, shardName(s.Epoch/verdict.EpochsPerShard), epochName(s.Epoch))
+	recorded, err := r.folder().Put(ctx, s.raw, r.path(s.Epoch)...)
 	if err != nil || bytes.Equal(recorded, s.raw) {
 		return err
 	}
@@ -126,7 +125,7 @@ func (r *round) read(recorded []byte, epoch uint64) (statement, error) {
 
 // recorded reads the signed digest that is on record of an epoch.
 func (r *round) recorded(ctx context.Context, epoch uint64) (statement, error) {
-	data, err := r.folder().Get(ctx, r.id, shardName(epoch/verdict.EpochsPerShard), epochName(epoch))
+	data, err := r.folder().Get(ctx, r.path(epoch)...)
 	if err != nil {
 		return statement{}, err
 	}

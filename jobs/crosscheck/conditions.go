@@ -65,7 +65,7 @@ func (r *round) unknownKey() *alert.Alert {
 	if r.unknown == 0 {
 		return nil
 	}
-	return r.alert(alert.AuditorKeyUnknown, epochName(r.unknown), r.unknown, r.now,
+	return r.alert(alert.AuditorKeyUnknown, verdict.EpochName(r.unknown), r.unknown, r.now,
 		fmt.Sprintf(" signed epoch %d of %s with a key that is not pinned here", r.unknown, r.Namespace), r.keyError.Error())
 }
 
@@ -98,7 +98,7 @@ func (r *round) wentBack() *alert.Alert {
 	if r.backward < maxBack {
 		return nil
 	}
-	return r.alert(alert.AuditorWentBack, epochName(r.verified), r.verified, r.now,
+	return r.alert(alert.AuditorWentBack, verdict.EpochName(r.verified), r.verified, r.now,
 		fmt.Sprintf(" said that it verified epoch %d of %s, and names an earlier one now", r.verified, r.Namespace), "")
 }
 
@@ -118,7 +118,7 @@ func (r *round) lag(ctx context.Context, newest uint64) (*alert.Alert, error) {
 	if (r.MaxLag == 0 || r.now.Sub(since) < r.MaxLag) && (r.MaxLagEpochs == 0 || r.highest == 0 || missing <= r.MaxLagEpochs) {
 		return nil, nil
 	}
-	return r.alert(alert.AuditorLag, epochName(epoch), epoch, since,
+	return r.alert(alert.AuditorLag, verdict.EpochName(epoch), epoch, since,
 		fmt.Sprintf(" has no signature that can be read for epoch %d of %s, which has had a verdict here since %s", epoch, r.Namespace, since.UTC().Format(time.RFC3339)),
 		fmt.Sprintf("the last epoch that it signed, as far as is known here: %d; the newest verdict: %d", r.highest, newest)), nil
 }

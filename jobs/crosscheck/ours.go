@@ -93,7 +93,7 @@ func (l *OursLoop) whole(ctx context.Context) (map[uint64]bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n, ok := number(strings.TrimSuffix(name, ".json"), shardName); ok {
+		if n, ok := verdict.ParseShardName(strings.TrimSuffix(name, ".json")); ok {
 			whole[n] = true
 		}
 	}
@@ -140,7 +140,7 @@ func (l *OursLoop) shard(ctx context.Context, c *comparer, n uint64, left *int, 
 	if compared < verdict.EpochsPerShard {
 		return nil
 	}
-	if _, err := l.folder().Put(ctx, []byte("{}\n"), Ours, shardName(n)); err != nil {
+	if _, err := l.folder().Put(ctx, []byte("{}\n"), Ours, verdict.ShardName(n)); err != nil {
 		return err
 	}
 	for _, epoch := range signed {
@@ -157,4 +157,4 @@ func (l *OursLoop) compare(ctx context.Context, c *comparer, epoch uint64) (stri
 	return c.compare(ctx, s)
 }
 
-func (l *OursLoop) folder() auditstore.Folder { return l.Store.Folder(l.Namespace, "crosscheck") }
+func (l *OursLoop) folder() auditstore.Folder { return folderOf(l.Store, l.Namespace) }

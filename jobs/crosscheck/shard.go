@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -56,12 +55,12 @@ func (r *round) shard(ctx context.Context, n uint64) (*shard, error) {
 		return nil, fmt.Errorf("verdicts of %s: %w", r.Namespace, err)
 	}
 	s := &shard{judged: judged, recorded: map[uint64]bool{}}
-	for name, err := range r.folder().Names(ctx, "", r.id, shardName(n)) {
+	for name, err := range r.folder().Names(ctx, "", r.id, verdict.ShardName(n)) {
 		if err != nil {
 			return nil, fmt.Errorf("signed digests of %s by %s: %w", r.Namespace, r.Client.URL(), err)
 		}
 		name, isJSON := strings.CutSuffix(name, ".json")
-		if epoch, ok := number(name, epochName); ok && isJSON && epoch/verdict.EpochsPerShard == n {
+		if epoch, ok := verdict.ParseEpochName(name); ok && isJSON && epoch/verdict.EpochsPerShard == n {
 			s.recorded[epoch] = true
 		}
 	}
@@ -69,17 +68,17 @@ func (r *round) shard(ctx context.Context, n uint64) (*shard, error) {
 	return s, nil
 }
 
-// folder holds what was compared:
+func (r *round) folder() auditstore.Folder { return folderOf(r.Store, r.Namespace) }
+
+// path is that of an epoch's signed digest in the folder.
+func (r *round) path(epoch uint64) []string {
+	return []string{r.id, verdict.ShardName(epoch / verdict.EpochsPerShard), verdict.EpochName(epoch)}
+}
+
+// folderOf holds what was compared:
 //
 //	{namespace}/crosscheck/{auditor}/{shard}/{epoch, 12 digits}.json   signed digests
 //	{namespace}/crosscheck/ours/{shard}.json                           shards signed here
-func (r *round) folder() auditstore.Folder { return r.Store.Folder(r.Namespace, "crosscheck") }
-
-func shardName(shard uint64) string { return fmt.Sprintf("%09d", shard) }
-func epochName(epoch uint64) string { return fmt.Sprintf("%012d", epoch) }
-
-// number reads a number from a name that is written like that.
-func number(name string, written func(uint64) string) (uint64, bool) {
-	n, err := strconv.ParseUint(name, 10, 64)
-	return n, err == nil && written(n) == name
+func folderOf(store *auditstore.Store, namespace string) auditstore.Folder {
+	return store.Folder(namespace, "crosscheck")
 }
