@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +30,7 @@ func (c *Client) Proof(ctx context.Context, logDirectory string, epoch uint64, p
 	// What an auditor says must not lead from https to plain http.
 	base, err := origin(logDirectory, c.config.AllowHTTP)
 	if err == nil && base.Scheme == "http" && c.base.Scheme == "https" {
-		err = fmt.Errorf("want https, as the auditor's own URL has")
+		err = errors.New("want https, as the auditor's own URL has")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log directory %.200q: %w", logDirectory, err)

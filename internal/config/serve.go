@@ -1,10 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,7 +189,7 @@ func checkOrigin(text string) error {
 	if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && text == u.Scheme+"://"+u.Host {
 		return nil
 	}
-	return fmt.Errorf("is not an origin such as https://auditor.example.org, without a path")
+	return errors.New("is not an origin such as https://auditor.example.org, without a path")
 }
 
 // warnOfSigning warns of signing that is valid and cannot work.
@@ -225,24 +227,22 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 		warn("serve.keys", "no key signs before %s, so no post is answered until then: leave in the key that signed before, or give one an earlier not_before",
 			first.UTC().Format(time.RFC3339))
 	}
-	if s := c.Serve; s.Listen != "" && s.Certificate == "" && !isLoopback(s.Listen) && c.mayBePosted() {
+	host, _, err := net.SplitHostPort(c.Serve.Listen)
+	if err == nil && c.Serve.Certificate == "" && !isLoopback(host) && c.takesTokens() {
 		warn("serve.listen", "without TLS, an attacker on the network can read tokens and post in the log's name: "+
 			"give certificate and certificate_key, or listen on 127.0.0.1 behind a proxy that has TLS")
 	}
 }
 
-// mayBePosted reports whether somebody may write over the API.
-func (c *Config) mayBePosted() bool {
-	any := c.Serve.Manage != Manage{}
-	for _, n := range c.Namespaces {
-		any = any || n.Signing.TokenFile != "" || n.Signing.TokenEnv != ""
-	}
-	return any
+// takesTokens reports whether somebody may write over the API with a token.
+func (c *Config) takesTokens() bool {
+	return c.Serve.Manage != (Manage{}) || slices.ContainsFunc(c.Namespaces, func(n Namespace) bool {
+		return n.Signing.TokenFile != "" || n.Signing.TokenEnv != ""
+	})
 }
 
-// isLoopback reports whether only this machine reaches an address.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+// isLoopback reports whether only this machine is reached by a host name or address.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

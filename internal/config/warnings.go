@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -59,9 +58,5 @@ func (c *Config) secretFiles() []secretFile {
 // unprotected reports whether requests to a URL leave this machine without TLS.
 func unprotected(text string) bool {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	return err == nil && u.Scheme == "http" && !isLoopback(u.Hostname())
 }
