@@ -28,7 +28,7 @@ func newCrossChecks(
 	}).Run}
 	for _, x := range n.CrossChecks {
 		c := crosscheck.Config{
-			Namespace: n.Namespace, Store: store, Incidents: incidents, There: x.Namespace, Every: x.Every, Rate: crosscheck.DefaultRate,
+			Namespace: n.Namespace, Store: store, Incidents: incidents, RemoteNamespace: x.Namespace, Every: x.Every, Rate: crosscheck.DefaultRate,
 			Metrics: by.jobMetrics(), Tracer: by.jobTracer(), Log: log,
 		}
 		var err error

@@ -43,7 +43,7 @@ func crossCheck(t *testing.T) []object {
 	must(t, err)
 	must(t, crosscheck.New(crosscheck.Config{
 		Namespace: namespace, Store: w.store, Incidents: incident.Recorder{Store: w.store, Log: zerolog.Nop()},
-		Client: asked, There: namespace, Keys: keys, Rate: 1e9, Log: zerolog.Nop(),
+		Client: asked, RemoteNamespace: namespace, Keys: keys, Rate: 1e9, Log: zerolog.Nop(),
 	}).Round(t.Context()))
 	return w.audit.objects()
 }

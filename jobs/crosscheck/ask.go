@@ -19,7 +19,7 @@ func (r *round) ask(ctx context.Context, epoch uint64) (statement, error) {
 	if err := r.next(ctx); err != nil {
 		return statement{}, err
 	}
-	_, s, err := r.Client.Audit(ctx, r.There, epoch)
+	_, s, err := r.Client.Audit(ctx, r.RemoteNamespace, epoch)
 	var key []byte
 	if err == nil {
 		key, err = r.Keys.Signer(s)
@@ -52,18 +52,18 @@ func (r *round) ask(ctx context.Context, epoch uint64) (statement, error) {
 func (r *round) statement(signed signature.SignedDigest, key []byte) (statement, error) {
 	raw, err := json.Marshal(signed)
 	s := statement{SignedDigest: signed, raw: raw, by: r.Client.URL(), key: hex.EncodeToString(key)}
-	if r.There != r.Namespace {
-		s.alias = r.There
+	if r.RemoteNamespace != r.Namespace {
+		s.alias = r.RemoteNamespace
 	}
 	return s, err
 }
 
 // next waits for the turn of one request.
 func (r *round) next(ctx context.Context) error {
-	if r.left <= 0 {
+	if r.requests <= 0 {
 		return errNoneLeft
 	}
-	r.left--
+	r.requests--
 	return r.limiter.Wait(ctx)
 }
 
@@ -111,7 +111,7 @@ func (r *round) record(ctx context.Context, s statement) error {
 func (r *round) read(recorded []byte, epoch uint64) (statement, error) {
 	parsed, err := signature.Parse(recorded)
 	if err == nil {
-		err = signature.Check(parsed, r.There, epoch, parsed.Digest)
+		err = signature.Check(parsed, r.RemoteNamespace, epoch, parsed.Digest)
 	}
 	var key []byte
 	if err == nil {

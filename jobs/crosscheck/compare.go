@@ -56,7 +56,7 @@ type comparer struct {
 	store     *auditstore.Store
 	incidents incident.Recorder
 
-	left   map[alert.Kind]int // how many facts of a kind may still be raised; nil: not known yet
+	budget map[alert.Kind]int // how many facts of a kind may still be raised; nil: not known yet
 	beyond *int               // how many the loop may raise even so
 }
 
@@ -176,19 +176,19 @@ func (c *comparer) mayRaise(ctx context.Context, a alert.Alert) error {
 	if known, err := c.incidents.IsRecorded(ctx, a); known || err != nil {
 		return err
 	}
-	if c.left == nil {
+	if c.budget == nil {
 		list, err := incident.ReadList(ctx, c.store, c.namespace)
 		if err != nil {
 			return err
 		}
-		c.left = map[alert.Kind]int{}
+		c.budget = map[alert.Kind]int{}
 		for _, k := range []alert.Kind{alert.SplitView, alert.AuditorSignedRejected, alert.AuditorContradiction} {
-			c.left[k] = maxOpen - list.Unacknowledged()[k]
+			c.budget[k] = maxOpen - list.Unacknowledged()[k]
 		}
 	}
 	switch {
-	case c.left[a.Kind] > 0:
-		c.left[a.Kind]--
+	case c.budget[a.Kind] > 0:
+		c.budget[a.Kind]--
 	case *c.beyond > 0:
 		*c.beyond--
 	default:

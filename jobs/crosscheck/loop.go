@@ -39,9 +39,9 @@ type Config struct {
 	Store     *auditstore.Store
 	Incidents incident.Recorder
 	Client    *client.Client // it should not retry: the loop does
-	// There is the log's name at the auditor, Keys are those that it signs with.
-	There string
-	Keys  signature.Keys
+	// RemoteNamespace is the log's name at the auditor, Keys are those that it signs with.
+	RemoteNamespace string
+	Keys            signature.Keys
 	// Every is the time between two rounds.
 	Every time.Duration
 	// MaxLag and MaxLagEpochs are how long, or for how many epochs, the auditor may have no
@@ -135,7 +135,7 @@ func (l *Loop) round(ctx context.Context, now time.Time) error {
 	defer cancel()
 	end := observe.TracerOr(l.Tracer).Round(ctx, "crosscheck", l.Namespace)
 	r := &round{
-		Loop: l, now: now, left: maxRequests, results: map[string]int{}, shards: map[uint64]*shard{},
+		Loop: l, now: now, requests: maxRequests, results: map[string]int{}, shards: map[uint64]*shard{},
 		comparer: comparer{namespace: l.Namespace, store: l.Store, incidents: l.Incidents, beyond: &l.beyond},
 	}
 	err := r.run(ctx)

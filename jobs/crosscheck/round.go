@@ -37,12 +37,12 @@ var (
 type round struct {
 	*Loop
 	comparer
-	now     time.Time
-	left    int // requests that are left
-	faults  int // in a row
-	results map[string]int
-	shards  map[uint64]*shard
-	judged  []uint64 // shards with verdicts, ascending
+	now      time.Time
+	requests int // that are left
+	faults   int // in a row
+	results  map[string]int
+	shards   map[uint64]*shard
+	judged   []uint64 // shards with verdicts, ascending
 
 	answers   int    // that could be read
 	trusted   int    // of these, signed with a pinned key

@@ -118,7 +118,7 @@ func (w *watcher) watch(t *testing.T, other *watcher) {
 	}).On
 	l := New(Config{
 		Namespace: namespace, Store: w.Store, Incidents: incident.Recorder{Store: w.Store, Log: zerolog.Nop(), Collect: collect},
-		Client: c, There: namespace, Keys: keys, Every: minute, Rate: 1e9, Log: zerolog.Nop(),
+		Client: c, RemoteNamespace: namespace, Keys: keys, Every: minute, Rate: 1e9, Log: zerolog.Nop(),
 	})
 	w.rounds = append(w.rounds, func() error { return l.Round(t.Context()) })
 }

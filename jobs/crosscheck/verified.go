@@ -55,7 +55,7 @@ func (r *round) askVerified(ctx context.Context) (client.LastVerified, error) {
 	if err := r.next(ctx); err != nil {
 		return client.LastVerified{}, err
 	}
-	last, err := r.Client.LastVerified(ctx, r.There)
+	last, err := r.Client.LastVerified(ctx, r.RemoteNamespace)
 	switch {
 	case ctx.Err() != nil:
 		return last, ctx.Err()

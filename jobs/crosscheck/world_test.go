@@ -49,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	jobstest.Must(t, err)
 	w.config = Config{
 		Namespace: namespace, Store: w.Store, Incidents: incident.Recorder{Store: w.Store, Log: zerolog.Nop()}, Client: w.remote.client(t),
-		There: there, Keys: keys, Every: minute, MaxLag: time.Hour, Rate: 1e9, Metrics: &w.counts, Log: zerolog.Nop(),
+		RemoteNamespace: there, Keys: keys, Every: minute, MaxLag: time.Hour, Rate: 1e9, Metrics: &w.counts, Log: zerolog.Nop(),
 	}
 	return w
 }
