@@ -21,8 +21,8 @@ import (
 // Namespace is a log as the API shows it.
 type Namespace struct {
 	Name string
-	// Status is client.Disabled, or anything else: what else it is follows from what is signed.
-	Status string
+	// Disabled: what was signed is shown, and nothing is signed any more.
+	Disabled bool
 	// Root is where signing begins, if that is configured.
 	Root verdict.Anchor
 	// First is the first epoch of the audit; 0: the first with a verdict. Anchor is the digest

@@ -94,7 +94,7 @@ func (a *api) admitPost(w http.ResponseWriter, r *http.Request, n Namespace, lim
 		return "", nil, err
 	}
 	switch {
-	case n.Status == client.Disabled:
+	case n.Disabled:
 		return "", nil, &problem{kind: kindDisabled, detail: "this namespace is disabled", hangUp: true}
 	case n.Auditor == nil:
 		return "", nil, &problem{kind: kindNotSigned, detail: "this auditor does not sign this log's digests", hangUp: true}

@@ -83,7 +83,7 @@ func (a *api) describe(r *http.Request, n Namespace) (client.Namespace, error) {
 	root, err := a.root(r.Context(), n)
 	shown.Root = root.String()
 	switch {
-	case n.Status == client.Disabled:
+	case n.Disabled:
 		shown.Status = client.Disabled
 	case err == nil && root.IsZero() && n.Auditor != nil:
 		shown.Status = client.Initialization

@@ -91,7 +91,7 @@ func TestPostsWhereNothingIsSigned(t *testing.T) {
 		change func(*api.Namespace)
 		kind   string
 	}{
-		"disabled":    {func(n *api.Namespace) { n.Status = client.Disabled }, "namespace-disabled"},
+		"disabled":    {func(n *api.Namespace) { n.Disabled = true }, "namespace-disabled"},
 		"not signed":  {func(n *api.Namespace) { n.Auditor = nil }, "not-signed-here"},
 		"no posters":  {func(n *api.Namespace) { n.Posters = api.Posters{} }, "unauthorized"},
 		"empty token": {func(n *api.Namespace) { n.Posters.Token = func() string { return "" } }, "unauthorized"},

@@ -48,7 +48,7 @@ func TestNamespace(t *testing.T) {
 
 func TestDisabledNamespace(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(_ *world, _ *api.Config, n *api.Namespace) { n.Status = client.Disabled })
+	w := newWorld(t, func(_ *world, _ *api.Config, n *api.Namespace) { n.Disabled = true })
 	if got := get[client.Namespace](t, w, "/namespaces/"+namespace); got.Status != client.Disabled {
 		t.Errorf("%+v", got)
 	}

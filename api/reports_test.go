@@ -98,7 +98,7 @@ func managed(t *testing.T) *world {
 			Disable: func(_ context.Context, name string) error {
 				for i := range all {
 					if all[i].Name == name {
-						all[i].Status = client.Disabled
+						all[i].Disabled = true
 					}
 				}
 				return nil

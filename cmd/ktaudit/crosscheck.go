@@ -71,19 +71,18 @@ func auditorsOf(namespaces []config.Namespace) map[string][]string {
 // on, other auditors', and those that sign here, as far as they can be read: bundles are also made
 // and checked where no key is that signs.
 func statementKeys(settings *config.Config, n config.Namespace) []string {
-	keys := n.StatementKeys()
 	ours, err := signingKeys(settings.Serve.Keys)
 	if err != nil {
-		return keys
+		ours = nil
 	}
-	return append(keys, publicKeys(ours, keys)...)
+	return statementKeysWith(ours, n)
 }
 
-// publicKeys are the verifying keys of signing keys, but for those that are known.
-func publicKeys(of []auditor.Key, known []string) (keys []string) {
-	for _, k := range of {
-		isIt := func(text string) bool { return strings.HasPrefix(strings.ToLower(text), k.Public()) }
-		if !slices.ContainsFunc(known, isIt) && !slices.ContainsFunc(keys, isIt) {
+// statementKeysWith adds the verifying keys of those that sign here, unless they are given already.
+func statementKeysWith(ours []auditor.Key, n config.Namespace) []string {
+	keys := n.StatementKeys()
+	for _, k := range ours {
+		if !slices.ContainsFunc(keys, func(text string) bool { return strings.HasPrefix(strings.ToLower(text), k.Public()) }) {
 			keys = append(keys, k.Public())
 		}
 	}

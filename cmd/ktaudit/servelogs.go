@@ -10,7 +10,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/api"
 	"github.com/ktaudit/ktaudit/auditor"
-	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/internal/clientca"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/reload"
@@ -45,7 +44,7 @@ func (s serving) loops(namespaces []config.Namespace, logs []api.Namespace, isDi
 			continue
 		}
 		loops = append(loops, timestamp.Verified{
-			Namespace: n.Namespace, Store: s.store, Auditor: logs[i].Auditor, Root: logs[i].Root, Poll: verdictPoll, Log: s.logOf(n.Namespace),
+			Namespace: n.Namespace, Store: s.store, Auditor: logs[i].Auditor, Root: logs[i].Root, Poll: verdictPoll, Log: s.logger(n.Namespace),
 			Signed:   func(epoch uint64) { s.metrics.Signed(n.Namespace, epoch, time.Now()) },
 			Disabled: func() bool { return isDisabled(n.Namespace) },
 		})
@@ -53,7 +52,7 @@ func (s serving) loops(namespaces []config.Namespace, logs []api.Namespace, isDi
 	return loops
 }
 
-func (s serving) logOf(namespace string) zerolog.Logger {
+func (s serving) logger(namespace string) zerolog.Logger {
 	return s.a.log.With().Str("namespace", namespace).Logger()
 }
 
@@ -64,8 +63,8 @@ func (s serving) log(n config.Namespace) (api.Namespace, error) {
 		return api.Namespace{}, err
 	}
 	log := api.Namespace{
-		Name: n.Namespace, First: n.First, Anchor: anchor, Configuration: n.Configuration, VerifyingKeys: append(n.StatementKeys(), publicKeys(s.keys, n.StatementKeys())...), Host: n.Signing.Host,
-		LogDirectory: publicDirectory(n.LogDirectory), Ciphersuite: uint32(n.Signing.Ciphersuite),
+		Name: n.Namespace, First: n.First, Anchor: anchor, Configuration: n.Configuration, VerifyingKeys: statementKeysWith(s.keys, n),
+		LogDirectory: publicDirectory(n.LogDirectory), Host: n.Signing.Host, Ciphersuite: uint32(n.Signing.Ciphersuite),
 	}
 	if n.Archive {
 		var limits limitFlags
@@ -78,15 +77,13 @@ func (s serving) log(n config.Namespace) (api.Namespace, error) {
 	if len(s.keys) == 0 {
 		return log, errors.New("it has signing, and there is no key to sign with: make one with `ktaudit keygen`, and give serve.keys")
 	}
-	if n.Signing.Disabled {
-		log.Status = client.Disabled
-	}
+	log.Disabled = n.Signing.Disabled
 	if n.Signing.Root != "" {
 		if log.Root, err = verdict.ParseAnchor(n.Signing.Root); err != nil {
 			return log, fmt.Errorf("signing.root: %w", err)
 		}
 	}
-	record := timestamp.Conflict(incident.Recorder{Store: s.store, Metrics: s.by.jobMetrics(), Log: s.logOf(n.Namespace)}, n.Namespace)
+	record := timestamp.Conflict(incident.Recorder{Store: s.store, Metrics: s.by.jobMetrics(), Log: s.logger(n.Namespace)}, n.Namespace)
 	log.Auditor, err = auditor.New(auditor.Config{
 		Namespace: n.Namespace, Store: s.store, Keys: s.keys, Ciphersuite: log.Ciphersuite, Root: log.Root,
 		Verified: n.Signing.Mode == config.SignVerified,
@@ -105,7 +102,7 @@ func (s serving) log(n config.Namespace) (api.Namespace, error) {
 // cannot be read, nobody may: what was there before may have been taken away on purpose.
 func (s serving) posters(n config.Namespace) (api.Posters, error) {
 	var may api.Posters
-	token, err := s.token("signing", n.Signing.TokenFile, n.Signing.Token, s.logOf(n.Namespace))
+	token, err := s.token("signing", n.Signing.TokenFile, n.Signing.Token, s.logger(n.Namespace))
 	if err != nil {
 		return may, err
 	}
@@ -118,8 +115,8 @@ func (s serving) posters(n config.Namespace) (api.Posters, error) {
 		paths = append(paths, n.Signing.ClientCRL)
 	}
 	failed := func(err error) {
-		log := s.logOf(n.Namespace)
-		log.Error().Err(err).Strs("files", paths).Msg("client CA cannot be read: no client certificate is admitted until it can")
+		logger := s.logger(n.Namespace)
+		logger.Error().Err(err).Strs("files", paths).Msg("client CA cannot be read: no client certificate is admitted until it can")
 	}
 	cas, err := reload.New(func(contents [][]byte) (*clientca.CAs, error) { return clientca.Parse(contents...) }, failed, paths...)
 	if err != nil {
@@ -137,19 +134,19 @@ func (s serving) posters(n config.Namespace) (api.Posters, error) {
 
 // token returns what gives the present token: that of a file, read again when it changes, or that
 // which read found in the environment.
-func (s serving) token(what, file string, read func() (string, error), log zerolog.Logger) (func() string, error) {
+func (s serving) token(what, file string, read func() (string, error), logger zerolog.Logger) (func() string, error) {
 	fixed, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if fixed != "" && len(fixed) < minToken {
-		log.Warn().Str("token", what).Int("bytes", len(fixed)).Msg("this token is short enough to be guessed: make one with `openssl rand -hex 32`")
+		logger.Warn().Str("token", what).Int("bytes", len(fixed)).Msg("this token is short enough to be guessed: make one with `openssl rand -hex 32`")
 	}
 	if file == "" {
 		return func() string { return fixed }, nil
 	}
 	failed := func(err error) {
-		log.Error().Err(err).Msg("token cannot be read: nobody may use one until it can")
+		logger.Error().Err(err).Msg("token cannot be read: nobody may use one until it can")
 	}
 	tokens, err := reload.New(func([][]byte) (string, error) { return read() }, failed, file)
 	if err != nil {

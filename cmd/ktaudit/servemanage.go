@@ -65,7 +65,7 @@ func (m *managed) namespaces() []api.Namespace { return *m.present.Load() }
 
 // isDisabled reports whether a namespace signs nothing any more.
 func (m *managed) isDisabled(name string) bool {
-	return slices.ContainsFunc(m.namespaces(), func(n api.Namespace) bool { return n.Name == name && n.Status == client.Disabled })
+	return slices.ContainsFunc(m.namespaces(), func(n api.Namespace) bool { return n.Name == name && n.Disabled })
 }
 
 // refresh takes over what was added and disabled, here or elsewhere. The configuration comes first.
@@ -95,7 +95,7 @@ func (m *managed) refresh(ctx context.Context) error {
 	}
 	for i := range all {
 		if disabled[all[i].Name] {
-			all[i].Status = client.Disabled
+			all[i].Disabled = true
 		}
 	}
 	m.present.Store(&all)
