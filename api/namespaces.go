@@ -131,6 +131,8 @@ func (a *api) createNamespace(w http.ResponseWriter, r *http.Request) error {
 		return malformed("%s", err)
 	case rootErr != nil:
 		return malformed("the root is not EPOCH/DIGEST: the first epoch to be signed, and its digest")
+	case n.LogDirectory != "" && !isHTTPS(n.LogDirectory):
+		return malformed("log_directory %.80q is not an https URL", n.LogDirectory)
 	case n.Ciphersuite != n.SignatureVersion || n.Ciphersuite != signature.CiphersuiteProtobuf && n.Ciphersuite != signature.CiphersuiteBincode:
 		return malformed("signature_version %d, ciphersuite %d: want 1 or 2, and one of them is enough", n.SignatureVersion, n.Ciphersuite)
 	}
@@ -143,6 +145,11 @@ func (a *api) createNamespace(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Location", "/namespaces/"+n.Name)
 	return a.sendManaged(w, r, n.Name, http.StatusCreated)
+}
+
+func isHTTPS(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
 // changeNamespace disables a namespace, which is all that can change.

@@ -126,7 +126,7 @@ func TestManage(t *testing.T) {
 	wantProblem(t, create(body(namespace)), http.StatusConflict, "namespace-exists")
 	for _, bad := range []string{
 		body("../x"), body(""), strings.Replace(body("y"), "1/", "x/", 1), strings.Replace(body("y"), ": 2", ": 3", 1), `{"name": "y"}`,
-		strings.Replace(body("y"), ": 2", ": 2, \"ciphersuite\": 1", 1),
+		strings.Replace(body("y"), ": 2", ": 2, \"ciphersuite\": 1", 1), strings.Replace(body("y"), "https:", "http:", 1), strings.Replace(body("y"), "https://x.example", "x.example", 1),
 	} {
 		wantProblem(t, create(bad), http.StatusBadRequest, "malformed")
 	}

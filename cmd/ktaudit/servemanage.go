@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -134,10 +133,7 @@ func (m *managed) create(ctx context.Context, n client.NewNamespace) error {
 	if slices.ContainsFunc(m.namespaces(), func(other api.Namespace) bool { return other.Name == n.Name }) {
 		return api.ErrExists
 	}
-	r := timestamp.Registered{Name: n.Name, Root: n.Root, Ciphersuite: n.Ciphersuite, At: time.Now().UTC()}
-	if u, err := url.Parse(n.LogDirectory); err == nil && u.Scheme == "https" {
-		r.LogDirectory = n.LogDirectory
-	}
+	r := timestamp.Registered{Name: n.Name, Root: n.Root, Ciphersuite: n.Ciphersuite, LogDirectory: n.LogDirectory, At: time.Now().UTC()}
 	err := m.registry.Add(ctx, r)
 	if errors.Is(err, timestamp.ErrRegistered) {
 		return api.ErrExists
