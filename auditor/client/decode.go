@@ -130,7 +130,7 @@ func (n *Namespace) Anchor() (verdict.Anchor, error) {
 
 func (l *LastVerified) check() error {
 	if l.Epoch == 0 || l.Epoch > verdict.MaxEpoch {
-		return fmt.Errorf("epoch %d", l.Epoch)
+		return fmt.Errorf("epoch %d is not between 1 and %d", l.Epoch, uint64(verdict.MaxEpoch))
 	}
 	for _, digest := range []*string{&l.StartHash, &l.EndHash} {
 		if err := checkDigest(*digest); err != nil {
