@@ -127,8 +127,7 @@ func (e *changedKeysError) signed(s signature.SignedDigest) bool {
 }
 
 // keys are those of the flags, or those that are pinned, or those that the auditor has at its first
-// use. It is a *changedKeysError if the auditor has none any more of those that are pinned. One
-// that it has beside them, such as the next one, is not trusted, and refused once it signs.
+// use. It is a *changedKeysError if the auditor has none any more of those that are pinned.
 func (f pinFlags) keys(ctx context.Context, a *app, c *client.Client, given []string) (*trustedKeys, error) {
 	if len(given) > 0 {
 		keys, err := signature.ParseKeys(given)
@@ -152,45 +151,51 @@ func (f pinFlags) keys(ctx context.Context, a *app, c *client.Client, given []st
 	if err != nil {
 		return nil, err
 	}
+	return f.pinnedKeys(a, path, c.URL(), pinned, info.Keys)
+}
+
+// pinnedKeys holds the keys that an auditor has against those that are pinned. One that it has
+// beside them, such as the next one, is not trusted, and refused once it signs.
+func (f pinFlags) pinnedKeys(a *app, path, auditor string, pinned []pins.Pin, has []client.Key) (*trustedKeys, error) {
 	var trusted, unknown []string
 	for _, p := range pinned {
 		trusted = append(trusted, p.PublicKey)
 	}
-	still := false // it has a key that is pinned
-	for _, k := range info.Keys {
+	hasPinned := false
+	for _, k := range has {
 		switch key := strings.ToLower(k.PublicKey); {
 		case slices.Contains(trusted, key):
-			still = true
+			hasPinned = true
 		case !slices.Contains(unknown, key):
 			unknown = append(unknown, key)
 		}
 	}
 	if len(trusted)+len(unknown) == 0 {
-		return nil, fmt.Errorf("%s publishes no key: give --verifying-key", c.URL())
+		return nil, fmt.Errorf("%s publishes no key: give --verifying-key", auditor)
 	}
 	t := &trustedKeys{how: trustPinned, remember: nothing}
 	if len(pinned) > 0 && len(unknown) > 0 && !f.AcceptNewKey {
-		t.changed = &changedKeysError{c.URL(), unknown, pinned, path}
-		if !still {
+		t.changed = &changedKeysError{auditor, unknown, pinned, path}
+		if !hasPinned {
 			return nil, t.changed
 		}
-		a.log.Warn().Str("auditor", c.URL()).Strs("keys", unknown).
+		a.log.Warn().Str("auditor", auditor).Strs("keys", unknown).
 			Msg("the auditor has further keys, which are not trusted: compare them with what it publishes elsewhere, then trust them with --accept-new-key")
 		unknown = nil
 	}
 	if len(unknown) > 0 {
 		t.how = trustFirstUse
 		t.remember = sync.OnceValue(func() error {
-			if err := pins.Add(path, c.URL(), unknown, time.Now()); err != nil {
+			if err := pins.Add(path, auditor, unknown, time.Now()); err != nil {
 				return err
 			}
-			a.log.Warn().Str("auditor", c.URL()).Strs("keys", unknown).Str("pins", path).
+			a.log.Warn().Str("auditor", auditor).Strs("keys", unknown).Str("pins", path).
 				Msg("this key is trusted from now on only because the auditor has it now: compare it with what the auditor publishes elsewhere, or give --verifying-key")
 			return nil
 		})
 	}
-	t.Keys, err = signature.ParseKeys(append(trusted, unknown...))
-	if err != nil {
+	var err error
+	if t.Keys, err = signature.ParseKeys(append(trusted, unknown...)); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
