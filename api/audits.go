@@ -16,11 +16,7 @@ import (
 
 // audit answers with an epoch's signed digest, as it was given.
 func (a *api) audit(w http.ResponseWriter, r *http.Request) error {
-	n, err := a.namespace(r)
-	if err != nil {
-		return err
-	}
-	epoch, err := epochOf(r)
+	n, epoch, err := a.namespaceAndEpoch(r)
 	if err != nil {
 		return err
 	}
@@ -35,6 +31,16 @@ func (a *api) audit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.send(w, r, data, sent{"application/json", forEver})
+}
+
+// namespaceAndEpoch returns what a request's path names.
+func (a *api) namespaceAndEpoch(r *http.Request) (Namespace, uint64, error) {
+	n, err := a.namespace(r)
+	if err != nil {
+		return n, 0, err
+	}
+	epoch, err := epochOf(r)
+	return n, epoch, err
 }
 
 // epochOf is the epoch in a request's path, in plain decimal digits.

@@ -72,11 +72,7 @@ func (a *api) proven(host string) []Namespace {
 
 // evidence answers with the bundle of what is on record against an epoch.
 func (a *api) evidence(w http.ResponseWriter, r *http.Request) error {
-	n, err := a.namespace(r)
-	if err != nil {
-		return err
-	}
-	epoch, err := epochOf(r)
+	n, epoch, err := a.namespaceAndEpoch(r)
 	if err != nil {
 		return err
 	}

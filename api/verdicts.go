@@ -22,11 +22,7 @@ type verdictObject struct {
 
 // showVerdict answers with the verdict that counts on an epoch.
 func (a *api) showVerdict(w http.ResponseWriter, r *http.Request) error {
-	n, err := a.namespace(r)
-	if err != nil {
-		return err
-	}
-	epoch, err := epochOf(r)
+	n, epoch, err := a.namespaceAndEpoch(r)
 	if err != nil {
 		return err
 	}
