@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -165,16 +166,20 @@ func (c *Client) Namespace(ctx context.Context, name string) (Namespace, error) 
 }
 
 // Audit returns the signed digest of an epoch, as it was sent and as it reads. It is ErrNotFound,
-// wrapped, if there is none. What is not a signed digest is signature.ErrMalformed, one for
-// something else than was asked signature.ErrMismatch; raw is then what the auditor said. The
-// signature is not verified here.
+// wrapped, if there is none. What is no JSON, such as a login page, is ErrMalformed. Other JSON than
+// a signed digest is signature.ErrMalformed, one for something else than was asked
+// signature.ErrMismatch; raw is then what the auditor said. The signature is not verified here.
 func (c *Client) Audit(ctx context.Context, namespace string, epoch uint64) (raw []byte, s signature.SignedDigest, err error) {
 	if err := checkName(namespace); err != nil {
 		return nil, s, err
 	}
-	raw, _, err = c.get(ctx, signature.MaxSize, "namespaces", namespace, "audits", strconv.FormatUint(epoch, 10))
+	segments := []string{"namespaces", namespace, "audits", strconv.FormatUint(epoch, 10)}
+	raw, contentType, err := c.get(ctx, signature.MaxSize, segments...)
 	if err != nil {
 		return nil, s, err
+	}
+	if !json.Valid(raw) {
+		return nil, s, c.malformed(segments, raw, contentType, errors.New("no JSON"))
 	}
 	if s, err = signature.Parse(raw); err != nil {
 		return raw, signature.SignedDigest{}, fmt.Errorf("%s, epoch %d: %w", c.URL(), epoch, err)

@@ -151,6 +151,8 @@ func TestAudit(t *testing.T) {
 		case "/namespaces/" + namespace + "/audits/7", "/namespaces/" + namespace + "/audits/8", "/namespaces/other/audits/7":
 			_, _ = w.Write(signed(t, 7))
 		case "/namespaces/" + namespace + "/audits/9":
+			_, _ = io.WriteString(w, "{}")
+		case "/namespaces/" + namespace + "/audits/11":
 			_, _ = io.WriteString(w, "<!DOCTYPE html>")
 		default:
 			http.NotFound(w, r)
@@ -170,6 +172,7 @@ func TestAudit(t *testing.T) {
 		{"other", 7, signature.ErrMismatch, true},
 		{namespace, 9, signature.ErrMalformed, true},
 		{namespace, 10, client.ErrNotFound, false},
+		{namespace, 11, client.ErrMalformed, false},
 	} {
 		raw, _, err := c.Audit(t.Context(), test.namespace, test.epoch)
 		if !errors.Is(err, test.want) || len(raw) > 0 != test.raw {

@@ -47,10 +47,15 @@ func ask[T any, P interface {
 		err = P(&answer).check()
 	}
 	if err != nil {
-		return none, fmt.Errorf("%w: %s answered %q of type %q: %s", ErrMalformed, c.path(segments),
-			text.Clean(string(body[:min(len(body), 2*maxShown)]), maxShown), text.Clean(contentType, maxShown), text.Clean(err.Error(), 2*maxShown))
+		return none, c.malformed(segments, body, contentType, err)
 	}
 	return answer, nil
+}
+
+// malformed shows an answer that is none, and why.
+func (c *Client) malformed(segments []string, body []byte, contentType string, why error) error {
+	return fmt.Errorf("%w: %s answered %q of type %q: %s", ErrMalformed, c.path(segments),
+		text.Clean(string(body[:min(len(body), 2*maxShown)]), maxShown), text.Clean(contentType, maxShown), text.Clean(why.Error(), 2*maxShown))
 }
 
 // path is the URL of a question.

@@ -83,8 +83,12 @@ func TestRemoteAudit(t *testing.T) {
 			f.set("/info", `{"keys":[],"logs":[]}`)
 			return nil
 		}, exitFailed, "publishes no key"},
-		{"nonsense", func(_ *testing.T, f *fakeAuditor) []string {
+		{"a page in its place", func(_ *testing.T, f *fakeAuditor) []string {
 			f.set(f.auditPath(30), "<!DOCTYPE html>")
+			return given
+		}, exitFailed, "not an auditor's answer"},
+		{"nonsense", func(_ *testing.T, f *fakeAuditor) []string {
+			f.set(f.auditPath(30), "{}")
 			return given
 		}, exitFound, "failed - "},
 		{"another epoch's", func(_ *testing.T, f *fakeAuditor) []string {
