@@ -166,8 +166,8 @@ func (c *Client) Namespace(ctx context.Context, name string) (Namespace, error) 
 }
 
 // Audit returns the signed digest of an epoch, as it was sent and as it reads. It is ErrNotFound,
-// wrapped, if there is none. What is no JSON, such as a login page, is ErrMalformed. JSON that is no
-// signed digest is signature.ErrMalformed, one for something else than was asked
+// wrapped, if there is none. A page that is not JSON is ErrMalformed, JSON that is not a signed
+// digest signature.ErrMalformed, one for something else than was asked
 // signature.ErrMismatch; raw is then what the auditor said. The signature is not verified here.
 func (c *Client) Audit(ctx context.Context, namespace string, epoch uint64) (raw []byte, s signature.SignedDigest, err error) {
 	if err := checkName(namespace); err != nil {
