@@ -18,7 +18,7 @@ import (
 func TestStatusIsBounded(t *testing.T) {
 	t.Parallel()
 	const many = 3 * maxShown
-	s := statusObject{Status: report.Status{
+	s := statusObject{Seen: make([]epochset.Range, many), Status: report.Status{
 		RejectedCount: many, Verified: make([]epochset.Range, many), Gaps: make([]epochset.Range, many), Rejected: make([]report.RejectedEpoch, many),
 		Breaks: make([]report.Break, many), Overruled: make([]report.OverruledEpoch, many), Stretches: make([]report.Stretch, many),
 		Rollbacks: make([]report.Rollback, maxShown), Incidents: make([]incident.Open, many),
@@ -31,7 +31,7 @@ func TestStatusIsBounded(t *testing.T) {
 	}
 	s.shorten()
 	data, err := encode(s)
-	if err != nil || len(data) > 3<<20 || !s.Truncated || !s.MoreIncidents || s.RejectedCount != many || len(s.Gaps) != maxShown {
+	if err != nil || len(data) > 3<<20 || !s.Truncated || !s.MoreIncidents || s.RejectedCount != many || len(s.Gaps) != maxShown || len(s.Seen) != maxShown {
 		t.Errorf("%d bytes, %v: %.300s", len(data), err, data)
 	}
 	small := statusObject{Status: report.Status{Gaps: make([]epochset.Range, maxShown)}}

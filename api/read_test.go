@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,10 +169,18 @@ func TestStatus(t *testing.T) {
 	w.verify(t, 5, 6)
 	w.judge(t, verdict.Verdict{Epoch: 7, Outcome: verdict.Rejected, Reason: "digest_mismatch", Detail: "so"})
 	w.verify(t, 9, 9)
+	_, err := w.store.PutChain(t.Context(), verdict.Chain{Schema: verdict.Schema, Namespace: namespace, Generation: 1, Shards: []verdict.ChainEntry{{Runs: []verdict.ChainSpan{
+		{From: 5, To: 7, PreviousDigest: hexOf(4), Digest: hexOf(7)}, {From: 9, To: 12, PreviousDigest: hexOf(8), Digest: hexOf(12)},
+	}}}})
+	must(t, err)
 	got := get[struct {
 		report.Status
+		Seen   []epochset.Range `json:"seen"`
 		Signed []epochset.Range `json:"signed"`
 	}](t, w, "/namespaces/"+namespace+"/status")
+	if !slices.Equal(got.Seen, []epochset.Range{{From: 5, To: 7}, {From: 9, To: 12}}) {
+		t.Errorf("seen %v", got.Seen)
+	}
 	if got.Head != 6 || got.VerifiedCount != 3 || got.RejectedCount != 1 || len(got.Gaps) != 1 || len(got.Stretches) != 2 ||
 		len(got.Signed) != 1 || got.Signed[0] != (epochset.Range{From: 5, To: 9}) {
 		t.Errorf("%+v", got)

@@ -24,13 +24,15 @@ const maxShown = 1000
 type statusObject struct {
 	report.Status
 	LogDirectory string `json:"log_directory,omitempty"`
+	// Seen are the epochs that the log published, by the last walk of its names.
+	Seen []epochset.Range `json:"seen,omitempty"`
 	// Signed are the epochs whose digests are signed here.
 	Signed []epochset.Range `json:"signed"`
 	// Truncated: a list has more than it shows.
 	Truncated bool `json:"truncated,omitempty"`
 }
 
-// status answers with what is on record of a log, by tier: chained, verified, signed.
+// status answers with what is on record of a log, by tier: seen, chained, verified, signed.
 func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 	return a.summary(w, r, func(ctx context.Context, n Namespace) (any, error) {
 		s, err := report.ReadStatus(ctx, a.c.Store, n.Name, n.Anchor, n.First, 0)
@@ -38,6 +40,9 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 			return nil, err
 		}
 		shown := statusObject{Status: s, LogDirectory: a.logDirectory(n), Signed: []epochset.Range{}}
+		if s.Chain != nil {
+			shown.Seen = s.Chain.Seen()
+		}
 		shown.shorten()
 		if n.Auditor == nil {
 			return shown, nil
@@ -51,6 +56,7 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *statusObject) shorten() {
+	shorten(&s.Seen, &s.Truncated)
 	shorten(&s.Verified, &s.Truncated)
 	shorten(&s.Gaps, &s.Truncated)
 	shorten(&s.Rejected, &s.Truncated)

@@ -23,6 +23,7 @@ type serveCmd struct {
 	storeFlag
 	queueFlags
 	listenFlag
+	Sign      string `group:"signatures" enum:",seen,verified" default:"" placeholder:"WHEN" help:"When digests are signed, in place of signing.mode of each log: seen, as soon as they are posted, or verified, once their epoch is."`
 	APIListen string `name:"api-listen" group:"output" placeholder:"ADDRESS" help:"Address of the API, in place of serve.listen in the configuration file."`
 }
 
@@ -52,6 +53,11 @@ func (c serveCmd) Run(ctx context.Context, a *app) (err error) {
 	settings.Serve.Listen = cmp.Or(c.APIListen, settings.Serve.Listen)
 	if settings.Serve.Listen == "" {
 		return fmt.Errorf("%s does not say where to serve: give serve.listen, such as :8443, or --api-listen", c.Config)
+	}
+	for i := range namespaces {
+		if namespaces[i].Signing.IsOn() && c.Sign != "" {
+			namespaces[i].Signing.Mode = c.Sign
+		}
 	}
 	c.storeFlag.fill(settings)
 	c.queueFlags.fill(settings)

@@ -311,7 +311,19 @@ func (s *served) until(what string, done func() bool) {
 // that nobody needs to post.
 func TestServeVerified(t *testing.T) {
 	t.Parallel()
-	a := newServed(t, "", "token_file: token, mode: verified, root: ROOT")
+	t.Run("by the file", func(t *testing.T) {
+		t.Parallel()
+		testServeVerified(t, "token_file: token, mode: verified, root: ROOT")
+	})
+	t.Run("by a flag", func(t *testing.T) {
+		t.Parallel()
+		testServeVerified(t, "token_file: token, root: ROOT", "--sign", "verified")
+	})
+}
+
+func testServeVerified(t *testing.T, signing string, flags ...string) {
+	t.Helper()
+	a := newServed(t, "", signing)
 	files, err := filepath.Glob(filepath.Join(a.dir, "log/1/*/*"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%q, %v", files, err)
@@ -322,7 +334,7 @@ func TestServeVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.write("ktaudit.yaml", strings.Replace(string(config), "ROOT", "1/"+root, 1))
-	s := a.serve()
+	s := a.serve(flags...)
 	if status, body := s.post("first", 1, root); status != http.StatusConflict || !bytes.Contains(body, []byte("not-verified")) {
 		t.Errorf("not verified: %d %s", status, body)
 	}

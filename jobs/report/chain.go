@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
 
 // ChainStatus is what the last walk of a log's names found in a range of epochs. It says of each
@@ -37,6 +39,18 @@ type ChainStatus struct {
 func (s ChainStatus) Good() bool {
 	c := verdict.ChainCoverage{Chained: s.Chained, Gaps: s.Gaps, Doubles: s.Doubles, Breaks: s.Breaks}
 	return c.Whole() && s.Far.Count == 0
+}
+
+// Seen are the epochs that have a name, which says no more than that the log published something.
+func (s ChainStatus) Seen() []epochset.Range {
+	seen, next := []epochset.Range{}, s.From
+	for _, gap := range append(slices.Clone(s.Gaps), verdict.ChainRange{From: s.To + 1, To: s.To + 1}) {
+		if next > 0 && gap.From > next {
+			seen = append(seen, epochset.Range{From: next, To: gap.From - 1})
+		}
+		next = max(next, gap.To+1)
+	}
+	return seen
 }
 
 // contradicts reports whether names contradict each other. Names that are missing do not.
