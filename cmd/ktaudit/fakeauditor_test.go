@@ -51,7 +51,7 @@ func newFakeAuditor(t *testing.T) *fakeAuditor {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.answers[f.auditPath(epoch)] = string(b)
+		f.set(f.auditPath(epoch), string(b)) // under the lock: who asked for another test's server may come here
 		f.digests[epoch] = hex.EncodeToString(s.Digest[:])
 	}
 	proofs, err := filepath.Glob(vectors + "/log/*/*/*")
@@ -64,13 +64,13 @@ func newFakeAuditor(t *testing.T) *fakeAuditor {
 			t.Fatal(err)
 		}
 		name, _ := filepath.Rel(vectors+"/log", path)
-		f.answers["/"+filepath.ToSlash(name)] = string(b)
+		f.set("/"+filepath.ToSlash(name), string(b))
 	}
-	f.answers["/info"] = `{"keys":[{"public_key":"` + vectorKey + `","not_before":0}],"logs":[]}`
+	f.set("/info", `{"keys":[{"public_key":"`+vectorKey+`","not_before":0}],"logs":[]}`)
 	f.setNamespace(f.URL, "0/"+f.digests[0])
-	f.answers["/namespaces/"+fakeNamespace+"/last-verified-epoch"] = fmt.Sprintf(
+	f.set("/namespaces/"+fakeNamespace+"/last-verified-epoch", fmt.Sprintf(
 		`{"job_id":"00000000-0000-4000-8000-000000000000","epoch":%d,"start_hash":"%s","end_hash":"%s","timestamp":1}`,
-		lastVector, f.digests[lastVector-1], f.digests[lastVector])
+		lastVector, f.digests[lastVector-1], f.digests[lastVector]))
 	return f
 }
 
