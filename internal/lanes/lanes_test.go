@@ -33,7 +33,7 @@ func TestLengths(t *testing.T) {
 // stay as they were.
 func TestRandom(t *testing.T) {
 	messages := 2_000_000
-	if testing.Short() {
+	if testing.Short() || raceDetector { // which finds nothing more in more of them
 		messages = 100_000
 	}
 	eachPath(t, func(t *testing.T) {
