@@ -92,15 +92,23 @@ is_built_from() {
     END { exit !(same && right) }' <<<"$about"
 }
 
-# npm_program PROGRAM PACKAGE VERSION installs a program of npm's registry.
-npm_program() {
-  local program=$1 package=$2 version=$3 path
+# is_there PROGRAM VERSION SAID says where a program is whose --version ends with the line SAID.
+is_there() {
+  local program=$1 version=$2 said=$3 path
   for path in "$tools/bin/$program" $(type -ap "$program"); do
-    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null)" = "$version" ] || continue
+    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null | tail -1)" = "$said" ] || continue
+    # One of another version in .tools would come first in PATH.
     [ "$path" = "$tools/bin/$program" ] || $only_say || rm -f "$tools/bin/$program"
     found "$program" "$version" "$path"
     return
   done
+  return 1
+}
+
+# npm_program PROGRAM PACKAGE VERSION installs a program of npm's registry.
+npm_program() {
+  local program=$1 package=$2 version=$3
+  ! is_there "$program" "$version" "$version" || return 0
   toolchain npm npm
   install "$program" "$version" "npm install $package@$version, into .tools/npm" npm install --global --prefix "$tools/npm" \
     --ignore-scripts --no-audit --no-fund "$package@$version" || return 0
@@ -110,13 +118,8 @@ npm_program() {
 # cargo_program PROGRAM CRATE VERSION builds a Rust program. It runs for seconds, and so it is built
 # quickly rather than to be quick: that is half the time.
 cargo_program() {
-  local program=$1 crate=$2 version=$3 path
-  for path in "$tools/bin/$program" $(type -ap "$program"); do
-    [ -x "$path" ] && [ "$("$path" --version 2>/dev/null | tail -1)" = "$crate $version" ] || continue
-    [ "$path" = "$tools/bin/$program" ] || $only_say || rm -f "$tools/bin/$program"
-    found "$program" "$version" "$path"
-    return
-  done
+  local program=$1 crate=$2 version=$3
+  ! is_there "$program" "$version" "$crate $version" || return 0
   $only_say || need_rust
   debian_program protoc protobuf-compiler # which its build runs
   pkg-config --exists openssl 2>/dev/null || toolchain "" pkg-config libssl-dev # which it links

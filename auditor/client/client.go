@@ -111,7 +111,7 @@ func origin(s string, plain bool) (*url.URL, error) {
 		return nil, errors.New("it has a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("it goes on after the path")
-	case u.Scheme == "http" && !plain && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !plain && !IsLoopback(u.Hostname()):
 		return nil, errors.New("want https: anybody on the way can change what http transfers")
 	}
 	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; strings.HasSuffix(u.Host, port) {
@@ -120,7 +120,9 @@ func origin(s string, plain bool) (*url.URL, error) {
 	return u, nil
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether only this machine is reached by a host name or address, so that plain
+// http to it is as good as https.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -62,14 +62,11 @@ func (c chainCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := refuseNegative("max-requests", c.MaxRequests); err != nil {
 		return err
 	}
-	store, err := c.open(ctx)
+	store, err := c.openWritable(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := a.checkWritable(ctx, store); err != nil {
-		return err
-	}
 	return targets.sendAlerts(ctx, store, namesOf(namespaces), nil, a.log, func() error {
 		var found, failed error
 		reported := false

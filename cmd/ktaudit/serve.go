@@ -67,14 +67,11 @@ func (c serveCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	store, err := c.storeFlag.open(ctx)
+	store, err := c.storeFlag.openWritable(ctx, a)
 	if err != nil {
 		return err
 	}
 	open.add(store.Close)
-	if err := a.checkWritable(ctx, store); err != nil {
-		return err
-	}
 	jobs, err := newSignedQueue(c.queueFlags, namespaces, a)
 	if err != nil {
 		return err

@@ -46,6 +46,18 @@ func (f storeFlag) open(ctx context.Context) (*auditstore.Store, error) {
 	return store, nil
 }
 
+// openWritable is open for what writes: it returns an error if the store can only be read.
+func (f storeFlag) openWritable(ctx context.Context, a *app) (*auditstore.Store, error) {
+	store, err := f.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkWritable(ctx, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
 // checkWritable returns an error for an audit store that can only be read: no verdict, and no alert
 // about that, would ever be stored. Any other fault may be temporary, and is logged.
 func (a *app) checkWritable(ctx context.Context, store *auditstore.Store) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -228,7 +229,7 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 			first.UTC().Format(time.RFC3339))
 	}
 	host, _, err := net.SplitHostPort(c.Serve.Listen)
-	if err == nil && c.Serve.Certificate == "" && !isLoopback(host) && c.takesTokens() {
+	if err == nil && c.Serve.Certificate == "" && !client.IsLoopback(host) && c.takesTokens() {
 		warn("serve.listen", "without TLS, an attacker on the network can read tokens and post in the log's name: "+
 			"give certificate and certificate_key, or listen on 127.0.0.1 behind a proxy that has TLS")
 	}
@@ -239,10 +240,4 @@ func (c *Config) takesTokens() bool {
 	return c.Serve.Manage != (Manage{}) || slices.ContainsFunc(c.Namespaces, func(n Namespace) bool {
 		return n.Signing.TokenFile != "" || n.Signing.TokenEnv != ""
 	})
-}
-
-// isLoopback reports whether only this machine is reached by a host name or address.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

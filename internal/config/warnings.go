@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/internal/secret"
 )
 
@@ -58,5 +59,5 @@ func (c *Config) secretFiles() []secretFile {
 // unprotected reports whether requests to a URL leave this machine without TLS.
 func unprotected(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Scheme == "http" && !isLoopback(u.Hostname())
+	return err == nil && u.Scheme == "http" && !client.IsLoopback(u.Hostname())
 }
