@@ -51,6 +51,10 @@ var allowed = []struct {
 	{"blobstore/auditstore", []string{"blobstore", "internal/writeonce"}},
 	{"auditor", []string{"blobstore/auditstore", "signature"}},
 	{"auditor/client", []string{"signature"}},
+	{"transparency/tlogproof", nil},
+	{"transparency", []string{"blobstore/auditstore"}},
+	{"transparency/witnesses", nil},
+	{"witness", []string{"blobstore/auditstore"}},
 	{"internal/pins", nil},
 	{"internal/jsonpost", nil},
 	{"internal/explain", nil},
@@ -63,6 +67,12 @@ var allowed = []struct {
 	{"jobs/bundle", []string{"blobstore/auditstore", "fetcher", "jobs/evidence", "jobs/incident", "signature", "validator"}},
 	{"jobs/timestamp", []string{"auditor", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"jobs/crosscheck", []string{"auditor", "auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
+	{"jobs/witnessing", []string{
+		"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "transparency", "transparency/witnesses",
+	}},
+	{"page", []string{ // never the queue
+		"auditor", "blobstore/auditstore", "internal/explain", "jobs/incident", "jobs/report", "transparency", "transparency/tlogproof", "transparency/witnesses",
+	}},
 	{"api", []string{ // never the queue
 		"auditor", "auditor/client", "blobstore/auditstore", "fetcher", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",
 	}},
