@@ -5,12 +5,11 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/secret"
+	"github.com/ktaudit/ktaudit/internal/strictyaml"
 	"github.com/ktaudit/ktaudit/internal/units"
 )
 
-// The tag yaml is the field's key in the file; zero is the word that the file uses for the zero
-// value. A field tagged single takes one mapping as well as a list of them. Durations and sizes
-// have a unit; numbers start at 1.
+// The tags yaml and zero are those of internal/strictyaml.
 
 // Config is a configuration file with defaults and presets filled in. A zero field was left out and
 // has no default.
@@ -41,12 +40,15 @@ type Config struct {
 	Alerts               Alerts        `yaml:"alerts"`
 	// Serve is how the API is served, by ktaudit serve only.
 	Serve Serve `yaml:"serve"`
+	// VerdictLog is the log of this auditor's own verdicts, Witnesses says who cosigns it, and
+	// Witness how other logs are cosigned.
+	VerdictLog VerdictLog `yaml:"verdict_log"`
+	Witnesses  Witnesses  `yaml:"witnesses"`
+	Witness    Witness    `yaml:"witness"`
 	// Namespaces are the logs. There is at least one, and no two have the same name.
 	Namespaces []Namespace `yaml:"namespaces"`
 
-	// The positions of the fields in the file, by path; empty for a Config not read from a file.
-	file      string
-	positions map[string]position
+	source *strictyaml.Source // nil for a Config that was not read from a file
 }
 
 // Namespace is one log and how it is audited.
@@ -119,7 +121,7 @@ type Namespace struct {
 // VerifyingKey is a key and the epochs that it is trusted for, both included; 0 is no bound. In the
 // file its text may stand for it.
 type VerifyingKey struct {
-	Key       string `yaml:"key"`
+	Key       string `yaml:"key,alone"`
 	FromEpoch uint64 `yaml:"from_epoch"`
 	ToEpoch   uint64 `yaml:"to_epoch"`
 }

@@ -87,30 +87,56 @@ const DefaultSettle = time.Minute
 // Redis.
 const DefaultWindow = 10_000
 
-// defaultBackfill is a backfill of which nothing is said.
-func defaultBackfill() Backfill { return Backfill{Window: DefaultWindow} }
+// SetDefaults sets the fields to the defaults, or to those of the preset that is given.
+func (n *Namespace) SetDefaults(given func(string) (string, bool)) {
+	*n = DefaultNamespace()
+	if name, ok := given("preset"); ok {
+		if preset, err := Preset(name); err == nil {
+			*n = preset
+		}
+	}
+}
 
-// defaultCrossCheck is a cross-check of which nothing is said.
-func defaultCrossCheck() CrossCheck { return CrossCheck{Every: DefaultCrossCheckEvery, MaxLag: "1h"} }
+// SetDefaults sets the fields to those of a backfill of which nothing is said.
+func (b *Backfill) SetDefaults(func(string) (string, bool)) { *b = Backfill{Window: DefaultWindow} }
+
+// SetDefaults sets the fields to those of a cross-check of which nothing is said.
+func (x *CrossCheck) SetDefaults(func(string) (string, bool)) {
+	*x = CrossCheck{Every: DefaultCrossCheckEvery, MaxLag: "1h"}
+}
 
 // DefaultCrossCheckEvery is how often another auditor is asked.
 const DefaultCrossCheckEvery = time.Minute
 
+// The defaults of a verdict log: how often verdicts are appended, and when an epoch that others
+// have followed counts as never published.
+const (
+	DefaultAppendEvery       = time.Minute
+	DefaultNotPublishedAfter = 7 * 24 * time.Hour
+)
+
 // complete fills in the defaults that depend on other fields.
 func (c *Config) complete() {
+	if c.source.Given("verdict_log") {
+		l := &c.VerdictLog
+		l.Every = cmp.Or(l.Every, DefaultAppendEvery)
+		if !c.source.Given("verdict_log.not_published_after") {
+			l.NotPublishedAfter = DefaultNotPublishedAfter
+		}
+	}
 	for i := range c.Namespaces {
 		n := &c.Namespaces[i]
-		if anchor, err := verdict.ParseAnchor(n.Anchor); err == nil && !c.given(fmt.Sprintf("namespaces[%d].first", i)) && n.Preset == "" {
+		if anchor, err := verdict.ParseAnchor(n.Anchor); err == nil && !c.source.Given(fmt.Sprintf("namespaces[%d].first", i)) && n.Preset == "" {
 			n.First = anchor.Epoch + 1
 		}
-		if n.Last != 0 && !c.given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
+		if n.Last != 0 && !c.source.Given(fmt.Sprintf("namespaces[%d].silent_after", i)) {
 			n.SilentAfter = 0 // a closed log publishes nothing
 		}
 		for j := range n.CrossChecks {
 			x := &n.CrossChecks[j]
 			x.Namespace = cmp.Or(x.Namespace, n.Namespace)
 		}
-		n.Signing.complete(c.given(fmt.Sprintf("namespaces[%d].signing", i)))
+		n.Signing.complete(c.source.Given(fmt.Sprintf("namespaces[%d].signing", i)))
 		for j := range n.Backfills {
 			b := &n.Backfills[j]
 			if b.From == 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ktaudit/ktaudit/internal/strictyaml"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -23,28 +24,19 @@ func TestExampleFile(t *testing.T) {
 		t.Errorf("it has warnings: %v", warnings)
 	}
 	// cannot stand beside the file, and are in a comment
-	shown := map[string]bool{"redis_password_env": true, "serve.manage.token_env": true, "namespaces[].signing.token_env": true}
+	shown := map[string]bool{
+		"verdict_log.key.env": true, "verdict_log.statement_key.file": true, "witness.key.file": true,
+		"redis_password_env": true, "serve.manage.token_env": true, "namespaces[].signing.token_env": true,
+	}
 	index := regexp.MustCompile(`\[\d+\]`)
-	for path := range c.positions {
+	for _, path := range c.source.Paths() {
 		shown[index.ReplaceAllString(path, "[]")] = true
 	}
-	var check func(reflect.Type, string)
-	check = func(structure reflect.Type, place string) {
-		for _, f := range fieldsOf(structure) {
-			path := strings.TrimPrefix(place+"."+f.name, ".")
-			if !shown[path] {
-				t.Errorf("%s is not shown", path)
-			}
-			below := structure.Field(f.index).Type
-			if below.Kind() == reflect.Slice {
-				below, path = below.Elem(), path+"[]"
-			}
-			if below.Kind() == reflect.Struct {
-				check(below, path)
-			}
+	for _, path := range strictyaml.Settings(Config{}) {
+		if !shown[path] {
+			t.Errorf("%s is not shown", path)
 		}
 	}
-	check(reflect.TypeFor[Config](), "")
 	text, err := os.ReadFile(exampleFile)
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +52,7 @@ func TestTags(t *testing.T) {
 	structures := []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Namespace](), reflect.TypeFor[Backfill](), reflect.TypeFor[Limits](),
 		reflect.TypeFor[Alerts](), reflect.TypeFor[Serve](), reflect.TypeFor[SigningKey](), reflect.TypeFor[Manage](), reflect.TypeFor[Signing](),
+		reflect.TypeFor[VerdictLog](), reflect.TypeFor[Key](), reflect.TypeFor[Witnesses](), reflect.TypeFor[WitnessMember](), reflect.TypeFor[Witness](), reflect.TypeFor[WitnessedLog](),
 	}
 	for i := range reflect.TypeFor[Alerts]().NumField() { // the kinds of targets
 		structures = append(structures, reflect.TypeFor[Alerts]().Field(i).Type.Elem())

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ktaudit/ktaudit/blobstore"
+	"github.com/ktaudit/ktaudit/internal/strictyaml"
 )
 
 // FuzzParse holds any file to being refused with bounded Problems, or to being read and shown
@@ -30,7 +31,7 @@ func FuzzParse(f *testing.F) {
 		c, err := Parse("f", text)
 		if err != nil {
 			problems, ok := errors.AsType[Problems](err)
-			if !ok || c != nil || len(problems) == 0 || len(err.Error()) > (maxProblems+2)*(maxMessage+200) {
+			if !ok || c != nil || len(problems) == 0 || len(err.Error()) > (strictyaml.MaxProblems+2)*(strictyaml.MaxMessage+200) {
 				t.Fatalf("%v with %d bytes of %T", c, len(err.Error()), err)
 			}
 			return
@@ -49,7 +50,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what is shown is not valid: %v\n%s", err, shown)
 		}
-		c.positions, again.positions = nil, nil
+		c.source, again.source = nil, nil
 		if !reflect.DeepEqual(c, again) {
 			t.Fatalf("%+v came back as %+v from\n%s", c, again, shown)
 		}

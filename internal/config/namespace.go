@@ -93,8 +93,8 @@ func (v checker) preset(n *Namespace, path string) {
 	p, err := Preset(n.Preset)
 	if err != nil {
 		v.check(path+"preset", err)
-		v.problems.blame(path + "namespace")
-		v.problems.blame(path + "log_directory")
+		v.problems.Blame(path + "namespace")
+		v.problems.Blame(path + "log_directory")
 		return
 	}
 	const other = "does not match preset %s, which has %s: leave out the preset to audit another log"
@@ -128,7 +128,7 @@ func (v checker) keys(keys []VerifyingKey, path string) {
 		v.must(at, first == i, "repeats %s[%d]: remove one", path[strings.LastIndex(path, ".")+1:], first)
 		for other := range texts[:i] {
 			_, err := signature.ParseKeys([]string{texts[other], text})
-			v.must(at, err == nil || v.problems.isBlamed(fmt.Sprintf("%s[%d]", path, other)), "%v", err)
+			v.must(at, err == nil || v.problems.IsBlamed(fmt.Sprintf("%s[%d]", path, other)), "%v", err)
 		}
 	}
 }
@@ -161,8 +161,8 @@ func (v checker) times(n *Namespace, path string) {
 
 func (v checker) backfill(n *Namespace, b Backfill, path string) {
 	if n.Last != 0 && n.First > n.Last {
-		v.problems.blame(path + "from")
-		v.problems.blame(path + "to")
+		v.problems.Blame(path + "from")
+		v.problems.Blame(path + "to")
 	}
 	v.must(path+"from", b.From >= n.First, "%d is before first of the namespace, which is %d", b.From, n.First)
 	v.must(path+"to", n.Last == 0 || b.To != 0 && b.To <= n.Last, "%d is after last of the namespace, which is %d", b.To, n.Last)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/strictyaml"
 	"github.com/ktaudit/ktaudit/internal/units"
 )
 
@@ -30,7 +31,7 @@ func withNamespace(lines ...string) string {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := parse(t, withNamespace("backfill: {cron: '@daily'}"))
-	c.file, c.positions = "", nil
+	c.source = nil
 	want := &Config{
 		Redis: "embedded", AuditStore: "./audit", ShutdownTimeout: 30 * time.Second, CanaryEvery: 500, StoreUnwritableAfter: 5 * time.Minute,
 		Namespaces: []Namespace{{
@@ -160,7 +161,7 @@ func TestYAML(t *testing.T) {
 			t.Parallel()
 			c := parse(t, text)
 			again := parse(t, c.YAML())
-			c.file, again.file, c.positions, again.positions = "", "", nil, nil
+			c.source, again.source = nil, nil
 			if !reflect.DeepEqual(c, again) {
 				t.Errorf("%+v\ncame back as\n%+v\nfrom\n%s", c, again, c.YAML())
 			}
@@ -176,7 +177,7 @@ func TestLoad(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ text, want string }{
 		"large": {withNamespace() + strings.Repeat("#", MaxFileBytes), "the file is larger than 1MiB"},
-		"many":  {withNamespace() + "x: [" + strings.Repeat("1,", maxTokens) + "1]", "the file has more than 20000 YAML tokens"},
+		"many":  {withNamespace() + "x: [" + strings.Repeat("1,", strictyaml.MaxTokens) + "1]", "the file has more than 20000 YAML tokens"},
 		"bytes": {"\xff" + withNamespace(), "the file is not UTF-8 text"},
 		"nul":   {"\x00" + withNamespace(), "the file is not UTF-8 text"},
 	} {

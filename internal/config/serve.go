@@ -134,7 +134,7 @@ func (s *Signing) complete(given bool) {
 }
 
 func (v checker) serve() {
-	s, on := v.Serve, v.given("serve")
+	s, on := v.Serve, v.source.Given("serve")
 	if s.Listen != "" {
 		v.check("serve.listen", checkAddress(s.Listen))
 		v.must("serve.listen", s.Listen != v.Listen, "is the address of /metrics as well: choose another")
@@ -154,7 +154,7 @@ func (v checker) serve() {
 		v.check(path+".env", checkVariable(k.Env))
 		at, err := k.Begins()
 		v.check(path+".not_before", err)
-		if v.problems.isBlamed(path + ".not_before") {
+		if v.problems.IsBlamed(path + ".not_before") {
 			continue
 		}
 		first, twice := begins[at.Unix()]
@@ -177,7 +177,7 @@ func (v checker) signing(s Signing, path string) {
 	}
 	v.secret(path, "token", s.TokenFile, s.TokenEnv)
 	v.must(path+"client_crl", s.ClientCRL == "" || s.ClientCA != "", "has no effect without client_ca: give that as well")
-	v.must(path+"client_ca", s.ClientCA == "" || v.Serve.Certificate != "" || !v.given("serve"),
+	v.must(path+"client_ca", s.ClientCA == "" || v.Serve.Certificate != "" || !v.source.Given("serve"),
 		"needs TLS: give serve.certificate and serve.certificate_key")
 	v.must(path+"host", s.Host == "" || hostName.MatchString(s.Host), "%.60q is not a host name in lower case, without a port", s.Host)
 }
@@ -201,7 +201,7 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 		if !s.IsOn() {
 			continue
 		}
-		if c.given("serve") && len(c.Serve.Keys) == 0 {
+		if c.source.Given("serve") && len(c.Serve.Keys) == 0 {
 			warn(path, "there is no key to sign with: give serve.keys")
 		}
 		mayPost := s.ClientCA != "" || s.TokenFile != "" || s.TokenEnv != ""
@@ -212,7 +212,7 @@ func (c *Config) warnOfSigning(warn func(path, format string, args ...any)) {
 		case s.Root == "":
 			warn(path, "nobody may post, and nothing says where signing begins: give root")
 		}
-		if c.given("serve") && !n.Archive && !strings.HasPrefix(n.LogDirectory, "s3list+https://") {
+		if c.source.Given("serve") && !n.Archive && !strings.HasPrefix(n.LogDirectory, "s3list+https://") {
 			warn(path, "clients of the API find no batches to verify what is signed with: its log_directory is not public, so set archive: true")
 		}
 		if root, err := verdict.ParseAnchor(s.Root); err == nil && s.Mode == SignVerified && root.Epoch < n.First {

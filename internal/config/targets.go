@@ -169,7 +169,7 @@ func (v checker) secret(path, what, file, env string) {
 
 // secretGiven checks that the place of a secret is given.
 func (v checker) secretGiven(path, what, file, env string) {
-	v.must(path+what+"_file", file != "" || env != "" || v.problems.isBlamed(path+what+"_env"),
+	v.must(path+what+"_file", file != "" || env != "" || v.problems.IsBlamed(path+what+"_env"),
 		"is missing: give the file that holds the %s, or its environment variable as %s_env", what, what)
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
@@ -15,9 +16,10 @@ func TestTargetsAreOfEveryKind(t *testing.T) {
 	var alerts Alerts
 	v := reflect.ValueOf(&alerts).Elem()
 	var keys []string
-	for _, f := range fieldsOf(v.Type()) {
-		keys = append(keys, f.name)
-		list := v.Field(f.index)
+	for i := range v.NumField() {
+		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		keys = append(keys, key)
+		list := v.Field(i)
 		list.Set(reflect.MakeSlice(list.Type(), 2, 2))
 	}
 	if slices.Sort(keys); !slices.Equal(keys, want) {

@@ -10,19 +10,20 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore"
 	"github.com/ktaudit/ktaudit/internal/cron"
 	"github.com/ktaudit/ktaudit/internal/redisurl"
+	"github.com/ktaudit/ktaudit/internal/strictyaml"
 )
 
 // Validate checks every field by itself and together with the others. It returns all Problems, or
 // nil. It opens nothing.
 func (c *Config) Validate() error {
-	problems := &collector{file: c.file}
+	problems := c.source.Collect()
 	c.validate(problems)
-	return problems.err()
+	return problems.Err()
 }
 
 // validate adds the problems of c to those found by decoding. It skips fields that were not
 // decoded.
-func (c *Config) validate(problems *collector) {
+func (c *Config) validate(problems *strictyaml.Collector) {
 	v := checker{c, problems}
 	v.queue()
 	v.auditStore()
@@ -36,6 +37,10 @@ func (c *Config) validate(problems *collector) {
 	v.must("store_unwritable_after", c.StoreUnwritableAfter >= 0, "is negative")
 	v.alerts()
 	v.serve()
+	v.verdictLog()
+	v.witnesses()
+	v.witness()
+	v.keysApart()
 	v.must("namespaces", len(c.Namespaces) > 0, "is missing: add the logs to audit")
 	names := map[string]int{}
 	for i := range c.Namespaces {
@@ -53,15 +58,12 @@ func (c *Config) validate(problems *collector) {
 // checker is a Config that is being validated.
 type checker struct {
 	*Config
-	problems *collector
+	problems *strictyaml.Collector
 }
 
 // must adds a problem with the field unless ok.
 func (v checker) must(path string, ok bool, format string, args ...any) {
-	if !ok && !v.problems.isBlamed(path) {
-		v.problems.add(v.position(path), path, format, args...)
-		v.problems.blame(path)
-	}
+	v.problems.Must(path, ok, format, args...)
 }
 
 // check adds err as a problem with the field.
@@ -72,7 +74,7 @@ func (v checker) queue() {
 	v.check("redis_password_env", checkVariable(v.RedisPasswordEnv))
 	if v.Redis == "embedded" {
 		for _, path := range []string{"redis_password_file", "redis_password_env"} {
-			v.must(path, !v.given(path), "the embedded redis has no password")
+			v.must(path, !v.source.Given(path), "the embedded redis has no password")
 		}
 		return
 	}

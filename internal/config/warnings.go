@@ -12,8 +12,8 @@ import (
 
 // Warnings returns settings that are valid but probably a mistake.
 func (c *Config) Warnings() []Problem {
-	odd := &collector{file: c.file}
-	warn := func(path, format string, args ...any) { odd.add(c.position(path), path, format, args...) }
+	odd := c.source.Collect()
+	warn := odd.Add
 	targets := c.Alerts.Targets()
 	if len(targets) == 0 {
 		warn("alerts", "no alert target is set, so nobody is alerted when an epoch is rejected: add one")
@@ -29,13 +29,21 @@ func (c *Config) Warnings() []Problem {
 		}
 	}
 	c.warnOfSigning(warn)
+	for i, m := range c.Witnesses.Members {
+		if unprotected(m.URL) {
+			warn(fmt.Sprintf("witnesses.members[%d].url", i), "without TLS, an attacker on the network can keep cosignatures away: use https")
+		}
+	}
+	if c.VerdictLog.IsOn() && len(c.Witnesses.Members) == 0 {
+		warn("verdict_log", "no witness cosigns it, so whoever takes the audit store and the key can rewrite it unseen: give witnesses")
+	}
 	for _, f := range c.secretFiles() {
 		if mode, open := secret.IsOpenToOthers(f.file); open {
 			warn(f.path, "other users of this machine can read %s (mode %04o): run `chmod 600` on it, "+
 				"or have what mounts it set that mode, and replace the secret if it was there for long", f.file, mode)
 		}
 	}
-	return odd.list
+	return odd.List()
 }
 
 // secretFile is a file with a secret, and the path of the setting that names it.
@@ -49,6 +57,8 @@ func (c *Config) secretFiles() []secretFile {
 	for i, k := range c.Serve.Keys {
 		all = append(all, secretFile{fmt.Sprintf("serve.keys[%d].file", i), k.File})
 	}
+	all = append(all, secretFile{"verdict_log.key.file", c.VerdictLog.Key.File},
+		secretFile{"verdict_log.statement_key.file", c.VerdictLog.StatementKey.File}, secretFile{"witness.key.file", c.Witness.Key.File})
 	all = append(all, secretFile{"serve.certificate_key", c.Serve.CertificateKey}, secretFile{"serve.manage.token_file", c.Serve.Manage.TokenFile})
 	for i, n := range c.Namespaces {
 		all = append(all, secretFile{fmt.Sprintf("namespaces[%d].signing.token_file", i), n.Signing.TokenFile})

@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 	"github.com/ktaudit/ktaudit/internal/units"
 )
 
-// YAML returns the configuration as a file that sets every field, also those set by a preset or by
-// default. It contains no secrets, and Parse reads it as c again.
-func (c *Config) YAML() string {
+// Encode returns a struct as a file that sets every field, also those with their defaults. Decode
+// reads it as the same again.
+func Encode(settings any) string {
 	var text strings.Builder
-	writeFields(&text, reflect.ValueOf(*c), "")
+	writeFields(&text, reflect.ValueOf(settings), "")
 	return text.String()
 }
 
@@ -43,8 +43,13 @@ func writeFields(text *strings.Builder, v reflect.Value, indent string) {
 }
 
 func writeElement(text *strings.Builder, v reflect.Value, indent string) {
-	if key, ok := v.Interface().(VerifyingKey); ok && key.String() == key.Key {
-		v = reflect.ValueOf(key.Key)
+	if f, ok := fieldAlone(v.Type()); ok {
+		rest := reflect.New(v.Type()).Elem()
+		rest.Set(v)
+		rest.Field(f.index).SetZero()
+		if rest.IsZero() {
+			v = v.Field(f.index)
+		}
 	}
 	if v.Kind() != reflect.Struct {
 		fmt.Fprintf(text, "%s- %s\n", indent, scalar(v))

@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"fmt"
@@ -14,25 +14,32 @@ import (
 	"github.com/ktaudit/ktaudit/internal/units"
 )
 
-// decoder fills the structs of config.go from YAML nodes and records the position of everything.
-type decoder struct {
-	*collector
-	positions map[string]position
+// WithDefaults is an element of a list whose fields have defaults. Given returns the text of a key
+// that the element has in the file.
+type WithDefaults interface {
+	SetDefaults(given func(key string) (text string, ok bool))
 }
 
-func (d *decoder) root(body ast.Node, c *Config) {
+// decoder fills structs from YAML nodes and records the position of everything.
+type decoder struct {
+	*Collector
+	positions map[string]position
+	settings  []string // of the whole file
+}
+
+func (d *decoder) root(body ast.Node, v reflect.Value, hint string) {
 	d.positions[""] = position{1, 1}
 	if body == nil || body.Type() == ast.NullType {
-		d.refuse("", "the file is empty: see docs/ktaudit.example.yaml")
+		d.refuse("", "the file is empty: %s", hint)
 		return
 	}
-	d.value(body, reflect.ValueOf(c).Elem(), field{}, "")
+	d.value(body, v, field{}, "")
 }
 
 // refuse adds a problem with the field and excludes it from validation.
 func (d *decoder) refuse(path, format string, args ...any) {
 	d.add(d.positions[path], path, format, args...)
-	d.blame(path)
+	d.Blame(path)
 }
 
 // value fills v from n. The position of path is set already; path is empty for the whole file.
@@ -63,8 +70,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
 		return
 	}
 	text, ok := scalarText(n)
-	if key, short := v.Addr().Interface().(*VerifyingKey); short && ok {
-		v = reflect.ValueOf(&key.Key).Elem()
+	if alone, has := fieldAlone(v.Type()); has && ok {
+		v = v.Field(alone.index)
 	}
 	switch {
 	case ok && v.Kind() == reflect.Slice && f.zero != "" && text == f.zero:
@@ -93,10 +100,10 @@ func (d *decoder) mapping(m ast.MapNode, v reflect.Value, path string) {
 		}
 		f, ok := fieldNamed(fields, name)
 		if !ok {
-			message, meant := unknownKey(v.Type(), name)
+			message, meant := d.unknownKey(v.Type(), name)
 			d.add(at, path, "%s", message)
 			if meant != "" {
-				d.blame(strings.TrimPrefix(path+"."+meant, "."))
+				d.Blame(strings.TrimPrefix(path+"."+meant, "."))
 			}
 			continue
 		}
@@ -125,34 +132,24 @@ func (d *decoder) elements(nodes []ast.Node, v reflect.Value, path string) {
 		below := fmt.Sprintf("%s[%d]", path, i)
 		d.positions[below] = nodePosition(n)
 		element := list.Index(i)
-		switch e := element.Addr().Interface().(type) {
-		case *Namespace:
-			*e = d.blankNamespace(n, below)
-		case *Backfill:
-			*e = defaultBackfill()
-		case *CrossCheck:
-			*e = defaultCrossCheck()
+		if e, ok := element.Addr().Interface().(WithDefaults); ok {
+			e.SetDefaults(func(key string) (string, bool) { return textOf(n, key) })
 		}
 		d.value(n, element, field{}, below)
 	}
 	v.Set(list)
 }
 
-// blankNamespace returns a namespace before its fields are read: the defaults, or its preset.
-func (d *decoder) blankNamespace(n ast.Node, path string) Namespace {
+// textOf returns the text of a key of a mapping, if it has it.
+func textOf(n ast.Node, name string) (string, bool) {
 	if m, ok := n.(ast.MapNode); ok {
 		for entries := m.MapRange(); entries.Next(); {
-			if key, _ := keyText(entries.Key()); key != "preset" {
-				continue
-			}
-			if name, ok := scalarText(entries.Value()); ok {
-				if preset, err := Preset(name); err == nil {
-					return preset
-				}
+			if key, _ := keyText(entries.Key()); key == name {
+				return scalarText(entries.Value())
 			}
 		}
 	}
-	return DefaultNamespace()
+	return "", false
 }
 
 func fieldNamed(fields []field, name string) (field, bool) {
@@ -166,7 +163,7 @@ func fieldNamed(fields []field, name string) (field, bool) {
 
 // unknownKey returns the message for a key that a struct does not have, and the key that was
 // probably meant, if any.
-func unknownKey(t reflect.Type, name string) (message, meant string) {
+func (d *decoder) unknownKey(t reflect.Type, name string) (message, meant string) {
 	known := fieldNames(t)
 	for _, secret := range known {
 		if kind, ok := strings.CutSuffix(secret, "_file"); ok && (name == kind || strings.HasSuffix(kind, "_"+name)) {
@@ -177,7 +174,7 @@ func unknownKey(t reflect.Type, name string) (message, meant string) {
 	if meant := spelling.Closest(name, known); meant != "" {
 		return fmt.Sprintf("unknown key %.60q (did you mean %q?)", name, meant), meant
 	}
-	if place := elsewhere(name); place != "" {
+	if place := d.elsewhere(name); place != "" {
 		return fmt.Sprintf("unknown key %.60q here: it belongs %s", name, place), ""
 	}
 	return fmt.Sprintf("unknown key %.60q: want %s", name, strings.Join(known, ", ")), ""
