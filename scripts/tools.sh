@@ -6,6 +6,7 @@
 #
 #   .tools/bin      the programs; Go's are built into it
 #   .tools/npm      azurite
+#   .tools/browser  what drives Chromium, as scripts/browser/package-lock.json has it
 #   .tools/debian   unpacked Debian packages; no root is needed for that
 #
 # Only a C compiler, npm and OpenSSL's headers are installed with apt-get, and only by root.
@@ -30,6 +31,8 @@ get_tools() {
   debian_program redis-server redis-server
   debian_program qemu-aarch64-static qemu-user-static # for the ways to hash that this machine has not
   debian_certificates                                 # for the image
+  debian_program chromium chromium usr/lib/chromium/chromium
+  browser_packages # with which the tests of the public page drive it
   go_program versitygw github.com/versity/versitygw cmd/versitygw $VERSITYGW
   go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
   # go install PACKAGE@VERSION cannot build promtool. A module of its own can.
@@ -115,6 +118,26 @@ npm_program() {
   ln -sf "../npm/bin/$program" "$tools/bin/$program"
 }
 
+# browser_packages installs the npm packages of scripts/browser. They lie beside what else is
+# installed, and not beside the scripts that use them: the Go tools would look through them.
+browser_packages() {
+  local lock=scripts/browser/package-lock.json version
+  version=$(sed -n '/"node_modules\/playwright-core"/,/}/s/.*"version": "\(.*\)".*/\1/p' $lock)
+  if cmp -s $lock "$tools/browser/package-lock.json"; then
+    found playwright-core "$version" "$tools/browser"
+    return
+  fi
+  toolchain npm npm
+  install playwright-core "$version" "npm ci of scripts/browser, into .tools/browser" install_browser_packages || return 0
+}
+
+# install_browser_packages leaves no lock file where something is missing: it says that all is there.
+install_browser_packages() {
+  rm -rf "$tools/browser" && mkdir "$tools/browser" &&
+    cp scripts/browser/package.json scripts/browser/package-lock.json "$tools/browser" &&
+    env -C "$tools/browser" npm ci --ignore-scripts --no-audit --no-fund || { rm -f "$tools/browser/package-lock.json"; return 1; }
+}
+
 # cargo_program PROGRAM CRATE VERSION builds a Rust program. It runs for seconds, and so it is built
 # quickly rather than to be quick: that is half the time.
 cargo_program() {
@@ -142,9 +165,10 @@ toolchain() {
   fi
 }
 
-# debian_program PROGRAM PACKAGE unpacks a Debian package, and the libraries it needs.
+# debian_program PROGRAM PACKAGE [FILE] unpacks a Debian package, and the libraries it needs. FILE is
+# the program in it, where what lies in /usr/bin is a script that looks for the program in /usr/lib.
 debian_program() {
-  local program=$1 package=$2 how
+  local program=$1 package=$2 file=${3:-usr/bin/$1} how
   if command -v "$program" >/dev/null; then
     found "$program" "" "$(command -v "$program")"
     return
@@ -155,11 +179,11 @@ debian_program() {
 #!/bin/sh
 # Runs $program of .tools/debian with the libraries that were unpacked beside it.
 debian=\${0%/*}/../debian
-for folder in "\$debian"/lib/*-linux-* "\$debian"/usr/lib/*-linux-*; do
+for folder in "\$debian"/lib/*-linux-* "\$debian"/usr/lib/*-linux-* "\$debian"/usr/lib/*-linux-*/pulseaudio; do
   LD_LIBRARY_PATH=\$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 done
 export LD_LIBRARY_PATH
-exec "\$debian/usr/bin/$program" "\$@"
+exec "\$debian/$file" "\$@"
 WRAPPER
   chmod +x "$tools/bin/$program"
   "$tools/bin/$program" --version >"$logs/install" 2>&1 || {
