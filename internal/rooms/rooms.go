@@ -109,7 +109,7 @@ var allowed = []struct {
 
 // elsewhere are packages for tests and tools, which no room imports.
 var elsewhere = []string{
-	"internal/rooms", "internal/golden", "internal/testservers", "internal/jobstest", "internal/jobstest/queuetest", "internal/jobstest/audittest",
+	"internal/rooms", "internal/golden", "internal/testservers", "internal/jobstest", "internal/jobstest/queuetest", "internal/jobstest/audittest", "transparency/tlogtest",
 	"blobstore/s3list/s3listtest", "deploy", "internal/lanes/gen",
 }
 
