@@ -29,7 +29,11 @@ func (s *Store) newest(ctx context.Context, namespace, kind string) (uint64, err
 	if err := verdict.CheckName("namespace", namespace); err != nil {
 		return 0, err
 	}
-	for name, err := range s.objects.List(ctx, generationPrefix(namespace, kind), "") {
+	return s.newestBelow(ctx, generationPrefix(namespace, kind))
+}
+
+func (s *Store) newestBelow(ctx context.Context, prefix string) (uint64, error) {
+	for name, err := range s.objects.List(ctx, prefix, "") {
 		if err != nil {
 			return 0, err
 		}
@@ -77,19 +81,19 @@ func (s *Store) putNewest(ctx context.Context, namespace, kind string, generatio
 	if err := s.putSame(ctx, key, data, limit); err != nil {
 		return err
 	}
-	s.sweep(ctx, namespace, kind, generation)
+	s.sweep(ctx, generationPrefix(namespace, kind), generation)
 	return nil
 }
 
 // sweep removes versions long before a generation. Somebody may be about to read the last few. And
 // who is about to write one, and has made sure that it will be the newest, must not find its name
 // free because so many others were quicker. Those that cannot be removed are in nobody's way.
-func (s *Store) sweep(ctx context.Context, namespace, kind string, generation uint64) {
+func (s *Store) sweep(ctx context.Context, prefix string, generation uint64) {
 	if generation <= keptGenerations {
 		return
 	}
-	prefix := generationPrefix(namespace, kind)
-	before := strings.TrimPrefix(generationKey(namespace, kind, generation-keptGenerations), prefix)
+	// "." and what follows it come after the digits alone
+	before := GenerationName(generation-keptGenerations) + ".json"
 	removed := 0
 	for name, err := range s.objects.List(ctx, prefix, before) {
 		if _, ok := generationOf(name); err != nil || removed == sweptGenerations {
@@ -107,12 +111,16 @@ func (s *Store) sweep(ctx context.Context, namespace, kind string, generation ui
 func generationPrefix(namespace, kind string) string { return namespace + "/" + kind + "/" }
 
 func generationKey(namespace, kind string, generation uint64) string {
-	return fmt.Sprintf("%s%012d.json", generationPrefix(namespace, kind), uint64(verdict.MaxEpoch)-generation)
+	return generationPrefix(namespace, kind) + GenerationName(generation) + ".json"
+}
+
+// GenerationName is the name of a generation's object, to which an extension may be added.
+func GenerationName(generation uint64) string {
+	return fmt.Sprintf("%012d", uint64(verdict.MaxEpoch)-generation)
 }
 
 func generationOf(name string) (uint64, bool) {
-	name, isJSON := strings.CutSuffix(name, ".json")
-	n, ok := verdict.ParsePadded(name, 12)
+	n, ok := verdict.ParsePadded(strings.TrimSuffix(name, ".json"), 12)
 	// the last would leave no name for another
-	return verdict.MaxEpoch - n, ok && isJSON && n < verdict.MaxEpoch && n > 0
+	return verdict.MaxEpoch - n, ok && n < verdict.MaxEpoch && n > 0
 }

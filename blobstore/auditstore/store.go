@@ -115,16 +115,22 @@ func (s *Store) Verdict(ctx context.Context, namespace string, epoch uint64) (ve
 // VerdictObject returns what was concluded about an epoch, and the SHA-256 of the object that says
 // so.
 func (s *Store) VerdictObject(ctx context.Context, namespace string, epoch uint64) (verdict.Verdict, [sha256.Size]byte, error) {
+	v, data, err := s.VerdictAndBytes(ctx, namespace, epoch)
+	return v, sha256.Sum256(data), err
+}
+
+// VerdictAndBytes returns what was concluded about an epoch, and the object that says so.
+func (s *Store) VerdictAndBytes(ctx context.Context, namespace string, epoch uint64) (verdict.Verdict, []byte, error) {
 	key, err := jsonKey(namespace, verdicts, epoch)
 	if err != nil {
-		return verdict.Verdict{}, [sha256.Size]byte{}, err
+		return verdict.Verdict{}, nil, err
 	}
 	data, err := s.get(ctx, key, verdict.MaxBytes)
 	if err != nil {
-		return verdict.Verdict{}, [sha256.Size]byte{}, err
+		return verdict.Verdict{}, nil, err
 	}
 	v, err := verdictAt(key, data, namespace, epoch)
-	return v, sha256.Sum256(data), err
+	return v, data, err
 }
 
 // verdictAt decodes the verdict found at a key. One that belongs elsewhere says nothing about this

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/begun"
 	"github.com/ktaudit/ktaudit/jobs/bundle"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/signature"
@@ -316,7 +317,7 @@ func (a *lookAgain) waitForLooks(until time.Time) {
 	}
 	defer store.Close()
 	a.await("looked at again", func() error {
-		marks, err := store.Begun(chaosNamespace, "recheck").Times(a.t.Context())
+		marks, err := begun.Of(store, chaosNamespace, "recheck").Times(a.t.Context())
 		if err == nil && (len(marks) == 0 || marks[len(marks)-1].Before(until)) {
 			err = fmt.Errorf("the marks are %v, want one after %s", marks, until.UTC())
 		}

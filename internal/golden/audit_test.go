@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
+	"github.com/ktaudit/ktaudit/jobs/reaudited"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -53,7 +54,7 @@ func putReaudited(t *testing.T) []object {
 	w := emptyWorld(t)
 	b := verdictOn(1001).Batch
 	b.ModifiedAt, b.ETag = began, `"an ETag"`
-	must(t, w.store.PutReaudited(t.Context(), namespace, 1001, b))
+	must(t, reaudited.Put(t.Context(), w.store, namespace, 1001, b))
 	return w.audit.objects()
 }
 

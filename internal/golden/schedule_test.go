@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/begun"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
@@ -24,7 +25,7 @@ func scheduleNew(t *testing.T) []object { return scheduled(t, emptyWorld(t), 1) 
 func scheduleAgain(t *testing.T) []object {
 	w := emptyWorld(t)
 	before := time.Unix(86400, 0)
-	_, err := w.store.Begun(namespace, backfillName).Put(t.Context(), before, []byte("{}"))
+	_, err := begun.Of(w.store, namespace, backfillName).Put(t.Context(), before, []byte("{}"))
 	must(t, err)
 	all := scheduled(t, w, 2)
 	for i, o := range all {

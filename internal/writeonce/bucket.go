@@ -185,6 +185,13 @@ func (d *bucketDraft) Abort() {
 	<-d.result // reports the cancellation
 }
 
+func (b *Bucket) Replace(ctx context.Context, key string, data []byte) error {
+	if err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key)}); err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
 func (b *Bucket) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
 	r, err := b.blob.NewReader(ctx, key, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {

@@ -92,7 +92,28 @@ func (d *Disk) Mark(ctx context.Context, key string) error {
 	return result
 }
 
+// Replace gives the new object the name of the old one in one step. A power failure leaves either.
+func (d *Disk) Replace(ctx context.Context, key string, data []byte) error {
+	w, err := d.create(ctx, key)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		w.Abort()
+		return err
+	}
+	return w.commit(w.kind.Rename)
+}
+
 func (d *Disk) Create(ctx context.Context, key string) (Draft, error) {
+	w, err := d.create(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (d *Disk) create(ctx context.Context, key string) (*diskDraft, error) {
 	namespace, rest, _ := strings.Cut(key, "/")
 	kind, final, _ := strings.Cut(rest, "/")
 	w := &diskDraft{ctx: ctx, disk: d, kindPath: d.prefix + namespace + "/" + kind, final: final, name: localdisk.DraftName()}
@@ -141,7 +162,10 @@ type diskDraft struct {
 // the loser of a race syncs the folder: it is about to report the winner's object as being on
 // record. A draft that is left linked is a second name of the same file and is swept with the
 // others.
-func (w *diskDraft) Commit() error {
+func (w *diskDraft) Commit() error { return w.commit(w.kind.Link) }
+
+// commit gives the draft its final name by move.
+func (w *diskDraft) commit(move func(from, to string, file fs.FileInfo) error) error {
 	info, folder, err := w.makeDurable()
 	if err != nil {
 		w.Abort()
@@ -149,7 +173,7 @@ func (w *diskDraft) Commit() error {
 	}
 	defer folder.Close()
 	defer w.closeFolders()
-	result := w.kind.Link(draftsFolder+"/"+w.name, w.final, info)
+	result := move(draftsFolder+"/"+w.name, w.final, info)
 	_ = w.drafts.Remove(w.name) // if this fails, it is swept later
 	switch {
 	case errors.Is(result, fs.ErrExist):

@@ -24,8 +24,9 @@ type NotAnObjectError struct{ *localdisk.NotPlainError }
 
 func (e *NotAnObjectError) Unwrap() error { return e.NotPlainError }
 
-// Objects are created once, whole, and stay. There are two kinds: a cloud or memory bucket, whose
-// service decides who created an object, and a folder on local disk. Keys have three parts or more.
+// Objects are created once, whole, and stay; only mirrors are replaced. There are two kinds: a
+// cloud or memory bucket, whose service decides who created an object, and a folder on local disk.
+// Keys have three parts or more.
 type Objects interface {
 	// Put creates an object of a few bytes. It retries what may pass.
 	Put(ctx context.Context, key string, data []byte) error
@@ -33,6 +34,9 @@ type Objects interface {
 	Mark(ctx context.Context, key string) error
 	// Create starts an object that is written in pieces and does not exist until it is committed.
 	Create(ctx context.Context, key string) (Draft, error)
+	// Replace writes an object whether or not there is one: readers see the one or the other,
+	// whole. It is for mirrors of what stands elsewhere, on which nobody relies.
+	Replace(ctx context.Context, key string, data []byte) error
 	// Open returns an object's bytes and their number, ErrNotFound or a NotAnObjectError.
 	Open(ctx context.Context, key string) (io.ReadCloser, int64, error)
 	// List yields the names directly under a prefix that ends in "/", in order, those after a name

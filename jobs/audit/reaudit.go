@@ -10,6 +10,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/observe"
+	"github.com/ktaudit/ktaudit/jobs/reaudited"
 	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -67,7 +68,7 @@ func (a *Auditor) Reaudit(ctx context.Context, epoch uint64) (found verdict.Verd
 	}
 	_, contradicted := errors.AsType[*ContradictionError](err)
 	if concluded := err == nil || contradicted; concluded && j.isListedOtherwise(recorded) {
-		err = cmp.Or(err, a.Store.PutReaudited(saving, a.Namespace, epoch, j.verdict.Batch))
+		err = cmp.Or(err, reaudited.Put(saving, a.Store, a.Namespace, epoch, j.verdict.Batch))
 	}
 	return j.verdict, err
 }

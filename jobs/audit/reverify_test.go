@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/reaudited"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -192,7 +193,7 @@ func TestReauditNotesThatAnotherListingHasTheSameBytes(t *testing.T) {
 			t.Fatal("a batch that was written anew is listed as before")
 		}
 		for _, want := range []bool{false, true} {
-			if got, err := w.config.Store.IsReaudited(t.Context(), jobstest.Namespace, 4, listed); err != nil || got != want {
+			if got, err := reaudited.Is(t.Context(), w.config.Store, jobstest.Namespace, 4, listed); err != nil || got != want {
 				t.Fatalf("the listing was audited: %t, %v, want %t", got, err, want)
 			}
 			if _, err := w.auditor(t).Reaudit(t.Context(), 4); err != nil {

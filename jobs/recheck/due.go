@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/begun"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -117,7 +118,7 @@ func (r *round) isDue(first, last, since time.Time) bool {
 // readMark finds out how far the looking has come, by whomever. Where nobody knows, it begins with
 // what came due within the longest age.
 func (r *round) readMark(ctx context.Context) error {
-	times, err := r.config.Store.Begun(r.config.Namespace, task).Times(ctx)
+	times, err := begun.Of(r.config.Store, r.config.Namespace, task).Times(ctx)
 	if err != nil {
 		return fmt.Errorf("how far %s was looked at again: %w", r.config.Namespace, err)
 	}
@@ -143,12 +144,12 @@ func (r *round) writeMark(ctx context.Context) error {
 	if n := len(r.marks); mark.IsZero() || n > 0 && !mark.After(r.marks[n-1]) {
 		return nil
 	}
-	begun := r.config.Store.Begun(r.config.Namespace, task)
-	if _, err := begun.Put(ctx, mark, []byte("{}\n")); err != nil {
+	record := begun.Of(r.config.Store, r.config.Namespace, task)
+	if _, err := record.Put(ctx, mark, []byte("{}\n")); err != nil {
 		return err
 	}
 	for _, before := range r.marks {
-		if err := begun.Remove(ctx, before); err != nil {
+		if err := record.Remove(ctx, before); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/reaudited"
 )
 
 // refusing has the log answer every request with an error whose prefix is one of these.
@@ -105,7 +106,7 @@ func TestWhatCannotBeFoundOutIsTold(t *testing.T) {
 			object, err := w.config.Fetcher.Locate(ctx, epoch)
 			jobstest.Must(t, err)
 			if epoch != 6 || served {
-				jobstest.Must(t, w.Store.PutReaudited(ctx, jobstest.Namespace, epoch, object.Listed()))
+				jobstest.Must(t, reaudited.Put(ctx, w.Store, jobstest.Namespace, epoch, object.Listed()))
 			}
 		}
 		return nil

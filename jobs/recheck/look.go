@@ -11,6 +11,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/jobs/chain"
+	"github.com/ktaudit/ktaudit/jobs/reaudited"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -200,7 +201,7 @@ func (r *round) compare(ctx context.Context, v verdict.Verdict, object fetcher.O
 	audited := v.Batch.IsListedAs(listed)
 	if !audited {
 		var err error
-		if audited, err = r.config.Store.IsReaudited(ctx, r.config.Namespace, v.Epoch, listed); err != nil {
+		if audited, err = reaudited.Is(ctx, r.config.Store, r.config.Namespace, v.Epoch, listed); err != nil {
 			return err
 		}
 	}

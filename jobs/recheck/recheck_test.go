@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/begun"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
@@ -132,7 +133,7 @@ func TestNothingIsLeftOutByARestart(t *testing.T) {
 func TestMarkOfAWrongClockIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 4)
-	_, err := w.Store.Begun(jobstest.Namespace, task).Put(t.Context(), w.began.Add(1000*hour), []byte("{}"))
+	_, err := begun.Of(w.Store, jobstest.Namespace, task).Put(t.Context(), w.began.Add(1000*hour), []byte("{}"))
 	jobstest.Must(t, err)
 	w.want(t, New(w.config), 62*minute, same, 4)
 	w.want(t, New(w.config), 63*minute, same, 0)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/jobs/begun"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -68,8 +69,8 @@ func (l *Loop) sample(ctx context.Context, now time.Time) error {
 
 // takeSlot chooses the epochs of a part of the day and takes it; none if somebody has.
 func (l *Loop) takeSlot(ctx context.Context, slot time.Time) ([]uint64, error) {
-	begun := l.config.Store.Begun(l.config.Namespace, sampleTask)
-	times, err := begun.Times(ctx)
+	record := begun.Of(l.config.Store, l.config.Namespace, sampleTask)
+	times, err := record.Times(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (l *Loop) takeSlot(ctx context.Context, slot time.Time) ([]uint64, error) {
 			return nil, nil
 		}
 		if last.Truncate(day).Equal(slot.Truncate(day)) {
-			recorded, err := begun.Put(ctx, last, nil)
+			recorded, err := record.Put(ctx, last, nil)
 			if err != nil {
 				return nil, err
 			}
@@ -100,12 +101,12 @@ func (l *Loop) takeSlot(ctx context.Context, slot time.Time) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := begun.Put(ctx, slot, data)
+	recorded, err := record.Put(ctx, slot, data)
 	if err != nil || !bytes.Equal(recorded, data) {
 		return nil, err
 	}
 	for _, before := range times {
-		if err := begun.Remove(ctx, before); err != nil {
+		if err := record.Remove(ctx, before); err != nil {
 			return epochs, err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/cron"
+	"github.com/ktaudit/ktaudit/jobs/begun"
 )
 
 // begunNote is what is on record of a time that a backfill was begun for.
@@ -49,7 +49,7 @@ func (b *backfiller) beginIfDue(ctx context.Context, f *backfill, now time.Time,
 	if !isDue {
 		return nil
 	}
-	record := b.config.Store.Begun(b.config.Namespace, f.name())
+	record := begun.Of(b.config.Store, b.config.Namespace, f.name())
 	times, err := record.Times(ctx)
 	if err != nil {
 		return fmt.Errorf("times of backfill %s: %w", f.name(), err)
@@ -84,7 +84,7 @@ func (f *backfill) begin(due time.Time, until uint64) {
 }
 
 // putBegun puts a time on record, and returns what is on record of it.
-func putBegun(ctx context.Context, record auditstore.Begun, due time.Time, note begunNote) (begunNote, error) {
+func putBegun(ctx context.Context, record begun.Record, due time.Time, note begunNote) (begunNote, error) {
 	data, err := json.Marshal(note)
 	if err != nil {
 		return note, err

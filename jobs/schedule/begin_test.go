@@ -8,6 +8,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
+	"github.com/ktaudit/ktaudit/jobs/begun"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
@@ -27,7 +28,7 @@ func nightly(t *testing.T, r *queue.Redis, w *world, head uint64) *scheduledLog 
 // wantBegun checks which times are on record.
 func (l *scheduledLog) wantBegun(t *testing.T, want ...time.Time) {
 	t.Helper()
-	got, err := l.backfiller.config.Store.Begun(jobstest.Namespace, l.backfiller.backfills[0].name()).Times(t.Context())
+	got, err := begun.Of(l.backfiller.config.Store, jobstest.Namespace, l.backfiller.backfills[0].name()).Times(t.Context())
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("on record are %v, %v, want %v", got, err, want)
 	}
@@ -167,7 +168,7 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	l := nightly(t, r, w, 5)
-	if _, err := l.backfiller.config.Store.Begun(jobstest.Namespace, l.backfiller.backfills[0].name()).Put(t.Context(), at(1, 4, 30), []byte("{")); err != nil {
+	if _, err := begun.Of(l.backfiller.config.Store, jobstest.Namespace, l.backfiller.backfills[0].name()).Put(t.Context(), at(1, 4, 30), []byte("{")); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.backfiller.round(t.Context(), at(1, 5, 0)); err == nil {
@@ -183,7 +184,7 @@ func TestCronBegunByTheDead(t *testing.T) {
 	w, r := emptyWorld(t), queuetest.Embedded(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
-	record := auditstore.New(w.Audit).Begun(jobstest.Namespace, l.backfiller.backfills[0].name())
+	record := begun.Of(auditstore.New(w.Audit), jobstest.Namespace, l.backfiller.backfills[0].name())
 	if _, err := record.Put(t.Context(), at(1, 4, 30), []byte(`{"until": 2}`)); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/jobs/reaudited"
 	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/rs/zerolog"
@@ -71,7 +72,7 @@ func TestWhatWasJudgedIsLookedAtAgain(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		again, err := w.Store.IsReaudited(t.Context(), jobstest.Namespace, 2, object.Listed())
+		again, err := reaudited.Is(t.Context(), w.Store, jobstest.Namespace, 2, object.Listed())
 		return err == nil && again
 	})
 	// All of it is looked at many times more, and nothing is told twice.

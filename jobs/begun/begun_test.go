@@ -1,4 +1,4 @@
-package auditstore
+package begun
 
 import (
 	"slices"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"gocloud.dev/blob/memblob"
 )
@@ -16,7 +18,7 @@ func TestBegun(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		b := memblob.OpenBucket(nil)
-		begunIsOnce(t, func(*testing.T) *Store { return New(b) })
+		begunIsOnce(t, func(*testing.T) *auditstore.Store { return auditstore.New(b) })
 	})
 	t.Run("local disk", func(t *testing.T) {
 		t.Parallel()
@@ -24,13 +26,24 @@ func TestBegun(t *testing.T) {
 	})
 	t.Run("S3 server", func(t *testing.T) {
 		t.Parallel()
-		begunIsOnce(t, at(testservers.S3(t).BucketURL(bucketName(t))))
+		begunIsOnce(t, at(testservers.S3(t).BucketURL("begun")))
 	})
 }
 
-func begunIsOnce(t *testing.T, open opener) {
+const namespace = "example.key-transparency.v1"
+
+func at(url string) func(*testing.T) *auditstore.Store {
+	return func(t *testing.T) *auditstore.Store {
+		s, err := auditstore.Open(t.Context(), url)
+		jobstest.Must(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+}
+
+func begunIsOnce(t *testing.T, open func(*testing.T) *auditstore.Store) {
 	s := open(t)
-	b := s.Begun(namespace, "1-newest")
+	b := Of(s, namespace, "1-newest")
 	first, second := time.Unix(60, 0).UTC(), time.Unix(1_800_000_000, 0).UTC()
 	want := func(want ...time.Time) {
 		t.Helper()
@@ -44,7 +57,7 @@ func begunIsOnce(t *testing.T, open opener) {
 	for i := range notes {
 		store := open(t)
 		all.Go(func() {
-			note, err := store.Begun(namespace, "1-newest").Put(t.Context(), second, []byte{byte('a' + i)})
+			note, err := Of(store, namespace, "1-newest").Put(t.Context(), second, []byte{byte('a' + i)})
 			if err != nil {
 				t.Error(err)
 			}
@@ -58,21 +71,22 @@ func begunIsOnce(t *testing.T, open opener) {
 	if _, err := b.Put(t.Context(), first, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Begun(namespace, "another").Put(t.Context(), first, nil); err != nil {
+	if _, err := Of(s, namespace, "another").Put(t.Context(), first, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, stranger := range []string{"000000000060.json.bak", "60.json", "00000000006x.json", "000000000060/x.json"} {
-		must(t, s.objects.Put(t.Context(), namespace+"/schedule/1-newest/"+stranger, nil))
+		_, err := s.Files(namespace, "schedule").Put(t.Context(), "1-newest/"+stranger, nil, 0)
+		jobstest.Must(t, err)
 	}
 	want(first, second)
 	for range 2 {
-		must(t, b.Remove(t.Context(), first))
+		jobstest.Must(t, b.Remove(t.Context(), first))
 	}
 	want(second)
 
-	for _, bad := range []Begun{s.Begun("../x", "a"), s.Begun(namespace, "a/b"), s.Begun(namespace, "")} {
+	for _, bad := range []Record{Of(s, "../x", "a"), Of(s, namespace, "a/b"), Of(s, namespace, "")} {
 		if _, err := bad.Put(t.Context(), first, nil); err == nil {
-			t.Errorf("%q of %q is taken", bad.task, bad.namespace)
+			t.Errorf("%q of %q is taken", bad.task, namespace)
 		}
 	}
 	for _, never := range []time.Time{{}, time.Unix(-1, 0), time.Unix(1_000_000_000_000, 0)} {
@@ -80,7 +94,7 @@ func begunIsOnce(t *testing.T, open opener) {
 			t.Errorf("%v is taken", never)
 		}
 	}
-	if _, err := b.Put(t.Context(), first, make([]byte, MaxNoticeBytes+1)); err == nil {
+	if _, err := b.Put(t.Context(), first, make([]byte, auditstore.MaxNoticeBytes+1)); err == nil {
 		t.Error("a note of any size is taken")
 	}
 }
