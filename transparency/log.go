@@ -3,9 +3,12 @@ package transparency
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 
 	"filippo.io/torchwood"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -18,8 +21,19 @@ const (
 	Events   Kind = "events"
 )
 
-// ErrNoCheckpoint says that nothing was signed yet.
-var ErrNoCheckpoint = errors.New("the verdict log has no checkpoint yet")
+var (
+	// ErrNoCheckpoint says that nothing was signed yet, or that the verdict log was not begun.
+	ErrNoCheckpoint = errors.New("the verdict log has no checkpoint yet")
+
+	// ErrNotOurs says that a checkpoint is not signed by a key that was given, or of another
+	// origin. If the key was changed, the former one must be given, too; if not, somebody changed
+	// the audit store. Nothing is signed until a person has looked.
+	ErrNotOurs = errors.New("the checkpoint is not signed by this auditor's key")
+
+	// ErrInconsistent says that tiles do not belong to the tree that they were read for. To retry
+	// is of no use.
+	ErrInconsistent = errors.New("the tiles on record are not those of the tree")
+)
 
 // ForkError says that the tree of the entries on record does not extend the tree that was signed.
 // Nothing was signed. Retrying is of no use: somebody changed the audit store.
@@ -30,7 +44,9 @@ type ForkError struct {
 	Detail    string
 }
 
-func (e *ForkError) Error() string { return e.Detail }
+func (e *ForkError) Error() string {
+	return fmt.Sprintf("the log of %s of %s, signed up to size %d: %s", e.Kind, e.Namespace, e.Signed.N, e.Detail)
+}
 
 // Checkpoint is a signed statement of how large a log is and which root it has.
 type Checkpoint struct {
@@ -40,53 +56,156 @@ type Checkpoint struct {
 }
 
 // Log is one of the logs of a namespace. It may be used by several goroutines and processes.
+// Whoever appends keeps one Log, for it remembers what it has seen, and a store that goes back
+// behind that is found out.
 type Log struct {
 	store     *auditstore.Store
 	namespace string
 	kind      Kind
+	files     auditstore.Files // of both logs
+
+	mu    sync.Mutex
+	first *uint64   // of the verdict log
+	seen  tlog.Tree // signed, and seen by Advance
 }
 
 // Open returns a log, which need not exist yet.
 func Open(store *auditstore.Store, namespace string, kind Kind) *Log {
-	return &Log{store, namespace, kind}
+	return &Log{store: store, namespace: namespace, kind: kind, files: store.Files(namespace, folder)}
 }
 
-// First returns the epoch of entry 0 of the verdict log; ErrNoCheckpoint while it was not begun.
-func (l *Log) First(ctx context.Context) (uint64, error) { panic("not built yet") }
+// folder holds both logs in the namespace's folder.
+const folder = "tlog"
+
+// Origin is the origin of a log, and the name of the keys that sign it, given verdict_log.origin.
+func Origin(base, namespace string, kind Kind) string {
+	origin := base + "/" + namespace
+	if kind == Events {
+		origin += "/" + string(Events)
+	}
+	return origin
+}
+
+// Own is the policy that a log's checkpoints must satisfy: its origin, and one of the keys that the
+// auditor has or had, whose name is the origin.
+func Own(origin string, keys ...note.Verifier) torchwood.Policy {
+	var any []torchwood.Policy
+	for _, k := range keys {
+		any = append(any, torchwood.SingleVerifierPolicy(k))
+	}
+	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(origin), torchwood.ThresholdPolicy(min(1, len(any)), any...))
+}
+
+// Kind says which log it is.
+func (l *Log) Kind() Kind { return l.kind }
+
+// Namespace says whose log it is.
+func (l *Log) Namespace() string { return l.namespace }
+
+// maxNoteBytes caps a checkpoint with its cosignatures.
+const maxNoteBytes = 64 << 10
+
+// The folders of a log beside its tiles. Names count down from the newest generation.
+const (
+	plans       = "plans"
+	checkpoints = "checkpoints"
+	witnessed   = "witnessed"
+)
+
+// mirror is the newest checkpoint with its cosignatures, where C2SP has it.
+const mirror = "checkpoint"
+
+func (l *Log) name(path string) string { return string(l.kind) + "/" + path }
 
 // Newest returns the newest checkpoint that was signed, unchecked; ErrNoCheckpoint if there is
 // none.
-func (l *Log) Newest(ctx context.Context) (Checkpoint, error) { panic("not built yet") }
+func (l *Log) Newest(ctx context.Context) (Checkpoint, error) { return l.newest(ctx, checkpoints) }
 
 // Witnessed returns the newest checkpoint that PutWitnessed recorded, unchecked; ErrNoCheckpoint if
 // there is none.
-func (l *Log) Witnessed(ctx context.Context) (Checkpoint, error) { panic("not built yet") }
+func (l *Log) Witnessed(ctx context.Context) (Checkpoint, error) { return l.newest(ctx, witnessed) }
 
-// PutWitnessed records a checkpoint with enough cosignatures, once per generation.
-func (l *Log) PutWitnessed(ctx context.Context, c Checkpoint) error { panic("not built yet") }
-
-// Publish mirrors a checkpoint, with its cosignatures, as the plain file "checkpoint".
-func (l *Log) Publish(ctx context.Context, c Checkpoint) error { panic("not built yet") }
-
-// Hashes reads hashes of a tree from the tiles, each proven to belong to the tree.
-func (l *Log) Hashes(ctx context.Context, tree tlog.Tree) tlog.HashReader { panic("not built yet") }
-
-// Consistency returns the proof that tree extends its first oldSize entries.
-func (l *Log) Consistency(ctx context.Context, tree tlog.Tree, oldSize int64) (tlog.TreeProof, error) {
-	panic("not built yet")
+func (l *Log) newest(ctx context.Context, folder string) (c Checkpoint, err error) {
+	for range 3 {
+		var generation uint64
+		if generation, err = l.files.Newest(ctx, l.name(folder)); err != nil {
+			return Checkpoint{}, err
+		}
+		if generation == 0 {
+			return Checkpoint{}, fmt.Errorf("%s of %s: %w", l.kind, l.namespace, ErrNoCheckpoint)
+		}
+		c, err = l.checkpoint(ctx, folder, generation)
+		if !errors.Is(err, auditstore.ErrNotFound) {
+			return c, err
+		} // else removed since, for there are newer ones
+	}
+	return Checkpoint{}, err
 }
 
-// Entry returns an entry of a tree, with the proof that it is in it.
-func (l *Log) Entry(ctx context.Context, tree tlog.Tree, index int64) ([]byte, tlog.RecordProof, error) {
-	panic("not built yet")
+func (l *Log) checkpoint(ctx context.Context, folder string, generation uint64) (Checkpoint, error) {
+	name := l.name(folder) + "/" + auditstore.GenerationName(generation)
+	data, err := l.files.Get(ctx, name, maxNoteBytes)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c, err := ParseCheckpoint(data)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("%s of %s: %w: %w", name, l.namespace, auditstore.ErrCorrupt, err)
+	}
+	c.Generation = generation
+	return c, nil
 }
 
-// File returns one of the plain files of the log by its C2SP path: "checkpoint", "tile/0/000".
-// auditstore.ErrNotFound if there is none.
-func (l *Log) File(ctx context.Context, path string) ([]byte, error) { panic("not built yet") }
+// ParseCheckpoint reads a signed note without looking at its signatures.
+func ParseCheckpoint(data []byte) (Checkpoint, error) {
+	n, err := note.Open(data, note.VerifierList())
+	if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+		n, err = unverified.Note, nil
+	}
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	c, err := torchwood.ParseCheckpoint(n.Text)
+	if err == nil && c.N > verdict.MaxEpoch {
+		err = fmt.Errorf("a tree of %d entries", c.N)
+	}
+	return Checkpoint{Checkpoint: c, Note: data}, err
+}
 
-// Advance appends what is due, at most limit entries, and signs the new tree. It returns the newest
-// checkpoint, also if nothing was due. A *ForkError if the tree would not extend what was signed.
-func (l *Log) Advance(ctx context.Context, signer note.Signer, limit int) (Checkpoint, error) {
-	panic("not built yet")
+// PutWitnessed records a checkpoint with enough cosignatures, once per generation: one that is on
+// record stays. Nothing happens if there is a newer one.
+func (l *Log) PutWitnessed(ctx context.Context, c Checkpoint) error {
+	newest, err := l.files.Newest(ctx, l.name(witnessed))
+	if err != nil || c.Generation == 0 || newest > c.Generation {
+		return err
+	}
+	name := l.name(witnessed) + "/" + auditstore.GenerationName(c.Generation)
+	data, err := l.files.Put(ctx, name, c.Note, maxNoteBytes)
+	if err != nil {
+		return err
+	}
+	if on, err := ParseCheckpoint(data); err != nil || on.Tree != c.Tree {
+		return fmt.Errorf("%s of %s: %w", name, l.namespace, auditstore.ErrDiffers)
+	}
+	l.files.Sweep(ctx, l.name(witnessed), c.Generation)
+	return nil
+}
+
+// Publish mirrors a checkpoint, with its cosignatures, as the plain file "checkpoint", unless there
+// is one of a larger tree. It costs one read if that is done already.
+//
+// Of two writers the one with the older checkpoint may come last. Nobody relies on the mirror, and
+// the next Publish puts it right.
+func (l *Log) Publish(ctx context.Context, c Checkpoint) error {
+	data, err := l.files.Get(ctx, l.name(mirror), maxNoteBytes)
+	if err == nil {
+		on, err := ParseCheckpoint(data)
+		if err == nil && on.Origin == c.Origin && on.N > c.N || string(data) == string(c.Note) {
+			return nil
+		}
+	}
+	if err != nil && !auditstore.IsLost(err) {
+		return err
+	}
+	return l.files.Replace(ctx, l.name(mirror), c.Note)
 }

@@ -1,0 +1,150 @@
+package transparency
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/verdict"
+)
+
+// NotPublished is the outcome of an Absence. No verdict has it.
+const NotPublished = "not_published"
+
+// Absence says that a log never published an epoch, as far as this auditor knows. It stands in the
+// verdict log in the place of a verdict, so that the log goes on, and accuses nobody.
+type Absence struct {
+	Schema    int       `json:"schema"`
+	Namespace string    `json:"namespace"`
+	Epoch     uint64    `json:"epoch"`
+	Outcome   string    `json:"outcome"` // NotPublished
+	By        string    `json:"by"`      // who says so: a person, or the rule in the configuration
+	Reason    string    `json:"reason"`
+	At        time.Time `json:"at"`
+}
+
+var (
+	// ErrJudged says that an epoch has a verdict, so that it cannot be recorded as absent.
+	ErrJudged = errors.New("the epoch has a verdict")
+	// ErrCovered says that an epoch has its entry in the verdict log, or comes before the first.
+	ErrCovered = errors.New("the epoch's place in the verdict log is settled")
+)
+
+// maxAbsenceBytes caps an absence, whose texts are as long as those of an overruling.
+const maxAbsenceBytes = 16 << 10
+
+// absent is the folder of absences, {shard}/{epoch}.json.
+const absent = "absent"
+
+func absenceName(epoch uint64) string {
+	return absent + "/" + verdict.ShardName(epoch/verdict.EpochsPerShard) + "/" + verdict.EpochName(epoch) + ".json"
+}
+
+// PutAbsence records, once, that a log never published an epoch, and returns what is on record: the
+// caller's, or that of whoever was first. ErrJudged if the epoch has a verdict, ErrCovered if its
+// entry is settled. A verdict that comes at the same time is no harm: the plan of the log says
+// which of them is the entry.
+func (l *Log) PutAbsence(ctx context.Context, epoch uint64, by, why string, at time.Time) (Absence, error) {
+	a := Absence{verdict.Schema, l.namespace, epoch, NotPublished, by, why, at.UTC()}
+	if err := a.Validate(); err != nil {
+		return Absence{}, fmt.Errorf("absence of epoch %d of %q: %w", epoch, l.namespace, err)
+	}
+	if err := l.isOpen(ctx, epoch); err != nil {
+		return Absence{}, fmt.Errorf("epoch %d of %s: %w", epoch, l.namespace, err)
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return Absence{}, err
+	}
+	data, err = l.files.Put(ctx, absenceName(epoch), append(data, '\n'), maxAbsenceBytes)
+	if err != nil {
+		return Absence{}, err
+	}
+	return absenceAt(data, l.namespace, epoch)
+}
+
+// isOpen returns nil if an epoch has neither a verdict nor an entry. An absence that is there
+// already may be put again.
+func (l *Log) isOpen(ctx context.Context, epoch uint64) error {
+	if _, _, err := readAbsence(ctx, l.files, l.namespace, epoch); err == nil {
+		return nil
+	}
+	_, _, err := l.store.VerdictAndBytes(ctx, l.namespace, epoch)
+	if err == nil {
+		return ErrJudged
+	}
+	if !errors.Is(err, auditstore.ErrNotFound) {
+		return err
+	}
+	first, err := l.First(ctx)
+	if errors.Is(err, ErrNoCheckpoint) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, err := l.newestPlan(ctx)
+	if err == nil && (epoch < first || epoch < first+uint64(p.To.Size)) {
+		err = ErrCovered
+	}
+	return err
+}
+
+// Absence returns what is on record of the absence of an epoch; auditstore.ErrNotFound if there is
+// nothing.
+func (l *Log) Absence(ctx context.Context, epoch uint64) (Absence, error) {
+	a, _, err := readAbsence(ctx, l.files, l.namespace, epoch)
+	return a, err
+}
+
+func readAbsence(ctx context.Context, files auditstore.Files, namespace string, epoch uint64) (Absence, []byte, error) {
+	data, err := files.Get(ctx, absenceName(epoch), maxAbsenceBytes)
+	if err != nil {
+		return Absence{}, nil, err
+	}
+	a, err := absenceAt(data, namespace, epoch)
+	return a, data, err
+}
+
+func absenceAt(data []byte, namespace string, epoch uint64) (Absence, error) {
+	a, err := DecodeAbsence(data)
+	if err == nil && (a.Namespace != namespace || a.Epoch != epoch) {
+		err = fmt.Errorf("an absence of epoch %d of %q", a.Epoch, a.Namespace)
+	}
+	if err != nil && !errors.Is(err, verdict.ErrNewerSchema) {
+		err = fmt.Errorf("%w: %w", auditstore.ErrCorrupt, err)
+	}
+	if err != nil {
+		return Absence{}, fmt.Errorf("absence of epoch %d of %s: %w", epoch, namespace, err)
+	}
+	return a, nil
+}
+
+// Validate returns why a may not be recorded, or nil.
+func (a Absence) Validate() error {
+	if a.Outcome != NotPublished {
+		return fmt.Errorf("outcome %.40q is not %q", a.Outcome, NotPublished)
+	}
+	if a.At.IsZero() || a.At.Location() != time.UTC {
+		return errors.New("the time is missing, or not in UTC")
+	}
+	if err := verdict.CheckKey(a.Namespace, a.Epoch); err != nil {
+		return err
+	}
+	return verdict.CheckOverruling(a.By, a.Reason) // as short and plain as those texts
+}
+
+// DecodeAbsence reads an entry of the verdict log that is an absence, and no verdict.
+func DecodeAbsence(data []byte) (Absence, error) {
+	if len(data) > maxAbsenceBytes {
+		return Absence{}, fmt.Errorf("an absence of %d bytes", len(data))
+	}
+	var a Absence
+	if err := decode(data, &a, &a.Schema); err != nil {
+		return Absence{}, err
+	}
+	return a, a.Validate()
+}
