@@ -8,50 +8,40 @@ import (
 	"time"
 )
 
-// Why an epoch has an Absence in place of a verdict.
-const (
-	Acknowledged = "acknowledged"  // a person said on record that it was never published
-	NotPublished = "not_published" // it was not there for as long as the configuration allows
-)
+// NotPublished is the outcome of an Absence. No verdict has it.
+const NotPublished = "not_published"
 
-// Absence says that a log never published an epoch, so that what stands for the epoch in the
-// auditor's own log need not wait for it. It accuses nobody: an epoch that comes all the same is
-// audited as any other. Like a verdict it is written once and never changed.
-type Absence struct {
-	Schema    int    `json:"schema"`
-	Namespace string `json:"namespace"`
-	Epoch     uint64 `json:"epoch"`
-	Absent    string `json:"absent"` // Acknowledged or NotPublished
-	// By and Reason are who acknowledged it, and why.
-	By     string `json:"by,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	// Since is when it was first looked for in vain; zero where that is not known.
-	Since time.Time `json:"since,omitzero"`
-	At    time.Time `json:"at"`
-}
-
-// MaxAbsenceBytes caps the object of an Absence.
+// MaxAbsenceBytes caps an absence, whose texts are as long as those of an overruling.
 const MaxAbsenceBytes = 16 << 10
+
+// Absence says that a log never published an epoch, as far as this auditor knows. It stands in the
+// auditor's own log in the place of a verdict, so that the log goes on, and accuses nobody. Like a
+// verdict it is written once and never changed.
+type Absence struct {
+	Schema    int       `json:"schema"`
+	Namespace string    `json:"namespace"`
+	Epoch     uint64    `json:"epoch"`
+	Outcome   string    `json:"outcome"` // NotPublished
+	By        string    `json:"by"`      // who says so: a person, or the rule in the configuration
+	Reason    string    `json:"reason"`
+	At        time.Time `json:"at"`
+}
 
 // Validate returns why a may not be recorded, or nil.
 func (a Absence) Validate() error {
 	if a.Schema != Schema {
 		return fmt.Errorf("schema %d: this program knows schema %d", a.Schema, Schema)
 	}
+	if a.Outcome != NotPublished {
+		return fmt.Errorf("outcome %.40q is not %q", a.Outcome, NotPublished)
+	}
+	if a.At.IsZero() || a.At.Location() != time.UTC {
+		return errors.New("the time is missing, or not in UTC")
+	}
 	if err := CheckKey(a.Namespace, a.Epoch); err != nil {
 		return err
 	}
-	switch {
-	case a.Absent != Acknowledged && a.Absent != NotPublished:
-		return fmt.Errorf("absent %.80q is neither %q nor %q", a.Absent, Acknowledged, NotPublished)
-	case a.Absent == NotPublished && (a.By != "" || a.Reason != ""):
-		return errors.New("nobody acknowledges what the configuration decides")
-	case a.At.IsZero():
-		return errors.New("it lacks the time")
-	case a.Absent == Acknowledged:
-		return CheckOverruling(a.By, a.Reason)
-	}
-	return nil
+	return CheckOverruling(a.By, a.Reason) // as short and plain as those texts
 }
 
 // Encode returns the bytes of a's object: one JSON object on one line.
@@ -69,14 +59,20 @@ func (a Absence) Encode() ([]byte, error) {
 }
 
 // DecodeAbsence reads what Encode wrote, or what a later program with the same schema did: unknown
-// fields are skipped. What a verdict's object holds is none.
+// fields are skipped. A verdict's bytes are none.
 func DecodeAbsence(b []byte) (Absence, error) {
-	var a Absence
 	if len(b) > MaxAbsenceBytes {
-		return a, fmt.Errorf("%d bytes, the limit is %d", len(b), MaxAbsenceBytes)
+		return Absence{}, fmt.Errorf("an absence of %d bytes, the limit is %d", len(b), MaxAbsenceBytes)
 	}
+	var a Absence
 	if err := json.Unmarshal(b, &a); err != nil {
-		return Absence{}, err
+		var header struct {
+			Schema int `json:"schema"`
+		}
+		if json.Unmarshal(b, &header) != nil || header.Schema <= Schema {
+			return Absence{}, err
+		}
+		a.Schema = header.Schema
 	}
 	if a.Schema > Schema {
 		return Absence{}, fmt.Errorf("%w %d: this program knows schema %d", ErrNewerSchema, a.Schema, Schema)

@@ -42,7 +42,7 @@ func aLog(t testing.TB) (*tlogtest.Log, [][]byte) {
 		entry := anEntry(t, "example", 100+epoch)
 		if epoch == 5 {
 			var err error
-			if entry, err = (verdict.Absence{Schema: 1, Namespace: "example", Epoch: 105, Absent: verdict.NotPublished, At: at}).Encode(); err != nil {
+			if entry, err = (verdict.Absence{Schema: 1, Namespace: "example", Epoch: 105, Outcome: verdict.NotPublished, By: "not_published_after", Reason: "7d", At: at}).Encode(); err != nil {
 				t.Fatal(err)
 			}
 		}
