@@ -54,7 +54,7 @@ var allowed = []struct {
 	{"transparency/tlogproof", nil},
 	{"transparency", []string{"blobstore/auditstore"}},
 	{"transparency/witnesses", nil},
-	{"witness", []string{"blobstore/auditstore"}},
+	{"witness", []string{"blobstore/auditstore", "transparency/tlogproof"}},
 	{"internal/pins", nil},
 	{"internal/jsonpost", nil},
 	{"internal/explain", nil},

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -59,12 +58,10 @@ func (s Statement) body() (string, error) {
 }
 
 // StatementSigner signs the statements of one tier.
-type StatementSigner struct {
-	key  ed25519.PrivateKey
-	vkey *torchwood.CosignatureVerifier
-}
+type StatementSigner struct{ Cosigner }
 
-// NewStatementSigner returns the signer of a tier for an auditor, by its origin. Verified
+// NewStatementSigner returns the signer of a tier for an auditor, by its origin, which with the tier
+// is the name of the key. Verified
 // statements are signed by the key itself, chained ones by a key that is derived from it: a
 // cosignature does not cover its key's name, so that under one key whoever has a chained statement
 // could pass it off as a verified one.
@@ -80,16 +77,12 @@ func NewStatementSigner(origin string, tier Tier, key ed25519.PrivateKey) (State
 	default:
 		return StatementSigner{}, fmt.Errorf("tier %q: nothing is stated but %s and %s", tier, TierVerified, TierChained)
 	}
-	s, err := torchwood.NewCosignatureSigner(origin+"/"+string(tier), key)
+	c, err := NewCosigner(origin+"/"+string(tier), key)
 	if err != nil {
 		return StatementSigner{}, fmt.Errorf("statement key of %q: %w", origin, err)
 	}
-	return StatementSigner{key, s.Verifier()}, nil
+	return StatementSigner{c}, nil
 }
-
-// Key is the C2SP verifier key by which the signer's statements are checked. Its name is the
-// auditor's origin and the tier.
-func (s StatementSigner) Key() string { return s.vkey.String() }
 
 // Sign returns a statement as a signed note. The time is that at which it was found to be true, in
 // whole seconds, and not now: the same statement always has the same bytes.
@@ -98,26 +91,7 @@ func (s StatementSigner) Sign(statement Statement, at time.Time) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if at.Unix() < 0 {
-		return nil, fmt.Errorf("epoch %d: a statement of %s", statement.Epoch, at)
-	}
-	n := &note.Note{Text: body}
-	return note.Sign(n, cosigner{s, uint64(at.Unix())})
-}
-
-// cosigner cosigns as of a time.
-type cosigner struct {
-	StatementSigner
-	at uint64
-}
-
-func (c cosigner) Name() string    { return c.vkey.Name() }
-func (c cosigner) KeyHash() uint32 { return c.vkey.KeyHash() }
-
-// Sign makes a C2SP cosignature/v1.
-func (c cosigner) Sign(body []byte) ([]byte, error) {
-	signature := ed25519.Sign(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", c.at, body))
-	return append(binary.BigEndian.AppendUint64(nil, c.at), signature...), nil
+	return note.Sign(&note.Note{Text: body}, s.At(at))
 }
 
 // StatementResult is what a signed statement shows.
