@@ -2,7 +2,6 @@ package transparency
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,20 +10,9 @@ import (
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
-// NotPublished is the outcome of an Absence. No verdict has it.
-const NotPublished = "not_published"
-
-// Absence says that a log never published an epoch, as far as this auditor knows. It stands in the
-// verdict log in the place of a verdict, so that the log goes on, and accuses nobody.
-type Absence struct {
-	Schema    int       `json:"schema"`
-	Namespace string    `json:"namespace"`
-	Epoch     uint64    `json:"epoch"`
-	Outcome   string    `json:"outcome"` // NotPublished
-	By        string    `json:"by"`      // who says so: a person, or the rule in the configuration
-	Reason    string    `json:"reason"`
-	At        time.Time `json:"at"`
-}
+// Absence says that a log never published an epoch. It is in package verdict so that proofs of it
+// can be checked where there is no audit store.
+type Absence = verdict.Absence
 
 var (
 	// ErrJudged says that an epoch has a verdict, so that it cannot be recorded as absent.
@@ -32,9 +20,6 @@ var (
 	// ErrCovered says that an epoch has its entry in the verdict log, or comes before the first.
 	ErrCovered = errors.New("the epoch's place in the verdict log is settled")
 )
-
-// maxAbsenceBytes caps an absence, whose texts are as long as those of an overruling.
-const maxAbsenceBytes = 16 << 10
 
 // absent is the folder of absences, {shard}/{epoch}.json.
 const absent = "absent"
@@ -48,18 +33,17 @@ func absenceName(epoch uint64) string {
 // entry is settled. A verdict that comes at the same time is no harm: the plan of the log says
 // which of them is the entry.
 func (l *Log) PutAbsence(ctx context.Context, epoch uint64, by, why string, at time.Time) (Absence, error) {
-	a := Absence{verdict.Schema, l.namespace, epoch, NotPublished, by, why, at.UTC()}
-	if err := a.Validate(); err != nil {
+	a := Absence{
+		Schema: verdict.Schema, Namespace: l.namespace, Epoch: epoch, Outcome: verdict.NotPublished, By: by, Reason: why, At: at.UTC(),
+	}
+	data, err := a.Encode()
+	if err != nil {
 		return Absence{}, fmt.Errorf("absence of epoch %d of %q: %w", epoch, l.namespace, err)
 	}
 	if err := l.isOpen(ctx, epoch); err != nil {
 		return Absence{}, fmt.Errorf("epoch %d of %s: %w", epoch, l.namespace, err)
 	}
-	data, err := json.Marshal(a)
-	if err != nil {
-		return Absence{}, err
-	}
-	data, err = l.files.Put(ctx, absenceName(epoch), append(data, '\n'), maxAbsenceBytes)
+	data, err = l.files.Put(ctx, absenceName(epoch), data, verdict.MaxAbsenceBytes)
 	if err != nil {
 		return Absence{}, err
 	}
@@ -101,7 +85,7 @@ func (l *Log) Absence(ctx context.Context, epoch uint64) (Absence, error) {
 }
 
 func readAbsence(ctx context.Context, files auditstore.Files, namespace string, epoch uint64) (Absence, []byte, error) {
-	data, err := files.Get(ctx, absenceName(epoch), maxAbsenceBytes)
+	data, err := files.Get(ctx, absenceName(epoch), verdict.MaxAbsenceBytes)
 	if err != nil {
 		return Absence{}, nil, err
 	}
@@ -123,23 +107,9 @@ func absenceAt(data []byte, namespace string, epoch uint64) (Absence, error) {
 	return a, nil
 }
 
-// Validate returns why a may not be recorded, or nil.
-func (a Absence) Validate() error {
-	if a.Outcome != NotPublished {
-		return fmt.Errorf("outcome %.40q is not %q", a.Outcome, NotPublished)
-	}
-	if a.At.IsZero() || a.At.Location() != time.UTC {
-		return errors.New("the time is missing, or not in UTC")
-	}
-	if err := verdict.CheckKey(a.Namespace, a.Epoch); err != nil {
-		return err
-	}
-	return verdict.CheckOverruling(a.By, a.Reason) // as short and plain as those texts
-}
-
 // DecodeAbsence reads an entry of the verdict log that is an absence, and no verdict.
 func DecodeAbsence(data []byte) (Absence, error) {
-	if len(data) > maxAbsenceBytes {
+	if len(data) > verdict.MaxAbsenceBytes {
 		return Absence{}, fmt.Errorf("an absence of %d bytes", len(data))
 	}
 	var a Absence

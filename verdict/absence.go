@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,13 +48,8 @@ func (a Absence) Encode() ([]byte, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(a); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	data, err := json.Marshal(a)
+	return append(data, '\n'), err
 }
 
 // DecodeAbsence reads what Encode wrote, or what a later program with the same schema did: unknown

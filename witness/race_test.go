@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
@@ -105,8 +106,7 @@ func TestAllInterleavings(t *testing.T) {
 		sizes   [2]int64
 		answers map[string]bool // that occur, and no others
 	}{
-		{"a fork", 3, [2]*tlogtest.Log{honest, fork}, [2]int64{5, 5}, map[string]bool{"cosigned, 409": true, "409, cosigned": true}},
-		{"a fork of other sizes", 3, [2]*tlogtest.Log{honest, fork}, [2]int64{5, 6}, map[string]bool{"cosigned, 409": true, "409, cosigned": true}},
+		{"a fork", 3, [2]*tlogtest.Log{honest, fork}, [2]int64{5, 6}, map[string]bool{"cosigned, 409": true, "409, cosigned": true}},
 		{"a fork of the first tree", 0, [2]*tlogtest.Log{honest, fork}, [2]int64{5, 6}, map[string]bool{"cosigned, 409": true, "409, cosigned": true}},
 		{"one history", 3, [2]*tlogtest.Log{honest, honest}, [2]int64{5, 7}, map[string]bool{"cosigned, 409": true, "409, cosigned": true}},
 		{"the same", 3, [2]*tlogtest.Log{honest, honest}, [2]int64{5, 5}, map[string]bool{"cosigned, cosigned": true, "cosigned, 409": true, "409, cosigned": true}},
@@ -115,14 +115,19 @@ func TestAllInterleavings(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			seen := map[string]bool{}
+			first := requestFor(honest, 0, c.old)
+			requests := [2][]byte{requestFor(c.logs[0], c.old, c.sizes[0]), requestFor(c.logs[1], c.old, c.sizes[1])}
 			for schedule := range uint(1 << 8) {
+				if bits.OnesCount(schedule) != 4 {
+					continue // neither makes more than four requests: it runs as another one
+				}
 				shared := jobstest.NewArchiveStore(t)
 				var ticks atomic.Int64
 				clock := func() time.Time { return time.Unix(ticks.Add(1), 0) }
 				var all []given
 				var mu sync.Mutex
-				add := func(ctx context.Context, w *Witness, l *tlogtest.Log, old, size int64) string {
-					line, err := w.Add(ctx, requestFor(l, old, size))
+				add := func(ctx context.Context, w *Witness, request []byte, l *tlogtest.Log, size int64) string {
+					line, err := w.Add(ctx, request)
 					if conflict := (*ConflictError)(nil); errors.As(err, &conflict) {
 						return "409"
 					}
@@ -140,7 +145,7 @@ func TestAllInterleavings(t *testing.T) {
 						t.Fatal(err)
 					}
 					w.now = clock
-					if got := add(t.Context(), w, honest, 0, c.old); got != "cosigned" {
+					if got := add(t.Context(), w, first, honest, c.old); got != "cosigned" {
 						t.Fatal(got)
 					}
 				}
@@ -149,7 +154,7 @@ func TestAllInterleavings(t *testing.T) {
 				var adds [2]func()
 				for i := range adds {
 					w := u.replica(t, shared, i, clock, honest)
-					adds[i] = func() { answers[i] = add(t.Context(), w, c.logs[i], c.old, c.sizes[i]) }
+					adds[i] = func() { answers[i] = add(t.Context(), w, requests[i], c.logs[i], c.sizes[i]) }
 				}
 				u.run(schedule, adds)
 				seen[answers[0]+", "+answers[1]] = true
