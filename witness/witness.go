@@ -217,7 +217,7 @@ func parse(body []byte) (r request, err error) {
 // emptyRoot is the root of a tree without entries.
 var emptyRoot = func() tlog.Hash { h, _ := tlog.TreeHash(0, nil); return h }()
 
-// follows returns nil if a request's tree extends the last one that was cosigned, of which it knows.
+// follows returns nil if a request knows the last tree that was cosigned, and its own extends it.
 func (r request) follows(last state) error {
 	if r.old != last.Size {
 		return &ConflictError{Size: last.Size}

@@ -60,11 +60,10 @@ func (s Statement) body() (string, error) {
 // StatementSigner signs the statements of one tier.
 type StatementSigner struct{ Cosigner }
 
-// NewStatementSigner returns the signer of a tier for an auditor, by its origin, which with the tier
-// is the name of the key. Verified
-// statements are signed by the key itself, chained ones by a key that is derived from it: a
-// cosignature does not cover its key's name, so that under one key whoever has a chained statement
-// could pass it off as a verified one.
+// NewStatementSigner returns the signer of a tier for an auditor, by its origin, which with the
+// tier is the name of the key. Verified statements are signed by the key itself, chained ones by a
+// key that is derived from it: a cosignature does not cover its key's name, so that under one key
+// whoever has a chained statement could pass it off as a verified one.
 func NewStatementSigner(origin string, tier Tier, key ed25519.PrivateKey) (StatementSigner, error) {
 	switch tier {
 	case TierVerified:
