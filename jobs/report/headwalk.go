@@ -51,7 +51,7 @@ func (w *HeadWalk) Advance(ctx context.Context, store *auditstore.Store, h verdi
 	}
 	for steps := 0; steps < maxHeadSteps && !w.ended; steps++ {
 		if span := sealedSpan(h, w.Next); span != nil {
-			if err := overruled.split(ctx, store, h.Namespace, span.Span, w.passPart, w.step); err != nil {
+			if err := overruled.split(span.Span, firstVerdicts(ctx, store, h.Namespace), w.passPart, w.step); err != nil {
 				return err
 			}
 			continue

@@ -83,9 +83,14 @@ func (o Overruled) times() (n uint64) {
 	return n
 }
 
+// firstVerdicts reads a namespace's first verdicts.
+func firstVerdicts(ctx context.Context, store *auditstore.Store, namespace string) func(epoch uint64) (verdict.Verdict, error) {
+	return func(epoch uint64) (verdict.Verdict, error) { return store.Verdict(ctx, namespace, epoch) }
+}
+
 // split visits a span in its parts: those without an overruled epoch, and the overruled ones. The
-// digests where it is cut are read from the verdicts.
-func (o Overruled) split(ctx context.Context, store *auditstore.Store, namespace string, span verdict.Span,
+// digests where it is cut are read from the first verdicts.
+func (o Overruled) split(span verdict.Span, read func(epoch uint64) (verdict.Verdict, error),
 	part func(verdict.Span) error, single func(verdict.Verdict) error) error {
 	next := span.From
 	visit := func(to uint64) error {
@@ -104,7 +109,7 @@ func (o Overruled) split(ctx context.Context, store *auditstore.Store, namespace
 			if *end.digest != "" || cut.IsRejected(end.epoch) {
 				continue
 			}
-			v, err := store.Verdict(ctx, namespace, end.epoch)
+			v, err := read(end.epoch)
 			if err != nil {
 				return err
 			}

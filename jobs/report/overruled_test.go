@@ -86,7 +86,7 @@ func TestOverruled(t *testing.T) {
 			overruled, err := ReadOverruled(t.Context(), store, jobstest.Namespace)
 			jobstest.Must(t, err)
 			ofSeals := statusReader{overruled: overruled, Status: Status{Namespace: jobstest.Namespace}}
-			jobstest.Must(t, overruled.split(t.Context(), store, jobstest.Namespace, sealed, ofSeals.addSpan, ofSeals.addVerdict))
+			jobstest.Must(t, overruled.split(sealed, firstVerdicts(t.Context(), store, jobstest.Namespace), ofSeals.addSpan, ofSeals.addVerdict))
 			jobstest.Must(t, ofSeals.readDetails(t.Context(), store))
 			ofSeals.To, ofSeals.Head = s.To, s.Head
 			for _, got := range []Status{s, ofSeals.Status} {

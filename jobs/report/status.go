@@ -118,7 +118,7 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	err = Walk(ctx, store, h, max(from, 1), cmp.Or(to, verdict.MaxEpoch), Visitor{
 		Sealed: func(span verdict.Span) error {
 			s.SealedCount += span.Epochs()
-			return overruled.split(ctx, store, namespace, span, s.addSpan, s.addVerdict)
+			return overruled.split(span, firstVerdicts(ctx, store, namespace), s.addSpan, s.addVerdict)
 		},
 		Open: func(epochs []uint64) error {
 			verdicts, err := ReadVerdicts(ctx, store, namespace, epochs)
@@ -139,6 +139,15 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	if err != nil {
 		return Status{}, err
 	}
+	s.end(from, to)
+	if s.Chain, err = ReadChain(ctx, store, namespace, from, to); err == nil {
+		err = s.readIncidents(ctx, store, from, to)
+	}
+	return s.Status, err
+}
+
+// end concludes what was added of the epochs from from to to, as they were asked for.
+func (s *statusReader) end(from, to uint64) {
 	switch {
 	case to != 0 && s.next == 0: // nothing known, and no beginning asked for: epochs begin with 1
 		s.From = 1
@@ -151,10 +160,6 @@ func ReadStatus(ctx context.Context, store *auditstore.Store, namespace string, 
 	if len(s.Verified) > 0 && s.Verified[0].From == s.From && !s.Unanchored() {
 		s.Head = s.Verified[0].To
 	}
-	if s.Chain, err = ReadChain(ctx, store, namespace, from, to); err == nil {
-		err = s.readIncidents(ctx, store, from, to)
-	}
-	return s.Status, err
 }
 
 // statusReader makes a status of what it is given in the order of the epochs.
