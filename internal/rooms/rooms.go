@@ -72,8 +72,12 @@ var allowed = []struct {
 	{"jobs/witnessing", []string{
 		"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "transparency", "transparency/witnesses",
 	}},
+	{"page/summary", []string{
+		"auditor", "blobstore/auditstore", "internal/explain", "jobs/crosscheck", "jobs/incident", "jobs/report", "signature", "transparency",
+	}},
+	{"page/documents", nil},
 	{"page", []string{ // never the queue
-		"auditor", "blobstore/auditstore", "internal/explain", "jobs/incident", "jobs/report", "transparency", "transparency/tlogproof", "transparency/witnesses",
+		"blobstore/auditstore", "internal/explain", "page/documents", "page/summary", "transparency", "transparency/tlogproof",
 	}},
 	{"api", []string{ // never the queue
 		"auditor", "auditor/client", "blobstore/auditstore", "fetcher", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",
