@@ -112,7 +112,7 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 		return err
 	}
 	defer server.close()
-	server.http.Handler, err = api.New(api.Config{
+	handler, err := api.New(api.Config{
 		Store: s.store, Namespaces: managed.namespaces, Manage: managed.api(), Keys: s.keys, URL: server.origin(settings.Serve.URL), Software: software(),
 		Signed: s.signed, Report: s.report, Log: s.a.log,
 		Observe: func(r api.Request) { s.metrics.Request(r.Method, r.Route, r.Status, r.Took) },
@@ -120,12 +120,17 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 	if err != nil {
 		return err
 	}
-	var public []string
+	public, err := s.page(settings, namespaces, server.origin(settings.Serve.URL))
+	if err != nil {
+		return err
+	}
+	server.http.Handler = withPage(handler, public)
+	var keys []string
 	for _, k := range s.keys {
-		public = append(public, k.Public())
+		keys = append(keys, k.Public())
 	}
 	s.a.log.Info().Stringer("address", server.listener.Addr()).Bool("tls", server.certificate != nil).
-		Strs("namespaces", namesOf(namespaces)).Strs("keys", public).Msg("serving the API")
+		Strs("namespaces", namesOf(namespaces)).Strs("keys", keys).Msg("serving the API")
 	if first, none := settings.Serve.NoKeyUntil(time.Now()); none {
 		s.a.log.Error().Time("not_before", first).Msg("no signing key is in use yet: nothing is signed until then")
 	}
@@ -136,6 +141,9 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 		group.Go(func() error { return loop.Run(loopCtx) })
 	}
 	group.Go(func() error { return managed.run(loopCtx) })
+	if public != nil {
+		group.Go(func() error { return public.Run(loopCtx) })
+	}
 	group.Go(func() error { return server.run(loopCtx, settings.ShutdownTimeout) })
 	err = group.Wait()
 	s.jobs.close()

@@ -124,6 +124,9 @@ func (c *Config) complete() {
 			l.NotPublishedAfter = DefaultNotPublishedAfter
 		}
 	}
+	if c.source.Given("serve") && !c.source.Given("serve.page") {
+		c.Serve.Page = true
+	}
 	for i := range c.Namespaces {
 		n := &c.Namespaces[i]
 		if anchor, err := verdict.ParseAnchor(n.Anchor); err == nil && !c.source.Given(fmt.Sprintf("namespaces[%d].first", i)) && n.Preset == "" {

@@ -29,9 +29,14 @@ type Serve struct {
 	// its key, in PEM; both or none.
 	Certificate    string `yaml:"certificate"`
 	CertificateKey string `yaml:"certificate_key"`
+	// Page: the public page is served beside the API.
+	Page bool `yaml:"page"`
 	// Manage says who may add and change namespaces over the API. The zero value means nobody.
 	Manage Manage `yaml:"manage"`
 }
+
+// ServesPage reports whether the public page is served: it is unless the file says otherwise.
+func (c *Config) ServesPage() bool { return c.Serve.Page || !c.source.Given("serve") }
 
 // SigningKey names the file or the environment variable that holds an Ed25519 key; exactly one is
 // given.

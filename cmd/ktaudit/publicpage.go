@@ -1,0 +1,122 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/auditor"
+	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/units"
+	"github.com/ktaudit/ktaudit/jobs/crosscheck"
+	"github.com/ktaudit/ktaudit/page"
+	"github.com/ktaudit/ktaudit/page/summary"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// pageLogs are the logs for the public page.
+func pageLogs(settings *config.Config, namespaces []config.Namespace) (logs []summary.Log, err error) {
+	for _, n := range namespaces {
+		log, err := pageLog(settings, n)
+		if err != nil {
+			return nil, fmt.Errorf("namespace %s: %w", n.Namespace, err)
+		}
+		logs = append(logs, log)
+	}
+	return logs, nil
+}
+
+func pageLog(settings *config.Config, n config.Namespace) (summary.Log, error) {
+	anchor, err := anchorFlag{n.Anchor}.anchor()
+	if err != nil {
+		return summary.Log{}, err
+	}
+	log := summary.Log{
+		Name: n.Namespace, First: n.First, Anchor: anchor, LogDirectory: publicDirectory(n.LogDirectory), Configuration: n.Configuration,
+		Preset: n.Preset, Signs: n.Signing.IsOn(),
+	}
+	if n.Last == 0 {
+		log.StaleAfter = n.SilentAfter
+	}
+	if n.MaxLag != "" {
+		lag, err := units.ParseLag(n.MaxLag)
+		if err != nil {
+			return log, err
+		}
+		log.MaxLag = lag.Epochs
+		if log.StaleAfter > 0 {
+			log.StaleAfter += lag.Age // the log may be as late as that, and the audit as late as this
+		}
+	}
+	for _, x := range n.CrossChecks {
+		log.Auditors = append(log.Auditors, summary.Auditor{ID: crosscheck.ID(x.URL), URL: x.URL})
+	}
+	log.Keys, err = pageKeys(settings, n.Namespace)
+	return log, err
+}
+
+// pageKeys are those by which others check what is said here.
+func pageKeys(settings *config.Config, namespace string) (k summary.Keys, err error) {
+	l := settings.VerdictLog
+	if !l.IsOn() {
+		return k, nil
+	}
+	public, err := l.Public()
+	if err != nil {
+		return k, err
+	}
+	if public == nil {
+		text, err := l.Key.Text()
+		if err != nil {
+			return k, fmt.Errorf("verdict_log.key: %w (give verdict_log.public_key where the key itself is not)", err)
+		}
+		key, err := auditor.ParseKey(text)
+		if err != nil {
+			return k, fmt.Errorf("verdict_log.key: %w", err)
+		}
+		public = key.Public().(ed25519.PublicKey)
+	}
+	verdicts, events := l.Of(namespace)
+	if k.Verdicts, err = note.NewEd25519VerifierKey(verdicts, public); err == nil {
+		k.Events, err = note.NewEd25519VerifierKey(events, public)
+	}
+	k.Require = settings.Witnesses.Require
+	for _, m := range settings.Witnesses.Members {
+		k.Witnesses = append(k.Witnesses, m.Key)
+	}
+	return k, err
+}
+
+// withPage serves the page beside the API, whose paths come first.
+func withPage(api http.Handler, public *page.Page) http.Handler {
+	if public == nil {
+		return api
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if isRead && page.Owns(r.URL.Path) && !strings.Contains(r.URL.Path, "//") {
+			public.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// page returns the public page at an origin; nil if there is to be none.
+func (s serving) page(settings *config.Config, namespaces []config.Namespace, origin string) (*page.Page, error) {
+	if !settings.ServesPage() {
+		return nil, nil
+	}
+	logs, err := pageLogs(settings, namespaces)
+	if err != nil {
+		return nil, err
+	}
+	return page.New(page.Config{
+		Store: s.store, Logs: logs, URL: origin, Log: s.a.log,
+		Observe: func(kind string, status int, took time.Duration) {
+			s.metrics.Request(http.MethodGet, "page "+kind, status, took)
+		},
+	})
+}
