@@ -15,6 +15,7 @@ VERSITYGW=v1.8.0
 ALERTMANAGER=v0.31.1 # the last that go install can build: later ones lack their web pages
 STATICCHECK=v0.8.2
 GOVULNCHECK=v1.3.0
+TESSERA=v1.0.4 # fsck, which checks the tiles of a log
 AZURITE=3.35.0 # an emulator of Azure's blob storage
 PLEXI=0.1.2    # Cloudflare's client of an auditor
 
@@ -29,6 +30,7 @@ get_tools() {
   $only_say || mkdir -p "$tools/bin"
   toolchain gcc gcc libc6-dev # the race detector needs cgo
   debian_program redis-server redis-server
+  debian_program sqlite3 sqlite3 # by which litewitness is told of logs
   debian_program qemu-aarch64-static qemu-user-static # for the ways to hash that this machine has not
   debian_certificates                                 # for the image
   debian_program chromium chromium usr/lib/chromium/chromium
@@ -41,9 +43,23 @@ get_tools() {
     -tags remove_all_sd # without the clients of every cloud
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
+  torchwood=$(awk '$1 == "filippo.io/torchwood" { print $2 }' go.mod)
+  go_program litewitness filippo.io/torchwood cmd/litewitness "$torchwood" # a witness of another make
+  go_program fsck github.com/transparency-dev/tessera cmd/fsck $TESSERA
+  $only_say || tessera_fsck
   npm_program azurite-blob azurite $AZURITE
   ! $only_say || get_plexi # which scripts/plexi-interop installs
   $only_say || rm -rf "$debian/state" "$debian/cache" # which are as large as the packages
+}
+
+# tessera_fsck gives Tessera's fsck a name of its own: systems have one for file systems.
+tessera_fsck() {
+  local path
+  for path in "$tools/bin/fsck" $(type -ap fsck); do
+    is_built_from "$path" github.com/transparency-dev/tessera $TESSERA || continue
+    ln -sf "$path" "$tools/bin/tessera-fsck"
+    return
+  done
 }
 
 get_plexi() { cargo_program plexi plexi-cli $PLEXI; }

@@ -1,7 +1,8 @@
 // Package testservers starts the real servers that ktaudit's tests need: redis-server, an S3 server
-// (versitygw) and an emulator of Azure's blob storage (azurite) among them, each on a free loopback
-// port with a directory of its own. They can be stopped, killed and started again on the same port
-// with the same data, which is how outages are tested.
+// (versitygw), an emulator of Azure's blob storage (azurite) and a witness of transparency logs
+// (litewitness) among them, each on a free loopback port with a directory of its own. They can be
+// stopped, killed and started again on the same port with the same data, which is how outages are
+// tested.
 //
 // [Redis] and [S3] serve tests: the server ends with the test. On CI (CI=true) a missing program
 // fails the test. Elsewhere it skips it, and so does -short, which is for a quick look. [NewRedis]
