@@ -76,6 +76,8 @@ var allowed = []struct {
 		"auditor", "blobstore/auditstore", "internal/explain", "jobs/crosscheck", "jobs/incident", "jobs/report", "signature", "transparency",
 	}},
 	{"page/documents", nil},
+	{"page/check", []string{"transparency/tlogproof", "validator"}},
+	{"page/check/wasm", []string{"page/check"}},
 	{"page", []string{ // never the queue
 		"blobstore/auditstore", "internal/explain", "page/documents", "page/summary", "transparency", "transparency/tlogproof",
 	}},
