@@ -6,7 +6,6 @@
   const html = document.documentElement;
   const root = new URL(html.dataset.root || './', document.baseURI);
   const SVG = 'http://www.w3.org/2000/svg';
-  const tiers = ['witnessed', 'signed', 'verified', 'chained', 'seen'];
   const count = new Intl.NumberFormat('en').format;
 
   /** make('p', {class: 'x'}, 'text', child) makes an element. */
@@ -61,6 +60,9 @@
       this.figure = figure;
       this.svg = figure.querySelector('svg.strip');
       this.whole = { from: Number(figure.dataset.from), to: Number(figure.dataset.to) };
+      this.tiers = [...this.svg.querySelectorAll('g')].map((g) => /tier-(\w+)/.exec(g.getAttribute('class'))?.[1]).filter(Boolean);
+      this.height = this.svg.viewBox.baseVal.height || 90;
+      this.row = this.height / this.tiers.length;
       this.first = Number(figure.dataset.first || this.whole.from);
       this.last = Number(figure.dataset.last || this.whole.to);
       this.view = { ...this.whole };
@@ -222,7 +224,7 @@
     say(b) {
       if (!b) { this.readout.textContent = ''; return; }
       const size = b.to - b.from + 1;
-      const parts = tiers.filter((t) => b[t]).map((t) => `${size === 1 ? '' : count(b[t]) + ' '}${t}`);
+      const parts = this.tiers.filter((t) => b[t]).map((t) => `${size === 1 ? '' : count(b[t]) + ' '}${t}`);
       if (b.rejected) parts.unshift(size === 1 ? 'REJECTED' : `${count(b.rejected)} REJECTED`);
       if (b.breaks) parts.unshift(size === 1 ? 'DOES NOT CONTINUE THE EPOCH BEFORE' : `${count(b.breaks)} BREAKS`);
       const name = size === 1 ? `Epoch ${count(b.from)}` : `Epochs ${count(b.from)} to ${count(b.to)}`;
@@ -271,17 +273,17 @@
       const { from, to } = this.view;
       const scale = 1000 / (to - from + 1);
       const rows = [];
-      tiers.forEach((tier, row) => {
+      this.tiers.forEach((tier, row) => {
         const g = make('g', { class: `tier-${tier}` });
         let run = null;
         const end = () => {
-          if (run) g.append(make('rect', { class: `cell ${run.kind}`, x: run.x.toFixed(3), y: row * 18, width: (run.end - run.x).toFixed(3), height: 14 }));
+          if (run) g.append(make('rect', { class: `cell ${run.kind}`, x: run.x.toFixed(3), y: row * this.row, width: (run.end - run.x).toFixed(3), height: this.row - 4 }));
         };
         for (const b of this.buckets) {
           if (b.to < from || b.from > to) continue;
           const x = Math.max(0, (b.from - from) * scale), right = Math.min(1000, (b.to + 1 - from) * scale);
           const size = b.to - b.from + 1;
-          const bad = tier === 'verified' && (b.rejected || b.breaks);
+          const bad = tier === 'verified' && (b.rejected || b.breaks) || tier === 'chained' && b.breaks;
           const kind = bad ? 'wrong' : b[tier] >= size ? 'full' : b[tier] ? 'part' : 'none';
           if (run && run.kind === kind) { run.end = right; continue; }
           end();
@@ -295,7 +297,7 @@
         rows.push(g);
       });
       if (this.cursor && this.cursor.to >= from && this.cursor.from <= to) {
-        rows.push(make('rect', { class: 'cursor', x: (this.cursor.from - from) * scale, y: 0, width: Math.max(3, (this.cursor.to + 1 - this.cursor.from) * scale), height: 86 }));
+        rows.push(make('rect', { class: 'cursor', x: (this.cursor.from - from) * scale, y: 0, width: Math.max(3, (this.cursor.to + 1 - this.cursor.from) * scale), height: this.height }));
       }
       this.svg.replaceChildren(...this.svg.querySelectorAll(':scope > title, :scope > desc'), ...rows);
       const marks = this.axis.length === 2 ? [from, to] : [from, Math.floor((from + to) / 2), to];
@@ -337,12 +339,18 @@
   const sectionsOf = (namespace) => document.querySelectorAll(`[data-namespace="${CSS.escape(namespace)}"]`);
   const fields = (section, name) => section.matches('[data-check]') ? [] : section.querySelectorAll(`[data-field="${name}"]`);
 
-  function setField(section, name, value) {
+  /** setField fills a field, and reports whether that changed it. */
+  function setField(section, name, ...content) {
+    let changed = false;
     for (const e of fields(section, name)) {
-      if (value == null || e.textContent === String(value)) continue;
-      e.textContent = value;
+      const next = make('span', {}, ...content.map((c) => (c.cloneNode ? c.cloneNode(true) : c)));
+      showLocalTimes(next);
+      if (e.textContent.trim() === next.textContent.trim()) continue;
+      e.replaceChildren(...next.childNodes);
       mark(e);
+      changed = true;
     }
+    return changed;
   }
 
   function mark(e) {
@@ -356,10 +364,9 @@
 
   function addEpoch(e) {
     for (const section of sectionsOf(e.namespace)) {
-      for (const body of section.querySelectorAll('table[data-newest] tbody, tbody[data-newest]')) addRow(body, e);
-      setField(section, 'newest', count(e.epoch));
+      for (const body of section.querySelectorAll('table[data-newest] > tbody')) addRow(body, e);
     }
-    for (const s of strips) if (s.figure.dataset.namespace === e.namespace || s.figure.closest(`[data-namespace="${CSS.escape(e.namespace)}"]`)) s.grow(e.epoch);
+    growStrips(e.namespace, e.epoch);
   }
 
   /** addRow puts an epoch into a table, whose columns are those of its head. */
@@ -370,13 +377,13 @@
     const values = {
       epoch: () => make('a', { href: new URL(`epochs/${e.epoch}/`, folderOf(e.namespace)).href }, count(e.epoch)),
       outcome: () => make('span', { class: `state state-${good ? 'good' : 'wrong'}` }, e.reason ? `${e.outcome}: ${e.reason}` : e.outcome),
-      digest: () => make('code', { class: 'digest' }, e.digest || ''),
-      at: () => showTime(e.finished_at),
+      digest: () => make('code', {}, e.digest?.length > 16 ? e.digest.slice(0, 16) + '…' : e.digest ?? ''),
+      finished_at: () => showTime(e.finished_at),
       inserted: () => count(e.inserted ?? 0),
       bytes: () => size(e.bytes ?? 0),
     };
     const row = make('tr', { 'data-epoch': e.epoch },
-      ...columns.map((c) => make('td', { class: c === 'inserted' || c === 'bytes' ? 'number' : null }, values[c]?.() ?? '')));
+      ...columns.map((c, i) => make(i ? 'td' : 'th', { scope: i ? null : 'row', class: c === 'inserted' || c === 'bytes' ? 'number' : null }, values[c]?.() ?? '')));
     const after = [...body.rows].find((r) => Number(r.dataset.epoch) < e.epoch);
     const most = Math.max(5, body.rows.length);
     body.insertBefore(row, after ?? null);
@@ -400,9 +407,9 @@
     let fresh = false;
     for (const list of lists) {
       if ([...list.children].some((li) => li.dataset.incident === i.incident && (li.dataset.namespace ?? i.namespace) === i.namespace)) continue;
-      const title = i.url ? make('a', { href: new URL(i.url, root).href }, i.title) : i.title;
+      const epochs = i.from ? `Epoch ${count(i.from)}${i.to > i.from ? ` to ${count(i.to)}` : ''}: ` : '';
       const li = make('li', { 'data-incident': i.incident, 'data-namespace': list.dataset.incidents === 'all' ? i.namespace : null, 'data-severity': i.severity },
-        make('p', {}, make('strong', {}, title)), i.means ? make('p', {}, i.means) : '');
+        make('p', {}, make('strong', { class: `severity severity-${i.severity}` }, i.severity), ' ', make('strong', {}, epochs + i.title)), i.means ? make('p', {}, i.means) : '');
       list.prepend(li);
       list.hidden = false;
       list.parentElement.querySelector('[data-no-incidents]')?.setAttribute('hidden', '');
@@ -412,23 +419,31 @@
     if (fresh) announce(`Incident in ${i.namespace}: ${i.title}.`);
   }
 
+  const words = { good: 'Good', wrong: 'Wrong', warning: 'Warning', empty: 'Nothing yet' };
+
   function setSummary(s) {
+    const folder = folderOf(s.namespace);
+    const link = (epoch) => make('a', { href: new URL(`epochs/${epoch}/`, folder).href }, `epoch ${count(epoch)}`);
     for (const section of sectionsOf(s.namespace)) {
-      setField(section, 'head', s.head ? count(s.head) : null);
-      setField(section, 'newest', s.newest ? count(s.newest) : null);
-      setField(section, 'lag', s.lag_text);
-      for (const e of fields(section, 'head-at')) {
-        if (s.head_at) { e.replaceChildren(showTime(s.head_at)); showLocalTimes(e); }
+      if (s.head) {
+        setField(section, 'head', link(s.head));
+        setField(section, 'head-number', count(s.head));
       }
-      for (const e of fields(section, 'state')) {
-        if (!s.state_text || e.textContent === s.state_text) continue;
-        e.textContent = s.state_text;
-        e.className = `state state-${s.state}`;
-        announce(`${s.namespace}: ${s.state_text}.`);
+      if (s.head_at) setField(section, 'head-at', showTime(s.head_at));
+      if (s.newest) setField(section, 'newest', link(s.newest), ...(s.newest_at ? [', ', showTime(s.newest_at)] : []));
+      if (s.lag_text) setField(section, 'lag', s.lag_text);
+      if (s.state) {
+        for (const e of fields(section, 'state')) e.className = `state state-${s.state}`;
+        for (const e of section.querySelectorAll('[data-field=state] > strong')) e.textContent = words[s.state] ?? 'Not known';
+        if (s.state_text && setField(section, 'state-text', s.state_text)) announce(`${s.namespace}: ${s.state_text}`);
+        if (section.dataset.state != null) section.dataset.state = s.state;
       }
-      if (section.dataset.state != null && s.state) section.dataset.state = s.state;
     }
-    for (const strip of strips) if (strip.figure.closest(`[data-namespace="${CSS.escape(s.namespace)}"]`)) strip.grow(Math.max(s.newest || 0, s.seen_to || 0));
+    growStrips(s.namespace, Math.max(s.newest || 0, s.seen_to || 0));
+  }
+
+  function growStrips(namespace, to) {
+    for (const s of strips) if (s.figure.dataset.namespace === namespace) s.grow(to);
   }
 
   const every = 20_000; // a poll, in milliseconds
@@ -437,7 +452,8 @@
     clearTimeout(polling);
     polling = setTimeout(async () => {
       if (!document.hidden) {
-        const shown = new Set([...document.querySelectorAll('section[data-namespace], main[data-namespace]')].map((s) => s.dataset.namespace));
+        const shown = new Set([...document.querySelectorAll('[data-field]')].map((e) => e.closest('[data-namespace]')?.dataset.namespace));
+        shown.delete(undefined);
         for (const namespace of shown) {
           try {
             const log = await json(new URL('log.json', folderOf(namespace)));
@@ -446,13 +462,17 @@
             if (log.summary) setSummary(log.summary);
           } catch { /* the next poll may reach it */ }
         }
+        if (document.querySelector('[data-incidents=all]')) {
+          const all = await json(new URL('incidents.json', root)).catch(() => ({}));
+          for (const i of all.incidents ?? []) if (!i.acknowledged) addIncident(i);
+        }
       }
       poll();
     }, Number(html.dataset.every) || every);
   }
 
   function follow() {
-    if (!document.querySelector('section[data-namespace], main[data-namespace], [data-incidents]')) return;
+    if (!document.querySelector('[data-field], [data-incidents=all]')) return;
     if (html.dataset.live !== 'events' || !window.EventSource) return poll();
     const source = new EventSource(new URL('events', root));
     const on = (name, act) => source.addEventListener(name, (e) => { try { act(JSON.parse(e.data)); } catch { /* not ours */ } });
@@ -535,7 +555,7 @@
       try {
         this.show(await work());
       } catch (e) {
-        this.show({ outcome: 'unknown', summary: `Nothing was checked: ${e.message}. This says nothing for or against the verdict.`, steps: [] });
+        this.show({ outcome: 'unclear', summary: `Nothing was checked: ${e.message}. This says nothing for or against the verdict.`, steps: [] });
       }
       this.button.disabled = false;
     }
