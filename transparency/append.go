@@ -57,7 +57,7 @@ func (l *Log) Advance(ctx context.Context, signer note.Signer, own torchwood.Pol
 	a := appending{source: s, base: base, signer: signer, own: own}
 	switch {
 	case p.Generation > base.Generation+1:
-		return Checkpoint{}, a.fork("its checkpoint %d is gone: plan %d needs it", p.Generation-1, p.Generation)
+		return Checkpoint{}, l.gone(ctx, base.Tree, p.Generation-1)
 	case p.Generation == base.Generation+1:
 		return a.finish(ctx, p, nil)
 	}
@@ -78,37 +78,49 @@ func (l *Log) Advance(ctx context.Context, signer note.Signer, own torchwood.Pol
 // signed returns the newest checkpoint, whose signature is right; of generation 0 if there is none.
 // It must extend what this process has seen before.
 func (l *Log) signed(ctx context.Context, own torchwood.Policy) (Checkpoint, error) {
+	l.mu.Lock()
+	seen := l.seen // before the newest one is looked for, so that it cannot be a newer one
+	l.mu.Unlock()
 	c, err := l.Newest(ctx)
 	if errors.Is(err, ErrNoCheckpoint) {
 		c, err = Checkpoint{}, nil
 	} else if err == nil {
 		err = c.Verify(own)
 	}
-	if err != nil {
-		return Checkpoint{}, err
-	}
-	l.mu.Lock()
-	seen := l.seen
-	l.mu.Unlock()
 	switch {
-	case c.Tree == seen:
+	case err != nil:
+		return Checkpoint{}, err
+	case c.Tree == seen.Tree:
 		return c, nil
-	case c.N <= seen.N:
-		return Checkpoint{}, l.fork(seen, "the newest checkpoint on record is of size %d, with another root or of before", c.N)
+	case c.N < seen.N:
+		return Checkpoint{}, l.gone(ctx, seen.Tree, seen.Generation)
 	}
-	if err := l.extends(ctx, c.Tree, seen); err != nil {
+	if err := l.extends(ctx, c.Tree, seen.Tree); err != nil {
 		return Checkpoint{}, err
 	}
-	l.see(c.Tree)
+	l.see(c)
 	return c, nil
 }
 
-// see remembers a tree that was signed.
-func (l *Log) see(t tlog.Tree) {
+// gone says what follows from a checkpoint that must have been signed and is not listed: a
+// *ForkError if it is not there, and otherwise that the listing is an old one.
+func (l *Log) gone(ctx context.Context, signed tlog.Tree, generation uint64) error {
+	_, err := l.checkpoint(ctx, checkpoints, generation)
+	if errors.Is(err, auditstore.ErrNotFound) {
+		return l.fork(signed, "checkpoint %d, which was signed, is gone", generation)
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s of %s: checkpoint %d is there and not listed: the audit store lists what was, try again", l.kind, l.namespace, generation)
+}
+
+// see remembers a checkpoint.
+func (l *Log) see(c Checkpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if t.N > l.seen.N {
-		l.seen = t
+	if c.N > l.seen.N {
+		l.seen = c
 	}
 }
 
@@ -260,7 +272,7 @@ func (a *appending) sign(ctx context.Context, p plan) (Checkpoint, error) {
 	if c.Tree != p.To.tree() {
 		return Checkpoint{}, a.fork("checkpoint %d is of another tree than its plan, of size %d", p.Generation, c.N)
 	}
-	a.log.see(c.Tree)
+	a.log.see(c)
 	a.log.files.Sweep(ctx, a.log.name(plans), p.Generation)
 	a.log.files.Sweep(ctx, a.log.name(checkpoints), p.Generation)
 	a.removeParts(ctx, c.Tree)

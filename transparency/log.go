@@ -65,8 +65,8 @@ type Log struct {
 	files     auditstore.Files // of both logs
 
 	mu    sync.Mutex
-	first *uint64   // of the verdict log
-	seen  tlog.Tree // signed, and seen by Advance
+	first *uint64    // of the verdict log
+	seen  Checkpoint // the newest that Advance has seen
 }
 
 // Open returns a log, which need not exist yet.

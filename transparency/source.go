@@ -153,3 +153,33 @@ func (s source) planned(ctx context.Context, p plan) ([][]byte, error) {
 	})
 	return all, err
 }
+
+// OnRecord returns the bytes of what entry i should be made from, whatever they are: the verdict or
+// the event, and the absence. What is not there is nil, what is no file is empty.
+func (l *Log) OnRecord(ctx context.Context, i int64) (object, absence []byte, err error) {
+	first, err := l.First(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	number := first + uint64(i)
+	if l.kind == Events {
+		object, err = asStored(l.files.Get(ctx, eventName(number), maxEventBytes))
+		return object, nil, err
+	}
+	if object, err = asStored(l.store.VerdictBytes(ctx, l.namespace, number)); err == nil {
+		absence, err = asStored(l.files.Get(ctx, absenceName(number), maxAbsenceBytes))
+	}
+	return object, absence, err
+}
+
+func asStored(data []byte, err error) ([]byte, error) {
+	switch {
+	case errors.Is(err, auditstore.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, auditstore.ErrCorrupt):
+		return []byte{}, nil
+	case err == nil && data == nil:
+		return []byte{}, nil
+	}
+	return data, err
+}

@@ -156,12 +156,7 @@ func (l *Log) Entry(ctx context.Context, tree tlog.Tree, index int64) ([]byte, t
 	if err != nil {
 		return nil, nil, err
 	}
-	bundle := tileOf(entries, index>>torchwood.TileHeight, tree.N)
-	data, err := l.readTile(ctx, bundle)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := split(data, bundle)
+	all, err := l.Bundle(ctx, tree.N, index>>torchwood.TileHeight)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,6 +165,20 @@ func (l *Log) Entry(ctx context.Context, tree tlog.Tree, index int64) ([]byte, t
 		return nil, nil, fmt.Errorf("entry %d of %s of %s: %w", index, l.kind, l.namespace, ErrInconsistent)
 	}
 	return entry, proof, nil
+}
+
+// Bundle returns the entries of tile n of a tree of so many, as they are on record; ErrInconsistent
+// if they are no such tile. Nothing is proven of them.
+func (l *Log) Bundle(ctx context.Context, size, n int64) ([][]byte, error) {
+	if n < 0 || n<<torchwood.TileHeight >= size {
+		return nil, fmt.Errorf("%s of %s: tile %d of a tree of %d: %w", l.kind, l.namespace, n, size, auditstore.ErrNotFound)
+	}
+	t := tileOf(entries, n, size)
+	data, err := l.readTile(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return split(data, t)
 }
 
 // tileOf is tile n of a level in a tree of so many entries, which must reach it.

@@ -53,6 +53,7 @@ var allowed = []struct {
 	{"auditor/client", []string{"signature"}},
 	{"transparency/tlogproof", nil},
 	{"transparency", []string{"blobstore/auditstore"}},
+	{"transparency/selfcheck", []string{"blobstore/auditstore", "transparency"}},
 	{"transparency/witnesses", nil},
 	{"witness", []string{"blobstore/auditstore", "transparency/tlogproof"}},
 	{"internal/pins", nil},
@@ -70,7 +71,7 @@ var allowed = []struct {
 	{"jobs/timestamp", []string{"auditor", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"jobs/crosscheck", []string{"auditor", "auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"jobs/witnessing", []string{
-		"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "transparency", "transparency/witnesses",
+		"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "transparency", "transparency/selfcheck", "transparency/witnesses",
 	}},
 	{"page/summary", []string{
 		"auditor", "blobstore/auditstore", "internal/explain", "jobs/crosscheck", "jobs/incident", "jobs/report", "signature", "transparency",
