@@ -7,7 +7,7 @@ import (
 )
 
 // Folder is a folder of a namespace's for a room that keeps objects of its own in the audit store:
-// small, created once, in JSON. Its name must not be one that the layout of this package has.
+// small, created once, in JSON. To write, its name must be none that this package's layout has.
 type Folder struct{ records }
 
 // Folder returns a folder of a namespace's. It need not exist.
