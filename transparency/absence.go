@@ -94,7 +94,7 @@ func readAbsence(ctx context.Context, files auditstore.Files, namespace string, 
 }
 
 func absenceAt(data []byte, namespace string, epoch uint64) (Absence, error) {
-	a, err := DecodeAbsence(data)
+	a, err := verdict.DecodeAbsence(data)
 	if err == nil && (a.Namespace != namespace || a.Epoch != epoch) {
 		err = fmt.Errorf("an absence of epoch %d of %q", a.Epoch, a.Namespace)
 	}

@@ -185,7 +185,7 @@ func TestAbsence(t *testing.T) {
 	for index := range c.N {
 		entry, _, err := l.Entry(t.Context(), c.Tree, index)
 		must(t, err)
-		a, errAbsence := DecodeAbsence(entry)
+		a, errAbsence := verdict.DecodeAbsence(entry)
 		v, errVerdict := verdict.Decode(entry)
 		if (errAbsence == nil) != (index == 3) || (errVerdict == nil) == (index == 3) {
 			t.Errorf("entry %d is %q: %v, %v", index, entry, errAbsence, errVerdict)

@@ -332,7 +332,7 @@ func (l *Log) isEntryAbsent(ctx context.Context, epoch uint64) (isAbsent, settle
 	if err != nil {
 		return false, false, err
 	}
-	_, errAbsence := DecodeAbsence(entry)
+	_, errAbsence := verdict.DecodeAbsence(entry)
 	return errAbsence == nil, true, nil
 }
 

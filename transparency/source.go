@@ -167,7 +167,7 @@ func (l *Log) OnRecord(ctx context.Context, i int64) (object, absence []byte, er
 		return object, nil, err
 	}
 	if object, err = asStored(l.store.VerdictBytes(ctx, l.namespace, number)); err == nil {
-		absence, err = asStored(l.files.Get(ctx, absenceName(number), maxAbsenceBytes))
+		absence, err = asStored(l.files.Get(ctx, absenceName(number), verdict.MaxAbsenceBytes))
 	}
 	return object, absence, err
 }

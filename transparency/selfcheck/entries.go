@@ -164,6 +164,6 @@ func (c *check) isOf(entry []byte, number uint64) bool {
 	if err == nil || errors.Is(err, verdict.ErrNewerSchema) {
 		return err != nil || v.Namespace == c.Namespace && v.Epoch == number
 	}
-	a, err := transparency.DecodeAbsence(entry)
+	a, err := verdict.DecodeAbsence(entry)
 	return errors.Is(err, verdict.ErrNewerSchema) || err == nil && a.Namespace == c.Namespace && a.Epoch == number
 }
