@@ -49,6 +49,7 @@ type epochPage struct {
 	Explained             string // what the reason of a rejection means
 	SignedAt              time.Time
 	Directory             string
+	Configuration         string // of the hashes of the log
 }
 
 func (p *Page) epochDocument(ctx context.Context, l *logState, path string, epoch uint64, what string, free bool) (*documents.Document, error) {
@@ -79,7 +80,7 @@ func (p *Page) epochPage(l *logState, path string, v *summary.Record) (*document
 	f := p.frame(path, title, "", time.Time{})
 	f.Feed = f.Root + "logs/" + v.Namespace + "/feed.atom"
 	f.Description = title + ": " + v.Outcome()
-	e := epochPage{frame: f, Record: v, LogLink: f.link("logs/" + v.Namespace + "/"), Keys: l.log.Keys, Directory: l.log.LogDirectory,
+	e := epochPage{frame: f, Record: v, LogLink: f.link("logs/" + v.Namespace + "/"), Keys: l.log.Keys, Directory: l.log.LogDirectory, Configuration: l.log.Configuration,
 		Open: f.incidentViews(v.Incidents)}
 	e.Proof = v.Index != nil && *v.Index < v.Size
 	if v.Before.Digest != "" {

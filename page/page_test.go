@@ -59,7 +59,7 @@ func TestPages(t *testing.T) {
 	for _, page := range []struct{ path, has string }{
 		{"/", "Verified up to epoch 20, and nothing is wrong."},
 		{log + "/", `data-json="../../logs/` + jobstest.Namespace + `/strip.json"`},
-		{log + "/range/1-10/", `<a href="../../../../logs/` + jobstest.Namespace + `/epochs/7/" aria-label="Epoch 7, 1 seen, 1 verified">`},
+		{log + "/range/1-10/", `<a href="../../../../logs/` + jobstest.Namespace + `/epochs/7/" aria-label="Epoch 7, 1 seen, 1 verified"`},
 		{log + "/epochs/7/", "it continues the epoch before"},
 		{log + "/epochs/7/", "ktaudit verify --preset example --epoch 7"},
 		{log + "/epochs/7/epoch.json", `"tiers":["seen","verified"]`},

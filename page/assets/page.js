@@ -145,11 +145,10 @@
         if (e.ctrlKey || e.metaKey || e.altKey) return;
         const act = {
           ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1),
-          Home: () => this.jump(0), End: () => this.jump(-1),
-          '+': () => this.zoom(0.5, this.cursorPlace()), '=': () => this.zoom(0.5, this.cursorPlace()), '-': () => this.zoom(2, this.cursorPlace()),
-          Enter: () => this.open(this.cursor ?? this.bucketAt(0.5)), ' ': () => this.open(this.cursor ?? this.bucketAt(0.5)),
-          0: () => this.show(this.first, this.last), Escape: () => this.point(null),
-        }[e.key];
+          Home: () => this.setCursor(this.buckets[0]), End: () => this.setCursor(this.buckets.at(-1)),
+          '+': () => this.zoom(0.5, this.cursorPlace()), '-': () => this.zoom(2, this.cursorPlace()),
+          Enter: () => this.open(this.cursor ?? this.bucketAt(0.5)), 0: () => this.show(this.first, this.last),
+        }[{ '=': '+', ' ': 'Enter' }[e.key] ?? e.key];
         if (!act) return;
         e.preventDefault();
         act();
@@ -211,10 +210,8 @@
       this.setCursor(this.buckets[i]);
     }
 
-    jump(i) { this.setCursor(this.buckets.at(i) ?? null); }
-
     setCursor(bucket) {
-      this.cursor = bucket;
+      this.cursor = bucket ?? null;
       this.draw();
       this.say(bucket);
     }
@@ -260,12 +257,22 @@
           this.say(this.cursor);
         }
         this.draw();
+        this.caption(got);
         this.figure.dataset.drawn = `${from}-${to}`;
         this.figure.dataset.took = Math.round(performance.now() - began);
         this.figure.dispatchEvent(new CustomEvent('drawn', { bubbles: true }));
       } catch (e) {
         if (e.name !== 'AbortError') this.readout.textContent = 'These epochs cannot be loaded now. The table below has the log as a whole.';
       }
+    }
+
+    /** caption says in words what is drawn. */
+    caption(got) {
+      const fill = (what, text) => { for (const e of this.figure.querySelectorAll(what)) e.textContent = text; };
+      const shown = this.buckets.filter((b) => b.to >= this.view.from && b.from <= this.view.to);
+      fill('[data-span]', `${count(this.view.from)} to ${count(this.view.to)}`);
+      fill('[data-size]', got.bucket > 1 ? `A column is ${count(got.bucket)} epochs.` : 'A column is one epoch.');
+      for (const t of this.tiers) fill(`[data-count=${t}]`, count(shown.reduce((n, b) => n + b[t], 0)));
     }
 
     draw() {

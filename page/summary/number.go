@@ -15,6 +15,8 @@ func Number(v any) string {
 			return strconv.FormatFloat(v, 'f', 1, 64)
 		}
 		text = strconv.FormatFloat(v, 'f', 0, 64)
+	case *uint64:
+		text = strconv.FormatUint(*v, 10)
 	default:
 		text = fmt.Sprint(v)
 	}

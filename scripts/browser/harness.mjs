@@ -41,6 +41,7 @@ export async function visit(url, { phone = false, dark = false, ...options } = {
     viewport: phone ? { width: 320, height: 700 } : { width: 1280, height: 860 },
     colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'Europe/Berlin', serviceWorkers: 'block', ...options,
   });
+  context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   page.received = 0;
   page.expected = new Set(); // statuses of answers that the test wants
@@ -60,10 +61,10 @@ export async function visit(url, { phone = false, dark = false, ...options } = {
   return page;
 }
 
-/** axeOf fails for whatever axe-core finds. */
-export async function axeOf(page, name) {
+/** axeOf fails for whatever axe-core finds, of all its rules or of some. */
+export async function axeOf(page, name, rules) {
   await page.evaluate(axe.source);
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  const found = await page.evaluate((only) => window.axe.run(document, { resultTypes: ['violations'], ...(only && { runOnly: only }) }), rules);
   const wrong = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.html.slice(0, 160)} ${n.failureSummary}`).join('; ')}`);
   expect(wrong.length === 0, `axe-core on ${name}: ${wrong.join('\n')}`);
 }
