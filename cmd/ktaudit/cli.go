@@ -55,6 +55,9 @@ type cli struct {
 	Head       headCmd       `cmd:"" help:"Show the last epoch up to which all are verified, and its digest."`
 	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
 	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`
+	Prove      proveCmd      `cmd:"" help:"Write a file that proves to anybody what this auditor says of an epoch."`
+	Check      checkCmd      `cmd:"" help:"Check a proof or a statement of an auditor's, by its keys alone."`
+	Statement  statementCmd  `cmd:"" help:"Print a signed statement of an epoch, to compare with those of other auditors."`
 	Overrule   overruleCmd   `cmd:"" help:"Audit an epoch anew, after a mistake of your own, and record the result beside the verdict."`
 	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
 	Evidence   evidenceCmd   `cmd:"" help:"Make one file of all evidence on an epoch, for others to check."`

@@ -62,6 +62,9 @@ type Namespace struct {
 	LogDirectory string `yaml:"log_directory"`
 	// Configuration is how the log's tree is hashed; validator.ParseConfiguration reads it.
 	Configuration string `yaml:"configuration"`
+	// StatementOrigin is what the log is called in the statements of verdict_log.statement_key, so
+	// that other auditors' can be compared with them. By default it is the namespace.
+	StatementOrigin string `yaml:"statement_origin"`
 	// VerifyingKeys are the trusted keys. Without any, signed digests are not checked.
 	VerifyingKeys []VerifyingKey `yaml:"verifying_keys"`
 	// Signatures is the bucket URL or folder of signed digests. Empty means that they are in the

@@ -163,12 +163,14 @@ var presets = map[string]func(*Namespace){
 	"whatsapp-v2": func(n *Namespace) {
 		n.Namespace = "whatsapp.key-transparency.v2"
 		n.LogDirectory = "s3list+https://d4ttn6vhp3mg0.cloudfront.net"
+		n.StatementOrigin = "whatsapp.kt/v2" // as the other witness of these logs calls them
 		n.First = 722_606
 		n.Cadence = 30 * time.Second
 	},
 	"messenger": func(n *Namespace) {
 		n.Namespace = "messenger.key-transparency.v1"
 		n.LogDirectory = "s3list+https://d2e61astky5m6k.cloudfront.net"
+		n.StatementOrigin = "meta.messenger.kt/v1"
 		n.First = 89_395 // the first that is still listed
 		n.Cadence = 2 * time.Minute
 	},

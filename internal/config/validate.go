@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -42,7 +43,7 @@ func (c *Config) validate(problems *strictyaml.Collector) {
 	v.witness()
 	v.keysApart()
 	v.must("namespaces", len(c.Namespaces) > 0, "is missing: add the logs to audit")
-	names := map[string]int{}
+	names, stated := map[string]int{}, map[string]int{}
 	for i := range c.Namespaces {
 		n, path := &c.Namespaces[i], fmt.Sprintf("namespaces[%d].", i)
 		v.namespace(n, path)
@@ -52,6 +53,11 @@ func (c *Config) validate(problems *strictyaml.Collector) {
 			continue
 		}
 		names[n.Namespace] = i
+		origin := cmp.Or(n.StatementOrigin, n.Namespace)
+		first, twice = stated[origin]
+		v.must(path+"statement_origin", !twice, "%.80q is already what namespaces[%d] is called in statements: choose another", origin, first)
+		v.check(path+"statement_origin", checkLine(n.StatementOrigin))
+		stated[origin] = i
 	}
 }
 

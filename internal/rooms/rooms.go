@@ -52,7 +52,7 @@ var allowed = []struct {
 	{"auditor", []string{"blobstore/auditstore", "signature"}},
 	{"auditor/client", []string{"signature"}},
 	{"transparency/tlogproof", nil},
-	{"transparency", []string{"blobstore/auditstore"}},
+	{"transparency", []string{"blobstore/auditstore", "transparency/tlogproof"}},
 	{"transparency/selfcheck", []string{"blobstore/auditstore", "transparency"}},
 	{"transparency/witnesses", nil},
 	{"witness", []string{"blobstore/auditstore", "transparency/tlogproof"}},
@@ -70,6 +70,7 @@ var allowed = []struct {
 	{"jobs/bundle", []string{"blobstore/auditstore", "fetcher", "jobs/evidence", "jobs/incident", "signature", "validator"}},
 	{"jobs/timestamp", []string{"auditor", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"jobs/crosscheck", []string{"auditor", "auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
+	{"jobs/statement", []string{"blobstore/auditstore", "jobs/incident", "jobs/report", "transparency/tlogproof"}},
 	{"jobs/witnessing", []string{
 		"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "transparency", "transparency/selfcheck", "transparency/witnesses",
 	}},
@@ -80,7 +81,7 @@ var allowed = []struct {
 	{"page/check", []string{"transparency/tlogproof", "validator"}},
 	{"page/check/wasm", []string{"page/check"}},
 	{"page", []string{ // never the queue
-		"blobstore/auditstore", "internal/explain", "page/documents", "page/summary", "transparency", "transparency/tlogproof",
+		"blobstore/auditstore", "internal/explain", "jobs/statement", "page/documents", "page/summary", "transparency", "transparency/tlogproof",
 	}},
 	{"api", []string{ // never the queue
 		"auditor", "auditor/client", "blobstore/auditstore", "fetcher", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",

@@ -204,3 +204,20 @@ func parse(file []byte) (p proof, err error) {
 	}
 	return p, nil
 }
+
+// Claimed returns which log a proof or a statement says it is of, unchecked: it is for choosing the
+// keys with which to check that.
+func Claimed(file []byte) (origin string, err error) {
+	if len(file) > MaxBytes {
+		return "", fmt.Errorf("%w: %d bytes, the limit is %d", ErrMalformed, len(file), MaxBytes)
+	}
+	text := file
+	if bytes.HasPrefix(file, []byte(header+"\n")) {
+		_, text, _ = bytes.Cut(file, []byte("\n\n"))
+	}
+	line, _, ok := bytes.Cut(text, []byte("\n"))
+	if !ok || len(line) == 0 || len(line) > 1000 {
+		return "", fmt.Errorf("%w: it names no log", ErrMalformed)
+	}
+	return string(line), nil
+}
