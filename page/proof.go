@@ -43,7 +43,7 @@ func (p *Page) proof(ctx context.Context, l *logState, v *summary.Record, free b
 
 // statement is the three-line statement of the digest of a verified epoch, signed for its tier.
 func (p *Page) statement(l *logState, v *summary.Record) (*documents.Document, error) {
-	if p.c.Statement == nil || v.Verdict == nil || v.Verdict.Outcome != verdict.Verified || v.SealDiffers {
+	if p.c.Statement == nil || v.Verdict == nil || v.Verdict.Outcome != verdict.Verified || v.State() == summary.Wrong {
 		return nil, ErrNoDocument
 	}
 	data, err := p.c.Statement(l.log.Name, *v.Verdict)

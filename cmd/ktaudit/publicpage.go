@@ -11,8 +11,11 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/crosscheck"
+	"github.com/ktaudit/ktaudit/jobs/statement"
 	"github.com/ktaudit/ktaudit/page"
 	"github.com/ktaudit/ktaudit/page/summary"
+	"github.com/ktaudit/ktaudit/transparency/tlogproof"
+	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -86,7 +89,28 @@ func pageKeys(settings *config.Config, namespace string) (k summary.Keys, err er
 	for _, m := range settings.Witnesses.Members {
 		k.Witnesses = append(k.Witnesses, m.Key)
 	}
+	if err == nil && l.StatementKey.IsGiven() {
+		signer, errSigner := statementSigner(settings, tlogproof.TierVerified)
+		if err = errSigner; err == nil {
+			k.Statement = signer.Key()
+		}
+	}
 	return k, err
+}
+
+// pageStatement makes the statements of the page; nil if there are to be none.
+func pageStatement(settings *config.Config, namespaces []config.Namespace) (func(string, verdict.Verdict) ([]byte, error), error) {
+	if !settings.VerdictLog.StatementKey.IsGiven() {
+		return nil, nil
+	}
+	signer, err := statementSigner(settings, tlogproof.TierVerified)
+	origins := map[string]string{}
+	for _, n := range namespaces {
+		origins[n.Namespace] = n.StatementOrigin
+	}
+	return func(namespace string, v verdict.Verdict) ([]byte, error) {
+		return statement.Of(v, origins[namespace], signer)
+	}, err
 }
 
 // withPage serves the page beside the API, whose paths come first.
@@ -113,8 +137,12 @@ func (s serving) page(settings *config.Config, namespaces []config.Namespace, or
 	if err != nil {
 		return nil, err
 	}
+	statements, err := pageStatement(settings, namespaces)
+	if err != nil {
+		return nil, err
+	}
 	return page.New(page.Config{
-		Store: s.store, Logs: logs, URL: origin, Log: s.a.log,
+		Store: s.store, Logs: logs, URL: origin, Log: s.a.log, Statement: statements,
 		Observe: func(kind string, status int, took time.Duration) {
 			s.metrics.Request(http.MethodGet, "page "+kind, status, took)
 		},

@@ -1,6 +1,7 @@
 package statement
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,11 +36,16 @@ func Make(ctx context.Context, store *auditstore.Store, e Epoch, signer tlogproo
 	if err != nil {
 		return nil, fmt.Errorf("epoch %d of %s: %w", e.Epoch, e.Namespace, err)
 	}
-	origin := e.Origin
-	if origin == "" {
-		origin = e.Namespace
+	return signer.Sign(tlogproof.Statement{Origin: cmp.Or(e.Origin, e.Namespace), Epoch: e.Epoch, Digest: digest}, at)
+}
+
+// Of returns the signed statement on a verified verdict, given that it is the one that counts and
+// that nothing is open on the epoch. The origin is by default the namespace.
+func Of(v verdict.Verdict, origin string, signer tlogproof.StatementSigner) ([]byte, error) {
+	if v.Outcome != verdict.Verified {
+		return nil, fmt.Errorf("epoch %d of %s: %w: it was rejected: %s", v.Epoch, v.Namespace, ErrNone, v.Reason)
 	}
-	return signer.Sign(tlogproof.Statement{Origin: origin, Epoch: e.Epoch, Digest: digest}, at)
+	return signer.Sign(tlogproof.Statement{Origin: cmp.Or(origin, v.Namespace), Epoch: v.Epoch, Digest: v.Digest}, v.FinishedAt)
 }
 
 // find returns what is on record, and as of when.
