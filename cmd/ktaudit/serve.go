@@ -14,6 +14,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/jobs/timestamp"
+	"github.com/ktaudit/ktaudit/witness"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -24,6 +25,7 @@ type serveCmd struct {
 	queueFlags
 	listenFlag
 	Sign      string `group:"signatures" enum:",seen,verified" default:"" placeholder:"WHEN" help:"When digests are signed, in place of signing.mode of each log: seen, as soon as they are posted, or verified, once their epoch is."`
+	Witness   bool   `group:"signatures" help:"Cosign the checkpoints of other transparency logs, those in witness of the configuration file, below /witness/."`
 	APIListen string `name:"api-listen" group:"output" placeholder:"ADDRESS" help:"Address of the API, in place of serve.listen in the configuration file."`
 }
 
@@ -32,7 +34,8 @@ func (serveCmd) Help() string {
 Digests that a log posts are signed, one for each epoch and for ever, where the configuration file has "signing" for the log. A
 signature says that a digest was seen; verdicts, and last-verified-epoch, say what was verified. You can start any number on any
 number of machines over one audit store. Signed epochs are put on the queue at once if there is a Redis; otherwise, and whenever it
-is down, schedulers find them. Alerts are sent by schedulers.
+is down, schedulers find them. Alerts are sent by schedulers. With --witness it also cosigns the checkpoints of other transparency
+logs, as C2SP's tlog-witness has it (docs/witness.md).
 
 Runs until SIGTERM or Ctrl-C, answers the requests under way, and exits with 0. Certificates, client CAs and tokens are read again
 when they change, signing keys at the start.
@@ -40,6 +43,7 @@ when they change, signing keys at the start.
 Examples:
   ktaudit keygen --out signing.key
   ktaudit serve --config ktaudit.yaml
+  ktaudit serve --config ktaudit.yaml --witness
   ktaudit serve --config ktaudit.yaml --namespace example --api-listen 127.0.0.1:8080 --listen 127.0.0.1:9464`
 }
 
@@ -84,6 +88,11 @@ func (c serveCmd) Run(ctx context.Context, a *app) (err error) {
 	by.watchIncidents(store, namesOf(namespaces))
 	s := serving{a: a, store: store, keys: keys, by: by, metrics: by.metrics.Serving(), jobs: jobs}
 	jobs.dropped = s.metrics.NotEnqueued
+	if c.Witness {
+		if s.cosigner, err = s.witness(settings); err != nil {
+			return err
+		}
+	}
 	return s.run(ctx, settings, namespaces)
 }
 
@@ -95,6 +104,8 @@ type serving struct {
 	by      observers
 	metrics *metrics.Serving
 	jobs    *signedQueue
+	// cosigner cosigns the checkpoints of other logs; nil if that was not asked for.
+	cosigner *witness.Witness
 }
 
 // run serves, signs what was verified where that is the mode, and enqueues, until ctx ends.
@@ -125,6 +136,9 @@ func (s serving) run(ctx context.Context, settings *config.Config, namespaces []
 		return err
 	}
 	server.http.Handler = withPage(handler, public)
+	if s.cosigner != nil {
+		server.http.Handler = s.withWitness(server.http.Handler, s.cosigner)
+	}
 	var keys []string
 	for _, k := range s.keys {
 		keys = append(keys, k.Public())
