@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// witnessPrefix is below which a witness is asked: its submission prefix is the origin and this.
+	// witnessPrefix, after the origin, is the submission prefix of the witness.
 	witnessPrefix = "/witness"
-	// maxWitnessed is how many checkpoints are looked at at once. Anybody may send one, of 64 KiB.
+	// maxWitnessed is how many requests are answered at once: anybody may send some, of 64 KiB.
 	maxWitnessed = 64
 )
 
