@@ -240,8 +240,8 @@ func chart(kind, title string, points []summary.Point, text func(float64) string
 	scale := wide / float64(max(v.Last.To-from, 1))
 	var line []string
 	for _, p := range points {
-		x := (float64(p.From-from) + float64(p.To-p.From)/2) * scale
-		line = append(line, coordinate(x)+","+coordinate(seriesHeight*(1-mean(p)/top)))
+		y := "," + coordinate(seriesHeight*(1-mean(p)/top)) // a step, for it is a mean
+		line = append(line, coordinate(float64(p.From-from)*scale)+y, coordinate(float64(p.To-from)*scale)+y)
 		v.Rows = append(v.Rows, seriesRow{Point: p, Mean: text(mean(p))})
 	}
 	v.Line = strings.Join(line, " ")
