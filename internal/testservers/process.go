@@ -199,13 +199,20 @@ func find(program string) (string, error) {
 	return "", &missingError{program}
 }
 
-var programFolders = sync.OnceValue(func() []string {
+var goEnvironment = sync.OnceValue(func() []string {
 	out, err := exec.Command("go", "env", "GOMOD", "GOBIN", "GOPATH").Output()
 	if err != nil {
-		return nil
+		return []string{"", "", ""}
 	}
-	lines := strings.Split(string(out), "\n")
-	folders := []string{filepath.Join(filepath.Dir(lines[0]), ".tools", "bin")}
+	return strings.Split(string(out), "\n")
+})
+
+// moduleFolder is the root of this repository.
+func moduleFolder() string { return filepath.Dir(goEnvironment()[0]) }
+
+func programFolders() []string {
+	lines := goEnvironment()
+	folders := []string{filepath.Join(moduleFolder(), ".tools", "bin")}
 	if lines[1] != "" {
 		folders = append(folders, lines[1])
 	}
@@ -213,7 +220,7 @@ var programFolders = sync.OnceValue(func() []string {
 		folders = append(folders, filepath.Join(path, "bin"))
 	}
 	return folders
-})
+}
 
 // onCI says that nothing may be skipped.
 func onCI() bool { return os.Getenv("CI") == "true" }

@@ -1,9 +1,9 @@
 // What the tests of the public page share: a browser, pages that are watched, and a way to have the
-// Go test that started this program do something. See page/browser_test.go.
+// Go test that started this program do something. See internal/testservers/browser.go.
 import { createRequire } from 'node:module';
 import readline from 'node:readline';
 
-/** The Go test says all as JSON in the environment: addresses, epochs, where things are. */
+/** The Go test says it all as JSON in the environment: addresses, epochs, where things are. */
 export const world = JSON.parse(process.env.KTAUDIT_BROWSER_TEST);
 
 const require = createRequire(`${world.packages}/`);
