@@ -207,24 +207,7 @@ func OfTransient(namespace string, epoch uint64, since time.Time, last error) Al
 	}
 }
 
-// OfOverruled is the alert on a verdict that an operator had replaced.
-func OfOverruled(o verdict.Overruling) Alert {
-	describe := func(outcome string, reason verdict.Reason) string {
-		if reason != "" {
-			return fmt.Sprintf("%s (%s)", outcome, reason)
-		}
-		return outcome
-	}
-	return Alert{
-		Kind: Overruled, Namespace: o.Namespace, Epoch: o.Epoch, Reason: string(o.Verdict.Reason),
-		Incident: OverruledIncident(o.Epoch, o.Number),
-		Summary: fmt.Sprintf("%s overruled the verdict on epoch %d of %s: it was %s, and is %s now", o.By, o.Epoch, o.Namespace,
-			describe(o.Overruled.Outcome, o.Overruled.Reason), describe(o.Verdict.Outcome, o.Verdict.Reason)),
-		Detail: "Reason given: " + o.Reason,
-	}
-}
-
-// OverruledIncident is the incident of OfOverruled.
+// OverruledIncident is the incident of a verdict that an operator had replaced.
 func OverruledIncident(epoch, number uint64) string {
 	return fmt.Sprintf("%s-%03d", incidentOf(Overruled, epoch), number)
 }

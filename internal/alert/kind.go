@@ -59,6 +59,14 @@ const (
 	AuditorSilent Kind = "auditor_silent"
 	// AuditorWentBack: it verified less than it said before. It ends.
 	AuditorWentBack Kind = "auditor_went_back"
+	// VerdictLogChanged: what is in the audit store is not what the verdict log signed.
+	VerdictLogChanged Kind = "verdict_log_changed"
+	// WitnessDisagrees: a witness knows another verdict log, or a later one than is in the store.
+	WitnessDisagrees Kind = "witness_disagrees"
+	// NotWitnessed: too few witnesses cosign. It ends.
+	NotWitnessed Kind = "not_witnessed"
+	// VerdictLogStalled: faults keep verdicts from being appended. It ends.
+	VerdictLogStalled Kind = "verdict_log_stalled"
 	// Test: an operator checks that alerts arrive. It ends.
 	Test Kind = "test"
 )
@@ -103,6 +111,10 @@ var kinds = map[Kind]struct {
 	AuditorLag:            {Warning, true, "KtauditAuditorLag", "auditor is behind"},
 	AuditorSilent:         {Warning, true, "KtauditAuditorSilent", "auditor is silent"},
 	AuditorWentBack:       {Warning, true, "KtauditAuditorWentBack", "auditor went back"},
+	VerdictLogChanged:     {Critical, false, "KtauditVerdictLogChanged", "verdict log changed"},
+	WitnessDisagrees:      {Critical, false, "KtauditWitnessDisagrees", "witness disagrees"},
+	NotWitnessed:          {Warning, true, "KtauditNotWitnessed", "verdict log not witnessed"},
+	VerdictLogStalled:     {Warning, true, "KtauditVerdictLogStalled", "verdict log stands still"},
 	Test:                  {Warning, true, "KtauditTest", "test alert"},
 }
 

@@ -224,6 +224,30 @@ var texts = map[string]Text{
 		Benign:  "The auditor was restored from a backup, or an old replica answers.",
 		Actions: "Ask the operator of the auditor what became of the epochs in between.",
 	},
+	"verdict_log_changed": {
+		Title:   "The audit store does not hold what this auditor's verdict log signed.",
+		Means:   "A signed checkpoint says which verdicts there were, and the verdicts, tiles or checkpoints in the store now make another tree. Somebody with access changed, removed or put back objects, or a disk lost them. Nothing more is signed. The checkpoint and what was found are in the evidence.",
+		Benign:  "A store that was restored from a backup, or a disk that loses or damages files.",
+		Actions: "Keep the store as it is. Run `ktaudit log check` and restore what it names from a backup, then acknowledge. If nobody restored anything, treat it as an attack: find out who could write there. docs/verdict-log.md.",
+	},
+	"witness_disagrees": {
+		Title:   "A witness knows another verdict log than the one in this audit store.",
+		Means:   "It answered that its log is larger than ours, or that the same size has another root. If it is right, this store lacks or changed what it once showed. It is the witness's word, not signed; its answer, our checkpoint and our proof are in the evidence.",
+		Benign:  "The store was restored from a backup, another ktaudit uses the same origin and key, or the witness is faulty.",
+		Actions: "Ask the witness's operator for the checkpoint that it has, and check it: `ktaudit log check --checkpoint FILE`. Make sure that no second ktaudit uses the origin. Restore what is missing. docs/verdict-log.md.",
+	},
+	"not_witnessed": {
+		Title:   "Too few witnesses have cosigned the verdict log for an hour.",
+		Means:   "New verdicts are in the log and signed, but not cosigned by as many witnesses as the setting witnesses requires. Until they are, a change of these verdicts would not show to others. It ends once enough have cosigned.",
+		Benign:  "A witness is down or has moved, the way to it fails, or it does not know this log yet.",
+		Actions: "The detail says what each witness answered. Give the log's verifier key (`ktaudit log show`) to those that do not know it; check url and key of the others under witnesses.",
+	},
+	"verdict_log_stalled": {
+		Title:   "Nothing could be appended to the verdict log for an hour.",
+		Means:   "Faults, such as an audit store that does not answer, keep verdicts from the log. Audits go on. It ends with the next round that succeeds.",
+		Benign:  "The audit store is slow or out of reach, or its credentials may not write under {namespace}/tlog/.",
+		Actions: "The detail has the last error. Run `ktaudit log append` to see it at once.",
+	},
 	"test": {
 		Title:   "Somebody tests that alerts arrive.",
 		Means:   "Nothing happened: `ktaudit alert test` was run.",

@@ -17,8 +17,10 @@ func putOverruling(t *testing.T) []object {
 			Verdict:   verdictOn(331),
 		}
 		must(t, w.store.PutOverruling(t.Context(), o))
-		a := alert.OfOverruled(o)
-		a.At, a.Summary, a.Detail = began, "a summary", "a detail"
+		a := alert.Alert{
+			Kind: alert.Overruled, Namespace: o.Namespace, Incident: alert.OverruledIncident(o.Epoch, o.Number), Epoch: o.Epoch,
+			Reason: string(o.Verdict.Reason), At: began, Summary: "a summary", Detail: "a detail",
+		}
 		_, err := alert.Outbox{Store: w.store}.Raise(t.Context(), a)
 		must(t, err)
 	}

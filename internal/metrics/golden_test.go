@@ -59,7 +59,7 @@ func TestMetricsGolden(t *testing.T) {
 // everything returns metrics that have seen each value of each label, and one that no label has.
 func everything(t *testing.T) *metrics.Metrics {
 	const log = "example"
-	m := metrics.New(metrics.Options{Namespaces: []string{log}, Auditors: map[string][]string{log: {"auditor-example-1a2b3c4d", "ours"}}, Version: "v1", Commit: "abc", GoVersion: "go1", HashPath: "scalar"})
+	m := metrics.New(metrics.Options{Namespaces: []string{log}, Auditors: map[string][]string{log: {"auditor-example-1a2b3c4d", "ours"}}, Witnesses: []string{"w-1a2b3c4d"}, Version: "v1", Commit: "abc", GoVersion: "go1", HashPath: "scalar"})
 	judge := func(r observe.Result) {
 		e := m.Begin(t.Context(), log, 1)
 		for _, s := range []observe.Stage{
@@ -107,6 +107,10 @@ func everything(t *testing.T) *metrics.Metrics {
 	m.CrossChecked("made-up", "made-up", "same", 1)
 	m.SetCrossChecked(log, "ours", 1)
 	m.SetCrossChecked(log, "auditor-example-1a2b3c4d", 1)
+	m.SetVerdictLog(log, "verdicts", observe.VerdictLogState{Entries: 2, Witnessed: 1, AppendedAt: time.Unix(1, 0)})
+	m.SetVerdictLog("made-up", "made-up", observe.VerdictLogState{})
+	m.WitnessAnswered(log, "w-1a2b3c4d", "cosigned")
+	m.WitnessAnswered("made-up", "made-up", "made-up")
 	m.ArchiveRemoved(log, 1)
 	m.ArchiveRemoved("made-up", 1)
 	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour, Chain: time.Hour, StoreUnwritable: time.Hour})

@@ -28,6 +28,9 @@ type Options struct {
 	// Auditors are those that are compared with each log, by its name. The label auditor takes no
 	// other value but "other".
 	Auditors map[string][]string
+	// Witnesses are those that are asked to cosign. The label witness takes no other value but
+	// "other".
+	Witnesses []string
 	// Version, Commit and GoVersion are those of the program, HashPath is how it computes BLAKE3.
 	Version, Commit, GoVersion, HashPath string
 	// Tracer, if not nil, gets a trace of every epoch.
@@ -64,6 +67,12 @@ type Metrics struct {
 
 	crossChecked      *prometheus.CounterVec
 	crossCheckedEpoch *prometheus.GaugeVec
+
+	witnesses        set
+	witnessAnswers   *prometheus.CounterVec
+	loggedEntries    *prometheus.GaugeVec
+	witnessedEntries *prometheus.GaugeVec
+	verdictsAppended *prometheus.GaugeVec
 
 	logs logCollector
 	// unwritable is since when the audit store of a log cannot be written.
@@ -121,6 +130,7 @@ func New(o Options) *Metrics {
 	m.crossChecked = counter("crosscheck_epochs_total", "Epochs for which an auditor was asked, by what its signed digest came to: same as the log's, split_view (another), "+
 		"contradiction (of the auditor), rejected (here), unknown_key, absent or failed.", "namespace", "auditor", "result")
 	m.crossCheckedEpoch = gauge("crosscheck_epoch", "Newest epoch that an auditor is known to have signed, of those with a verdict here.", "namespace", "auditor")
+	m.startVerdictLog(o)
 	m.chained = gauge("chained_epochs", "Epochs whose names continue each other, one batch each.", "namespace")
 	m.chainFaults = gauge("chain_faults", "Epochs where the chain of names is not whole, by kind: gap, double or break.", "namespace", "kind")
 	m.chainWalked = gauge("chain_walked_timestamp_seconds", "When the last walk of all names began.", "namespace")
@@ -130,7 +140,7 @@ func New(o Options) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
 		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary, m.rechecked,
-		m.crossChecked, m.crossCheckedEpoch, m.chained, m.chainFaults, m.chainWalked, &m.logs, &m.unwritable, (*dependencyCollector)(m),
+		m.crossChecked, m.crossCheckedEpoch, m.witnessAnswers, m.loggedEntries, m.witnessedEntries, m.verdictsAppended, m.chained, m.chainFaults, m.chainWalked, &m.logs, &m.unwritable, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
 		"version": o.Version, "commit": o.Commit, "go_version": o.GoVersion,

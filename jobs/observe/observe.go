@@ -84,6 +84,14 @@ type ChainState struct {
 	Chained, Gaps, Doubles, Breaks uint64
 }
 
+// VerdictLogState is how far a log of an auditor's own verdicts, or of later events, is.
+type VerdictLogState struct {
+	// Entries are signed, Witnessed of them cosigned by enough witnesses.
+	Entries, Witnessed int64
+	// AppendedAt is when a round last found nothing more to append.
+	AppendedAt time.Time
+}
+
 // Stall is what of a log's work is in flight and comes no further.
 type Stall struct {
 	Epochs int
@@ -110,6 +118,10 @@ type Metrics interface {
 	CrossChecked(namespace, auditor, result string, epochs int)
 	// SetCrossChecked shows the newest epoch that an auditor is known to have signed.
 	SetCrossChecked(namespace, auditor string, epoch uint64)
+	// SetVerdictLog shows how far a log is of a namespace, "verdicts" or "events".
+	SetVerdictLog(namespace, log string, s VerdictLogState)
+	// WitnessAnswered counts what a witness answered: cosigned, disagrees, refused or failed.
+	WitnessAnswered(namespace, witness, result string)
 	// ArchiveRemoved counts archived batches that were removed because their retention was over.
 	ArchiveRemoved(namespace string, batches int)
 }
@@ -161,6 +173,8 @@ func (Nothing) CanaryTested(string, bool)                             {}
 func (Nothing) Rechecked(string, string, int)                         {}
 func (Nothing) CrossChecked(string, string, string, int)              {}
 func (Nothing) SetCrossChecked(string, string, uint64)                {}
+func (Nothing) SetVerdictLog(string, string, VerdictLogState)         {}
+func (Nothing) WitnessAnswered(string, string, string)                {}
 func (Nothing) ArchiveRemoved(string, int)                            {}
 func (Nothing) Stage(Stage, time.Time)                                {}
 func (Nothing) Overlapped(Stage, time.Time, time.Time, time.Duration) {}

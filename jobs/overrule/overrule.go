@@ -60,7 +60,7 @@ func Overrule(ctx context.Context, a *audit.Auditor, epoch uint64, by, reason st
 		if err := o.Validate(); err != nil {
 			return err
 		}
-		if err := incidents.Raise(ctx, alert.OfOverruled(o)); err != nil {
+		if err := incidents.Raise(ctx, alertOn(o)); err != nil {
 			return err
 		}
 		return a.Store.PutOverruling(ctx, o)
@@ -87,4 +87,21 @@ func Overrule(ctx context.Context, a *audit.Auditor, epoch uint64, by, reason st
 func isSameBatch(a, b verdict.Verdict) bool {
 	sameName := a.PreviousDigest == b.PreviousDigest && a.Digest == b.Digest
 	return sameName && (a.Reason == verdict.BatchTooLarge || a.Batch.SHA256 != "" && a.Batch.SHA256 == b.Batch.SHA256)
+}
+
+// alertOn is the alert on a verdict that an operator had replaced.
+func alertOn(o verdict.Overruling) alert.Alert {
+	describe := func(outcome string, reason verdict.Reason) string {
+		if reason != "" {
+			return fmt.Sprintf("%s (%s)", outcome, reason)
+		}
+		return outcome
+	}
+	return alert.Alert{
+		Kind: alert.Overruled, Namespace: o.Namespace, Epoch: o.Epoch, Reason: string(o.Verdict.Reason),
+		Incident: alert.OverruledIncident(o.Epoch, o.Number),
+		Summary: fmt.Sprintf("%s overruled the verdict on epoch %d of %s: it was %s, and is %s now", o.By, o.Epoch, o.Namespace,
+			describe(o.Overruled.Outcome, o.Overruled.Reason), describe(o.Verdict.Outcome, o.Verdict.Reason)),
+		Detail: "Reason given: " + o.Reason,
+	}
 }
