@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -27,6 +28,8 @@ type VerdictLog struct {
 	// PublicKey is the public key of Key, 64 hexadecimal digits, for commands that only check: they
 	// need no Key.
 	PublicKey string `yaml:"public_key"`
+	// FormerKeys are the public keys, like PublicKey, that signed checkpoints before.
+	FormerKeys []string `yaml:"former_keys"`
 	// StatementKey signs a statement for each epoch, in the form that other witnesses of key
 	// transparency use. The zero value means that there are none.
 	StatementKey Key `yaml:"statement_key"`
@@ -50,9 +53,26 @@ func (l VerdictLog) Public() (ed25519.PublicKey, error) {
 	if l.PublicKey == "" {
 		return nil, nil
 	}
-	key, err := hex.DecodeString(l.PublicKey)
+	return parsePublicKey(l.PublicKey)
+}
+
+// Former returns FormerKeys.
+func (l VerdictLog) Former() ([]ed25519.PublicKey, error) {
+	var keys []ed25519.PublicKey
+	for _, text := range l.FormerKeys {
+		key, err := parsePublicKey(text)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func parsePublicKey(text string) (ed25519.PublicKey, error) {
+	key, err := hex.DecodeString(text)
 	if err != nil || len(key) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%.80q is not a public key of 64 hexadecimal digits, as ktaudit keygen prints it", l.PublicKey)
+		return nil, fmt.Errorf("%.80q is not a public key of 64 hexadecimal digits, as ktaudit keygen prints it", text)
 	}
 	return key, nil
 }
@@ -131,6 +151,14 @@ func (v checker) verdictLog() {
 		"is missing: give the file that holds the key, or its environment variable as env; commands that only check can do with public_key")
 	_, err := l.Public()
 	v.check("verdict_log.public_key", err)
+	for i, text := range l.FormerKeys {
+		at := fmt.Sprintf("verdict_log.former_keys[%d]", i)
+		_, err := parsePublicKey(text)
+		v.check(at, err)
+		first := slices.Index(l.FormerKeys, text)
+		v.must(at, first == i, "repeats former_keys[%d]: remove one", first)
+		v.must(at, text != l.PublicKey, "is public_key, which is not a former one: remove it here")
+	}
 	v.must("verdict_log.every", l.Every >= minAppendEvery, "%s is too short: want %s or more", units.DurationText(l.Every), units.DurationText(minAppendEvery))
 	v.must("verdict_log.not_published_after", l.NotPublishedAfter == 0 || l.NotPublishedAfter >= minNotPublished,
 		"%s is too short: want %s or more, or never", units.DurationText(l.NotPublishedAfter), units.DurationText(minNotPublished))
