@@ -72,7 +72,7 @@ var allowed = []struct {
 	{"jobs/crosscheck", []string{"auditor", "auditor/client", "blobstore/auditstore", "internal/alert", "jobs/incident", "signature"}},
 	{"jobs/statement", []string{"blobstore/auditstore", "jobs/incident", "jobs/report", "transparency/tlogproof"}},
 	{"jobs/witnessing", []string{
-		"blobstore/auditstore", "internal/alert", "jobs/incident", "jobs/report", "transparency", "transparency/selfcheck", "transparency/witnesses",
+		"blobstore/auditstore", "internal/alert", "jobs/incident", "transparency", "transparency/selfcheck", "transparency/witnesses",
 	}},
 	{"page/summary", []string{
 		"auditor", "blobstore/auditstore", "internal/explain", "jobs/crosscheck", "jobs/incident", "jobs/report", "signature", "transparency",

@@ -2,17 +2,14 @@ package crosscheck
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/text"
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
@@ -86,19 +83,7 @@ func New(c Config) *Loop {
 }
 
 // ID names an auditor by its origin in keys of the audit store, in incidents and in metrics.
-func ID(origin string) string {
-	host := origin
-	if u, err := url.Parse(origin); err == nil && u.Host != "" {
-		host = u.Host
-	}
-	plain := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(host))
-	return fmt.Sprintf("%.48s-%.4x", plain, sha256.Sum256([]byte(origin)))
-}
+func ID(origin string) string { return text.HostID(origin) }
 
 // Run does a round at once and then one in each period. Only an end of ctx ends it.
 func (l *Loop) Run(ctx context.Context) {

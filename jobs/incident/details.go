@@ -72,8 +72,12 @@ func ReadDetails(ctx context.Context, store *auditstore.Store, namespace, incide
 	} else if err != nil && !errors.Is(err, auditstore.ErrNotFound) {
 		return Details{}, err
 	}
-	if d.From > 0 && d.From == d.To {
-		if d.Evidence, err = store.EvidenceKeys(ctx, namespace, d.From, maxEvidence); err != nil {
+	at := d.From
+	if at == 0 && d.Alert != nil { // it is about no epoch, and its evidence stands at one
+		at = d.Alert.Epoch
+	}
+	if at > 0 && d.From == d.To {
+		if d.Evidence, err = store.EvidenceKeys(ctx, namespace, at, maxEvidence); err != nil {
 			return Details{}, err
 		}
 	}
