@@ -54,6 +54,7 @@ type cli struct {
 	Show       showCmd       `cmd:"" help:"Show all that is known of one epoch."`
 	Head       headCmd       `cmd:"" help:"Show the last epoch up to which all are verified, and its digest."`
 	Seal       sealCmd       `cmd:"" help:"Seal complete shards of an audit store, or check existing seals."`
+	Log        logCmd        `cmd:"" help:"Keep, show and check the log of this auditor's own verdicts."`
 	Chain      chainCmd      `cmd:"" help:"Walk a log's names and record whether they continue each other."`
 	Prove      proveCmd      `cmd:"" help:"Write a file that proves to anybody what this auditor says of an epoch."`
 	Check      checkCmd      `cmd:"" help:"Check a proof or a statement of an auditor's, by its keys alone."`

@@ -17,7 +17,7 @@ var jsonCommands = map[string]string{
 	"reverify": "reverify", "enqueue": "queue", "retry": "queue", "pause": "queue", "resume": "queue",
 	"config check": "config", "alert test": "alert", "incidents": "incidents", "incidents show": "incidents", "incidents ack": "incidents", "explain": "explain",
 	"audit": "audit", "ls": "audit", "local-audit": "audit", "simulate": "simulate", "demo": "demo", "version": "version", "export": "export",
-	"keygen": "keygen",
+	"keygen": "keygen", "log append": "log", "log show": "log", "log check": "log", "log absent": "log",
 }
 
 // prose is what only people read. It may be put in other words.

@@ -37,6 +37,7 @@ type observed struct {
 	redis      *queue.Redis // nil if it needs none
 	store      *auditstore.Store
 	auditors   []*audit.Auditor // if it audits
+	verdictLog *verdictLog      // nil if none is configured
 }
 
 // observers measure what a command does. Each is nil unless asked for.
@@ -77,7 +78,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	}
 	names := namesOf(o.namespaces)
 	m := metrics.New(metrics.Options{
-		Namespaces: names, Auditors: auditorsOf(o.namespaces), Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
+		Namespaces: names, Auditors: auditorsOf(o.namespaces), Witnesses: o.verdictLog.witnessIDs(), Version: b.Version, Commit: b.Commit, GoVersion: b.Go, HashPath: lanes.Path(), Tracer: tracer,
 	})
 	for _, n := range o.namespaces {
 		m.SetThresholds(n.Namespace, metrics.Thresholds{

@@ -60,6 +60,10 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	own, err := openVerdictLog(settings, true)
+	if err != nil {
+		return err
+	}
 	c.fillCommon(settings)
 	c.queueFlags.fill(settings)
 	c.Redis = cmp.Or(c.Redis, config.Default().Redis)
@@ -77,7 +81,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	open.add(redis.Close)
-	o := observed{namespaces, redis, auditors[0].Store, auditors}
+	o := observed{namespaces: namespaces, redis: redis, store: auditors[0].Store, auditors: auditors, verdictLog: own}
 	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {
 		return err
@@ -153,6 +157,9 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 	})
 	if err != nil {
 		return err
+	}
+	if err := o.verdictLog.appendAll(ctx, a, o.namespaces[0], o.store); err != nil {
+		a.log.Warn().Err(err).Msg("the verdict log could not be brought up to date: run `ktaudit log append`")
 	}
 	waiting, err := readWaiting(ctx, o.store, status.Namespace)
 	if err != nil {

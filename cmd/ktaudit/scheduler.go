@@ -65,6 +65,10 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	own, err := openVerdictLog(settings, true)
+	if err != nil {
+		return err
+	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
 	store, err := c.storeFlag.openWritable(ctx, a)
@@ -77,7 +81,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	open.add(redis.Close)
-	o := observed{namespaces: namespaces, redis: redis, store: store}
+	o := observed{namespaces: namespaces, redis: redis, store: store, verdictLog: own}
 	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {
 		return err
@@ -201,6 +205,13 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 		}
 		if s.Beside, err = newCrossChecks(a, n, o.store, by, collect); err != nil {
 			return nil, err
+		}
+		ownLog, err := newVerdictLogLoop(a, o, n, by, s.Fetcher)
+		if err != nil {
+			return nil, err
+		}
+		if ownLog != nil {
+			s.Beside = append(s.Beside, ownLog)
 		}
 		schedules = append(schedules, s)
 	}

@@ -25,7 +25,8 @@ this command for audits without them. Sealing a sealed shard again changes nothi
 With --check the command reads every sealed verdict. If one is missing or differs from its seal, it raises an alert and exits
 with 1. Restore the object from a backup. Without a backup, remove the wrong object, the shard's seal in {namespace}/seals/
 and {namespace}/history/, and audit the range again; the alert stays on record. The exit status is also 1 if the log has no
-verdicts.
+verdicts. Where a verdict log is configured, --check holds all of the store against its newest witnessed checkpoint, too, and asks
+the witnesses whether they know a later one; whatever differs is an alert.
 
 Examples:
   ktaudit seal --config ktaudit.yaml
@@ -43,6 +44,12 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	var own *verdictLog
+	if c.Check {
+		if own, err = openVerdictLog(settings, false); err != nil {
+			return err
+		}
+	}
 	if err := c.checkBounds(); err != nil {
 		return err
 	}
@@ -52,13 +59,13 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return targets.sendAlerts(ctx, store, namesOf(namespaces), nil, a.log, func() error { return c.each(ctx, a, store, namespaces) })
+	return targets.sendAlerts(ctx, store, namesOf(namespaces), nil, a.log, func() error { return c.each(ctx, a, store, own, namespaces) })
 }
 
-func (c sealCmd) each(ctx context.Context, a *app, store *auditstore.Store, namespaces []config.Namespace) error {
+func (c sealCmd) each(ctx context.Context, a *app, store *auditstore.Store, own *verdictLog, namespaces []config.Namespace) error {
 	one := c.seal
 	if c.Check {
-		one = c.check
+		one = func(ctx context.Context, a *app, sealer seal.Sealer) error { return c.check(ctx, a, sealer, own) }
 	}
 	return a.eachLog(namespaces, func(n config.Namespace) error {
 		return one(ctx, a, seal.Sealer{Store: store, Namespace: n.Namespace, Log: a.log})
@@ -92,11 +99,17 @@ func (c sealCmd) seal(ctx context.Context, a *app, sealer seal.Sealer) error {
 
 // check compares the seals of one log with its verdicts. It returns errFound if something differs,
 // and also if there are no verdicts: a mistyped namespace must not look as if all were well.
-func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
+func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer, own *verdictLog) error {
 	defer a.bars.finish()
 	sealer.Progress = func(done, total uint64) { a.bars.follow("checking", "shards", done, total) }
 	result, err := sealer.Check(ctx, c.From, c.To)
 	a.bars.finish()
+	var logged *checkedLog
+	if err == nil && own != nil {
+		var checked checkedLog
+		checked, err = own.checkWitnessed(ctx, a, sealer.Store, sealer.Namespace)
+		logged = &checked
+	}
 	if err != nil {
 		return err
 	}
@@ -104,7 +117,8 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 		err = a.object(struct {
 			Namespace string `json:"namespace"`
 			seal.Check
-		}{sealer.Namespace, result})
+			VerdictLog *checkedLog `json:"verdict_log,omitempty"`
+		}{sealer.Namespace, result, logged})
 	} else {
 		a.printf("%-16s %s\n", "namespace", sealer.Namespace)
 		a.printf("%-16s %d\n", "shards checked", result.Checked)
@@ -112,8 +126,11 @@ func (c sealCmd) check(ctx context.Context, a *app, sealer seal.Sealer) error {
 		for _, m := range result.Mismatches {
 			a.printf("shard %d, epochs %d to %d: %s\n", m.Shard, m.From, m.To, m.Detail)
 		}
+		if logged != nil {
+			a.printCheckedLog(*logged)
+		}
 	}
-	if err == nil && len(result.Mismatches) > 0 {
+	if err == nil && (len(result.Mismatches) > 0 || logged != nil && logged.isWrong()) {
 		err = errFound
 	}
 	if err != nil || result.Checked > 0 {

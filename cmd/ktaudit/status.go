@@ -31,7 +31,10 @@ verified. Without a range it covers the epochs from the first to the last that h
 may set other bounds. It also shows what is on record of the log's names: see ktaudit chain. The head stays before a
 contradiction that is open. Signed are the epochs whose digests ktaudit serve signed.
 
-Exits with 1 if an epoch has no verdict, if epochs wait for a key, or if something is wrong that nobody has acknowledged: an epoch
+Where a verdict log is configured, the store is held against its newest witnessed checkpoint, by a sample: ktaudit seal --check
+reads all of it.
+
+Exits with 1 if an epoch has no verdict, if the store differs from the verdict log, if epochs wait for a key, or if something is wrong that nobody has acknowledged: an epoch
 was rejected or does not continue the one before it, names on record contradict each other, or another critical incident of these
 epochs is open. The command incidents lists and acknowledges them; with --strict acknowledged ones count, too.
 
@@ -61,12 +64,16 @@ func (c statusCmd) Run(ctx context.Context, a *app) (err error) {
 			return err
 		}
 	}
+	own, err := openVerdictLog(settings, false)
+	if err != nil {
+		return err
+	}
 	store, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	reader := statusReader{statusCmd: c, app: a, store: store}
+	reader := statusReader{statusCmd: c, app: a, store: store, own: own}
 	defer reader.close()
 	if c.Watch {
 		return reader.watch(ctx, namespaces)

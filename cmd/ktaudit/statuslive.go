@@ -62,11 +62,13 @@ func (f lagFlag) check(r rangeFlags, n config.Namespace) error {
 type liveState struct {
 	queueState `json:"-"`
 	// Signed are the epochs whose digests are signed here.
-	Signed  []epochset.Range `json:"signed,omitempty"`
-	Newest  *newestVerdict   `json:"newest_verdict,omitempty"`
-	Lag     *lag.Lag         `json:"lag,omitempty"`
-	LagNote string           `json:"lag_note,omitempty"` // why Lag is missing
-	MaxLag  string           `json:"max_lag,omitempty"`
+	Signed []epochset.Range `json:"signed,omitempty"`
+	Newest *newestVerdict   `json:"newest_verdict,omitempty"`
+	// VerdictLog is what the log of our own verdicts says; nil if none is configured.
+	VerdictLog *checkedLog `json:"verdict_log,omitempty"`
+	Lag        *lag.Lag    `json:"lag,omitempty"`
+	LagNote    string      `json:"lag_note,omitempty"` // why Lag is missing
+	MaxLag     string      `json:"max_lag,omitempty"`
 	// Workers and Schedulers are how many of the log are alive; nil if it is not known.
 	Workers    *int                 `json:"workers,omitempty"`
 	Schedulers *int                 `json:"schedulers,omitempty"`
@@ -85,7 +87,7 @@ type newestVerdict struct {
 
 // problem is something wrong that no verdict shows.
 type problem struct {
-	Kind    string `json:"kind"` // behind, redis, workers or schedulers
+	Kind    string `json:"kind"` // behind, redis, workers, schedulers or verdict_log
 	Message string `json:"message"`
 }
 
@@ -98,6 +100,7 @@ type statusReader struct {
 	statusCmd
 	app   *app
 	store *auditstore.Store
+	own   *verdictLog  // nil: none is configured
 	redis *queue.Redis // nil: not connected
 }
 
@@ -159,12 +162,33 @@ func (r *statusReader) read(ctx context.Context, n config.Namespace, note string
 	if s.err = err; err != nil {
 		return s
 	}
+	r.holdAgainstLog(ctx, n.Namespace, &s.live)
 	s.live.QueueNote = note
 	r.readQueue(ctx, n, s.status, &s.live)
 	if r.To == 0 {
 		r.findProblems(ctx, n, s.status, &s.live)
 	}
 	return s
+}
+
+// holdAgainstLog holds the store against the verdict log, by a sample. That this cannot be done is
+// no good status either.
+func (r *statusReader) holdAgainstLog(ctx context.Context, namespace string, live *liveState) {
+	if r.own == nil {
+		return
+	}
+	checked, err := r.own.check(ctx, r.store, namespace, false, nil, nil)
+	if err != nil {
+		live.unanswered = fmt.Errorf("%s: the store cannot be held against its verdict log: %w", namespace, err)
+		return
+	}
+	live.VerdictLog = &checked
+	if checked.Note != "" {
+		live.found("verdict_log", "%s", checked.Note)
+	}
+	for _, f := range checked.Findings {
+		live.found("verdict_log", "%s", f.Text)
+	}
 }
 
 // signed returns the epochs whose digests are signed.
@@ -264,7 +288,7 @@ func (r *statusReader) compare(ctx context.Context, n config.Namespace, s report
 	l, err := r.readLag(asking, n, s, live.Newest, now)
 	if err != nil {
 		live.LagNote = fmt.Sprintf("the log cannot be asked for its newest epoch: %v", err)
-		live.unanswered = fmt.Errorf("%s: %s, so it is not known whether the audit is behind", n.Namespace, live.LagNote)
+		live.unanswered = errors.Join(live.unanswered, fmt.Errorf("%s: %s, so it is not known whether the audit is behind", n.Namespace, live.LagNote))
 		return
 	}
 	live.Lag = &l

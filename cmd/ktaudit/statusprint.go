@@ -54,6 +54,7 @@ func (a *app) printLive(live liveState) {
 	for _, r := range live.Signed { // one: epochs are signed in order
 		a.line("signed", "%s", countText(r.To-r.From+1, live.Signed))
 	}
+	a.printLogged(live.VerdictLog)
 	if n := live.Newest; n != nil {
 		a.line("newest", "epoch %d, judged %s ago", n.Epoch, ageText(n.FinishedAt, now))
 	}
@@ -69,6 +70,23 @@ func (a *app) printLive(live liveState) {
 	if live.Workers != nil {
 		a.line("workers", "%d alive", *live.Workers)
 		a.line("schedulers", "%d alive", *live.Schedulers)
+	}
+}
+
+// printLogged prints how many verdicts are in the verdict log, and how many of them are witnessed.
+func (a *app) printLogged(c *checkedLog) {
+	switch {
+	case c == nil:
+	case c.Entries == 0:
+		a.line("logged", "0")
+	default:
+		upTo := func(n int64) []epochset.Range {
+			return []epochset.Range{{From: c.first, To: c.first + uint64(n) - 1}}
+		}
+		a.line("logged", "%s", countText(uint64(c.Entries), upTo(c.Entries)))
+		if c.asked {
+			a.line("witnessed", "%s", countText(uint64(c.Witnessed), upTo(c.Witnessed)))
+		}
 	}
 }
 

@@ -158,6 +158,10 @@ var scrubs = []struct {
 	{regexp.MustCompile(`(http://127.0.0.1:)\d{2,}`), "${1}PORT"},
 	{regexp.MustCompile(`(ktaudit-demo-)\d+`), "${1}N"},
 	{regexp.MustCompile(`("public_key":)"[0-9a-f]{64}"`), `${1}"PUBLIC"`}, // of a random key
+	{regexp.MustCompile(`(root )[0-9A-Za-z+/]{43}=`), "${1}ROOT"},         // of entries that have times
+	{regexp.MustCompile(`(verdict_log_changed/\w+-)[0-9a-f]{8}`), "${1}HASH"},
+	{regexp.MustCompile(`("root":)"[0-9A-Za-z+/]{43}="`), `${1}"ROOT"`},
+	{regexp.MustCompile(`("note":)"[^"]*"`), `${1}"NOTE"`},
 	{regexp.MustCompile(`("software":)"[^"]*"`), `${1}"SOFTWARE"`},
 	{regexp.MustCompile(`(?m)^(ktaudit )\(devel\)$|^(ktaudit )v.*$`), "${1}${2}VERSION"},
 	{regexp.MustCompile(`("version":)"[^"]*"`), `${1}"VERSION"`},

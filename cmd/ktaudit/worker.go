@@ -56,7 +56,7 @@ func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer redis.Close()
-	by, err := c.observe(ctx, a, settings, observed{namespaces, redis, auditors[0].Store, auditors})
+	by, err := c.observe(ctx, a, settings, observed{namespaces: namespaces, redis: redis, store: auditors[0].Store, auditors: auditors})
 	if err != nil {
 		return err
 	}
