@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -210,12 +208,12 @@ func readersKeys(settings *config.Config, origin string) ([]tlogproof.Keys, erro
 		return nil, fmt.Errorf("%w: it is of the log %.200q, which is not below %s, the origin in the configuration file",
 			tlogproof.ErrSignature, origin, settings.VerdictLog.Origin)
 	}
-	public, err := verdictLogKeys(settings)
+	own, err := openVerdictLog(settings, false)
 	if err != nil {
 		return nil, err
 	}
 	var all []tlogproof.Keys
-	for _, key := range public {
+	for _, key := range own.publicKeys() {
 		k, err := tlogproof.Auditor(hex.EncodeToString(key), origin)
 		if err == nil {
 			k, err = k.Require(settings.Witnesses.Require, witnessKeys(settings))
@@ -233,23 +231,6 @@ func witnessKeys(settings *config.Config) (keys []string) {
 		keys = append(keys, m.Key)
 	}
 	return keys
-}
-
-// verdictLogKeys are the public keys of the verdict log, the one in use first.
-func verdictLogKeys(settings *config.Config) ([]ed25519.PublicKey, error) {
-	public, err := settings.VerdictLog.Public()
-	if err != nil || public != nil {
-		return []ed25519.PublicKey{public}, err
-	}
-	text, err := settings.VerdictLog.Key.Text()
-	if err != nil {
-		return nil, fmt.Errorf("verdict_log.key: %w (to check, verdict_log.public_key does)", err)
-	}
-	key, err := auditor.ParseKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("verdict_log.key: %w", err)
-	}
-	return []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}, nil
 }
 
 // readProof reads a file, or standard input, as far as a proof may be long.

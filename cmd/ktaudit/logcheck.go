@@ -91,7 +91,7 @@ func (v *verdictLog) check(ctx context.Context, store *auditstore.Store, namespa
 		c.Note = "the verdict log is empty: `ktaudit log append`, or a scheduler, appends to it"
 		if len(older) > 0 {
 			c.Findings = append(c.Findings, selfcheck.Finding{
-				Kind: "older", Log: transparency.Verdicts, Text: "the store has no verdict log, and a checkpoint of one was kept",
+				Kind: selfcheck.OlderState, Log: transparency.Verdicts, Text: "the store has no verdict log, and a checkpoint of one was kept",
 			})
 		}
 		return c, nil

@@ -1,22 +1,20 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/crosscheck"
 	"github.com/ktaudit/ktaudit/jobs/statement"
 	"github.com/ktaudit/ktaudit/page"
 	"github.com/ktaudit/ktaudit/page/summary"
+	"github.com/ktaudit/ktaudit/transparency"
 	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"github.com/ktaudit/ktaudit/verdict"
-	"golang.org/x/mod/sumdb/note"
 )
 
 // pageLogs are the logs for the public page.
@@ -62,34 +60,18 @@ func pageLog(settings *config.Config, n config.Namespace) (summary.Log, error) {
 
 // pageKeys are those by which others check what is said here.
 func pageKeys(settings *config.Config, namespace string) (k summary.Keys, err error) {
-	l := settings.VerdictLog
-	if !l.IsOn() {
-		return k, nil
-	}
-	public, err := l.Public()
-	if err != nil {
+	own, err := openVerdictLog(settings, false)
+	if err != nil || own == nil {
 		return k, err
 	}
-	if public == nil {
-		text, err := l.Key.Text()
-		if err != nil {
-			return k, fmt.Errorf("verdict_log.key: %w (give verdict_log.public_key where the key itself is not)", err)
-		}
-		key, err := auditor.ParseKey(text)
-		if err != nil {
-			return k, fmt.Errorf("verdict_log.key: %w", err)
-		}
-		public = key.Public().(ed25519.PublicKey)
-	}
-	verdicts, events := l.Of(namespace)
-	if k.Verdicts, err = note.NewEd25519VerifierKey(verdicts, public); err == nil {
-		k.Events, err = note.NewEd25519VerifierKey(events, public)
+	if k.Verdicts, err = own.key(namespace, transparency.Verdicts); err == nil {
+		k.Events, err = own.key(namespace, transparency.Events)
 	}
 	k.Require = settings.Witnesses.Require
 	for _, m := range settings.Witnesses.Members {
 		k.Witnesses = append(k.Witnesses, m.Key)
 	}
-	if err == nil && l.StatementKey.IsGiven() {
+	if err == nil && settings.VerdictLog.StatementKey.IsGiven() {
 		signer, errSigner := statementSigner(settings, tlogproof.TierVerified)
 		if err = errSigner; err == nil {
 			k.Statement = signer.Key()

@@ -89,12 +89,17 @@ func (v *verdictLog) key(namespace string, kind transparency.Kind) (string, erro
 	return note.NewEd25519VerifierKey(v.origin(namespace, kind), v.public)
 }
 
+// publicKeys are those that sign, or signed, the one in use first.
+func (v *verdictLog) publicKeys() []ed25519.PublicKey {
+	return append([]ed25519.PublicKey{v.public}, v.former...)
+}
+
 // own is what each checkpoint of a log must have: its origin, and a signature of the key or of a
 // former one.
 func (v *verdictLog) own(namespace string, kind transparency.Kind) (torchwood.Policy, error) {
 	origin := v.origin(namespace, kind)
 	var verifiers []note.Verifier
-	for _, public := range append([]ed25519.PublicKey{v.public}, v.former...) {
+	for _, public := range v.publicKeys() {
 		key, err := note.NewEd25519VerifierKey(origin, public)
 		if err != nil {
 			return nil, err
