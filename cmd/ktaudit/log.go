@@ -138,7 +138,8 @@ func (c logAppendCmd) append(ctx context.Context, a *app, own *verdictLog, store
 	}
 	for i, log := range []*logAppended{&result.Verdicts, &result.Events} {
 		state := loop.State()[i]
-		log.Entries, log.Appended, log.Witnessed = state.Entries, state.Entries-before[i], state.Witnessed
+		log.Entries = max(state.Entries, before[i]) // none are known of one that could not go on
+		log.Appended, log.Witnessed = log.Entries-before[i], state.Witnessed
 		for _, answer := range state.Answers {
 			w := witnessAnswered{Name: answer.Name}
 			if answer.Err != nil {

@@ -135,7 +135,7 @@ func (l *Loop) Run(ctx context.Context) {
 func (l *Loop) Round(ctx context.Context) (more bool, err error) { return l.round(ctx, time.Now()) }
 
 func (l *Loop) round(ctx context.Context, now time.Time) (more bool, err error) {
-	end := observe.TracerOr(l.Tracer).Round(ctx, "verdict log", l.Namespace)
+	end := observe.TracerOr(l.Tracer).Round(ctx, "witnessing", l.Namespace)
 	defer func() { end(err) }()
 	more, err = l.appendAll(ctx, now)
 	errs := []error{err}
