@@ -244,7 +244,10 @@
       this.loading = new AbortController();
       const { from, to } = this.view;
       const url = new URL(this.json);
-      url.search = new URLSearchParams({ from, to, buckets: Math.min(wanted, to - from + 1) });
+      // The whole log, as it was when the page was made, is there for all at once.
+      if (from !== Number(this.figure.dataset.first) || to !== Number(this.figure.dataset.last)) {
+        url.search = new URLSearchParams({ from, to, buckets: Math.min(wanted, to - from + 1) });
+      }
       const began = performance.now();
       try {
         const got = await json(url, this.loading.signal);
