@@ -198,3 +198,9 @@ func TestAbsence(t *testing.T) {
 		t.Error("a reason of any length is taken")
 	}
 }
+
+func putTile(t testing.TB, l *Log, tile tlog.Tile, data []byte) {
+	t.Helper()
+	_, err := l.files.Put(t.Context(), l.name(torchwood.TilePath(tile)), data, maxBundleBytes)
+	must(t, err)
+}
