@@ -135,6 +135,13 @@ var kinds = []kind{
 	{"alert-closed", `/alerts/closed/`, deliver, []scrub{recordedAt}},
 	{"alert-claim", `/alerts/claims/`, claimTarget, []scrub{claimName}},
 
+	{"tlog-start", `/tlog/start\.json`, appendVerdicts, nil},
+	{"tlog-absent", `/tlog/absent/`, appendVerdicts, nil},
+	{"tlog-plan", `/tlog/verdicts/plans/`, appendVerdicts, nil},
+	{"tlog-tile", `/tlog/verdicts/tile/`, appendVerdicts, nil},
+	{"tlog-checkpoint", `/tlog/verdicts/(checkpoint|witnessed)`, appendVerdicts, nil},
+	{"tlog-event", `/tlog/event/`, recordEvents, []scrub{recordedAt}},
+
 	{"schedule-first-seen", `/schedule/`, scheduleNew, []scrub{dueTime}},
 	{"schedule-begun", `/schedule/`, scheduleAgain, []scrub{dueTime}},
 	{"schedule-recheck", `/schedule/recheck/`, scheduleRecheck, []scrub{dueTime}},
