@@ -9,6 +9,7 @@
 // signed before. Merkle trees and notes are those of golang.org/x/mod/sumdb and
 // filippo.io/torchwood.
 //
-// Asking witnesses is left to transparency/witnesses, proofs that are checked offline to
-// transparency/tlogproof, when to append and what follows to jobs/witnessing.
+// Holding the store against the logs is left to transparency/selfcheck, asking witnesses to
+// transparency/witnesses, proofs that are checked offline to transparency/tlogproof, when to append
+// and what follows to jobs/witnessing.
 package transparency
