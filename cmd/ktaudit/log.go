@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
@@ -60,8 +61,10 @@ type logAppended struct {
 	Entries  int64 `json:"entries"`
 	Appended int64 `json:"appended"`
 	// Witnessed entries are under a checkpoint that enough witnesses have cosigned.
-	Witnessed int64             `json:"witnessed"`
-	Answers   []witnessAnswered `json:"witnesses,omitempty"`
+	Witnessed int64 `json:"witnessed"`
+	// Disputed: a witness knows another log.
+	Disputed bool              `json:"disputed,omitempty"`
+	Answers  []witnessAnswered `json:"witnesses,omitempty"`
 }
 
 type witnessAnswered struct {
@@ -125,10 +128,7 @@ func (c logAppendCmd) append(ctx context.Context, a *app, own *verdictLog, store
 		}
 	}
 	loop := witnessing.New(config)
-	more := true
-	for more && err == nil {
-		more, err = loop.Round(ctx)
-	}
+	err = roundsOf(ctx, loop)
 	a.bars.finish()
 	result := appended{Namespace: n.Namespace}
 	if errors.Is(err, witnessing.ErrChanged) {
@@ -140,6 +140,7 @@ func (c logAppendCmd) append(ctx context.Context, a *app, own *verdictLog, store
 		state := loop.State()[i]
 		log.Entries = max(state.Entries, before[i]) // none are known of one that could not go on
 		log.Appended, log.Witnessed = log.Entries-before[i], state.Witnessed
+		log.Disputed = state.Disputed
 		for _, answer := range state.Answers {
 			w := witnessAnswered{Name: answer.Name}
 			if answer.Err != nil {
@@ -149,6 +150,19 @@ func (c logAppendCmd) append(ctx context.Context, a *app, own *verdictLog, store
 		}
 	}
 	return a.reportAppended(result, len(own.witnesses.Members) > 0)
+}
+
+// roundsOf does rounds until nothing is due, and once more where a witness seems to be ahead.
+func roundsOf(ctx context.Context, loop *witnessing.Loop) (err error) {
+	more := true
+	for more && err == nil {
+		more, err = loop.Round(ctx)
+	}
+	isDisputed := func(s witnessing.State) bool { return s.Disputed }
+	if err == nil && slices.ContainsFunc(loop.State(), isDisputed) {
+		_, err = loop.Round(ctx)
+	}
+	return err
 }
 
 // entriesOf is how many entries the newest checkpoint of a log has; 0 if there is none.
@@ -161,9 +175,10 @@ func entriesOf(ctx context.Context, log witnessing.Log) int64 {
 }
 
 func (a *app) reportAppended(r appended, isWitnessed bool) error {
-	lacks := false
+	lacks, disputed := false, false
 	for _, log := range []logAppended{r.Verdicts, r.Events} {
 		lacks = lacks || isWitnessed && log.Witnessed < log.Entries
+		disputed = disputed || log.Disputed
 	}
 	if a.json {
 		if err := a.object(r); err != nil {
@@ -187,13 +202,16 @@ func (a *app) reportAppended(r appended, isWitnessed bool) error {
 			}
 		}
 		for _, f := range r.Findings {
-			a.printf("\n%s\nNothing was signed. `ktaudit log check` says more, and docs/verdict-log.md what to do.\n", f)
+			a.printf("\n%s\n`ktaudit log check` says more, and docs/verdict-log.md what to do.\n", f)
+		}
+		if disputed {
+			a.printf("\nA witness knows another log than this store has: `ktaudit incidents` lists what that comes to, and docs/verdict-log.md says what to do.\n")
 		}
 		if lacks {
 			a.printf("\nToo few witnesses have cosigned. Run the command again, or leave that to a scheduler.\n")
 		}
 	}
-	if lacks || len(r.Findings) > 0 {
+	if lacks || disputed || len(r.Findings) > 0 {
 		return errFound
 	}
 	return nil

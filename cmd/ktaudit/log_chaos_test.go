@@ -73,7 +73,7 @@ func runLogStorm(t *testing.T, url, dir string, env []string) {
 	watching.Go(func() { s.watch(watched) })
 	incidents := incident.Recorder{Store: s.store, Log: zerolog.Nop()}
 	last, killed := uint64(0), 0
-	typical := 200 * time.Millisecond // how long a process takes that nobody kills
+	typical := 200 * time.Millisecond // how long a process takes that nobody kills, about
 	for burst := range bursts {
 		for range 1 + s.rand.IntN(most) {
 			last++
@@ -86,6 +86,7 @@ func runLogStorm(t *testing.T, url, dir string, env []string) {
 			Kind: alert.SplitView, Namespace: chaosNamespace, Incident: alert.FactIncident(alert.SplitView, last), Epoch: last, Summary: "for this test",
 		}))
 		var group sync.WaitGroup
+		finished := 0
 		for range processes {
 			delay := time.Duration(s.rand.Float64() * 1.8 * float64(typical))
 			var output strings.Builder
@@ -102,6 +103,7 @@ func runLogStorm(t *testing.T, url, dir string, env []string) {
 				switch {
 				case err == nil:
 					typical = (typical + time.Since(began)) / 2
+					finished++
 				case cmd.ProcessState.ExitCode() == -1:
 					killed++
 				default:
@@ -110,6 +112,9 @@ func runLogStorm(t *testing.T, url, dir string, env []string) {
 			})
 		}
 		group.Wait()
+		if finished == 0 { // there is more to do for each than there was
+			typical = typical * 4 / 3
+		}
 	}
 	var result appended
 	s.ktaudit(&result, "log", "append", "--config", "ktaudit.yaml")

@@ -240,7 +240,7 @@ func (v *verdictLog) checkWitnessed(ctx context.Context, a *app, store *auditsto
 	if err != nil {
 		return c, err
 	}
-	incidents := incident.Recorder{Store: store, Log: a.log}
+	incidents := incident.Recorder{Store: store, Log: a.log.With().Str("namespace", namespace).Logger()}
 	verdicts, events, err := v.both(store, namespace)
 	if err == nil {
 		err = witnessing.RaiseFindings(ctx, incidents, namespace, verdicts, events, c.report)

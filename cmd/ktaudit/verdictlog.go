@@ -240,11 +240,7 @@ func (v *verdictLog) appendAll(ctx context.Context, a *app, n config.Namespace, 
 	if err != nil {
 		return err
 	}
-	loop := witnessing.New(c)
-	for more := true; more && err == nil; {
-		more, err = loop.Round(ctx)
-	}
-	return err
+	return roundsOf(ctx, witnessing.New(c))
 }
 
 // witnessIDs are the witnesses as metrics name them.

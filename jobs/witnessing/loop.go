@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"filippo.io/torchwood"
@@ -238,13 +239,16 @@ type State struct {
 	Kind               transparency.Kind
 	Entries, Witnessed int64
 	Answers            []witnesses.Answer // to the last checkpoint that witnesses were asked about
+	// Disputed: a witness knows another log, or one that is ahead, which another round may settle.
+	Disputed bool
 }
 
 // State returns how far the verdict log and the log of events were after the last round.
 func (l *Loop) State() []State {
 	var all []State
 	for _, log := range l.logs {
-		all = append(all, State{log.Kind(), log.newest.N, log.witnessed, log.answers})
+		disputed := slices.ContainsFunc(log.answers, func(a witnesses.Answer) bool { return IsDisagreement(a.Err) })
+		all = append(all, State{log.Kind(), log.newest.N, log.witnessed, log.answers, disputed})
 	}
 	return all
 }
@@ -295,5 +299,9 @@ func (l *Loop) hold(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("holding the store against the verdict log: %w", err)
 	}
 	l.held = now
-	return RaiseFindings(ctx, l.Incidents, l.Namespace, l.Verdicts, l.Events, report)
+	err = RaiseFindings(ctx, l.Incidents, l.Namespace, l.Verdicts, l.Events, report)
+	if len(report.Findings) > 0 {
+		err = errors.Join(fmt.Errorf("%w: %s", ErrChanged, report.Findings[0].Text), err)
+	}
+	return err
 }

@@ -37,7 +37,7 @@ func (l *Loop) publish(ctx context.Context, log *logState, now time.Time) error 
 	if witnessed.N > 0 && witnessed.Verify(log.Witnessed) != nil {
 		witnessed = transparency.Checkpoint{} // as if there were none; holding the store against it says what is wrong
 	}
-	if isNew := witnessed.Generation < log.newest.Generation; isNew || now.Sub(log.asked) >= askAgain {
+	if isNew := witnessed.Generation < log.newest.Generation; isNew || len(log.ahead) > 0 || now.Sub(log.asked) >= askAgain {
 		base := log.newest
 		if !isNew {
 			base = witnessed

@@ -136,7 +136,7 @@ func raise(ctx context.Context, incidents incident.Recorder, namespace string, l
 	if list.Unacknowledged()[a.Kind] >= maxOpen {
 		return fmt.Errorf("%s: %d incidents of this kind wait to be acknowledged, and no more are raised (ktaudit incidents)", a.Summary, maxOpen)
 	}
-	incidents.Log.Error().Str("namespace", namespace).Str("detail", a.Detail).Msg(a.Summary)
+	incidents.Log.Error().Str("detail", a.Detail).Msg(a.Summary)
 	e, err := incident.EvidenceOf(kind, evidence)
 	if err != nil {
 		return err
