@@ -25,7 +25,7 @@ func (l *Loop) publish(ctx context.Context, log *logState, now time.Time) error 
 	}
 	if log.Witnesses == nil {
 		log.complete, log.asked = now, now
-		return log.Publish(ctx, log.newest)
+		return mirror(ctx, log, log.newest)
 	}
 	witnessed, err := log.Log.Log.Witnessed(ctx)
 	if errors.Is(err, transparency.ErrNoCheckpoint) {
@@ -54,8 +54,20 @@ func (l *Loop) publish(ctx context.Context, log *logState, now time.Time) error 
 	if witnessed.N == 0 {
 		return nil
 	}
-	return log.Publish(ctx, witnessed)
+	return mirror(ctx, log, witnessed)
 }
+
+// mirror mirrors a checkpoint. Others may do so at the same moment, which a local disk reports as
+// an error: what is there then decides whether there is anything left to do.
+func mirror(ctx context.Context, log *logState, c transparency.Checkpoint) error {
+	err := log.Publish(ctx, c)
+	for attempt := 1; err != nil && ctx.Err() == nil && attempt < mirrorAttempts; attempt++ {
+		err = log.Publish(ctx, c)
+	}
+	return err
+}
+
+const mirrorAttempts = 5
 
 // ask has all witnesses cosign base, and records it once enough have. It returns the newest
 // witnessed checkpoint.
