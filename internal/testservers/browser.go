@@ -34,7 +34,13 @@ func Browser(t testing.TB, program string, about map[string]any, do func(what st
 	}
 	said, err := json.Marshal(about)
 	must(t, err)
-	cmd := exec.CommandContext(t.Context(), node, filepath.Join(root, "scripts", "browser", program))
+	program = filepath.Join(root, "scripts", "browser", program)
+	// What a test opens, go test knows of, and takes no old result when it has changed.
+	for _, file := range []string{program, filepath.Join(filepath.Dir(program), "harness.mjs")} {
+		_, err := os.ReadFile(file)
+		must(t, err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, program)
 	cmd.Env = append(os.Environ(), "KTAUDIT_BROWSER_TEST="+string(said))
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr
