@@ -74,6 +74,7 @@ var kinds = []kind{
 	{"auditor-signed", `/signed/`, signDigests, signedAt},
 	{"auditor-signing", `/signing/`, signDigests, nil},
 	{"registry", `^_ktaudit/`, register, []scrub{at}},
+	{"witness", `^_ktaudit/witness/`, cosignTwice, nil},
 	{"evidence-posted", `/evidence/.*/posted-`, signDigests, append(signedAt, at, postedHash)},
 	{"evidence-report", `/evidence/.*/report-`, signDigests, nil},
 	{"alert-posted", `/alerts/open/`, signDigests, []scrub{at, summary}},
