@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ktaudit/ktaudit/transparency/witnesses"
 	"github.com/rs/zerolog"
 )
 
@@ -29,9 +30,9 @@ func (w *Witness) serveAbout(rw http.ResponseWriter) {
 }
 
 func (w *Witness) serveAdd(rw http.ResponseWriter, r *http.Request, logger zerolog.Logger) {
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxRequest))
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, witnesses.MaxRequest))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		http.Error(rw, fmt.Sprintf("more than %d bytes", maxRequest), http.StatusRequestEntityTooLarge)
+		http.Error(rw, fmt.Sprintf("more than %d bytes", witnesses.MaxRequest), http.StatusRequestEntityTooLarge)
 		return
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/transparency/witnesses"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -18,7 +19,7 @@ import (
 const schema = 1
 
 // maxState caps what is kept of a log: a note, in JSON.
-const maxState = 4 * maxRequest
+const maxState = 4 * witnesses.MaxRequest
 
 // state is the last tree of a log that the witness cosigned, or was about to:
 //

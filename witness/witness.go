@@ -1,13 +1,11 @@
 package witness
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,18 +13,13 @@ import (
 	"filippo.io/torchwood"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/transparency/tlogproof"
+	"github.com/ktaudit/ktaudit/transparency/witnesses"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-const (
-	// maxRequest is the longest request that is read, in bytes.
-	maxRequest = 64 << 10
-	// maxProof is how many lines a proof may have, by C2SP.
-	maxProof = 63
-	// maxSize is the largest tree that is cosigned: tlog does not return from much larger ones.
-	maxSize = 1 << 60
-)
+// maxSize is the largest tree that is cosigned: tlog does not return from much larger ones.
+const maxSize = 1 << 60
 
 // What a request is refused for, each by the status that C2SP's tlog-witness gives it. Beside them
 // there is a *ConflictError. Every other error is a fault of the witness or of its audit store.
@@ -157,10 +150,11 @@ func (w *Witness) Add(ctx context.Context, body []byte) ([]byte, error) {
 
 // read checks everything of a request that does not depend on what was cosigned before.
 func (w *Witness) read(body []byte) (*log, request, error) {
-	r, err := parse(body)
+	asked, err := witnesses.ParseRequest(body)
 	if err != nil {
-		return nil, r, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, request{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
+	r := request{old: asked.Old, proof: asked.Proof, note: asked.Checkpoint}
 	origin, _, _ := strings.Cut(string(r.note), "\n")
 	l := w.logs[origin]
 	if l == nil {
@@ -187,31 +181,6 @@ func (w *Witness) read(body []byte) (*log, request, error) {
 		return nil, r, fmt.Errorf("%w: %s: a tree of %d entries that extends one of %d", ErrMalformed, origin, r.checkpoint.N, r.old)
 	}
 	return l, r, nil
-}
-
-// parse reads a request: the size of the last tree, a proof, an empty line and a signed note.
-func parse(body []byte) (r request, err error) {
-	if len(body) > maxRequest {
-		return r, fmt.Errorf("%d bytes, the limit is %d", len(body), maxRequest)
-	}
-	head, checkpoint, ok := bytes.Cut(body, []byte("\n\n"))
-	lines := strings.Split(string(head), "\n")
-	size, isOld := strings.CutPrefix(lines[0], "old ")
-	if r.old, err = strconv.ParseInt(size, 10, 64); err != nil || !ok || !isOld || r.old < 0 || size != strconv.FormatInt(r.old, 10) {
-		return r, errors.New("want a line \"old SIZE\", the lines of a proof, an empty line and a signed checkpoint")
-	}
-	if len(lines)-1 > maxProof {
-		return r, fmt.Errorf("a proof of %d lines, the limit is %d", len(lines)-1, maxProof)
-	}
-	for _, line := range lines[1:] {
-		h, err := tlog.ParseHash(line)
-		if err != nil {
-			return r, fmt.Errorf("proof: %.80q is no hash", line)
-		}
-		r.proof = append(r.proof, h)
-	}
-	r.note = checkpoint
-	return r, nil
 }
 
 // emptyRoot is the root of a tree without entries.

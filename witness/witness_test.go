@@ -8,12 +8,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"filippo.io/torchwood"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/transparency/tlogtest"
+	"github.com/ktaudit/ktaudit/transparency/witnesses"
 	"github.com/rs/zerolog"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -161,7 +161,7 @@ func TestStatusCodes(t *testing.T) {
 		{"a proof of 64 lines", strings.Replace(good, "old 10\n", "old 10\n"+strings.Repeat(hash+"\n", 64), 1), 400, ""},
 		{"a signed text that is no checkpoint", "old 0\n\n" + string(l.Sign("log.example\nhello\n")), 400, ""},
 		{"a tree so large that tlog does not return", "old 10\n\n" + string(l.Sign(strings.Replace(l.Body(12), "\n12\n", "\n9223372036854775807\n", 1))), 400, ""},
-		{"too much", good + strings.Repeat("x", maxRequest), 413, ""},
+		{"too much", good + strings.Repeat("x", witnesses.MaxRequest), 413, ""},
 	} {
 		status, kind, answer := post(c.body)
 		if status != c.status || c.answer != "" && answer != c.answer || (kind == "text/x.tlog.size") != (status == 409) {
@@ -276,20 +276,4 @@ func TestBusyWitness(t *testing.T) {
 	}
 	<-w.logs["log.example"].turn
 	mustAdd(t, w, l, 0, 9)
-}
-
-func FuzzAdd(f *testing.F) {
-	l := tlogtest.New("log.example").Grow(20, "entry ")
-	w := aWitness(f, l)
-	w.now = func() time.Time { return time.Unix(1, 0) }
-	mustAdd(f, w, l, 0, 10)
-	f.Add(requestFor(l, 10, 10))
-	f.Add(requestFor(l, 9, 10))
-	f.Add([]byte("old 10\n\nlog.example\n10\n\n"))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		line, err := w.Add(t.Context(), body)
-		if err == nil && !strings.Contains(string(body), l.Tree(10).Hash.String()) {
-			t.Errorf("%s for %q", line, body)
-		}
-	})
 }

@@ -55,7 +55,7 @@ var allowed = []struct {
 	{"transparency", []string{"blobstore/auditstore", "transparency/tlogproof"}},
 	{"transparency/selfcheck", []string{"blobstore/auditstore", "transparency"}},
 	{"transparency/witnesses", nil},
-	{"witness", []string{"blobstore/auditstore", "transparency/tlogproof"}},
+	{"witness", []string{"blobstore/auditstore", "transparency/tlogproof", "transparency/witnesses"}},
 	{"internal/pins", nil},
 	{"internal/jsonpost", nil},
 	{"internal/explain", nil},

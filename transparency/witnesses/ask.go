@@ -167,17 +167,10 @@ func (a asking) post(ctx context.Context, old int64) (status int, answer []byte,
 			return 0, nil, fmt.Errorf("proof that %d entries extend %d: %w", a.tree.N, old, err)
 		}
 	}
-	var body bytes.Buffer
-	fmt.Fprintf(&body, "old %d\n", old)
-	for _, h := range proof {
-		fmt.Fprintf(&body, "%s\n", h)
-	}
-	body.WriteByte('\n')
-	body.Write(a.checkpoint)
-
+	body := bytes.NewReader(Request{Old: old, Proof: proof, Checkpoint: a.checkpoint}.Format())
 	ctx, cancel := context.WithTimeout(ctx, a.w.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.m.url+"/add-checkpoint", &body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.m.url+"/add-checkpoint", body)
 	if err != nil {
 		return 0, nil, err
 	}
