@@ -10,7 +10,7 @@ import (
 
 // ErrNotCovered says that no signed checkpoint covers an epoch: the log is not that far, or begins
 // later.
-var ErrNotCovered = errors.New("no checkpoint of the verdict log covers the epoch")
+var ErrNotCovered = errors.New("not in the signed verdict log")
 
 // Proof is the proof of an epoch's entry, as package tlogproof checks it.
 type Proof struct {

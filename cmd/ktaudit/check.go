@@ -20,7 +20,7 @@ type checkCmd struct {
 	Origin       string   `group:"auditor" placeholder:"ORIGIN" help:"Name of the log, such as auditor.example.org/NAMESPACE, if the key is given as digits."`
 	Witness      []string `group:"auditor" placeholder:"KEY" help:"Key of a witness that you trust, NAME+HASH+BASE64; repeatable."`
 	Require      int      `group:"auditor" default:"-1" placeholder:"N" help:"How many of the witnesses must have cosigned. By default all."`
-	Tier         string   `group:"auditor" enum:"verified,chained" default:"verified" placeholder:"TIER" help:"How much a statement must say was checked: verified, or chained, which is that the names of all epochs continue each other."`
+	Tier         string   `group:"auditor" enum:"verified,chained" default:"verified" placeholder:"TIER" help:"How much a statement must say was checked: verified, or chained, which is that the names of the epochs around it continue each other."`
 	StatementKey []string `group:"auditor" placeholder:"KEY" help:"Key of an auditor's statements, ORIGIN/verified+HASH+BASE64 or /chained; repeatable."`
 	File         string   `arg:"" name:"file" help:"Proof that ktaudit prove wrote, or a statement; - for standard input."`
 }

@@ -85,7 +85,7 @@ func tierText(t tlogproof.Tier) string {
 	case tlogproof.TierVerified:
 		return "VERIFIED: its batch proves that the tree only grew"
 	case tlogproof.TierChained:
-		return "CHAINED: the names of all epochs up to it continue each other; no proof was looked at"
+		return "CHAINED: the names of the epochs around it continue each other; no proof was looked at"
 	}
 	return "SIGNED: its key does not say how much was checked"
 }

@@ -18,6 +18,7 @@ var jsonCommands = map[string]string{
 	"config check": "config", "alert test": "alert", "incidents": "incidents", "incidents show": "incidents", "incidents ack": "incidents", "explain": "explain",
 	"audit": "audit", "ls": "audit", "local-audit": "audit", "simulate": "simulate", "demo": "demo", "version": "version", "export": "export",
 	"keygen": "keygen", "log append": "log", "log show": "log", "log check": "log", "log absent": "log",
+	"prove": "prove", "check": "prove", "statement": "prove",
 }
 
 // prose is what only people read. It may be put in other words.

@@ -26,20 +26,20 @@ import (
 	ourwitness "github.com/ktaudit/ktaudit/witness"
 )
 
-// logged is an audited log whose verdict log has a checkpoint that a witness of ours has cosigned,
+// proving is an audited log whose verdict log has a checkpoint that a witness of ours has cosigned,
 // and a newer one that nobody has.
-type logged struct {
+type proving struct {
 	audited
 	vkey, witness string
 }
 
-const loggedOrigin = "auditor.example.org"
+const provingOrigin = "auditor.example.org"
 
-// newLogged audits a log of 12 epochs, the last of which is tampered with. Up to epoch 10 the
+// newProving audits a log of 12 epochs, the last of which is tampered with. Up to epoch 10 the
 // verdict log is witnessed.
-func newLogged(t *testing.T) logged {
+func newProving(t *testing.T) proving {
 	t.Helper()
-	l := logged{audited: newAudited(t, "12", "--insertions", "2", "--tamper", "12=overlap", "--namespace", "example")}
+	l := proving{audited: newAudited(t, "12", "--insertions", "2", "--tamper", "12=overlap", "--namespace", "example")}
 	if out, err := l.command("run", "--from", "1", "--to", "12", "--settle", "0s").CombinedOutput(); err == nil {
 		t.Fatalf("nothing was rejected:\n%s", out)
 	}
@@ -53,11 +53,11 @@ func newLogged(t *testing.T) logged {
 	if _, err := log.Begin(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if l.vkey, err = note.NewEd25519VerifierKey(loggedOrigin+"/example", key.Public().(ed25519.PublicKey)); err != nil {
+	if l.vkey, err = note.NewEd25519VerifierKey(provingOrigin+"/example", key.Public().(ed25519.PublicKey)); err != nil {
 		t.Fatal(err)
 	}
 	hash := strings.Split(l.vkey, "+")[1]
-	signer, err := note.NewSigner("PRIVATE+KEY+" + loggedOrigin + "/example+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, key.Seed()...)))
+	signer, err := note.NewSigner("PRIVATE+KEY+" + provingOrigin + "/example+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, key.Seed()...)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func newLogged(t *testing.T) logged {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := transparency.Own(loggedOrigin+"/example", verifier)
+	own := transparency.Own(provingOrigin+"/example", verifier)
 	first, err := log.Advance(t.Context(), signer, own, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -89,13 +89,13 @@ namespaces:
   - namespace: example
     log_directory: ./log
     statement_origin: example.kt/v1
-`, loggedOrigin, key.Public(), l.witness))
+`, provingOrigin, key.Public(), l.witness))
 	l.write("statements.key", hex.EncodeToString(tlogtest.Key("statements").Seed()))
 	return l
 }
 
 // cosign has a real witness of ours cosign a checkpoint.
-func (l *logged) cosign(log *transparency.Log, c transparency.Checkpoint) []byte {
+func (l *proving) cosign(log *transparency.Log, c transparency.Checkpoint) []byte {
 	l.t.Helper()
 	store, err := auditstore.Open(l.t.Context(), "mem://")
 	if err != nil {
@@ -123,7 +123,7 @@ func (l *logged) cosign(log *transparency.Log, c transparency.Checkpoint) []byte
 }
 
 // exits runs a command without the environment of the others and returns what it prints.
-func (l logged) exits(status int, args ...string) string {
+func (l proving) exits(status int, args ...string) string {
 	l.t.Helper()
 	cmd := exec.CommandContext(l.t.Context(), filepath.Join(binDir, "ktaudit"), args...)
 	cmd.Dir, cmd.Env = l.dir, environment(l.dir)
@@ -142,7 +142,7 @@ func (l logged) exits(status int, args ...string) string {
 	return stdout.String() + stderr.String()
 }
 
-func (l logged) read(name string) []byte {
+func (l proving) read(name string) []byte {
 	l.t.Helper()
 	data, err := os.ReadFile(filepath.Join(l.dir, name))
 	if err != nil {
@@ -162,18 +162,18 @@ func wants(t *testing.T, text string, all ...string) {
 
 func TestProveAndCheck(t *testing.T) {
 	t.Parallel()
-	l := newLogged(t)
+	l := newProving(t)
 	wants(t, l.exits(0, "prove", "7", "--config", "ktaudit.yaml"), "example-7.tlog-proof", "entry 6 of 10", "enough witnesses have cosigned")
 	l.exits(2, "prove", "7", "--config", "ktaudit.yaml") // which never replaces a file
 	wants(t, l.exits(0, "check", "example-7.tlog-proof", "--config", "ktaudit.yaml"), "SAYS VERIFIED", "epoch 7 of example", "by w.example at", "What was not checked")
 	wants(t, l.exits(0, "check", "example-7.tlog-proof", "--auditor-key", l.vkey), "name witnesses whom you trust")
 	public := fmt.Sprintf("%x", tlogtest.Key("verdict log").Public())
-	l.exits(0, "check", "example-7.tlog-proof", "--auditor-key", public, "--origin", loggedOrigin+"/example", "--witness", l.witness)
+	l.exits(0, "check", "example-7.tlog-proof", "--auditor-key", public, "--origin", provingOrigin+"/example", "--witness", l.witness)
 	l.exits(2, "check", "example-7.tlog-proof", "--auditor-key", public)
 	l.exits(2, "check", "example-7.tlog-proof")
 	l.exits(2, "check", "no-such-file", "--config", "ktaudit.yaml")
 	wants(t, l.exits(1, "check", "example-7.tlog-proof", "--auditor-key", l.vkey, "--witness", tlogtest.Witness("w2.example")), "TOO FEW WITNESSES")
-	wants(t, l.exits(1, "check", "example-7.tlog-proof", "--auditor-key", tlogtest.New(loggedOrigin+"/example").Verifier()), "FAILS")
+	wants(t, l.exits(1, "check", "example-7.tlog-proof", "--auditor-key", tlogtest.New(provingOrigin+"/example").Verifier()), "FAILS")
 
 	// The newest epochs are not witnessed yet, and the last was rejected.
 	wants(t, l.exits(0, "prove", "11", "--config", "ktaudit.yaml", "--out", "eleven"), "NO witnesses are known")
@@ -201,7 +201,7 @@ func TestProveAndCheck(t *testing.T) {
 // TestProveFromAChangedStore: nothing is proven that was not signed.
 func TestProveFromAChangedStore(t *testing.T) {
 	t.Parallel()
-	l := newLogged(t)
+	l := newProving(t)
 	entries := filepath.Join(l.dir, "audit", "example", "tlog", "verdicts", "tile", "entries", "000.p", "10")
 	data, err := os.ReadFile(entries)
 	if err == nil {
@@ -218,14 +218,14 @@ func TestProveFromAChangedStore(t *testing.T) {
 
 func TestStatement(t *testing.T) {
 	t.Parallel()
-	l := newLogged(t)
+	l := newProving(t)
 	keys := strings.Fields(l.exits(0, "statement", "--keys", "--config", "ktaudit.yaml"))
 	first := l.exits(0, "statement", "7", "--config", "ktaudit.yaml")
 	if again := l.exits(0, "statement", "7", "--config", "ktaudit.yaml"); again != first {
 		t.Errorf("two statements:\n%s%s", first, again)
 	}
 	l.write("seven", first)
-	wants(t, first, "example.kt/v1\n7\n", "\u2014 "+loggedOrigin+"/verified ")
+	wants(t, first, "example.kt/v1\n7\n", "\u2014 "+provingOrigin+"/verified ")
 	wants(t, l.exits(0, "check", "seven", "--statement-key", keys[1]), "VERIFIED", "no checkpoint of a transparency log")
 	wants(t, l.exits(0, "check", "seven", "--config", "ktaudit.yaml", "--json"), `"result":"good"`, `"tier":"verified"`, `"epoch":7`)
 	wants(t, l.exits(1, "check", "seven", "--statement-key", keys[3]), "FAILS")

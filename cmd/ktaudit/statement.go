@@ -14,7 +14,7 @@ import (
 
 type statementCmd struct {
 	storedFlags
-	Tier  string `group:"output" enum:"verified,chained" default:"verified" placeholder:"TIER" help:"What to state: verified, that the epoch's batch proves that the tree only grew, or chained, that the names of all epochs up to it continue each other. By default verified."`
+	Tier  string `group:"output" enum:"verified,chained" default:"verified" placeholder:"TIER" help:"What to state: verified, that the epoch's batch proves that the tree only grew, or chained, that the names of the epochs around it continue each other. By default verified."`
 	Keys  bool   `group:"output" help:"Print the keys by which others check statements, and no statement."`
 	Epoch uint64 `arg:"" optional:"" name:"epoch" help:"Epoch to state."`
 }

@@ -24,7 +24,7 @@ type Tier string
 const (
 	// TierVerified: the epoch's batch proves that the log's tree only grew.
 	TierVerified Tier = "verified"
-	// TierChained: the names of all epochs up to this one continue each other.
+	// TierChained: the names of the epochs around it continue each other; no batch was read.
 	TierChained Tier = "chained"
 )
 
