@@ -217,6 +217,30 @@ func TestReplicaThatWasAway(t *testing.T) {
 	mustAdd(t, away, l, 90, 90)
 }
 
+// TestNothingIsSignedAsOfALaterTree: a replica that is slow about the time does not sign a tree as
+// of a time at which another one had cosigned a larger.
+func TestNothingIsSignedAsOfALaterTree(t *testing.T) {
+	t.Parallel()
+	l := tlogtest.New("log.example").Grow(9, "entry ")
+	shared := jobstest.NewArchiveStore(t)
+	replicas := make([]*Witness, 2)
+	for i := range replicas {
+		var err error
+		if replicas[i], err = New(shared.Store, "w.example", tlogtest.Key("w"), []Log{{Key: l.Verifier()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustAdd(t, replicas[1], l, 0, 3)
+	replicas[0].now = func() time.Time {
+		mustAdd(t, replicas[1], l, 5, 9)
+		return time.Now()
+	}
+	line, err := replicas[0].Add(t.Context(), requestFor(l, 3, 5))
+	if conflict, ok := errors.AsType[*ConflictError](err); !ok || conflict.Size != 9 {
+		t.Errorf("%s, %v", line, err)
+	}
+}
+
 // TestLostAnswers lets each request to the audit store fail in turn, carried out or not. The log
 // asks again, another replica answers, and all is one history.
 func TestLostAnswers(t *testing.T) {
