@@ -101,6 +101,9 @@ var kinds = []kind{
 	{"evidence-auditor-contradiction", `/evidence/.*/auditor-contradiction-`, crossCheck, nil},
 	{"evidence-auditor-signed-rejected", `/evidence/.*/auditor-signed-rejected-`, crossCheck, nil},
 
+	{"evidence-verdict-log-changed", `/evidence/.*/verdict-log-changed-`, accuseVerdictLog, nil},
+	{"evidence-witness-disagrees", `/evidence/.*/witness-disagrees-`, accuseVerdictLog, nil},
+
 	{"reaudited", `/reaudited/`, reauditRewritten, []scrub{modifiedAt, reauditedHash}},
 	{"reaudited-listing", `/reaudited/`, putReaudited, nil},
 
@@ -130,6 +133,7 @@ var kinds = []kind{
 	{"alert-unknown-key", `/alerts/open/`, raiseUnknownKey, nil},
 	{"alert-unknown-key-overdue", `/alerts/open/`, raiseKeyOverdue, nil},
 	{"alert-of-auditors", `/alerts/open/`, crossCheck, []scrub{at, summary}},
+	{"alert-of-verdict-log", `/alerts/open/`, accuseVerdictLog, []scrub{at, summary}},
 	{"alert-of-audit", `/alerts/open/`, auditMalformed, []scrub{at, summary}},
 	{"alert-of-seal", `/alerts/open/`, checkTampered, []scrub{at, summary}},
 	{"alert-delivered", `/alerts/delivered/`, deliver, []scrub{recordedAt}},
