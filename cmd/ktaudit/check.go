@@ -55,6 +55,8 @@ type checkedFile struct {
 	Error     string                     `json:"error,omitempty"`
 	Proof     *tlogproof.Result          `json:"proof,omitempty"`
 	Statement *tlogproof.StatementResult `json:"statement,omitempty"`
+
+	isMalformed bool
 }
 
 // Run checks the file.
@@ -75,6 +77,7 @@ func (c checkCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err != nil {
 		result.Result, result.Error, result.Proof, result.Statement = checkedBad, err.Error(), nil, nil
+		result.isMalformed = errors.Is(err, tlogproof.ErrMalformed)
 	}
 	if a.json {
 		err = a.object(result)
@@ -182,7 +185,7 @@ func (c checkCmd) checkStatement(data []byte, result *checkedFile) error {
 		}
 	}
 	if len(keys) == 0 {
-		return errors.New("it is a statement: give --statement-key=KEY, or --config=FILE with verdict_log.statement_key: without a key from elsewhere it shows nothing")
+		return errors.New("it has the form of a statement: give --statement-key=KEY, or --config=FILE with verdict_log.statement_key, without which it shows nothing. A log's checkpoint has that form, too: `ktaudit log check --checkpoint` takes it")
 	}
 	r, err := tlogproof.CheckStatement(data, keys)
 	if err != nil {

@@ -13,7 +13,11 @@ func (a *app) printChecked(c checkedFile) {
 	switch {
 	case c.Result == checkedBad:
 		a.printf("FAILS. %s\n", text.Clean(c.Error, maxErrorLine))
-		a.printf("\nIt shows nothing. If the keys are right, whoever gave you the file changed it, or the auditor says something else now.\n")
+		if c.isMalformed {
+			a.printf("\nIt shows nothing, of nobody. It may be another file, or have been cut off or changed on its way: fetch it again.\n")
+		} else {
+			a.printf("\nIt shows nothing. If the keys are right, somebody changed the file, or made it with other keys. Fetch it again, and compare the keys.\n")
+		}
 	case c.Statement != nil:
 		a.printStatement(c)
 	default:
@@ -41,7 +45,11 @@ func (a *app) printProof(c checkedFile) {
 	for _, w := range r.Cosigned {
 		a.line("cosigned", "by %s at %s", text.Clean(w.Name, maxShownText), w.At.Format(time.RFC3339))
 	}
-	a.line("witnesses", "%d of the %d that you named cosigned, %d must; %d other signatures are by keys that you did not name", len(r.Cosigned), r.Known, r.Required, r.Others)
+	if r.Known == 0 {
+		a.line("witnesses", "you named none; %d signatures are by keys that you did not name", r.Others)
+	} else {
+		a.line("witnesses", "%d of the %d that you named cosigned, %d must; %d other signatures are by keys that you did not name", len(r.Cosigned), r.Known, r.Required, r.Others)
+	}
 	if r.Absence != nil {
 		a.line("by", "%s: %s", text.Clean(r.Absence.By, maxShownText), text.Clean(r.Absence.Reason, maxShownText))
 	} else {
@@ -53,7 +61,7 @@ func (a *app) printProof(c checkedFile) {
 		a.printf("  that the auditor shows others the same log: name witnesses whom you trust, with --witness\n")
 	}
 	if r.Verdict != nil && r.Verdict.Batch.Key != "" {
-		a.printf("  that the verdict is right: fetch %s from the log, whose SHA-256 is above, and run `ktaudit verify`\n", text.Clean(r.Verdict.Batch.Key, maxShownText))
+		a.printf("  that the verdict is right: fetch the batch named above from the log, whose SHA-256 is above, and run `ktaudit verify`\n")
 	}
 	a.printf("  what the auditor said of the epoch later, such as an overruling: that is in its log of events, %s/events\n", r.Origin)
 	a.printf("  that entry 0 is always that of epoch %d: compare with another proof of this log\n", r.First)

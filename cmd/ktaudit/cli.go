@@ -67,7 +67,7 @@ type cli struct {
 	Explain    explainCmd    `cmd:"" help:"Say what a reason or a kind of alert means, and what to do."`
 	Alert      alertCmd      `cmd:"" help:"Test the alert targets."`
 	Config     configCmd     `cmd:"" help:"Check a configuration file."`
-	Keygen     keygenCmd     `cmd:"" help:"Make a key for ktaudit serve to sign with."`
+	Keygen     keygenCmd     `cmd:"" help:"Make a key to sign with."`
 	Simulate   simulateCmd   `cmd:"" help:"Write a simulated log, honest or tampered with."`
 	Version    versionCmd    `cmd:"" help:"Show the version of this program."`
 	Completion completionCmd `cmd:"" help:"Print the completion script for a shell."`

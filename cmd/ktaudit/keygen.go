@@ -22,13 +22,15 @@ type keygenCmd struct {
 }
 
 func (keygenCmd) Help() string {
-	return `Makes an Ed25519 key for ktaudit serve to sign with. The file is readable by its owner only, and never replaces another. Whoever
-has it can sign in your name: keep it, and one copy, where nobody else comes. Publish the public key. docs/keys.md says how to
-change keys.
+	return `Makes an Ed25519 key: for ktaudit serve to sign with, for the verdict log, for its statements, or for a witness. Make one for each use,
+and none for two. The file is readable by its owner only, and never replaces another. Whoever has it can sign in your name: keep it,
+and one copy, where nobody else comes. Publish the public key. docs/keys.md says how to change keys of serve, docs/verdict-log.md those
+of the verdict log.
 
 Examples:
   ktaudit keygen
   ktaudit keygen --out /etc/ktaudit/signing-2027.pem --pem
+  ktaudit keygen --out verdict-log-key
   ktaudit keygen --public signing.key`
 }
 
@@ -63,8 +65,9 @@ func (c keygenCmd) Run(a *app) error {
 	if a.json {
 		return a.object(g)
 	}
-	a.printf("The signing key is in %s. Its public key, for those who check signatures:\n\n%s\n\nIn the configuration file of ktaudit serve:\n\n"+
-		"serve:\n  keys:\n    - file: %s\n", g.File, g.PublicKey, g.File)
+	a.printf("The signing key is in %[1]s. Its public key, for those who check signatures:\n\n%[2]s\n\nIn the configuration file, if it is for ktaudit serve:\n\n"+
+		"serve:\n  keys:\n    - file: %[1]s\n\nif it is for the verdict log:\n\n"+
+		"verdict_log:\n  key: {file: %[1]s}\n  public_key: %[2]s\n", g.File, g.PublicKey)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -198,16 +199,21 @@ func (a *app) reportAppended(r appended, isWitnessed bool) error {
 			for _, w := range log.Answers {
 				if w.Error != "" {
 					a.printf("  %s\n", w.Error)
+				} else if log.Witnessed < log.Entries {
+					a.printf("  witness %s has cosigned\n", w.Name)
 				}
 			}
 		}
 		for _, f := range r.Findings {
-			a.printf("\n%s\n`ktaudit log check` says more, and docs/verdict-log.md what to do.\n", f)
+			a.printf("\n%s\n", f)
+		}
+		if len(r.Findings) > 0 {
+			a.printf("Nothing is signed until that is settled: `ktaudit log check` says more, and docs/verdict-log.md what to do. If you changed the key, put the old public key under verdict_log.former_keys.\n")
 		}
 		if disputed {
 			a.printf("\nA witness knows another log than this store has: `ktaudit incidents` lists what that comes to, and docs/verdict-log.md says what to do.\n")
 		}
-		if lacks {
+		if lacks && !disputed && len(r.Findings) == 0 {
 			a.printf("\nToo few witnesses have cosigned. Run the command again, or leave that to a scheduler.\n")
 		}
 	}
@@ -228,6 +234,8 @@ func (logAbsentCmd) Help() string {
 	return `The verdict log stands still at an epoch without a verdict, since its entries are in the order of epochs. This command records that
 the epoch was never published, and the log goes on behind it. It cannot be taken back. It accuses nobody: if the epoch is
 published after all it is audited, and the log of events says so.
+
+An epoch beyond the newest verdict is refused: it may yet be published.
 
 Examples:
   ktaudit log absent 1017 --config ktaudit.yaml --by "R. Ivanov" --reason "the operator says that it failed to publish it"
@@ -251,6 +259,13 @@ func (c logAbsentCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	last, err := witnessing.LastJudged(ctx, store, namespace.Namespace)
+	if err != nil {
+		return err
+	}
+	if c.Epoch > last { // what cannot be taken back is not to be a slip of the pen
+		return fmt.Errorf("epoch %d of %s is beyond the newest verdict, on epoch %d, and may yet be published: nothing is recorded", c.Epoch, namespace.Namespace, last)
+	}
 	absence, err := transparency.Open(store, namespace.Namespace, transparency.Verdicts).PutAbsence(ctx, c.Epoch, c.By, c.Reason, time.Now())
 	if err != nil {
 		return err

@@ -225,7 +225,7 @@ func (a *app) printCheckedLog(c checkedLog) {
 		a.printf("%s\n", d)
 	}
 	for _, u := range c.Unanswered {
-		a.printf("not asked: %s\n", u)
+		a.printf("no answer that counts: %s\n", u)
 	}
 	if len(c.Findings)+len(c.Disagreements) > 0 {
 		a.printf("The audit store does not hold what this auditor's verdict log signed: docs/verdict-log.md says what to do.\n")
