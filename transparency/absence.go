@@ -106,15 +106,3 @@ func absenceAt(data []byte, namespace string, epoch uint64) (Absence, error) {
 	}
 	return a, nil
 }
-
-// DecodeAbsence reads an entry of the verdict log that is an absence, and no verdict.
-func DecodeAbsence(data []byte) (Absence, error) {
-	if len(data) > verdict.MaxAbsenceBytes {
-		return Absence{}, fmt.Errorf("an absence of %d bytes", len(data))
-	}
-	var a Absence
-	if err := decode(data, &a, &a.Schema); err != nil {
-		return Absence{}, err
-	}
-	return a, a.Validate()
-}

@@ -89,11 +89,11 @@ func Origin(base, namespace string, kind Kind) string {
 // Own is the policy that a log's checkpoints must satisfy: its origin, and one of the keys that the
 // auditor has or had, whose name is the origin.
 func Own(origin string, keys ...note.Verifier) torchwood.Policy {
-	var any []torchwood.Policy
+	var signed []torchwood.Policy
 	for _, k := range keys {
-		any = append(any, torchwood.SingleVerifierPolicy(k))
+		signed = append(signed, torchwood.SingleVerifierPolicy(k))
 	}
-	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(origin), torchwood.ThresholdPolicy(min(1, len(any)), any...))
+	return torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(origin), torchwood.ThresholdPolicy(min(1, len(signed)), signed...))
 }
 
 // Kind says which log it is.

@@ -77,11 +77,7 @@ func openVerdictLog(settings *config.Config, signs bool) (*verdictLog, error) {
 
 // origin is the name of a log.
 func (v *verdictLog) origin(namespace string, kind transparency.Kind) string {
-	verdicts, events := v.settings.Of(namespace)
-	if kind == transparency.Events {
-		return events
-	}
-	return verdicts
+	return transparency.Origin(v.settings.Origin, namespace, kind)
 }
 
 // key is the verifier key of a log, to give to others.

@@ -21,7 +21,7 @@ import (
 
 // VerdictLog is the log of this auditor's own verdicts. The zero value means that none is kept.
 type VerdictLog struct {
-	// Origin is the first part of the origins of the logs: see Of.
+	// Origin is the first part of the origins of the logs: see transparency.Origin.
 	Origin string `yaml:"origin"`
 	// Key signs checkpoints.
 	Key Key `yaml:"key"`
@@ -42,11 +42,6 @@ type VerdictLog struct {
 
 // IsOn reports whether a verdict log is kept.
 func (l VerdictLog) IsOn() bool { return l.Origin != "" }
-
-// Of returns the origins of a namespace's verdict log and of its log of events.
-func (l VerdictLog) Of(namespace string) (verdicts, events string) {
-	return l.Origin + "/" + namespace, l.Origin + "/" + namespace + "/events"
-}
 
 // Public returns PublicKey; nil if it is not given.
 func (l VerdictLog) Public() (ed25519.PublicKey, error) {

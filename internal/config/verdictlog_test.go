@@ -12,9 +12,6 @@ func TestVerdictLog(t *testing.T) {
 	if l := c.VerdictLog; !l.IsOn() || l.Every != time.Minute || l.NotPublishedAfter != 7*24*time.Hour {
 		t.Errorf("the defaults are %+v", l)
 	}
-	if verdicts, events := c.VerdictLog.Of("n"); verdicts != "a.example/n" || events != "a.example/n/events" {
-		t.Errorf("the origins are %s and %s", verdicts, events)
-	}
 	if l := parse(t, withNamespace()+"verdict_log: {origin: a, key: {env: K}, not_published_after: never}\n").VerdictLog; l.NotPublishedAfter != 0 {
 		t.Errorf("never is %s", l.NotPublishedAfter)
 	}
