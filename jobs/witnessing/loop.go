@@ -18,15 +18,13 @@ import (
 	"github.com/ktaudit/ktaudit/transparency"
 	"github.com/ktaudit/ktaudit/transparency/selfcheck"
 	"github.com/ktaudit/ktaudit/transparency/witnesses"
-	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 	"golang.org/x/mod/sumdb/note"
 )
 
 const (
-	// step is how many entries are appended under one checkpoint, and stepsFor how long appending
-	// goes on before witnesses are asked and the rest is looked at.
-	step     = 1 << 16
+	// stepsFor is how long appending goes on, each time by as much as may be at once, before
+	// witnesses are asked and the rest is looked at.
 	stepsFor = time.Minute
 	// askAgain is how often witnesses are asked about what they have cosigned, and holdEvery how
 	// often the store is held against it, so that a store that was put back is noticed.
@@ -189,49 +187,28 @@ func isFact(data []byte) bool {
 	return json.Unmarshal(data, &a) != nil || !a.Kind.Ends() || a.Kind == alert.Withdrawn || a.Kind == alert.Skipped
 }
 
-// begin lets the verdict log begin, once and for ever. It reports whether it has begun: it does not
-// before there is a verdict.
+// begin lets the verdict log begin, once and for ever: with the first epoch that has a verdict, or
+// with From, if that is before. It reports whether it has begun: it does not before there is one.
 func (l *Loop) begin(ctx context.Context, log *logState) (bool, error) {
 	_, err := log.First(ctx)
 	if !errors.Is(err, transparency.ErrNoCheckpoint) {
 		return err == nil, err
 	}
-	first, ok, err := FirstEpoch(ctx, l.Store, l.Namespace, l.From)
-	if err != nil || !ok {
+	first, _, err := JudgedFrom(ctx, l.Store, l.Namespace, 0)
+	if err != nil || first == 0 {
 		return false, err
+	}
+	if l.From != 0 {
+		first = min(first, l.From)
 	}
 	_, err = log.Begin(ctx, first)
 	return err == nil, err
 }
 
-// FirstEpoch is the epoch that a verdict log begins with: the first one with a verdict, or from, if
-// that is not 0 and before it. It is not ok while no epoch has a verdict.
-func FirstEpoch(ctx context.Context, store *auditstore.Store, namespace string, from uint64) (first uint64, ok bool, err error) {
-	shards, err := store.Shards(ctx, namespace, 0, verdict.MaxEpoch)
-	if err != nil || len(shards) == 0 {
-		return 0, false, err
-	}
-	epochs, err := store.Epochs(ctx, namespace, shards[0])
-	if err != nil || len(epochs) == 0 {
-		return 0, false, err
-	}
-	if from == 0 {
-		from = epochs[0]
-	}
-	return min(from, epochs[0]), true, nil
-}
-
 // LastJudged is the last epoch that has a verdict; 0 if none has.
 func LastJudged(ctx context.Context, store *auditstore.Store, namespace string) (uint64, error) {
-	shards, err := store.Shards(ctx, namespace, 0, verdict.MaxEpoch)
-	if err != nil || len(shards) == 0 {
-		return 0, err
-	}
-	epochs, err := store.Epochs(ctx, namespace, shards[len(shards)-1])
-	if err != nil || len(epochs) == 0 {
-		return 0, err
-	}
-	return epochs[len(epochs)-1], nil
+	_, last, err := JudgedFrom(ctx, store, namespace, 0)
+	return last, err
 }
 
 // State is how far a log was after the last round.
@@ -256,7 +233,7 @@ func (l *Loop) State() []State {
 // advance appends until nothing is due, or for a minute.
 func (l *Loop) advance(ctx context.Context, log *logState) (more bool, err error) {
 	for began := time.Now(); ; {
-		c, err := log.Advance(ctx, log.Signer, log.Own, step)
+		c, err := log.Advance(ctx, log.Signer, log.Own, transparency.MaxAppend)
 		if errors.Is(err, transparency.ErrNoCheckpoint) {
 			return false, nil // nothing is due
 		}
