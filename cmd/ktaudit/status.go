@@ -34,9 +34,10 @@ contradiction that is open. Signed are the epochs whose digests ktaudit serve si
 Where a verdict log is configured, the store is held against its newest witnessed checkpoint, by a sample: ktaudit seal --check
 reads all of it.
 
-Exits with 1 if an epoch has no verdict, if the store differs from the verdict log, if epochs wait for a key, or if something is wrong that nobody has acknowledged: an epoch
-was rejected or does not continue the one before it, names on record contradict each other, or another critical incident of these
-epochs is open. The command incidents lists and acknowledges them; with --strict acknowledged ones count, too.
+Exits with 1 if an epoch has no verdict, if the store differs from the verdict log, if epochs wait for a key, or if something is wrong
+that nobody has acknowledged: an epoch was rejected or does not continue the one before it, names on record contradict each other, or
+another critical incident of these epochs is open. The command incidents lists and acknowledges them; with --strict acknowledged ones
+count, too.
 
 Where the log directory is known and no --to is given, it asks the log for its newest epoch, and exits with 1 if the audit is
 further behind than --max-lag, with 2 if the log cannot be asked. With --max-lag or a configuration file it also exits with 1 if
