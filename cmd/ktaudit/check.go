@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -61,7 +59,7 @@ type checkedFile struct {
 
 // Run checks the file.
 func (c checkCmd) Run(ctx context.Context, a *app) error {
-	data, err := readProof(ctx, c.File)
+	data, err := readFile(ctx, c.File, tlogproof.MaxBytes) // one that is longer fails
 	if err != nil {
 		return err
 	}
@@ -234,22 +232,4 @@ func witnessKeys(settings *config.Config) (keys []string) {
 		keys = append(keys, m.Key)
 	}
 	return keys
-}
-
-// readProof reads a file, or standard input, as far as a proof may be long.
-func readProof(ctx context.Context, path string) ([]byte, error) {
-	file := os.Stdin
-	if path != "-" {
-		opened, err := openPatiently(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		defer opened.Close()
-		file = opened
-	}
-	data, err := io.ReadAll(io.LimitReader(file, tlogproof.MaxBytes+1)) // Check says that it is too large
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return data, nil
 }

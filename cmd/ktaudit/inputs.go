@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -212,6 +213,25 @@ func openPatiently(ctx context.Context, path string) (*os.File, error) {
 	case <-ctx.Done(): // the process is about to end
 		return nil, ctx.Err()
 	}
+}
+
+// readFile reads a file, or standard input for "-", as far as one byte beyond a limit: enough for
+// whoever parses it to say that it is too large.
+func readFile(ctx context.Context, path string, limit int64) ([]byte, error) {
+	file := os.Stdin
+	if path != "-" {
+		opened, err := openPatiently(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		defer opened.Close()
+		file = opened
+	}
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
 }
 
 // foundLog is a log directory on the local disk, with the epochs that it has a folder for,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -50,7 +49,7 @@ func (c localAuditCmd) Run(ctx context.Context, a *app) error {
 		return errors.New("--previous is of a proof: give --proof-path too")
 	}
 	c.limitFlags.fill(config.DefaultNamespace().Limits)
-	raw, err := readSigned(ctx, c.Signature)
+	raw, err := readFile(ctx, c.Signature, signature.MaxSize) // Parse says that it is too large
 	if err != nil {
 		return err
 	}
@@ -115,22 +114,4 @@ func (c localAuditCmd) checkProof(ctx context.Context, e *auditedEpoch, s signat
 		e.PreviousDigest = name.PreviousDigest.String()
 	}
 	return nil
-}
-
-// readSigned reads a signed digest from a file or standard input.
-func readSigned(ctx context.Context, path string) ([]byte, error) {
-	file := os.Stdin
-	if path != "-" {
-		opened, err := openPatiently(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		defer opened.Close()
-		file = opened
-	}
-	raw, err := io.ReadAll(io.LimitReader(file, signature.MaxSize+1)) // Parse says that it is too large
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return raw, nil
 }

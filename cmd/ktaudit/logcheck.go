@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -147,7 +145,10 @@ func (c logCheckCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	var older [][]byte
 	for _, file := range c.Checkpoint {
-		data, err := readBounded(file, maxCheckpointBytes)
+		data, err := readFile(ctx, file, maxCheckpointBytes)
+		if err == nil && len(data) > maxCheckpointBytes {
+			err = fmt.Errorf("%s is larger than %d bytes", file, maxCheckpointBytes)
+		}
 		if err != nil {
 			return fmt.Errorf("--checkpoint: %w", err)
 		}
@@ -183,20 +184,6 @@ func (c logCheckCmd) Run(ctx context.Context, a *app) (err error) {
 // followChecking shows how far checking a verdict log is.
 func (a *app) followChecking(done, total int64) {
 	a.bars.follow("checking", "entries", uint64(done), uint64(total))
-}
-
-// readBounded reads a file of a limited size.
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return data, err
 }
 
 // printCheckedLog prints what checking a verdict log came to.
