@@ -76,9 +76,10 @@ func (w *Witnessed) check(k Keys, signed []byte) {
 		return
 	}
 	verifiers := []note.Verifier{own}
+	var witnesses []note.Verifier
 	for _, text := range k.Witnesses {
 		if v, err := torchwood.NewCosignatureVerifier(text); err == nil {
-			verifiers = append(verifiers, v)
+			verifiers, witnesses = append(verifiers, v), append(witnesses, v)
 		}
 	}
 	checked, err := note.Open(signed, note.VerifierList(verifiers...))
@@ -91,25 +92,32 @@ func (w *Witnessed) check(k Keys, signed []byte) {
 		w.Problem = "the checkpoint is of another log"
 		return
 	}
-	ours, cosigned := false, map[string]time.Time{}
-	for _, sig := range checked.Sigs {
-		if sig.Name == own.Name() && sig.Hash == own.KeyHash() {
-			ours = true
-			continue
-		}
-		if at, err := torchwood.CosignatureTimestamp(sig); err == nil {
-			cosigned[sig.Name] = time.Unix(at, 0).UTC()
-		}
-	}
-	if !ours {
+	if _, ours := signatureOf(checked, own); !ours {
 		w.Problem = "the checkpoint is not signed with the key that is configured"
 		return
 	}
-	for _, v := range verifiers[1:] {
-		w.Cosigners = append(w.Cosigners, Cosigner{v.Name(), cosigned[v.Name()]})
+	for _, v := range witnesses {
+		cosigner := Cosigner{Name: v.Name()}
+		if sig, ok := signatureOf(checked, v); ok {
+			if at, err := torchwood.CosignatureTimestamp(sig); err == nil {
+				cosigner.At = time.Unix(at, 0).UTC()
+			}
+		}
+		w.Cosigners = append(w.Cosigners, cosigner)
 	}
 	w.Size, w.Root = uint64(c.N), c.Hash.String()
-	w.Enough = len(cosigned) >= max(k.Require, 1)
+	w.Enough = w.Count() >= max(k.Require, 1)
+}
+
+// signatureOf returns the signature under a key, of those that were verified. A name alone is no
+// key: two witnesses may have the same.
+func signatureOf(n *note.Note, v note.Verifier) (note.Signature, bool) {
+	for _, sig := range n.Sigs {
+		if sig.Name == v.Name() && sig.Hash == v.KeyHash() {
+			return sig, true
+		}
+	}
+	return note.Signature{}, false
 }
 
 // Count is how many witnesses have cosigned.
