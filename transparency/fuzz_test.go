@@ -74,6 +74,19 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
+func FuzzStart(f *testing.F) {
+	for _, data := range golden(f, "tlog-start") {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l := &Log{namespace: "golden.key-transparency.v1", kind: Verdicts}
+		first, err := l.readStart(data)
+		if err == nil && verdict.CheckKey(l.namespace, first) != nil || (err == nil) != (l.first != nil) {
+			t.Errorf("%q reads as %d, %v", data, first, err)
+		}
+	})
+}
+
 func FuzzEntry(f *testing.F) {
 	for _, name := range []string{"tlog-absent", "verdict-fixed-times"} {
 		for _, data := range golden(f, name) {
