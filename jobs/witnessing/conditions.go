@@ -41,11 +41,11 @@ func (l *Loop) conditions(ctx context.Context, now time.Time) error {
 		detail = l.last.Error()
 	}
 	check(alert.VerdictLogStalled, "log", l.good, fmt.Sprintf("the verdict log of %s could not be brought up to date since %s", l.Namespace, stamp(l.good)), detail,
-		now.Sub(l.good) >= Late, l.last == nil)
+		now.Sub(l.good) >= late, l.last == nil)
 	for _, log := range l.logs {
 		check(alert.NotWitnessed, string(log.Kind()), log.complete,
 			fmt.Sprintf("the log of %s of %s has not had the cosignatures that it needs since %s", log.Kind(), l.Namespace, stamp(log.complete)), log.said(),
-			log.Witnesses != nil && now.Sub(log.complete) >= Late, log.Witnesses == nil || log.complete.Equal(now))
+			log.Witnesses != nil && now.Sub(log.complete) >= late, log.Witnesses == nil || log.complete.Equal(now))
 	}
 	return errors.Join(errs...)
 }

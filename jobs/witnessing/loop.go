@@ -30,8 +30,8 @@ const (
 	// often the store is held against it, so that a store that was put back is noticed.
 	askAgain  = time.Hour
 	holdEvery = 10 * time.Minute
-	// Late is how long cosignatures may lack, or appending may fail, before that is an alert.
-	Late = time.Hour
+	// late is how long cosignatures may lack, or appending may fail, before that is an alert.
+	late = time.Hour
 )
 
 // ErrChanged says that the store does not hold what the log signed. An incident says what; another
