@@ -27,9 +27,10 @@ func (checkCmd) Help() string {
 	return `Checks what an auditor says of an epoch, by a file and by keys alone, without asking anybody: a proof that ktaudit prove wrote, or that
 you downloaded from the auditor, or a statement. Get the keys by a way that you trust, and not with the file.
 
-Prints the verdict, what the file shows, and what it does not. Exit status: 0 the auditor says that the epoch is verified, and enough of
-the witnesses cosigned the log in which it says so; 1 not so: the epoch was rejected or never published, too few witnesses cosigned, or
-the file fails; 2 there was no telling, for a file that cannot be read or is of a later version, or for lack of keys.
+Prints the verdict, what the file shows, and what it does not. Exit status: 0 the auditor says that the epoch is verified (or chained, if
+--tier chained asks for no more), and of a proof enough of the witnesses cosigned the log in which it says so; 1 not so: the epoch was
+rejected or never published, too few witnesses cosigned, or the file fails; 2 there was no telling, for a file that cannot be read or is
+of a later version, or for lack of keys.
 
 Examples:
   ktaudit check example-1017.tlog-proof --auditor-key auditor.example.org/example+1a2b3c4d+AZ… --witness w1.example+5e6f7a8b+BC…
