@@ -32,15 +32,12 @@ get_tools() {
   debian_program redis-server redis-server
   debian_program sqlite3 sqlite3 # by which litewitness is told of logs
   debian_program qemu-aarch64-static qemu-user-static # for the ways to hash that this machine has not
+  debian_program promtool prometheus # to build it takes a minute
   debian_certificates                                 # for the image
   debian_program chromium chromium usr/lib/chromium/chromium
   browser_packages # with which the tests of the public page drive it
   go_program versitygw github.com/versity/versitygw cmd/versitygw $VERSITYGW
   go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
-  # go install PACKAGE@VERSION cannot build promtool. A module of its own can.
-  prometheus=$(awk '$1 == "github.com/prometheus/prometheus" { print $2 }' scripts/tools/go.mod)
-  go_program promtool github.com/prometheus/prometheus cmd/promtool "$prometheus" scripts/tools \
-    -tags remove_all_sd # without the clients of every cloud
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
   torchwood=$(awk '$1 == "filippo.io/torchwood" { print $2 }' go.mod)
@@ -79,11 +76,9 @@ install() {
   "$@" >"$logs/install" 2>&1 || { tail -5 "$logs/install" >&2; die "$program could not be installed; is the package registry reachable?"; }
 }
 
-# go_program PROGRAM MODULE COMMAND VERSION [DIRECTORY FLAG...] builds a Go program. DIRECTORY is
-# that of a module which pins the version.
+# go_program PROGRAM MODULE COMMAND VERSION builds a Go program.
 go_program() {
-  local program=$1 module=$2 command=$3 version=$4 directory=${5:-} path
-  shift $(($# < 5 ? 4 : 5))
+  local program=$1 module=$2 command=$3 version=$4 path
   for path in "$tools/bin/$program" $(type -ap "$program"); do
     is_built_from "$path" "$module" "$version" || continue
     # One of another version in .tools would come first in PATH.
@@ -91,13 +86,8 @@ go_program() {
     found "$program" "$version" "$path"
     return
   done
-  if [ -n "$directory" ]; then
-    install "$program" "$version" "go install $module/$command in $directory, into .tools/bin" \
-      env -C "$directory" GOBIN="$tools/bin" go install "$@" -ldflags '-s -w' "$module/$command" || return 0
-  else
-    install "$program" "$version" "go install $module/$command@$version, into .tools/bin" \
-      env GOBIN="$tools/bin" go install -ldflags '-s -w' "$module/$command@$version" || return 0
-  fi
+  install "$program" "$version" "go install $module/$command@$version, into .tools/bin" \
+    env GOBIN="$tools/bin" go install -ldflags '-s -w' "$module/$command@$version" || return 0
 }
 
 # is_built_from FILE MODULE VERSION looks at what Go wrote into a program. The Go that built it must
