@@ -269,6 +269,9 @@ func TestForgers(t *testing.T) {
 			case "a tile is changed", "a verdict is removed, with seal and history": // found by chance
 				rounds = nil
 			}
+			if raceDetector { // it finds nothing more in them
+				rounds = nil
+			}
 			scheduled := l
 			if rounds != nil {
 				scheduled = l.copy(t)

@@ -56,8 +56,11 @@ type logStorm struct {
 
 func runLogStorm(t *testing.T, url, dir string, env []string) {
 	bursts, processes, most := 12, 3, 40
-	if serveLong {
-		bursts, processes, most = 300, 5, 600
+	switch {
+	case serveLong:
+		bursts, processes, most = 100, 4, 400
+	case raceDetector:
+		bursts = 5
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
