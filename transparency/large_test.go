@@ -63,8 +63,11 @@ func TestLarge(t *testing.T) {
 	t.Parallel()
 	disk, s3 := int64(5_000), int64(1_000)
 	long := os.Getenv("KTAUDIT_LONG") != ""
-	if long {
+	switch {
+	case long:
 		disk, s3 = 2_000_000, 30_000
+	case raceDetector:
+		disk, s3 = 600, 300
 	}
 	t.Run("local disk", func(t *testing.T) {
 		root := t.TempDir()

@@ -144,7 +144,7 @@ func TestAppending(t *testing.T) {
 		if c.N < newest.N {
 			must(t, tlog.CheckTree(proof, newest.N, newest.Hash, c.N, c.Hash))
 		}
-		for index := range c.N {
+		for index := c.N % 7; index < c.N; index += 7 {
 			entry, proof, err := l.Entry(t.Context(), c.Tree, index)
 			must(t, err)
 			if !bytes.Equal(entry, entries[index]) {

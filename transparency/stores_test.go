@@ -103,13 +103,17 @@ func appendersAtOnce(t *testing.T, open func(*testing.T) *auditstore.Store) {
 // memory.
 func TestSizes(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	seeds, size := uint64(4), 1500
+	if raceDetector {
+		seeds, size = 1, 600
+	}
+	for seed := range seeds {
 		random := rand.New(rand.NewPCG(seed, 7))
 		s := auditstore.New(memblob.OpenBucket(nil))
 		l := begun(t, s)
 		var all [][]byte
 		trees := []tlog.Tree{{}}
-		for len(all) < 1500 {
+		for len(all) < size {
 			judge(t, s, first+uint64(len(all)), first+uint64(len(all)+random.IntN(300)))
 			c := advanced(t, l, 1+random.IntN(400))
 			for i := int64(len(all)); i < c.N; i++ {

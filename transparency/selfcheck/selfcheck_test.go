@@ -24,7 +24,7 @@ import (
 const (
 	namespace = "example.key-transparency.v1"
 	first     = uint64(1000)
-	size      = 2300 // two shards are full
+	size      = 1300 // a shard is full
 )
 
 type key struct {
@@ -254,21 +254,21 @@ func TestForgeries(t *testing.T) {
 			w.seal()
 		}, Changed, Changed},
 		"a new verdict is changed": {func(w *world) {
-			w.remove(fmt.Sprintf(verdictKey, 3, 3299))
-			w.judge(3299, 3299, "forged")
+			w.remove(fmt.Sprintf(verdictKey, 2, 2299))
+			w.judge(2299, 2299, "forged")
 		}, Changed, Changed},
 		"verdicts are removed":     {func(w *world) { w.remove("verdicts/000000001/00000000170") }, Missing, ""},
-		"new verdicts are removed": {func(w *world) { w.remove("verdicts/000000003/") }, Missing, Missing},
+		"new verdicts are removed": {func(w *world) { w.remove("verdicts/000000002/") }, Missing, Missing},
 		"a tile of hashes is rewritten": {func(w *world) {
 			w.restore(map[string][]byte{w.key("tlog/verdicts/tile/0/003"): bytes.Repeat([]byte{1}, 256*32)})
 		}, WrongTile, ""},
 		"a tile is cut": {func(w *world) {
-			w.restore(map[string][]byte{w.key("tlog/verdicts/tile/1/000.p/8"): bytes.Repeat([]byte{1}, 32)})
+			w.restore(map[string][]byte{w.key("tlog/verdicts/tile/1/000.p/5"): bytes.Repeat([]byte{1}, 32)})
 		}, WrongTile, WrongTile},
 		"a tile of entries is rewritten": {func(w *world) { w.rewrite("tlog/verdicts/tile/entries/003", "verified", "verifiec") }, WrongTile, ""},
 		"a tile is removed":              {func(w *world) { w.remove("tlog/verdicts/tile/0/003") }, WrongTile, ""},
-		"an event is changed":            {func(w *world) { w.rewrite("tlog/event/000000000/000000000001.json", "seal", "sea1") }, Changed, ""},
-		"a seal is removed":              {func(w *world) { w.remove("seals/000000002") }, Missing, ""},
+		"an event is changed":            {func(w *world) { w.rewrite("tlog/event/000000000/000000000000.json", "seal", "sea1") }, Changed, ""},
+		"a seal is removed":              {func(w *world) { w.remove("seals/000000001") }, Missing, ""},
 		"an older checkpoint is put back": {func(w *world) {
 			w.remove("tlog/verdicts/checkpoints/" + auditstore.GenerationName(2))
 		}, OlderState, OlderState},
