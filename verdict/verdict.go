@@ -22,8 +22,8 @@ const (
 // whoever fills one in cuts it.
 const MaxDetailBytes = 8 << 10
 
-// MaxBytes caps a verdict object. Within the limits of Validate a verdict stays well below it. It is
-// the longest entry that a C2SP tile of entries can hold.
+// MaxBytes caps a verdict object. Within the limits of Validate a verdict stays well below it. It
+// is the longest entry that a C2SP tile of entries can hold.
 const MaxBytes = 1<<16 - 1
 
 // Verdict is what ktaudit concluded about one epoch. It is written once and never changed.
