@@ -1,8 +1,6 @@
 package page
 
 import (
-	"github.com/ktaudit/ktaudit/page/documents"
-
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -10,6 +8,8 @@ import (
 	"mime"
 	"path"
 	"strings"
+
+	"github.com/ktaudit/ktaudit/page/documents"
 )
 
 //go:embed assets

@@ -7,12 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rs/zerolog"
-
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/page/summary"
 	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/rs/zerolog"
 )
 
 // newPage is a page over a store that was read once.
