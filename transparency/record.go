@@ -19,6 +19,8 @@ const (
 	MaxRecorded = 500
 	// maxEvents is how many events a namespace can have.
 	maxEvents = 1_000_000
+	// maxUnreadable is how many objects that cannot be read one call names.
+	maxUnreadable = 10
 	// shardsAtOnce is how many shards with absences, or with overrulings, one call looks through.
 	shardsAtOnce = 8
 )
@@ -37,6 +39,8 @@ type Recorder struct {
 	history  string            // the newest that was gone through
 	absences shardCursor
 	overrule shardCursor
+
+	unreadable []error // objects that the present call could not read; some of them
 }
 
 // objectID stands for the key of an object.
@@ -66,6 +70,7 @@ func (r *Recorder) Record(ctx context.Context) (recorded int, err error) {
 	if err := r.catchUp(ctx); err != nil {
 		return 0, err
 	}
+	r.unreadable = nil
 	var errs []error
 	for _, find := range []func(context.Context, func(Event) error) error{
 		r.findOverrulings, r.findIncidents, r.findAcknowledgements, r.findSeals, r.findLateVerdicts,
@@ -85,7 +90,7 @@ func (r *Recorder) Record(ctx context.Context) (recorded int, err error) {
 		}
 		errs = append(errs, err)
 	}
-	return recorded, errors.Join(errs...)
+	return recorded, errors.Join(append(errs, r.unreadable...)...)
 }
 
 var errEnough = errors.New("enough events for one call")
@@ -143,10 +148,15 @@ func (r *Recorder) add(e Event, add func(Event) error, read func() ([]byte, erro
 		return nil
 	}
 	data, err := read()
-	if errors.Is(err, auditstore.ErrNotFound) {
+	switch {
+	case errors.Is(err, auditstore.ErrNotFound):
 		return nil // a condition that ended meanwhile
-	}
-	if err != nil {
+	case errors.Is(err, auditstore.ErrCorrupt):
+		if len(r.unreadable) < maxUnreadable {
+			r.unreadable = append(r.unreadable, err)
+		}
+		return nil
+	case err != nil:
 		return err
 	}
 	if e.Kind == Incident && r.incident != nil && !r.incident(data) {
