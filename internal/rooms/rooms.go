@@ -76,6 +76,7 @@ var allowed = []struct {
 	}},
 	{"page/summary", []string{
 		"auditor", "blobstore/auditstore", "internal/explain", "jobs/crosscheck", "jobs/incident", "jobs/report", "signature", "transparency",
+		"transparency/tlogproof",
 	}},
 	{"page/documents", nil},
 	{"page/check", []string{"transparency/tlogproof", "validator"}},

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/ktaudit/ktaudit/transparency"
+	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 )
 
 // Witnessed is what others have cosigned of this auditor's own log of verdicts.
@@ -99,8 +100,8 @@ func (w *Witnessed) check(k Keys, signed []byte) {
 	for _, v := range witnesses {
 		cosigner := Cosigner{Name: v.Name()}
 		if sig, ok := signatureOf(checked, v); ok {
-			if at, err := torchwood.CosignatureTimestamp(sig); err == nil {
-				cosigner.At = time.Unix(at, 0).UTC()
+			if at, ok := tlogproof.CosignedAt(sig); ok {
+				cosigner.At = at
 			}
 		}
 		w.Cosigners = append(w.Cosigners, cosigner)

@@ -152,5 +152,8 @@ func CheckStatement(file []byte, vkeys []string) (StatementResult, error) {
 		}
 		r.Signed = append(r.Signed, one)
 	}
+	if len(r.Signed) == 0 {
+		return StatementResult{}, fmt.Errorf("%w: signed as of no date", ErrMalformed)
+	}
 	return r, nil
 }

@@ -145,6 +145,16 @@ func checkForm(signed *note.Note) error {
 	return nil
 }
 
+// maxTime is the end of the year 9999. What is later cannot be written as a date in JSON.
+const maxTime = 253402300799
+
+// CosignedAt returns the time that a cosigner wrote into a cosignature. It is not ok if that is no
+// date: then the cosignature counts for nothing.
+func CosignedAt(s note.Signature) (at time.Time, ok bool) {
+	seconds, err := torchwood.CosignatureTimestamp(s)
+	return time.Unix(seconds, 0).UTC(), err == nil && seconds <= maxTime
+}
+
 // cosigned returns whose cosignatures were verified when the note was opened.
 func (k Keys) cosigned(signed *note.Note) []Cosignature {
 	all := []Cosignature{}
@@ -153,8 +163,8 @@ func (k Keys) cosigned(signed *note.Note) []Cosignature {
 			if s.Name != w.Name() || s.Hash != w.KeyHash() {
 				continue
 			}
-			if at, err := torchwood.CosignatureTimestamp(s); err == nil {
-				all = append(all, Cosignature{w.Name(), w.String(), time.Unix(at, 0).UTC()})
+			if at, ok := CosignedAt(s); ok {
+				all = append(all, Cosignature{w.Name(), w.String(), at})
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package tlogproof
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"filippo.io/torchwood"
 	"github.com/ktaudit/ktaudit/transparency/tlogtest"
 	"github.com/ktaudit/ktaudit/verdict"
+	"golang.org/x/mod/sumdb/note"
 )
 
 const origin = "auditor.example.org/example"
@@ -259,4 +261,27 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("%+v", r)
 		}
 	})
+}
+
+// A witness decides which time it writes. One that is no date must not keep a result from being
+// written as JSON, and counts for nothing.
+func TestCosignedAsOfNoDate(t *testing.T) {
+	t.Parallel()
+	l, entries := aLog(t)
+	c, err := NewCosigner("w1.example", tlogtest.Key("w1.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := note.Sign(&note.Note{Text: l.Body(3)}, c.At(time.Unix(1<<40, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := bytes.Cut(signed, []byte("\n\n"))
+	r, err := Check(Format(entries[1], 1, l.Inclusion(3, 1), append(l.Checkpoint(3), line...)), keysOf(t, l, 1, "w1.example"))
+	if err != nil || r.Met() {
+		t.Errorf("%v, cosigned by %v", err, r.Cosigned)
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
+	}
 }

@@ -100,6 +100,9 @@ func (a asking) run(ctx context.Context) ([]byte, error) {
 	// One at a time: a witness that gets two at once turns one of them away.
 	a.m.mu.Lock()
 	defer a.m.mu.Unlock()
+	// For all requests together: one witness that is slow each time must not hold up the others.
+	ctx, cancel := context.WithTimeout(ctx, a.w.timeout)
+	defer cancel()
 	old, differs := min(a.m.seen, a.tree.N), false
 	for range maxRequests {
 		status, answer, err := a.post(ctx, old)
@@ -168,8 +171,6 @@ func (a asking) post(ctx context.Context, old int64) (status int, answer []byte,
 		}
 	}
 	body := bytes.NewReader(Request{Old: old, Proof: proof, Checkpoint: a.checkpoint}.Format())
-	ctx, cancel := context.WithTimeout(ctx, a.w.timeout)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.m.url+"/add-checkpoint", body)
 	if err != nil {
 		return 0, nil, err

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
+// maxTime is the end of the year 9999. What is later cannot be written as a date in JSON.
+const maxTime = 253402300799
+
 // maxMembers leaves a checkpoint with all cosignatures, the log's signatures and some strangers'
 // within the hundred that a signed note may have.
 const maxMembers = 90
@@ -30,7 +33,7 @@ type Config struct {
 	Members []Member
 	// Require is how many of the members must have cosigned; 0 only where there are none.
 	Require int
-	// Timeout is for one request to one witness; 0 is for 20 s.
+	// Timeout is for all requests to one witness about one checkpoint; 0 is for 20 s.
 	Timeout time.Duration
 	// Transport makes the requests; nil for one that is shared by all that have none.
 	Transport http.RoundTripper
@@ -142,7 +145,10 @@ func (m *member) open(checkpoint []byte) (Cosignature, []byte, error) {
 	signature := n.Sigs[0]
 	at, err := torchwood.CosignatureTimestamp(signature)
 	raw, errBase64 := base64.StdEncoding.DecodeString(signature.Base64)
-	if err = errors.Join(err, errBase64); err != nil {
+	if err = errors.Join(err, errBase64); err == nil && at > maxTime {
+		err = fmt.Errorf("a time of %d seconds is none that can be shown", at)
+	}
+	if err != nil {
 		return Cosignature{}, nil, err
 	}
 	line := fmt.Appendf(nil, "\u2014 %s %s\n", signature.Name, base64.StdEncoding.EncodeToString(raw))

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"filippo.io/torchwood"
+	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"github.com/ktaudit/ktaudit/transparency/tlogtest"
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -64,6 +66,20 @@ func (s *scripted) questions() (old []string) {
 func lines(l *tlogtest.Log, size int64, names ...string) string {
 	checkpoint := l.Checkpoint(size)
 	return strings.TrimPrefix(string(tlogtest.Cosign(checkpoint, names...)), string(checkpoint))
+}
+
+// undated is a cosignature of w.example as of a time that no calendar has.
+func undated(l *tlogtest.Log, size int64) string {
+	c, err := tlogproof.NewCosigner("w.example", tlogtest.Key("w.example"))
+	if err != nil {
+		panic(err)
+	}
+	signed, err := note.Sign(&note.Note{Text: l.Body(size)}, c.At(time.Unix(1<<40, 0)))
+	if err != nil {
+		panic(err)
+	}
+	_, line, _ := strings.Cut(string(signed), "\n\n")
+	return line
 }
 
 func only(t *testing.T, url string) *Witnesses {
@@ -142,6 +158,7 @@ func TestWhatWitnessesAnswer(t *testing.T) {
 		{"a page", []reply{{200, "<html>\n"}}, fault, "[old 0]"},
 		{"a stranger's cosignature", []reply{{200, lines(l, 7, "stranger.example")}}, fault, "[old 0]"},
 		{"a cosignature of another tree", []reply{{200, lines(l, 6, "w.example")}}, fault, "[old 0]"},
+		{"a cosignature as of no date", []reply{{200, undated(l, 7)}}, fault, "[old 0]"},
 		{"a note of its own", []reply{{200, "more\n\n" + lines(l, 7, "w.example")}}, fault, "[old 0]"},
 		{"a blank line first", []reply{{200, "\n" + lines(l, 7, "w.example")}}, fault, "[old 0]"},
 		{"too much", []reply{{200, lines(l, 7, "w.example") + strings.Repeat("x", maxAnswer)}}, fault, "[old 0]"},
@@ -210,7 +227,7 @@ func TestSlowWitnessHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-func TestEachRequestHasATime(t *testing.T) {
+func TestAskingHasATime(t *testing.T) {
 	t.Parallel()
 	l := tlogtest.New(origin).Grow(7, "entry ")
 	waits := roundTrip(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
