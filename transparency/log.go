@@ -191,6 +191,12 @@ func (l *Log) PutWitnessed(ctx context.Context, c Checkpoint) error {
 	return nil
 }
 
+// RenewWitnessed replaces the cosignatures of a checkpoint that PutWitnessed recorded, where they
+// are not those that it needs now. Of two that do so at once the later one wins: both have enough.
+func (l *Log) RenewWitnessed(ctx context.Context, c Checkpoint) error {
+	return l.files.Replace(ctx, l.name(witnessed)+"/"+auditstore.GenerationName(c.Generation), c.Note)
+}
+
 // Publish mirrors a checkpoint, with its cosignatures, as the plain file "checkpoint", unless there
 // is one of a larger tree. It costs one read if that is done already.
 //

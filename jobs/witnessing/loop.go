@@ -96,9 +96,10 @@ type Loop struct {
 type logState struct {
 	Log
 	newest    transparency.Checkpoint
-	witnessed int64     // entries under the newest witnessed checkpoint
-	asked     time.Time // when all witnesses were last asked about the newest checkpoint
-	complete  time.Time // when all that is signed was last cosigned by enough
+	witnessed int64                   // entries under the newest witnessed checkpoint
+	lacking   transparency.Checkpoint // on record as witnessed, without the cosignatures that it needs
+	asked     time.Time               // when all witnesses were last asked about the newest checkpoint
+	complete  time.Time               // when all that is signed was last cosigned by enough
 	answers   []witnesses.Answer
 	ahead     map[string]int64 // by witness, the larger tree that it named in the last round
 }
@@ -141,10 +142,13 @@ func (l *Loop) round(ctx context.Context, now time.Time) (more bool, err error) 
 	for _, log := range l.logs {
 		errs = append(errs, l.publish(ctx, log, now))
 	}
-	if err == nil && now.Sub(l.held) >= holdEvery {
+	// Also after a fault, which whoever changed the store may have made: but not after a finding.
+	if !errors.Is(err, ErrChanged) && now.Sub(l.held) >= holdEvery {
 		errs = append(errs, l.hold(ctx, now))
 	}
-	if l.last = errors.Join(errs...); l.last == nil || errors.Is(l.last, ErrChanged) { // which is told of otherwise
+	// A log that cannot go on because the store was changed has an incident, and stands still all
+	// the same: once the incident was acknowledged, nothing else would say so.
+	if l.last = errors.Join(errs...); l.last == nil {
 		l.good = now
 	}
 	for _, log := range l.logs {

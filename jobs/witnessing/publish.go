@@ -35,26 +35,30 @@ func (l *Loop) publish(ctx context.Context, log *logState, now time.Time) error 
 		return err
 	}
 	if witnessed.N > 0 && witnessed.Verify(log.Witnessed) != nil {
-		witnessed = transparency.Checkpoint{} // as if there were none; holding the store against it says what is wrong
+		// As if there were none: its cosignatures were changed, or other witnesses are configured.
+		log.lacking, witnessed = witnessed, transparency.Checkpoint{}
 	}
+	var errs []error
 	if isNew := witnessed.Generation < log.newest.Generation; isNew || len(log.ahead) > 0 || now.Sub(log.asked) >= askAgain {
 		base := log.newest
 		if !isNew {
 			base = witnessed
 		}
-		if witnessed, err = l.ask(ctx, log, base, witnessed); err != nil {
-			return err
+		// Whatever witnesses say, and whether it can be put on record, what enough of them have
+		// cosigned is mirrored: one witness must not hold up the log.
+		if witnessed, err = l.ask(ctx, log, base, witnessed); err == nil {
+			log.asked = now
 		}
-		log.asked = now
+		errs = append(errs, err)
 	}
 	log.witnessed = witnessed.N
 	if witnessed.N == log.newest.N {
 		log.complete = now
 	}
-	if witnessed.N == 0 {
-		return nil
+	if witnessed.N > 0 {
+		errs = append(errs, mirror(ctx, log, witnessed))
 	}
-	return mirror(ctx, log, witnessed)
+	return errors.Join(errs...)
 }
 
 // mirror mirrors a checkpoint. Others may do so at the same moment, which a local disk reports as
@@ -80,10 +84,14 @@ func (l *Loop) ask(ctx context.Context, log *logState, base, witnessed transpare
 	var errs []error
 	if log.Witnesses.Met(note) {
 		base.Note = note
-		if err := log.PutWitnessed(ctx, base); err != nil {
+		put := log.PutWitnessed
+		if base.Generation == log.lacking.Generation && base.Tree == log.lacking.Tree {
+			put = log.RenewWitnessed
+		}
+		if err := put(ctx, base); err != nil {
 			errs = append(errs, err)
 		} else {
-			witnessed = base
+			witnessed, log.lacking = base, transparency.Checkpoint{}
 		}
 	}
 	disagreements, err := l.disagreements(ctx, log, base, answers)

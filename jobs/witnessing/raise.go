@@ -19,6 +19,10 @@ import (
 // whatever a witness or a damaged store shows: one says what many do.
 const maxOpen = 20
 
+// maxOpenOfWitness is how many of them may be about what one witness knows of one log. A witness
+// that names another tree each time raises no more, and keeps no other's from being raised.
+const maxOpenOfWitness = 3
+
 // maxFound is how many findings stand in one piece of evidence.
 const maxFound = 100
 
@@ -81,7 +85,7 @@ func RaiseChanged(ctx context.Context, incidents incident.Recorder, namespace st
 	if len(c.Found) > maxFound {
 		c.Found, c.More = c.Found[:maxFound], c.More+len(c.Found)-maxFound
 	}
-	return raise(ctx, incidents, namespace, log, "verdict-log-changed", c, alert.Alert{
+	return raise(ctx, incidents, namespace, log, "verdict-log-changed", c, "", alert.Alert{
 		Kind:     alert.VerdictLogChanged,
 		Incident: fmt.Sprintf("%s/%s-%.4x", alert.VerdictLogChanged, c.Log, sha256.Sum256(fmt.Append(nil, c.Size, c.Root, c.Found))),
 		Summary:  fmt.Sprintf("the audit store of %s does not hold what its log of %s signed", namespace, c.Log),
@@ -99,7 +103,9 @@ func RaiseFindings(ctx context.Context, incidents incident.Recorder, namespace s
 		}
 		c := Changed{Log: string(log.Kind()), Size: tree.N, Root: tree.Hash.String()}
 		for _, f := range r.Findings {
-			if f.Log == log.Kind() {
+			// Cosignatures that lack show nothing: other witnesses may be configured since. They
+			// are asked for again, and missed after an hour.
+			if f.Log == log.Kind() && f.Kind != selfcheck.Cosignatures {
 				c.Found = append(c.Found, f.Text)
 			}
 		}
@@ -113,18 +119,19 @@ func RaiseFindings(ctx context.Context, incidents incident.Recorder, namespace s
 // RaiseDisagreement puts on record what a witness knows, and raises the incident. That it knows it
 // of another tree of ours is another incident.
 func RaiseDisagreement(ctx context.Context, incidents incident.Recorder, namespace string, log *transparency.Log, d Disagreement) error {
-	return raise(ctx, incidents, namespace, log, "witness-disagrees", d, alert.Alert{
-		Kind: alert.WitnessDisagrees,
-		Incident: fmt.Sprintf("%s/%s/%s-%.4x", alert.WitnessDisagrees, d.Log, text.HostID(d.URL),
-			sha256.Sum256(fmt.Append(nil, d.Key, d.Knows, d.Size, d.Tree))),
-		Summary: fmt.Sprintf("%s, by the log of %s of %s", d, d.Log, namespace),
-		Detail:  "checkpoint that it was asked about:\n" + d.Checkpoint,
+	from := fmt.Sprintf("%s/%s/%s-", alert.WitnessDisagrees, d.Log, text.HostID(d.URL))
+	return raise(ctx, incidents, namespace, log, "witness-disagrees", d, from, alert.Alert{
+		Kind:     alert.WitnessDisagrees,
+		Incident: from + fmt.Sprintf("%.4x", sha256.Sum256(fmt.Append(nil, d.Key, d.Knows, d.Size, d.Tree))),
+		Summary:  fmt.Sprintf("%s, by the log of %s of %s", d, d.Log, namespace),
+		Detail:   "checkpoint that it was asked about:\n" + d.Checkpoint,
 	})
 }
 
 // raise records evidence at the last epoch of the log, and then the incident: after a crash between
-// the two, whoever finds the same does both again, and each is there once.
-func raise(ctx context.Context, incidents incident.Recorder, namespace string, log *transparency.Log, kind string, evidence any, a alert.Alert) error {
+// the two, whoever finds the same does both again, and each is there once. Names of incidents on
+// the word of one witness begin with from; it is empty for others.
+func raise(ctx context.Context, incidents incident.Recorder, namespace string, log *transparency.Log, kind string, evidence any, from string, a alert.Alert) error {
 	a.Namespace, a.Epoch = namespace, lastEpoch(ctx, log)
 	if known, err := incidents.IsRecorded(ctx, a); known || err != nil {
 		return err
@@ -133,7 +140,12 @@ func raise(ctx context.Context, incidents incident.Recorder, namespace string, l
 	if err != nil {
 		return err
 	}
-	if list.Unacknowledged()[a.Kind] >= maxOpen {
+	if from != "" {
+		if openFrom(list, from) >= maxOpenOfWitness {
+			incidents.Log.Warn().Str("namespace", namespace).Msg(a.Summary + "; several incidents say so, and wait to be acknowledged")
+			return nil
+		}
+	} else if list.Unacknowledged()[a.Kind] >= maxOpen {
 		return fmt.Errorf("%s: %d incidents of this kind wait to be acknowledged, and no more are raised (ktaudit incidents)", a.Summary, maxOpen)
 	}
 	incidents.Log.Error().Str("detail", a.Detail).Msg(a.Summary)
@@ -145,6 +157,16 @@ func raise(ctx context.Context, incidents incident.Recorder, namespace string, l
 		return err
 	}
 	return incidents.Raise(ctx, a)
+}
+
+// openFrom counts the incidents that nobody has acknowledged and whose names begin with from.
+func openFrom(list incident.List, from string) (n int) {
+	for _, o := range list.Open {
+		if !o.Acknowledged && strings.HasPrefix(o.Incident, from) {
+			n++
+		}
+	}
+	return n
 }
 
 // lastEpoch is the epoch under which evidence on a log stands: that of its last entry, or the first

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"filippo.io/torchwood"
@@ -22,6 +23,9 @@ const (
 	OlderState   FindingKind = "older_state"   // the log is smaller than what was signed before
 	OtherHistory FindingKind = "other_history" // the log does not extend what was signed before
 	Signature    FindingKind = "signature"     // a checkpoint is not signed as it must be
+	// Cosignatures: nothing is on record that the configured witnesses have cosigned. The store was
+	// changed, or witnesses were configured since, or they do not answer.
+	Cosignatures FindingKind = "cosignatures"
 )
 
 // Finding is something that shows that the audit store was changed.
@@ -167,8 +171,15 @@ func (c *check) heads(ctx context.Context, trust Trust) (tree, witnessed tlog.Tr
 	if err := newest.Verify(trust.Own); err != nil {
 		return tree, witnessed, c.find(Signature, nil, "the newest checkpoint, of size %d, is not signed by this auditor, or the key in the configuration is another one: %v", newest.N, err)
 	}
+	isWitnessed := func(a anchor) bool { return a.what == theWitnessed }
+	if trust.Witnessed != nil && !slices.ContainsFunc(anchors, isWitnessed) {
+		err := c.find(Cosignatures, nil, "nothing is on record that enough of the configured witnesses have cosigned: an older state of %d entries would look the same", newest.N)
+		if err != nil {
+			return newest.Tree, witnessed, err
+		}
+	}
 	for _, a := range anchors {
-		if a.what == theWitnessed && a.N <= newest.N {
+		if isWitnessed(a) && a.N <= newest.N {
 			witnessed = a.Tree
 		}
 		if err := c.extends(ctx, newest.Tree, a); err != nil {
@@ -194,9 +205,11 @@ func (c *check) addWitnessed(ctx context.Context, trust Trust, anchors []anchor)
 	if err != nil {
 		return anchors, err
 	}
-	if err := w.Verify(trust.Witnessed); err != nil {
-		err = c.find(Signature, nil, "the newest checkpoint that is on record as witnessed, of size %d, lacks signatures: %v", w.N, err)
-		return anchors, err
+	if err := w.Verify(trust.Own); err != nil {
+		return anchors, c.find(Signature, nil, "the newest checkpoint that is on record as witnessed, of size %d, is not signed by this auditor: %v", w.N, err)
+	}
+	if w.Verify(trust.Witnessed) != nil {
+		return append(anchors, anchor{w, "the one on record as witnessed, which lacks cosignatures"}), nil
 	}
 	return append(anchors, anchor{w, theWitnessed}), nil
 }

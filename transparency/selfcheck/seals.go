@@ -18,63 +18,67 @@ import (
 // epochs. Of more they are chosen by chance.
 const bundlesChecked = 16
 
-// seals holds the history of seals against the events, and, if the check is full, the seals, too.
-// A seal that has no event yet says nothing.
+// seals holds the history of seals against the events, and, if the check is full, the seals, too;
+// and the objects of other events. What has no event yet says nothing.
 func (c *check) seals(ctx context.Context) error {
 	if c.tree.N == 0 {
 		return nil
 	}
 	h, err := c.Store.History(ctx, c.Namespace)
 	if errors.Is(err, verdict.ErrNewerSchema) || errors.Is(err, auditstore.ErrCorrupt) {
-		return nil // told by whoever seals
+		h, err = verdict.History{}, nil // told by whoever seals
 	}
 	if err != nil {
 		return err
 	}
+	var others []transparency.Event
 	bundles := rand.Perm(int((c.tree.N + torchwood.TileWidth - 1) >> torchwood.TileHeight))
 	if !c.Full {
 		bundles = bundles[:min(len(bundles), bundlesChecked)]
 	}
 	for _, n := range bundles {
-		if err := c.sealsOf(ctx, h, int64(n)); err != nil {
+		some, err := c.sealsOf(ctx, h, int64(n))
+		if err != nil {
 			return err
 		}
+		others = append(others, some...)
 	}
-	return nil
+	return c.objects(ctx, others)
 }
 
-// sealsOf checks the seals that a tile of events speaks of.
-func (c *check) sealsOf(ctx context.Context, h verdict.History, n int64) error {
+// sealsOf checks the seals that a tile of events speaks of, and returns its other events.
+func (c *check) sealsOf(ctx context.Context, h verdict.History, n int64) (others []transparency.Event, err error) {
 	var indexes []int64
 	for i := n << torchwood.TileHeight; i < min((n+1)<<torchwood.TileHeight, c.tree.N); i++ {
 		indexes = append(indexes, i)
 	}
 	hashes, err := c.leaves(ctx, indexes)
 	if err != nil || hashes == nil {
-		return err
+		return nil, err
 	}
 	all, err := c.log.Bundle(ctx, c.tree.N, n)
 	if errors.Is(err, transparency.ErrInconsistent) || auditstore.IsLost(err) {
-		return c.find(WrongTile, nil, "the tile of events %d to %d is not what was signed: %v", indexes[0], indexes[len(indexes)-1], err)
+		return nil, c.find(WrongTile, nil, "the tile of events %d to %d is not what was signed: %v", indexes[0], indexes[len(indexes)-1], err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, entry := range all {
 		if tlog.RecordHash(entry) != hashes[i] {
-			return c.find(WrongTile, nil, "event %d in the tile of entries is not the one that was signed", indexes[i])
+			return others, c.find(WrongTile, nil, "event %d in the tile of entries is not the one that was signed", indexes[i])
 		}
 		e, err := transparency.DecodeEvent(entry)
-		if err == nil && e.Kind == transparency.Seal {
-			err = c.seal(ctx, h, e)
-		} else {
-			err = nil // of a later version, or of no seal
-		}
-		if err != nil {
-			return err
+		switch {
+		case err != nil: // of a later version
+		case e.Kind != transparency.Seal:
+			others = append(others, e)
+		default:
+			if err := c.seal(ctx, h, e); err != nil {
+				return others, err
+			}
 		}
 	}
-	return nil
+	return others, nil
 }
 
 // seal holds what is on record of a seal against its event.

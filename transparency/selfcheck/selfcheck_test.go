@@ -280,7 +280,8 @@ func TestForgeries(t *testing.T) {
 			for key := range w.remove("tlog/verdicts/witnessed/" + auditstore.GenerationName(2)) {
 				w.restore(map[string][]byte{key: w.signed(2)})
 			}
-		}, Signature, Signature},
+		}, Cosignatures, Cosignatures},
+		"what was witnessed is removed": {func(w *world) { w.remove("tlog/verdicts/witnessed/") }, Cosignatures, Cosignatures},
 		"the checkpoint is signed by somebody else": {func(w *world) {
 			for key, data := range w.remove("tlog/verdicts/checkpoints/" + auditstore.GenerationName(2)) {
 				text, _, _ := strings.Cut(string(data), "\n\n")
