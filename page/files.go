@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/page/documents"
 
@@ -16,6 +17,10 @@ import (
 
 // maxKeptFile is how large a file of a verdict log is at most that is kept in memory.
 const maxKeptFile = 64 << 10
+
+// keptFor is how long it is kept: a tile that somebody damaged, and somebody restored, is not shown
+// as it was for ever.
+const keptFor = time.Hour
 
 // file is one of the plain files of a verdict log. Whether there is one is asked of the audit store
 // each time: what is not there may be there in a second.
@@ -28,7 +33,7 @@ func (p *Page) file(ctx context.Context, namespace string, kind transparency.Kin
 	key := fmt.Sprintf("%s/%s/%s", namespace, kind, name)
 	data, ok := p.plain.Get(key, p.now())
 	if !ok {
-		if err := p.spend(p.files, 1); err != nil {
+		if err := p.spend(p.files, 2); err != nil { // a part of a tile may have to be cut from the full one
 			return nil, err
 		}
 		var err error
@@ -42,7 +47,7 @@ func (p *Page) file(ctx context.Context, namespace string, kind transparency.Kin
 		case !isTile:
 			p.plain.Put(key, data, p.now().Add(p.c.Every))
 		case len(data) <= maxKeptFile:
-			p.plain.Put(key, data, p.now().AddDate(1, 0, 0))
+			p.plain.Put(key, data, p.now().Add(keptFor))
 		}
 	}
 	if !isTile {

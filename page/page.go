@@ -219,6 +219,10 @@ func recovered[T any](do func() (T, error)) (v T, err error) {
 // ErrNoDocument says that there is no page at a path.
 var ErrNoDocument = errors.New("there is no page at this path")
 
+// errOld says that the pages could not be made anew for a while. What they said then, such as that
+// nothing is wrong, must not be shown as if it held now.
+var errOld = errors.New("the pages are too old to be shown")
+
 // errBusy says that visitors have caused as many requests as they may: come again.
 var errBusy = errors.New("too many pages are being made")
 

@@ -52,7 +52,7 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) (kind string, statu
 		return "none", http.StatusMethodNotAllowed
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/")
-	if path == "events" {
+	if path == "events" && r.Method == http.MethodGet {
 		return "events", p.hub.Serve(w, r)
 	}
 	if to, ok := p.redirect(path, r.URL.Query()); ok {
@@ -85,11 +85,9 @@ func (p *Page) redirect(path string, query url.Values) (to string, ok bool) {
 		len(parts) == 4 && parts[0] == "logs" && (parts[2] == "epochs" || parts[2] == "range")
 	switch {
 	case isFolder:
-		to = parts[len(parts)-1] + "/"
-		if len(query) > 0 {
-			to += "?" + query.Encode()
-		}
-		return to, true
+		// "https:example.org/" alone would lead there.
+		here := url.URL{Path: "./" + parts[len(parts)-1] + "/", RawQuery: query.Encode()}
+		return here.String(), true
 	case path == "logs" || path == "logs/":
 		return rootOf(path), true
 	case len(parts) == 3 && parts[0] == "logs" && parts[2] == "" && query.Get("from") != "" && query.Get("to") != "":
@@ -140,11 +138,14 @@ func (p *Page) refuse(w http.ResponseWriter, r *http.Request, status int, text s
 // document returns what stands at a path; ErrNoDocument if nothing does.
 func (p *Page) document(ctx context.Context, path string, query url.Values) (*documents.Document, error) {
 	s := p.current.Load()
-	plain := len(query) == 0 || path != "search/" && !strings.HasSuffix(path, "/strip.json")
-	if d, ok := s.documents[path]; ok && plain {
+	if d, ok := p.assets.documents[path]; ok {
 		return d, nil
 	}
-	if d, ok := p.assets.documents[path]; ok {
+	if p.now().Sub(s.made) > unreadAfter {
+		return nil, errOld
+	}
+	plain := len(query) == 0 || path != "search/" && !strings.HasSuffix(path, "/strip.json")
+	if d, ok := s.documents[path]; ok && plain {
 		return d, nil
 	}
 	select {

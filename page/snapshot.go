@@ -12,6 +12,7 @@ import (
 // snapshot is what the page says at a time: the documents that are asked for most, made once for
 // all visitors.
 type snapshot struct {
+	made      time.Time
 	documents map[string]*documents.Document
 	states    map[string]summaryJSON // by namespace
 	newest    map[string][]summary.Epoch
@@ -32,7 +33,7 @@ func (p *Page) update() error {
 	// To the minute, so that what did not change is the same document.
 	now := p.now()
 	asOf := now.UTC().Truncate(time.Minute)
-	s := &snapshot{documents: map[string]*documents.Document{}, states: map[string]summaryJSON{}, newest: map[string][]summary.Epoch{}, open: map[string][]incidentView{}}
+	s := &snapshot{made: now, documents: map[string]*documents.Document{}, states: map[string]summaryJSON{}, newest: map[string][]summary.Epoch{}, open: map[string][]incidentView{}}
 	var overview []logView
 	states := []summaryJSON{}
 	f := p.frame("", "Audits of key transparency logs", "", asOf)

@@ -45,7 +45,12 @@ func (s *Summary) incident(o incident.Open) Incident {
 		From: o.From, To: o.To, Title: t.Title, Means: t.Means, Benign: t.Benign,
 	}
 	if d.Alert != nil {
-		i.Summary, i.Detail, i.At = d.Alert.Summary, d.Alert.Detail, d.Alert.At.UTC()
+		i.Summary, i.At = d.Alert.Summary, d.Alert.At.UTC()
+		// The detail of what goes away by itself and says nothing of the log is for the operator:
+		// it quotes errors, with addresses and paths of the auditor's own machines.
+		if !o.Kind.Ends() || o.Wrong() && o.Kind != "store_unwritable" {
+			i.Detail = d.Alert.Detail
+		}
 	}
 	if a := d.Acknowledgement; a != nil {
 		i.Why, i.AcknowledgedAt = a.Reason, a.At.UTC()

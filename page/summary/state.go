@@ -50,6 +50,10 @@ func (s *Summary) State(now time.Time) (State, string) {
 		return Warning, fmt.Sprintf("%s. There is no verdict newer than %s.", head, units.DurationText(now.Sub(newest).Round(time.Minute)))
 	case len(s.Open.Open) > 0:
 		return Warning, fmt.Sprintf("%s. There are open warnings.", head)
+	case s.Witnessed.Problem != "":
+		return Warning, fmt.Sprintf("%s. Of this auditor's own log of verdicts, %s.", head, s.Witnessed.Problem)
+	case s.Log.Keys.Verdicts != "" && s.Witnessed.Newest == 0:
+		return Warning, fmt.Sprintf("%s. This auditor's own log of verdicts is not there.", head)
 	}
 	return Good, head + ", and nothing is wrong."
 }
