@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -15,8 +17,10 @@ import (
 const (
 	// witnessPrefix, after the origin, is the submission prefix of the witness.
 	witnessPrefix = "/witness"
-	// maxWitnessed is how many requests are answered at once: anybody may send some, of 64 KiB.
-	maxWitnessed = 64
+	// maxReading is how many requests are received at once, of maxRequest bytes; anybody may send
+	// some, slowly. maxWitnessed is how many of those that are here are answered at once.
+	maxReading, maxWitnessed = 1024, 64
+	maxRequest               = 64 << 10
 )
 
 // witness returns the witness that the configuration has.
@@ -48,24 +52,53 @@ func (s serving) witness(settings *config.Config) (*witness.Witness, error) {
 // withWitness serves a witness beside everything else.
 func (s serving) withWitness(rest http.Handler, w *witness.Witness) http.Handler {
 	handler := w.Handler(witnessPrefix, s.a.log)
-	slots := make(chan struct{}, maxWitnessed)
+	reading, slots := make(chan struct{}, maxReading), make(chan struct{}, maxWitnessed)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, witnessPrefix+"/") {
 			rest.ServeHTTP(rw, r)
 			return
 		}
 		began, answer := time.Now(), &statusWriter{ResponseWriter: rw, status: http.StatusOK}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			handler.ServeHTTP(answer, r)
-		default:
+		busy := func() {
 			answer.Header().Set("Retry-After", "1")
 			http.Error(answer, "the witness is busy", http.StatusServiceUnavailable)
+		}
+		select {
+		case reading <- struct{}{}:
+			received := receive(answer, r)
+			<-reading
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+				handler.ServeHTTP(answer, received)
+			default:
+				busy()
+			}
+		default:
+			busy()
 		}
 		s.metrics.Request(r.Method, "witness", answer.status, time.Since(began))
 	})
 }
+
+// receive reads the body of a request, so that a slow sender keeps nobody else from being answered.
+// One that is too long, or ends early, is left to whoever answers: what is read of it is too long,
+// or fails again.
+func receive(rw http.ResponseWriter, r *http.Request) *http.Request {
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxRequest+1))
+	var rest io.Reader = bytes.NewReader(body)
+	if tooLarge := (*http.MaxBytesError)(nil); err != nil && !errors.As(err, &tooLarge) {
+		rest = io.MultiReader(rest, failing{err})
+	}
+	received := r.WithContext(r.Context())
+	received.Body = io.NopCloser(rest)
+	return received
+}
+
+// failing is a body that ended with an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // statusWriter remembers the status of an answer.
 type statusWriter struct {
