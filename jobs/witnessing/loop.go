@@ -280,6 +280,7 @@ func (l *Loop) hold(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("holding the store against the verdict log: %w", err)
 	}
 	l.held = now
+	report.Findings = slices.DeleteFunc(report.Findings, isNoChange)
 	err = RaiseFindings(ctx, l.Incidents, l.Namespace, l.Verdicts, l.Events, report)
 	if len(report.Findings) > 0 {
 		err = errors.Join(fmt.Errorf("%w: %s", ErrChanged, report.Findings[0].Text), err)

@@ -103,9 +103,7 @@ func RaiseFindings(ctx context.Context, incidents incident.Recorder, namespace s
 		}
 		c := Changed{Log: string(log.Kind()), Size: tree.N, Root: tree.Hash.String()}
 		for _, f := range r.Findings {
-			// Cosignatures that lack show nothing: other witnesses may be configured since. They
-			// are asked for again, and missed after an hour.
-			if f.Log == log.Kind() && f.Kind != selfcheck.Cosignatures {
+			if f.Log == log.Kind() && !isNoChange(f) {
 				c.Found = append(c.Found, f.Text)
 			}
 		}
@@ -115,6 +113,10 @@ func RaiseFindings(ctx context.Context, incidents incident.Recorder, namespace s
 	}
 	return errors.Join(errs...)
 }
+
+// isNoChange reports whether a finding shows nothing against the store: cosignatures lack also where
+// other witnesses were configured since. They are asked for again, and missed after an hour.
+func isNoChange(f selfcheck.Finding) bool { return f.Kind == selfcheck.Cosignatures }
 
 // RaiseDisagreement puts on record what a witness knows, and raises the incident. That it knows it
 // of another tree of ours is another incident.
@@ -142,7 +144,7 @@ func raise(ctx context.Context, incidents incident.Recorder, namespace string, l
 	}
 	if from != "" {
 		if openFrom(list, from) >= maxOpenOfWitness {
-			incidents.Log.Warn().Str("namespace", namespace).Msg(a.Summary + "; several incidents say so, and wait to be acknowledged")
+			incidents.Log.Warn().Msg(a.Summary + "; several incidents say so, and wait to be acknowledged")
 			return nil
 		}
 	} else if list.Unacknowledged()[a.Kind] >= maxOpen {
