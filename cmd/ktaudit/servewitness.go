@@ -51,33 +51,41 @@ func (s serving) witness(settings *config.Config) (*witness.Witness, error) {
 
 // withWitness serves a witness beside everything else.
 func (s serving) withWitness(rest http.Handler, w *witness.Witness) http.Handler {
-	handler := w.Handler(witnessPrefix, s.a.log)
-	reading, slots := make(chan struct{}, maxReading), make(chan struct{}, maxWitnessed)
+	handler := boundedWitness(w.Handler(witnessPrefix, s.a.log))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, witnessPrefix+"/") {
 			rest.ServeHTTP(rw, r)
 			return
 		}
 		began, answer := time.Now(), &statusWriter{ResponseWriter: rw, status: http.StatusOK}
+		handler.ServeHTTP(answer, r)
+		s.metrics.Request(r.Method, "witness", answer.status, time.Since(began))
+	})
+}
+
+// boundedWitness bounds what a witness receives, and answers, at once.
+func boundedWitness(handler http.Handler) http.Handler {
+	reading, slots := make(chan struct{}, maxReading), make(chan struct{}, maxWitnessed)
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		busy := func() {
-			answer.Header().Set("Retry-After", "1")
-			http.Error(answer, "the witness is busy", http.StatusServiceUnavailable)
+			rw.Header().Set("Retry-After", "1")
+			http.Error(rw, "the witness is busy", http.StatusServiceUnavailable)
 		}
 		select {
 		case reading <- struct{}{}:
-			received := receive(answer, r)
-			<-reading
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-				handler.ServeHTTP(answer, received)
-			default:
-				busy()
-			}
+		default:
+			busy()
+			return
+		}
+		received := receive(rw, r)
+		<-reading
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			handler.ServeHTTP(rw, received)
 		default:
 			busy()
 		}
-		s.metrics.Request(r.Method, "witness", answer.status, time.Since(began))
 	})
 }
 

@@ -114,8 +114,8 @@ func RaiseFindings(ctx context.Context, incidents incident.Recorder, namespace s
 	return errors.Join(errs...)
 }
 
-// isNoChange reports whether a finding shows nothing against the store: cosignatures lack also where
-// other witnesses were configured since. They are asked for again, and missed after an hour.
+// isNoChange reports whether a finding shows nothing against the store: cosignatures lack also
+// where other witnesses were configured since. They are asked for again, and missed after an hour.
 func isNoChange(f selfcheck.Finding) bool { return f.Kind == selfcheck.Cosignatures }
 
 // RaiseDisagreement puts on record what a witness knows, and raises the incident. That it knows it
