@@ -54,7 +54,7 @@ var allowed = []struct {
 	{"transparency/tlogproof", nil},
 	{"transparency", []string{"blobstore/auditstore", "transparency/tlogproof"}},
 	{"transparency/selfcheck", []string{"blobstore/auditstore", "transparency"}},
-	{"transparency/witnesses", nil},
+	{"transparency/witnesses", []string{"transparency/tlogproof"}},
 	{"witness", []string{"blobstore/auditstore", "transparency/tlogproof", "transparency/witnesses"}},
 	{"internal/pins", nil},
 	{"internal/jsonpost", nil},

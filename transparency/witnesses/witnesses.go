@@ -12,15 +12,9 @@ import (
 	"time"
 
 	"filippo.io/torchwood"
+	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"golang.org/x/mod/sumdb/note"
 )
-
-// maxTime is the end of the year 9999. What is later cannot be written as a date in JSON.
-const maxTime = 253402300799
-
-// maxMembers leaves a checkpoint with all cosignatures, the log's signatures and some strangers'
-// within the hundred that a signed note may have.
-const maxMembers = 90
 
 // Member is one witness.
 type Member struct {
@@ -68,8 +62,8 @@ var sharedTransport = func() *http.Transport {
 
 // New checks whom to ask. It makes no request.
 func New(c Config) (*Witnesses, error) {
-	if len(c.Members) > maxMembers {
-		return nil, fmt.Errorf("%d witnesses, the limit is %d", len(c.Members), maxMembers)
+	if len(c.Members) > tlogproof.MaxWitnesses {
+		return nil, fmt.Errorf("%d witnesses, the limit is %d", len(c.Members), tlogproof.MaxWitnesses)
 	}
 	if c.Require < 0 || c.Require > len(c.Members) || c.Require == 0 && len(c.Members) > 0 {
 		return nil, fmt.Errorf("%d cosignatures are required of %d witnesses", c.Require, len(c.Members))
@@ -143,16 +137,16 @@ func (m *member) open(checkpoint []byte) (Cosignature, []byte, error) {
 		return Cosignature{}, nil, err
 	}
 	signature := n.Sigs[0]
-	at, err := torchwood.CosignatureTimestamp(signature)
-	raw, errBase64 := base64.StdEncoding.DecodeString(signature.Base64)
-	if err = errors.Join(err, errBase64); err == nil && at > maxTime {
-		err = fmt.Errorf("a time of %d seconds is none that can be shown", at)
+	at, ok := tlogproof.CosignedAt(signature)
+	if !ok {
+		return Cosignature{}, nil, errors.New("the time of the cosignature is no date")
 	}
+	raw, err := base64.StdEncoding.DecodeString(signature.Base64)
 	if err != nil {
 		return Cosignature{}, nil, err
 	}
 	line := fmt.Appendf(nil, "\u2014 %s %s\n", signature.Name, base64.StdEncoding.EncodeToString(raw))
-	return Cosignature{m.verifier.Name(), m.key, time.Unix(at, 0).UTC()}, line, nil
+	return Cosignature{m.verifier.Name(), m.key, at}, line, nil
 }
 
 // Assemble returns a checkpoint with the cosignatures of answers to it. Older ones by the same

@@ -311,7 +311,7 @@ func TestWhoMayBeAWitness(t *testing.T) {
 		{"too many are required", []Member{w1}, 2, "2 cosignatures are required of 1"},
 		{"one key under two names", []Member{w1, {"https://w2.example", alias.Verifier().String()}}, 1, "would count twice"},
 		{"a log's key", []Member{{"https://w1.example", tlogtest.New(origin).Verifier()}}, 1, "unknown verifier algorithm"},
-		{"too many", make([]Member, maxMembers+1), 1, "the limit is"},
+		{"too many", make([]Member, tlogproof.MaxWitnesses+1), 1, "the limit is"},
 	} {
 		_, err := New(Config{Members: c.members, Require: c.require})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
