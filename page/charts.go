@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// columns is how many buckets a strip has at most, rows how many lines its table has.
-	columns, rows = 200, 100
+	// rows is how many lines the table of a strip has at most.
+	rows = 100
 	// wide is the width of charts, in units of their view boxes.
 	wide, tierHeight, seriesHeight = 1000, 18, 160
 	// pointsShown is how many points a chart over time has at most.
@@ -65,7 +65,7 @@ func (f frame) strip(s *summary.Summary, id string, from, to uint64, open bool) 
 	if to == 0 {
 		return v
 	}
-	v.Size = summary.BucketSize(from, to, columns)
+	v.Size = summary.BucketSize(from, to, summary.Columns)
 	buckets := s.Strip(from, to, v.Size)
 	scale := wide / float64(to-from+1)
 	at := func(epoch uint64) float64 { return float64(epoch-from) * scale }
@@ -99,12 +99,12 @@ func (f frame) strip(s *summary.Summary, id string, from, to uint64, open bool) 
 // bucketLink leads to what a bucket holds, if that is anything.
 func (f frame) bucketLink(s *summary.Summary, b summary.Bucket) string {
 	switch {
-	case b.Tiers == [5]uint64{} && b.Rejected+b.Breaks == 0:
+	case b.IsEmpty():
 		return ""
 	case b.From == b.To:
-		return f.link(epochPath(s.Log.Name, b.From))
+		return f.link(EpochPath(s.Log.Name, b.From))
 	}
-	return f.link(rangePath(s.Log.Name, b.From, b.To))
+	return f.link(RangePath(s.Log.Name, b.From, b.To))
 }
 
 // classOf says how much of a bucket a tier covers. What is wrong shows where it is verified.

@@ -82,12 +82,12 @@ func (p *Page) epochPage(l *logState, path string, v *summary.Record) (*document
 	f.Description = title + ": " + v.Outcome()
 	e := epochPage{frame: f, Record: v, LogLink: f.link("logs/" + v.Namespace + "/"), Keys: l.log.Keys, Directory: l.log.LogDirectory, Configuration: l.log.Configuration,
 		Open: f.incidentViews(v.Incidents)}
-	e.Proof = v.Index != nil && *v.Index < v.Size
+	e.Proof = v.Proven
 	if v.Before.Digest != "" {
-		e.BeforeLink = f.link(epochPath(v.Namespace, v.Before.Epoch))
+		e.BeforeLink = f.link(EpochPath(v.Namespace, v.Before.Epoch))
 	}
 	if v.After.Digest != "" {
-		e.AfterLink = f.link(epochPath(v.Namespace, v.After.Epoch))
+		e.AfterLink = f.link(EpochPath(v.Namespace, v.After.Epoch))
 	}
 	if v.Verdict != nil && v.Verdict.Reason != "" {
 		e.Explained = explained(string(v.Verdict.Reason))

@@ -37,7 +37,9 @@ type Config struct {
 	Streams int
 	// Observe is called after each request, with the kind of document. It may be nil.
 	Observe func(kind string, status int, took time.Duration)
-	Log     zerolog.Logger
+	// Now is the clock. Nil is time.Now.
+	Now func() time.Time
+	Log zerolog.Logger
 }
 
 // What visitors together may cost beside the summaries.
@@ -100,11 +102,14 @@ func New(c Config) (*Page, error) {
 	if c.Streams == 0 {
 		c.Streams = 256
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Observe == nil {
 		c.Observe = func(string, int, time.Duration) {}
 	}
 	p := &Page{
-		c: c, base: base, hub: documents.NewHub(c.Streams), now: time.Now,
+		c: c, base: base, hub: documents.NewHub(c.Streams), now: c.Now,
 		reads: rate.NewLimiter(readsPerSecond, readsAtOnce), files: rate.NewLimiter(filesPerSecond, filesAtOnce),
 		slots: make(chan struct{}, maxRendering), faults: rate.NewLimiter(rate.Every(10*time.Second), 5),
 		epochs: documents.NewCache[*summary.Record](2000), plain: documents.NewCache[[]byte](2000), rendered: documents.NewCache[*documents.Document](500),

@@ -18,7 +18,7 @@ const proofReads = 30
 // proof is the proof that an epoch's verdict is in the verdict log, under the newest checkpoint
 // that witnesses have cosigned.
 func (p *Page) proof(ctx context.Context, l *logState, v *summary.Record, free bool) (*documents.Document, error) {
-	if v.Index == nil || *v.Index >= v.Size {
+	if !v.Proven {
 		return nil, ErrNoDocument
 	}
 	if !free {

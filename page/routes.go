@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/page/documents"
+	"github.com/ktaudit/ktaudit/page/summary"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/transparency"
@@ -62,7 +63,7 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) (kind string, statu
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	d, err := recovered(func() (*documents.Document, error) { return p.document(ctx, path, r.URL.Query()) })
+	d, err := recovered(func() (*documents.Document, error) { return p.document(ctx, path, r.URL.Query(), false) })
 	switch {
 	case err == nil:
 		return d.Kind, d.Send(w, r)
@@ -135,8 +136,9 @@ func (p *Page) refuse(w http.ResponseWriter, r *http.Request, status int, text s
 	return status
 }
 
-// document returns what stands at a path; ErrNoDocument if nothing does.
-func (p *Page) document(ctx context.Context, path string, query url.Values) (*documents.Document, error) {
+// document returns what stands at a path; ErrNoDocument if nothing does. Unless it is free, what it
+// takes counts as a visitor's.
+func (p *Page) document(ctx context.Context, path string, query url.Values, free bool) (*documents.Document, error) {
 	s := p.current.Load()
 	if d, ok := p.assets.documents[path]; ok {
 		return d, nil
@@ -173,7 +175,7 @@ func (p *Page) document(ctx context.Context, path string, query url.Values) (*do
 		return p.rangePage(l, path, rest[1])
 	case len(rest) == 3 && rest[0] == "epochs":
 		if epoch := parseEpoch(rest[1]); epoch > 0 {
-			return p.epochDocument(ctx, l, path, epoch, rest[2], false)
+			return p.epochDocument(ctx, l, path, epoch, rest[2], free)
 		}
 	}
 	return nil, ErrNoDocument
@@ -186,7 +188,7 @@ func (p *Page) stripWindow(l *logState, query url.Values) (*documents.Document, 
 		return nil, ErrNoDocument
 	}
 	from, to := s.Bounds()
-	n := uint64(columns)
+	n := uint64(summary.Columns)
 	for _, v := range []struct {
 		name string
 		into *uint64

@@ -47,7 +47,7 @@ func (p *Page) search(ctx context.Context, query string) (hits []hit, err error)
 		for _, l := range p.logs {
 			if s, _ := l.status(p.now()); s != nil {
 				if first, last := s.Bounds(); first <= epoch && epoch <= last && last > 0 {
-					hits = append(hits, hit{Namespace: l.log.Name, Epoch: epoch, path: epochPath(l.log.Name, epoch)})
+					hits = append(hits, hit{Namespace: l.log.Name, Epoch: epoch, path: EpochPath(l.log.Name, epoch)})
 				}
 			}
 		}
@@ -84,7 +84,7 @@ func (p *Page) byDigest(ctx context.Context, l *logState, digest string) (hits [
 			return nil, err
 		}
 		if v.Verdict != nil && v.Verdict.Digest == digest {
-			hits = append(hits, hit{Namespace: l.log.Name, Epoch: epoch, Why: "ends with this digest: " + v.Outcome(), path: epochPath(l.log.Name, epoch)})
+			hits = append(hits, hit{Namespace: l.log.Name, Epoch: epoch, Why: "ends with this digest: " + v.Outcome(), path: EpochPath(l.log.Name, epoch)})
 		}
 	}
 	return hits, nil

@@ -117,7 +117,7 @@ func (p *Page) updateLog(s *snapshot, l *logState, now, asOf time.Time) (summary
 		from, to := v.Summary.Bounds()
 		whole.Strip, whole.Series, whole.Tiers = f.strip(v.Summary, "whole", from, to, true), f.series(v.Summary), tiers(v.Summary, maxTierRanges)
 		whole.Witnessed, whole.Auditors = v.Summary.Witnessed, v.Summary.Auditors
-		if err := s.add(folder + "strip.json")(documents.JSON("strip", documents.ForSeconds, stripOf(v.Summary, from, to, columns))); err != nil {
+		if err := s.add(folder + "strip.json")(documents.JSON("strip", documents.ForSeconds, stripOf(v.Summary, from, to, summary.Columns))); err != nil {
 			return state, err
 		}
 		if err := s.add(folder + "series.json")(documents.JSON("series", documents.ForSeconds, seriesOf(v.Summary))); err != nil {

@@ -167,7 +167,7 @@ func (f frame) log(l *logState, now time.Time, newest, open int) logView {
 	}
 	v.Facts = f.facts(s, now)
 	for _, e := range s.Newest[:min(len(s.Newest), newest)] {
-		v.Newest = append(v.Newest, epochRow{e, f.link(epochPath(l.log.Name, e.Epoch))})
+		v.Newest = append(v.Newest, epochRow{e, f.link(EpochPath(l.log.Name, e.Epoch))})
 	}
 	v.Incidents = f.incidents(s, open)
 	v.MoreOpen = len(s.Open.Open) - len(v.Incidents)
@@ -192,12 +192,12 @@ func stateOf(s *summary.Summary, unread, now time.Time) (state, text string) {
 func (f frame) facts(s *summary.Summary, now time.Time) []fact {
 	facts := []fact{{Term: "Verified up to", Field: "head", Text: "no epoch yet"}}
 	if s.Status.Head > 0 {
-		facts[0].Text, facts[0].Link = "epoch "+number(s.Status.Head), f.link(epochPath(s.Log.Name, s.Status.Head))
+		facts[0].Text, facts[0].Link = "epoch "+number(s.Status.Head), f.link(EpochPath(s.Log.Name, s.Status.Head))
 		facts = append(facts, fact{Term: "Judged at", Field: "head-at", At: s.Head.FinishedAt})
 	}
 	if len(s.Newest) > 0 {
 		facts = append(facts, fact{Term: "Newest verdict", Field: "newest", Text: "epoch " + number(s.Newest[0].Epoch), At: s.Newest[0].FinishedAt,
-			Link: f.link(epochPath(s.Log.Name, s.Newest[0].Epoch))})
+			Link: f.link(EpochPath(s.Log.Name, s.Newest[0].Epoch))})
 	}
 	facts = append(facts, fact{Term: "Behind", Field: "lag", Text: lagText(s, now)})
 	if len(s.Status.HeldBackBy) > 0 {
@@ -234,17 +234,19 @@ func (f frame) incidentViews(all []summary.Incident) []incidentView {
 	for _, i := range all {
 		v := incidentView{Incident: i}
 		if i.From > 0 && i.From == i.To {
-			v.Link = f.link(epochPath(i.Namespace, i.From))
+			v.Link = f.link(EpochPath(i.Namespace, i.From))
 		}
 		views = append(views, v)
 	}
 	return views
 }
 
-func epochPath(namespace string, epoch uint64) string {
+// EpochPath is the path of an epoch's page, RangePath that of a range of epochs.
+func EpochPath(namespace string, epoch uint64) string {
 	return fmt.Sprintf("logs/%s/epochs/%d/", namespace, epoch)
 }
 
-func rangePath(namespace string, from, to uint64) string {
+// RangePath is beside EpochPath.
+func RangePath(namespace string, from, to uint64) string {
 	return fmt.Sprintf("logs/%s/range/%d-%d/", namespace, from, to)
 }

@@ -63,6 +63,7 @@ type cli struct {
 	Reverify   reverifyCmd   `cmd:"" help:"Audit epochs again and raise an alert if a verdict is contradicted."`
 	Evidence   evidenceCmd   `cmd:"" help:"Make one file of all evidence on an epoch, for others to check."`
 	Export     exportCmd     `cmd:"" help:"Export verdicts to standard output, as JSON lines or CSV."`
+	Publish    publishCmd    `cmd:"" help:"Write the public page as plain files to a bucket."`
 	Incidents  incidentsCmd  `cmd:"" help:"List what is wrong, show one incident, or acknowledge it."`
 	Explain    explainCmd    `cmd:"" help:"Say what a reason or a kind of alert means, and what to do."`
 	Alert      alertCmd      `cmd:"" help:"Test the alert targets."`

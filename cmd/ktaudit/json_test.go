@@ -16,7 +16,7 @@ var jsonCommands = map[string]string{
 	"verify": "verify", "run": "run", "status": "status", "show": "show", "head": "seal", "chain": "chain", "seal": "seal", "seal --check": "seal",
 	"reverify": "reverify", "enqueue": "queue", "retry": "queue", "pause": "queue", "resume": "queue",
 	"config check": "config", "alert test": "alert", "incidents": "incidents", "incidents show": "incidents", "incidents ack": "incidents", "explain": "explain",
-	"audit": "audit", "ls": "audit", "local-audit": "audit", "simulate": "simulate", "demo": "demo", "version": "version", "export": "export",
+	"audit": "audit", "ls": "audit", "local-audit": "audit", "simulate": "simulate", "demo": "demo", "version": "version", "export": "export", "publish": "publish",
 	"keygen": "keygen", "log append": "log", "log show": "log", "log check": "log", "log absent": "log",
 	"prove": "prove", "check": "prove", "statement": "prove",
 }

@@ -156,6 +156,25 @@ func verifyingKey(key ed25519.PrivateKey) string {
 // openForWriting opens a bucket, or a directory that it creates, and refuses one that is not empty:
 // two logs in one place look like one that lies.
 func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
+	bucket, err := openOutput(ctx, at, open)
+	if err != nil {
+		return nil, err
+	}
+	page, _, err := bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(page) > 0 {
+		return nil, fmt.Errorf("%s is not empty, it contains %s: choose an empty one, since two logs must not be mixed", at, page[0].Key)
+	}
+	return bucket, nil
+}
+
+// openOutput opens a bucket, or a directory that is made if it is not there.
+func openOutput(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
+	if blobstore.IsReadOnly(at) {
+		return nil, fmt.Errorf("%s is a public log, which is read-only", at)
+	}
 	if !strings.Contains(at, "://") {
 		if err := os.MkdirAll(at, 0o755); err != nil {
 			return nil, err
@@ -166,13 +185,6 @@ func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket
 		return nil, err
 	}
 	open.add(bucket.Close)
-	page, _, err := bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
-	if err != nil {
-		return nil, err
-	}
-	if len(page) > 0 {
-		return nil, fmt.Errorf("%s is not empty, it contains %s: choose an empty one, since two logs must not be mixed", at, page[0].Key)
-	}
 	return bucket, nil
 }
 

@@ -84,6 +84,7 @@ var allowed = []struct {
 	{"page", []string{ // never the queue
 		"blobstore/auditstore", "internal/explain", "jobs/statement", "page/documents", "page/summary", "transparency", "transparency/tlogproof",
 	}},
+	{"page/static", []string{"page", "page/documents", "page/summary"}},
 	{"api", []string{ // never the queue
 		"auditor", "auditor/client", "blobstore/auditstore", "fetcher", "internal/alert", "jobs/bundle", "jobs/incident", "jobs/report", "signature",
 	}},

@@ -22,18 +22,19 @@ const (
 	// seldom is how often what changes seldom is read.
 	seldom = time.Minute
 	// verdictsPerRound are verdicts that are read because they are new, or because nobody seals
-	// them; numbersPerRound requests for the numbers over time of what is sealed.
-	verdictsPerRound, numbersPerRound = 50, 50
+	// them; what was not needed is saved up, to verdictsAtOnce. numbersPerRound are requests for
+	// the numbers over time of what is sealed.
+	verdictsPerRound, verdictsAtOnce, numbersPerRound = 100, 1000, 50
 	// shardsPerRound are listings of shards that are not sealed, beside the newest two.
 	shardsPerRound = 2
 	// detailsPerRound are incidents whose detail is read, and maxDetails those that have one.
 	detailsPerRound, maxDetails = 3, 30
 	// maxNewest is how many of the newest epochs are listed.
 	maxNewest = 30
-	// MaxRequests is how many requests a minute the summary of a log takes at most: six rounds of
-	// 130, and what is read once a minute. Where epochs were overruled, or thousands of incidents
-	// are open, reading these takes more, and is done less often in turn.
-	MaxRequests = 1000
+	// MaxRequests is how many requests the summary of a log takes in any minute, at most: verdicts,
+	// numbers, and some 30 in each round for all else. Where epochs were overruled, or thousands of
+	// incidents are open, reading these takes more, and is done less often in turn.
+	MaxRequests = verdictsAtOnce + 6*(verdictsPerRound+numbersPerRound+30) + 100
 )
 
 // Reader makes summaries of a log, and remembers what it read. One goroutine at a time may use it.
@@ -51,6 +52,7 @@ type Reader struct {
 	shards     map[uint64]*openShard // with verdicts, and not sealed
 	listed     map[uint64][]uint64   // epochs with a verdict of these, as last listed
 	turn       int                   // whose listing comes next
+	saved      int                   // verdicts that may be read
 	newest     map[uint64]verdict.Verdict
 	unreadable map[uint64]time.Time // verdicts that cannot be read, and when to try again
 	series     *series
@@ -65,7 +67,7 @@ func NewReader(store *auditstore.Store, log Log) *Reader {
 	return &Reader{
 		log: log, store: store, next: map[string]time.Time{}, details: map[string]incident.Details{}, cuts: map[uint64]verdict.Verdict{}, shards: map[uint64]*openShard{},
 		listed: map[uint64][]uint64{}, newest: map[uint64]verdict.Verdict{}, unreadable: map[uint64]time.Time{},
-		series: newSeries(store, log.Name),
+		series: newSeries(store, log.Name), saved: verdictsAtOnce,
 	}
 }
 
@@ -243,7 +245,9 @@ func (r *Reader) openShards() (open []uint64) {
 // readVerdicts reads some that were not read yet, the newest first.
 func (r *Reader) readVerdicts(ctx context.Context, now time.Time) error {
 	wanted := r.unread(now)
-	wanted = wanted[:min(len(wanted), verdictsPerRound)]
+	r.saved = min(r.saved+verdictsPerRound, verdictsAtOnce)
+	wanted = wanted[:min(len(wanted), r.saved)]
+	r.saved -= len(wanted)
 	verdicts, err := report.ReadReadable(ctx, r.store, r.log.Name, wanted)
 	if err != nil {
 		return err

@@ -41,10 +41,10 @@ type Record struct {
 	Signed   *signature.SignedDigest `json:"signed,omitempty"`
 	Auditors []AuditorDigest         `json:"auditors"`
 	Evidence []string                `json:"evidence"`
-	// Index is the verdict's place in the verdict log, of which Size entries are witnessed; the
-	// proof is there if it is less than Size.
+	// Index is the verdict's place in the verdict log. Proven: witnesses have cosigned so much of
+	// the log, and there is a proof.
 	Index     *uint64    `json:"index,omitempty"`
-	Size      uint64     `json:"size,omitempty"`
+	Proven    bool       `json:"proven"`
 	Incidents []Incident `json:"incidents"`
 	Checked   []string   `json:"checked"`
 	Unchecked []string   `json:"not_checked"`
@@ -195,7 +195,7 @@ func (v *Record) place(s *Summary) {
 		return
 	}
 	index := v.Epoch - w.First
-	v.Index, v.Size = &index, w.Size
+	v.Index, v.Proven = &index, w.Enough && index < w.Size
 }
 
 // conclude says what was checked and what was not, which follows from the rest.
@@ -248,7 +248,7 @@ func (v *Record) conclude(s *Summary) {
 		unchecked("whether others were shown the same digest: no other auditor's signature was compared")
 	}
 	if slices.Contains(v.Tiers, "witnessed") {
-		checked("the verdict log that has this place was cosigned by %d witnesses", s.Witnessed.Count())
+		checked("witnesses cosigned the log of verdicts that has this place")
 	} else {
 		unchecked("whether this auditor tells everybody the same: its verdict is in no log that witnesses have cosigned")
 	}
@@ -265,7 +265,7 @@ func (v *Record) commands(l Log) {
 	case strings.HasPrefix(l.LogDirectory, "https://") && v.Verdict.Batch.Key != "":
 		v.Commands = append(v.Commands, fmt.Sprintf("ktaudit verify --configuration %s --epoch %d s3list+%s", l.Configuration, v.Epoch, l.LogDirectory))
 	}
-	if v.Index != nil && *v.Index < v.Size {
+	if v.Proven {
 		command := "ktaudit check --log-key " + l.Keys.Verdicts
 		for _, w := range l.Keys.Witnesses {
 			command += " --witness " + w
