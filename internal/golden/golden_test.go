@@ -80,6 +80,7 @@ var kinds = []kind{
 	{"alert-posted", `/alerts/open/`, signDigests, []scrub{at, summary}},
 	{"crosscheck", `/crosscheck/[^o]`, crossCheck, nil},
 	{"crosscheck-ours", `/crosscheck/ours/`, crossCheckOurs, nil},
+	{"page-numbers", `/page/`, sumUpShard, nil},
 	{"archive", `/archive/\d`, auditArchived, nil},
 	{"archive-clock", `/archive/clock/`, askTheTime, []scrub{clockName}},
 
