@@ -82,7 +82,7 @@ func (p *Page) epochPage(l *logState, path string, v *summary.Record) (*document
 	f.Description = title + ": " + v.Outcome()
 	e := epochPage{frame: f, Record: v, LogLink: f.link("logs/" + v.Namespace + "/"), Keys: l.log.Keys, Directory: l.log.LogDirectory, Configuration: l.log.Configuration,
 		Open: f.incidentViews(v.Incidents)}
-	e.Proof = v.Proven
+	e.Proof = v.Index != nil
 	if v.Before.Digest != "" {
 		e.BeforeLink = f.link(EpochPath(v.Namespace, v.Before.Epoch))
 	}

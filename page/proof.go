@@ -8,7 +8,6 @@ import (
 	"github.com/ktaudit/ktaudit/page/summary"
 
 	"github.com/ktaudit/ktaudit/transparency"
-	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -16,9 +15,9 @@ import (
 const proofReads = 30
 
 // proof is the proof that an epoch's verdict is in the verdict log, under the newest checkpoint
-// that witnesses have cosigned.
+// that witnesses have cosigned if that covers it.
 func (p *Page) proof(ctx context.Context, l *logState, v *summary.Record, free bool) (*documents.Document, error) {
-	if !v.Proven {
+	if v.Index == nil {
 		return nil, ErrNoDocument
 	}
 	if !free {
@@ -26,19 +25,14 @@ func (p *Page) proof(ctx context.Context, l *logState, v *summary.Record, free b
 			return nil, err
 		}
 	}
-	log := transparency.Open(p.c.Store, l.log.Name, transparency.Verdicts)
-	c, err := log.Witnessed(ctx)
-	if errors.Is(err, transparency.ErrNoCheckpoint) || err == nil && int64(*v.Index) >= c.N {
-		return nil, ErrNoDocument
+	proof, err := transparency.Open(p.c.Store, l.log.Name, transparency.Verdicts).Prove(ctx, v.Epoch)
+	if errors.Is(err, transparency.ErrNoCheckpoint) || errors.Is(err, transparency.ErrNotCovered) {
+		err = ErrNoDocument
 	}
 	if err != nil {
 		return nil, err
 	}
-	entry, proof, err := log.Entry(ctx, c.Tree, int64(*v.Index))
-	if err != nil {
-		return nil, err
-	}
-	return documents.New("proof", documents.TypeText, documents.NotAtAll, tlogproof.Format(entry, int64(*v.Index), proof, c.Note)), nil
+	return documents.New("proof", documents.TypeText, documents.NotAtAll, proof.File), nil
 }
 
 // statement is the three-line statement of the digest of a verified epoch, signed for its tier.

@@ -95,6 +95,18 @@ func pageStatement(settings *config.Config, namespaces []config.Namespace) (func
 	}, err
 }
 
+// newPage returns the public page of some logs.
+func newPage(settings *config.Config, namespaces []config.Namespace, c page.Config) (*page.Page, error) {
+	var err error
+	if c.Logs, err = pageLogs(settings, namespaces); err == nil {
+		c.Statement, err = pageStatement(settings, namespaces)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return page.New(c)
+}
+
 // withPage serves the page beside the API, whose paths come first.
 func withPage(api http.Handler, public *page.Page) http.Handler {
 	if public == nil {
@@ -115,16 +127,8 @@ func (s serving) page(settings *config.Config, namespaces []config.Namespace, or
 	if !settings.ServesPage() {
 		return nil, nil
 	}
-	logs, err := pageLogs(settings, namespaces)
-	if err != nil {
-		return nil, err
-	}
-	statements, err := pageStatement(settings, namespaces)
-	if err != nil {
-		return nil, err
-	}
-	return page.New(page.Config{
-		Store: s.store, Logs: logs, URL: origin, Log: s.a.log, Statement: statements,
+	return newPage(settings, namespaces, page.Config{
+		Store: s.store, URL: origin, Log: s.a.log,
 		Observe: func(kind string, status int, took time.Duration) {
 			s.metrics.Request(http.MethodGet, "page "+kind, status, took)
 		},

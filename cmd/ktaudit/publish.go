@@ -50,10 +50,6 @@ func (c publishCmd) Run(ctx context.Context, a *app) (err error) {
 	if c.Epochs < 0 {
 		return errors.New("--epochs is negative: give how many of the newest epochs have a page, or 0")
 	}
-	logs, err := pageLogs(settings, namespaces)
-	if err != nil {
-		return err
-	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
 	store, err := c.open(ctx)
@@ -65,7 +61,7 @@ func (c publishCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)
 	}
-	pages, err := page.New(page.Config{Store: store, Logs: logs, URL: c.URL, Log: a.log})
+	pages, err := newPage(settings, namespaces, page.Config{Store: store, URL: c.URL, Log: a.log})
 	if err != nil {
 		return err
 	}

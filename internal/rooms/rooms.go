@@ -82,7 +82,7 @@ var allowed = []struct {
 	{"page/check", []string{"transparency/tlogproof", "validator"}},
 	{"page/check/wasm", []string{"page/check"}},
 	{"page", []string{ // never the queue
-		"blobstore/auditstore", "internal/explain", "jobs/statement", "page/documents", "page/summary", "transparency", "transparency/tlogproof",
+		"blobstore/auditstore", "internal/explain", "jobs/statement", "page/documents", "page/summary", "transparency",
 	}},
 	{"page/static", []string{"page", "page/documents", "page/summary"}},
 	{"api", []string{ // never the queue

@@ -41,10 +41,10 @@ type Record struct {
 	Signed   *signature.SignedDigest `json:"signed,omitempty"`
 	Auditors []AuditorDigest         `json:"auditors"`
 	Evidence []string                `json:"evidence"`
-	// Index is the verdict's place in the verdict log. Proven: witnesses have cosigned so much of
-	// the log, and there is a proof.
+	// Index is the verdict's place in the verdict log, as far as a checkpoint is signed: there is a
+	// proof. Cosigned: under one that enough witnesses cosigned.
 	Index     *uint64    `json:"index,omitempty"`
-	Proven    bool       `json:"proven"`
+	Cosigned  bool       `json:"cosigned"`
 	Incidents []Incident `json:"incidents"`
 	Checked   []string   `json:"checked"`
 	Unchecked []string   `json:"not_checked"`
@@ -195,7 +195,7 @@ func (v *Record) place(s *Summary) {
 		return
 	}
 	index := v.Epoch - w.First
-	v.Index, v.Proven = &index, w.Enough && index < w.Size
+	v.Index, v.Cosigned = &index, w.Enough && index < w.Size
 }
 
 // conclude says what was checked and what was not, which follows from the rest.
@@ -265,15 +265,18 @@ func (v *Record) commands(l Log) {
 	case strings.HasPrefix(l.LogDirectory, "https://") && v.Verdict.Batch.Key != "":
 		v.Commands = append(v.Commands, fmt.Sprintf("ktaudit verify --configuration %s --epoch %d s3list+%s", l.Configuration, v.Epoch, l.LogDirectory))
 	}
-	if v.Proven {
-		command := "ktaudit check --log-key " + l.Keys.Verdicts
+	if v.Index != nil {
+		command := "ktaudit check proof.tlog-proof --auditor-key " + l.Keys.Verdicts
 		for _, w := range l.Keys.Witnesses {
 			command += " --witness " + w
 		}
-		if l.Keys.Require > 0 {
+		switch {
+		case !v.Cosigned:
+			command += " --require 0" // not yet
+		case l.Keys.Require > 0:
 			command += fmt.Sprintf(" --require %d", l.Keys.Require)
 		}
-		v.Commands = append(v.Commands, command+" proof.tlog-proof")
+		v.Commands = append(v.Commands, command)
 	}
 }
 
