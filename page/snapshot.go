@@ -133,7 +133,7 @@ func (p *Page) updateLog(s *snapshot, l *logState, now, asOf time.Time) (summary
 	if err := s.add(folder + "keys.json")(documents.JSON("keys", documents.ForSeconds, keysOf(l.log))); err != nil {
 		return state, err
 	}
-	s.documents[folder+"badge.svg"] = badge(state.State, state.Head)
+	s.documents[folder+"badge.svg"] = documents.Badge(state.State, state.Head)
 	return state, s.add(folder + "feed.atom")(p.logFeed(v))
 }
 
