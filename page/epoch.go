@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/explain"
 	"github.com/ktaudit/ktaudit/page/documents"
 	"github.com/ktaudit/ktaudit/page/summary"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -46,7 +47,7 @@ type epochPage struct {
 	BeforeLink, AfterLink string
 	Proof                 bool // there is one in the verdict log
 	Keys                  summary.Keys
-	Explained             string // what the reason of a rejection means
+	Explained             *explain.Text // what the reason of a rejection means; nil if there is none
 	SignedAt              time.Time
 	Directory             string
 	Configuration         string // of the hashes of the log
@@ -90,7 +91,9 @@ func (p *Page) epochPage(l *logState, path string, v *summary.Record) (*document
 		e.AfterLink = f.link(EpochPath(v.Namespace, v.After.Epoch))
 	}
 	if v.Verdict != nil && v.Verdict.Reason != "" {
-		e.Explained = explained(string(v.Verdict.Reason))
+		if t, ok := explain.Of(string(v.Verdict.Reason)); ok {
+			e.Explained = &t
+		}
 	}
 	if v.Signed != nil {
 		e.SignedAt = time.UnixMilli(int64(v.Signed.Timestamp)).UTC()

@@ -17,7 +17,7 @@ type summaryJSON struct {
 	Newest        uint64     `json:"newest,omitempty"` // epoch with a verdict
 	NewestAt      time.Time  `json:"newest_at,omitzero"`
 	SeenTo        uint64     `json:"seen_to,omitempty"`
-	LagEpochs     uint64     `json:"lag_epochs"`
+	LagEpochs     *uint64    `json:"lag_epochs"` // null: not known, for not all verdicts were read yet
 	LagText       string     `json:"lag_text,omitempty"`
 	UnreadSince   time.Time  `json:"unread_since,omitzero"`
 	IncidentsOpen int        `json:"incidents_open"` // that nobody has acknowledged
@@ -49,7 +49,10 @@ func summaryOf(v logView, now time.Time) summaryJSON {
 	if len(s.Newest) > 0 {
 		j.Newest, j.NewestAt = s.Newest[0].Epoch, s.Newest[0].FinishedAt
 	}
-	j.SeenTo, j.LagEpochs, j.LagText = s.SeenTo(), s.Lag(), lagText(s, now)
+	j.SeenTo, j.LagText = s.SeenTo(), lagText(s, now)
+	if lag := s.Lag(); !s.IsPart() {
+		j.LagEpochs = &lag
+	}
 	for _, n := range s.Open.Unacknowledged() {
 		j.IncidentsOpen += n
 	}

@@ -84,6 +84,22 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A rejection is a word or two in its state, and what it means a paragraph of its own.
+func TestRejectedEpoch(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	jobstest.Verify(t, store, 1, 2)
+	jobstest.PutVerdict(t, store, 3, verdict.DigestMismatch)
+	_, body := get(t, newPage(t, store), "/logs/"+jobstest.Namespace+"/epochs/3/")
+	for _, has := range []string{
+		`<p class="state state-wrong"><strong>rejected: digest_mismatch</strong></p>`, `<p class="explained">`, "without anybody cheating",
+	} {
+		if !strings.Contains(body, has) {
+			t.Errorf("the page of a rejected epoch lacks %s:\n%.3000s", has, body)
+		}
+	}
+}
+
 // What is not there is not, and is not kept.
 func TestNoPage(t *testing.T) {
 	t.Parallel()

@@ -2,12 +2,10 @@ package page
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/explain"
 	"github.com/ktaudit/ktaudit/verdict"
 )
 
@@ -88,13 +86,4 @@ func (p *Page) byDigest(ctx context.Context, l *logState, digest string) (hits [
 		}
 	}
 	return hits, nil
-}
-
-// explained is what a word means, in a paragraph.
-func explained(word string) string {
-	t, ok := explain.Of(word)
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf("%s %s How it can come about without anybody cheating: %s", t.Title, t.Means, t.Benign)
 }

@@ -26,7 +26,7 @@ func (p *Page) ReadAll(ctx context.Context) error {
 				return ctx.Err()
 			}
 			s, _ := l.status(p.now())
-			if err != nil || s.Unread == 0 {
+			if err != nil || !s.IsPart() {
 				break
 			}
 		}

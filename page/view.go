@@ -209,6 +209,9 @@ func (f frame) facts(s *summary.Summary, now time.Time) []fact {
 // lagText says how far the audit is behind what it knows of the log. The audit store does not say
 // what the log published since its names were last listed.
 func lagText(s *summary.Summary, now time.Time) string {
+	if s.IsPart() {
+		return "not known yet: " + s.UnreadText() + " on record were not read yet"
+	}
 	text := plural(s.Lag(), "epoch") + " that the log is known to have published"
 	if s.Lag() == 0 {
 		text = "none of the epochs that the log is known to have published"

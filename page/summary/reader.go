@@ -22,9 +22,9 @@ const (
 	// seldom is how often what changes seldom is read.
 	seldom = time.Minute
 	// verdictsPerRound are verdicts that are read because they are new, or because nobody seals
-	// them; what was not needed is saved up, to verdictsAtOnce. numbersPerRound are requests for
-	// the numbers over time of what is sealed.
-	verdictsPerRound, verdictsAtOnce, numbersPerRound = 100, 1000, 50
+	// them: so many that a shard takes a round. numbersPerRound are requests for the numbers over
+	// time of what is sealed.
+	verdictsPerRound, numbersPerRound = 1000, 50
 	// shardsPerRound are listings of shards that are not sealed, beside the newest two.
 	shardsPerRound = 2
 	// detailsPerRound are incidents whose detail is read, and maxDetails those that have one.
@@ -34,7 +34,7 @@ const (
 	// MaxRequests is how many requests the summary of a log takes in any minute, at most: verdicts,
 	// numbers, and some 30 in each round for all else. Where epochs were overruled, or thousands of
 	// incidents are open, reading these takes more, and is done less often in turn.
-	MaxRequests = verdictsAtOnce + 6*(verdictsPerRound+numbersPerRound+30) + 100
+	MaxRequests = 6*(verdictsPerRound+numbersPerRound+30) + 100
 )
 
 // Reader makes summaries of a log, and remembers what it read. One goroutine at a time may use it.
@@ -52,7 +52,6 @@ type Reader struct {
 	shards     map[uint64]*openShard // with verdicts, and not sealed
 	listed     map[uint64][]uint64   // epochs with a verdict of these, as last listed
 	turn       int                   // whose listing comes next
-	saved      int                   // verdicts that may be read
 	newest     map[uint64]verdict.Verdict
 	unreadable map[uint64]time.Time // verdicts that cannot be read, and when to try again
 	series     *series
@@ -67,7 +66,7 @@ func NewReader(store *auditstore.Store, log Log) *Reader {
 	return &Reader{
 		log: log, store: store, next: map[string]time.Time{}, details: map[string]incident.Details{}, cuts: map[uint64]verdict.Verdict{}, shards: map[uint64]*openShard{},
 		listed: map[uint64][]uint64{}, newest: map[uint64]verdict.Verdict{}, unreadable: map[uint64]time.Time{},
-		series: newSeries(store, log.Name), saved: verdictsAtOnce,
+		series: newSeries(store, log.Name),
 	}
 }
 
@@ -206,7 +205,12 @@ func (r *Reader) listOpen(ctx context.Context, _ time.Time) error {
 	newest := open[max(len(open)-2, 0):]
 	others := open[:len(open)-len(newest)]
 	some := slices.Clone(newest)
-	for range min(len(others), shardsPerRound) {
+	for _, shard := range slices.Backward(others) { // first what was never listed
+		if _, known := r.listed[shard]; !known && len(some) < len(newest)+shardsPerRound {
+			some = append(some, shard)
+		}
+	}
+	for range min(len(others), len(newest)+shardsPerRound-len(some)) {
 		r.turn++
 		some = append(some, others[r.turn%len(others)])
 	}
@@ -218,6 +222,16 @@ func (r *Reader) listOpen(ctx context.Context, _ time.Time) error {
 		r.listed[shard] = epochs
 	}
 	return nil
+}
+
+// unlisted is how many of the open shards were never listed, whose verdicts nobody knows of.
+func (r *Reader) unlisted() (n int) {
+	for _, shard := range r.openShards() {
+		if _, known := r.listed[shard]; !known {
+			n++
+		}
+	}
+	return n
 }
 
 // lastShard is the newest shard known to have a verdict.
@@ -245,9 +259,7 @@ func (r *Reader) openShards() (open []uint64) {
 // readVerdicts reads some that were not read yet, the newest first.
 func (r *Reader) readVerdicts(ctx context.Context, now time.Time) error {
 	wanted := r.unread(now)
-	r.saved = min(r.saved+verdictsPerRound, verdictsAtOnce)
-	wanted = wanted[:min(len(wanted), r.saved)]
-	r.saved -= len(wanted)
+	wanted = wanted[:min(len(wanted), verdictsPerRound)]
 	verdicts, err := report.ReadReadable(ctx, r.store, r.log.Name, wanted)
 	if err != nil {
 		return err

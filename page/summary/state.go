@@ -36,8 +36,8 @@ func (s *Summary) State(now time.Time) (State, string) {
 	switch newest := s.newestAt(); {
 	case wrong != "":
 		return Wrong, wrong
-	case s.Unread > 0:
-		return Unread, fmt.Sprintf("%d verdicts are on record and not read yet: what is shown is a part.", s.Unread)
+	case s.IsPart():
+		return Unread, fmt.Sprintf("Still reading: %s on record were not read yet. What is shown is a part.", s.UnreadText())
 	case len(s.Unreadable) > 0:
 		return Warning, fmt.Sprintf("%s. %d verdicts cannot be read.", head, len(s.Unreadable))
 	case len(s.Judged.All) == 0:

@@ -21,9 +21,11 @@ type Summary struct {
 	Status report.Status
 	// Head is the verdict on Status.Head; of epoch 0 if there is none.
 	Head verdict.Verdict
-	// Unread is how many verdicts are known to be there and were not read yet; Unreadable are some
-	// of those that cannot be.
+	// Unread is how many verdicts are known to be there and were not read yet, Unlisted how many
+	// shards have more of them that were not counted yet. Unreadable are some of those that cannot
+	// be read.
 	Unread     int
+	Unlisted   int
 	Unreadable []uint64
 	Chain      *report.ChainStatus // nil: the names were never walked
 	Open       incident.List
@@ -91,7 +93,7 @@ func (r *Reader) summarize(ctx context.Context, now time.Time) (*Summary, error)
 	}
 	s := &Summary{
 		Log: r.log, ReadAt: now.UTC(), Status: sum.Status(r.open), Chain: r.chain, Open: r.open, Details: r.details,
-		Witnessed: r.tlog, Unread: len(r.unread(now)), Unreadable: slices.Sorted(maps.Keys(r.unreadable)),
+		Witnessed: r.tlog, Unread: len(r.unread(now)), Unlisted: r.unlisted(), Unreadable: slices.Sorted(maps.Keys(r.unreadable)),
 		Judged: NewRanges(Union(judged)), Newest: r.newestRead(),
 	}
 	if err := r.readHead(ctx, s.Status.Head); err != nil {
@@ -180,8 +182,24 @@ func (s *Summary) SeenTo() uint64 {
 	return all[len(all)-1].To
 }
 
+// IsPart reports whether not all verdicts on record were read yet. How far the audit is, and how
+// far it is behind, is not known then.
+func (s *Summary) IsPart() bool { return s.Unread > 0 || s.Unlisted > 0 }
+
+// UnreadText says how much was not read yet.
+func (s *Summary) UnreadText() string {
+	about := ""
+	if s.Unlisted > 0 {
+		about = "more than "
+	}
+	if s.Unread == 1 && about == "" {
+		return "1 verdict"
+	}
+	return about + Number(s.Unread) + " verdicts"
+}
+
 // Lag is how many epochs that the log is known to have published, from the first of the audit on,
-// are after the head.
+// are after the head. It means nothing while the summary is a part.
 func (s *Summary) Lag() uint64 {
 	last := s.SeenTo()
 	if last <= s.Status.Head {
