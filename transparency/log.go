@@ -192,7 +192,8 @@ func (l *Log) PutWitnessed(ctx context.Context, c Checkpoint) error {
 }
 
 // RenewWitnessed replaces the cosignatures of a checkpoint that PutWitnessed recorded, where they
-// are not those that it needs now. Of two that do so at once the later one wins: both have enough.
+// are not those that it needs now. They may be replaced, since the checkpoint itself stays as it is
+// and witnesses give them again. Of two that do so at once the later one wins: both have enough.
 func (l *Log) RenewWitnessed(ctx context.Context, c Checkpoint) error {
 	return l.files.Replace(ctx, l.name(witnessed)+"/"+auditstore.GenerationName(c.Generation), c.Note)
 }

@@ -77,8 +77,8 @@ func (f Files) Remove(ctx context.Context, name string) error {
 	return f.store.objects.Remove(ctx, key)
 }
 
-// Replace writes an object whether or not there is one. It is for mirrors of what stands elsewhere:
-// of two writers the later one wins, though it may have the older bytes.
+// Replace writes an object whether or not there is one. It is for what stands, or can be had,
+// elsewhere: of two writers the later one wins, though it may have the older bytes.
 func (f Files) Replace(ctx context.Context, name string, data []byte) error {
 	key, err := f.key(name)
 	if err != nil {

@@ -24,9 +24,9 @@ type NotAnObjectError struct{ *localdisk.NotPlainError }
 
 func (e *NotAnObjectError) Unwrap() error { return e.NotPlainError }
 
-// Objects are created once, whole, and stay; only mirrors are replaced. There are two kinds: a
-// cloud or memory bucket, whose service decides who created an object, and a folder on local disk.
-// Keys have three parts or more.
+// Objects are created once, whole, and stay; only what stands elsewhere is replaced. There are two
+// kinds: a cloud or memory bucket, whose service decides who created an object, and a folder on
+// local disk. Keys have three parts or more.
 type Objects interface {
 	// Put creates an object of a few bytes. It retries what may pass.
 	Put(ctx context.Context, key string, data []byte) error
