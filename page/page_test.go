@@ -100,6 +100,18 @@ func TestRejectedEpoch(t *testing.T) {
 	}
 }
 
+// Epochs behind a rejected one have a verdict, which "behind" alone would leave out.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	jobstest.Verify(t, store, 1, 2, 4, 5)
+	jobstest.PutVerdict(t, store, 3, verdict.DigestMismatch)
+	_, body := get(t, newPage(t, store), "/overview.json")
+	if want := `"lag_epochs":3,"lag_text":"3 epochs that the log is known to have published, of which 3 have a verdict"`; !strings.Contains(body, want) {
+		t.Errorf("the overview lacks %s: %.2000s", want, body)
+	}
+}
+
 // What is not there is not, and is not kept.
 func TestNoPage(t *testing.T) {
 	t.Parallel()

@@ -215,6 +215,8 @@ func lagText(s *summary.Summary, now time.Time) string {
 	text := plural(s.Lag(), "epoch") + " that the log is known to have published"
 	if s.Lag() == 0 {
 		text = "none of the epochs that the log is known to have published"
+	} else if judged := s.Judged.Count(s.Status.Head+1, s.SeenTo()); judged > 0 {
+		text += ", of which " + number(judged) + " have a verdict"
 	}
 	if s.Chain != nil && !s.Chain.WalkedAt.IsZero() {
 		text += "; its names were listed " + units.DurationText(now.Sub(s.Chain.WalkedAt).Round(time.Minute)) + " ago"
