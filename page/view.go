@@ -212,6 +212,9 @@ func lagText(s *summary.Summary, now time.Time) string {
 	if s.IsPart() {
 		return "not known yet: " + s.UnreadText() + " on record were not read yet"
 	}
+	if s.SeenTo() == 0 {
+		return "not known: no epoch of the log is on record"
+	}
 	text := plural(s.Lag(), "epoch") + " that the log is known to have published"
 	if s.Lag() == 0 {
 		text = "none of the epochs that the log is known to have published"
