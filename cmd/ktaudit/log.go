@@ -191,7 +191,7 @@ func (a *app) reportAppended(r appended, isWitnessed bool) error {
 			name string
 			logAppended
 		}{{"verdicts", r.Verdicts}, {"events", r.Events}} {
-			a.printf("%-12s %d entries, %d of them just now", log.name, log.Entries, log.Appended)
+			a.printf("%-12s %s, %d of them just now", log.name, entriesText(log.Entries), log.Appended)
 			if isWitnessed {
 				a.printf("; %d witnessed", log.Witnessed)
 			}

@@ -86,7 +86,8 @@ func (v *verdictLog) check(ctx context.Context, store *auditstore.Store, namespa
 	}
 	c.report, err = checker.Check(ctx)
 	if errors.Is(err, transparency.ErrNoCheckpoint) {
-		c.Note = "the verdict log is empty: `ktaudit log append`, or a scheduler, appends to it"
+		c.Note = "the verdict log is empty. If it was never kept, a scheduler or `ktaudit log append` begins it; if it was, somebody removed it: " +
+			"restore " + namespace + "/tlog/ before either begins another"
 		if len(older) > 0 {
 			c.Findings = append(c.Findings, selfcheck.Finding{
 				Kind: selfcheck.OlderState, Log: transparency.Verdicts, Text: "the store has no verdict log, and a checkpoint of one was kept",

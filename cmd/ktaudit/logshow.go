@@ -178,14 +178,14 @@ func (a *app) printLogs(s shownLogs) {
 		if log.First > 0 {
 			epochs = fmt.Sprintf(", epochs %d to %d", log.First, log.First+uint64(log.Newest.Entries)-1)
 		}
-		line("  newest", "%d entries%s, root %s", log.Newest.Entries, epochs, log.Newest.Root)
+		line("  newest", "%s%s, root %s", entriesText(log.Newest.Entries), epochs, log.Newest.Root)
 		switch {
 		case len(s.Witnesses) == 0:
 			line("  witnessed", "no witnesses are configured")
 		case log.Witnessed == nil:
 			line("  witnessed", "nothing yet")
 		default:
-			line("  witnessed", "%d entries, root %s", log.Witnessed.Entries, log.Witnessed.Root)
+			line("  witnessed", "%s, root %s", entriesText(log.Witnessed.Entries), log.Witnessed.Root)
 			for _, w := range log.Witnessed.Cosignatures {
 				line("", "by %s at %s", w.Name, w.At.Format(time.RFC3339))
 			}
@@ -200,4 +200,11 @@ func (a *app) printLogs(s shownLogs) {
 	if len(s.Witnesses) > 0 {
 		line("required", "%d of %d witnesses", s.Require, len(s.Witnesses))
 	}
+}
+
+func entriesText(n int64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }
