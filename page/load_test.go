@@ -18,12 +18,15 @@ import (
 )
 
 // TestLoad asks for the overview 500 times a second, over two million verdicts, while the page goes
-// on reading.
+// on reading. With KTAUDIT_LONG it does so for twenty seconds, on a machine that should not be busy,
+// and wants 99 of 100 answers within 50 ms.
 func TestLoad(t *testing.T) {
-	if os.Getenv("KTAUDIT_LONG") == "" {
-		t.Skip("it takes half a minute and a machine that is not busy: set KTAUDIT_LONG=1")
+	long := os.Getenv("KTAUDIT_LONG") != ""
+	const perSecond, shards = 500, 2027
+	seconds := 1
+	if long {
+		seconds = 20
 	}
-	const perSecond, seconds, shards = 500, 20, 2027
 	memory := jobstest.NewArchiveStore(t)
 	_, last := verdict.ShardRange(shards - 1)
 	span := verdict.SealedSpan{Span: verdict.Span{From: 1, To: last, PreviousDigest: jobstest.DigestAfter(0), Digest: jobstest.DigestAfter(last)}}
@@ -69,7 +72,7 @@ func TestLoad(t *testing.T) {
 	p50, p99 := took[len(took)/2], took[len(took)*99/100]
 	t.Logf("of %d requests in %d s: p50 %s, p99 %s, the longest %s; %d requests to the store", len(took), seconds, p50, p99, took[len(took)-1],
 		watched.Requests.Load()-before)
-	if p99 >= 50*time.Millisecond {
+	if long && p99 >= 50*time.Millisecond {
 		t.Errorf("p99 is %s", p99)
 	}
 }

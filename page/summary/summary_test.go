@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,15 +165,15 @@ func TestNumbersAreKept(t *testing.T) {
 	}
 	_, err := memory.Store.PutHistory(t.Context(), verdict.History{Namespace: jobstest.Namespace, Spans: []verdict.SealedSpan{span}})
 	jobstest.Must(t, err)
-	reads := 0
+	var reads atomic.Int64
 	_, restarted := memory.Watched(t, func(_ int64, request string) (error, bool) {
 		if strings.HasPrefix(request, "read "+jobstest.Namespace+"/verdicts/") {
-			reads++
+			reads.Add(1)
 		}
 		return nil, false
 	})
-	if again := round(restarted.Store); len(again.Points) != 1 || again.Points[0] != want || reads > 60 {
-		t.Errorf("%+v, with %d verdicts read", again.Points, reads)
+	if again := round(restarted.Store); len(again.Points) != 1 || again.Points[0] != want || reads.Load() > 60 {
+		t.Errorf("%+v, with %d verdicts read", again.Points, reads.Load())
 	}
 	// One that is damaged counts for nothing.
 	key := jobstest.Namespace + "/page/000000000.json"
