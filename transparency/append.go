@@ -257,15 +257,14 @@ func (a *appending) sign(ctx context.Context, p plan) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	name := a.log.name(checkpoints) + "/" + auditstore.GenerationName(p.Generation)
-	if data, err = a.log.files.Put(ctx, name, data, maxNoteBytes); err != nil {
+	data, err = a.log.files.Put(ctx, a.log.checkpointName(checkpoints, p.Generation), data, maxNoteBytes)
+	if err != nil {
 		return Checkpoint{}, err
 	}
-	c, err := ParseCheckpoint(data)
+	c, err := a.log.checkpointAt(data, checkpoints, p.Generation)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("%s of %s: %w: %w", name, a.log.namespace, auditstore.ErrCorrupt, err)
+		return Checkpoint{}, err
 	}
-	c.Generation = p.Generation
 	if err := c.Verify(a.own); err != nil {
 		return Checkpoint{}, err
 	}

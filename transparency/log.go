@@ -125,32 +125,35 @@ func (l *Log) Newest(ctx context.Context) (Checkpoint, error) { return l.newest(
 // there is none.
 func (l *Log) Witnessed(ctx context.Context) (Checkpoint, error) { return l.newest(ctx, witnessed) }
 
-func (l *Log) newest(ctx context.Context, folder string) (c Checkpoint, err error) {
-	for range 3 {
-		var generation uint64
-		if generation, err = l.files.Newest(ctx, l.name(folder)); err != nil {
-			return Checkpoint{}, err
-		}
-		if generation == 0 {
-			return Checkpoint{}, fmt.Errorf("%s of %s: %w", l.kind, l.namespace, ErrNoCheckpoint)
-		}
-		c, err = l.checkpoint(ctx, folder, generation)
-		if !errors.Is(err, auditstore.ErrNotFound) {
-			return c, err
-		} // else removed since, for there are newer ones
-	}
-	return Checkpoint{}, err
-}
-
-func (l *Log) checkpoint(ctx context.Context, folder string, generation uint64) (Checkpoint, error) {
-	name := l.name(folder) + "/" + auditstore.GenerationName(generation)
-	data, err := l.files.Get(ctx, name, maxNoteBytes)
+func (l *Log) newest(ctx context.Context, folder string) (Checkpoint, error) {
+	generation, data, err := l.files.ReadNewest(ctx, l.name(folder), "", maxNoteBytes)
 	if err != nil {
 		return Checkpoint{}, err
 	}
+	if generation == 0 {
+		return Checkpoint{}, fmt.Errorf("%s of %s: %w", l.kind, l.namespace, ErrNoCheckpoint)
+	}
+	return l.checkpointAt(data, folder, generation)
+}
+
+// checkpointName is the name of a generation in the folder checkpoints or witnessed.
+func (l *Log) checkpointName(folder string, generation uint64) string {
+	return l.name(folder) + "/" + auditstore.GenerationName(generation)
+}
+
+func (l *Log) checkpoint(ctx context.Context, folder string, generation uint64) (Checkpoint, error) {
+	data, err := l.files.Get(ctx, l.checkpointName(folder, generation), maxNoteBytes)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return l.checkpointAt(data, folder, generation)
+}
+
+// checkpointAt reads the checkpoint that was found as a generation.
+func (l *Log) checkpointAt(data []byte, folder string, generation uint64) (Checkpoint, error) {
 	c, err := ParseCheckpoint(data)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("%s of %s: %w: %w", name, l.namespace, auditstore.ErrCorrupt, err)
+		return Checkpoint{}, fmt.Errorf("%s of %s: %w: %w", l.checkpointName(folder, generation), l.namespace, auditstore.ErrCorrupt, err)
 	}
 	c.Generation = generation
 	return c, nil
@@ -179,7 +182,7 @@ func (l *Log) PutWitnessed(ctx context.Context, c Checkpoint) error {
 	if err != nil || c.Generation == 0 || newest > c.Generation {
 		return err
 	}
-	name := l.name(witnessed) + "/" + auditstore.GenerationName(c.Generation)
+	name := l.checkpointName(witnessed, c.Generation)
 	data, err := l.files.Put(ctx, name, c.Note, maxNoteBytes)
 	if err != nil {
 		return err
@@ -195,7 +198,7 @@ func (l *Log) PutWitnessed(ctx context.Context, c Checkpoint) error {
 // are not those that it needs now. They may be replaced, since the checkpoint itself stays as it is
 // and witnesses give them again. Of two that do so at once the later one wins: both have enough.
 func (l *Log) RenewWitnessed(ctx context.Context, c Checkpoint) error {
-	return l.files.Replace(ctx, l.name(witnessed)+"/"+auditstore.GenerationName(c.Generation), c.Note)
+	return l.files.Replace(ctx, l.checkpointName(witnessed, c.Generation), c.Note)
 }
 
 // Publish mirrors a checkpoint, with its cosignatures, as the plain file "checkpoint", unless there

@@ -89,23 +89,12 @@ func (l *Log) planName(generation uint64) string {
 }
 
 // newestPlan returns the newest plan; one of generation 0 if there is none.
-func (l *Log) newestPlan(ctx context.Context) (p plan, err error) {
-	for range 3 {
-		var generation uint64
-		if generation, err = l.files.Newest(ctx, l.name(plans)); err != nil || generation == 0 {
-			return plan{}, err
-		}
-		var data []byte
-		data, err = l.files.Get(ctx, l.planName(generation), maxPlanBytes)
-		if errors.Is(err, auditstore.ErrNotFound) {
-			continue // removed since, for there are newer ones
-		}
-		if err != nil {
-			return plan{}, err
-		}
-		return l.readPlan(data, generation)
+func (l *Log) newestPlan(ctx context.Context) (plan, error) {
+	generation, data, err := l.files.ReadNewest(ctx, l.name(plans), ".json", maxPlanBytes)
+	if err != nil || generation == 0 {
+		return plan{}, err
 	}
-	return plan{}, err
+	return l.readPlan(data, generation)
 }
 
 func (l *Log) readPlan(data []byte, generation uint64) (plan, error) {

@@ -43,26 +43,20 @@ func folderOf(origin string) string {
 // what a process saw once it does not forget, whatever the audit store says.
 func (w *Witness) last(ctx context.Context, l *log) (s state, err error) {
 	known := l.newest() // before the store is asked: meanwhile it may go forward
-	for range 3 {
-		var generation uint64
-		if generation, err = w.files.Newest(ctx, l.folder); err != nil {
-			return s, err
-		}
-		s = state{Schema: schema, Origin: l.origin, Root: emptyRoot}
-		if generation > 0 {
-			s, err = w.stateAt(ctx, l, generation)
-		}
-		if errors.Is(err, auditstore.ErrNotFound) {
-			continue // removed since, for there are newer ones
-		}
-		if err == nil && s.isBefore(known) {
-			err = fmt.Errorf("the audit store went back: of %s it has a tree of %d entries (generation %d), and had one of %d (generation %d); nothing is cosigned until it is brought back",
-				l.origin, s.Size, s.generation, known.Size, known.generation)
-		}
-		if err == nil {
-			l.remember(s)
-		}
+	generation, data, err := w.files.ReadNewest(ctx, l.folder, ".json", maxState)
+	if err != nil {
 		return s, err
+	}
+	s = state{Schema: schema, Origin: l.origin, Root: emptyRoot}
+	if generation > 0 {
+		s, err = decode(data, l.nameOf(generation), l.origin, generation)
+	}
+	if err == nil && s.isBefore(known) {
+		err = fmt.Errorf("the audit store went back: of %s it has a tree of %d entries (generation %d), and had one of %d (generation %d); nothing is cosigned until it is brought back",
+			l.origin, s.Size, s.generation, known.Size, known.generation)
+	}
+	if err == nil {
+		l.remember(s)
 	}
 	return s, err
 }
@@ -87,14 +81,9 @@ func (l *log) remember(s state) {
 	}
 }
 
-// stateAt reads the state of a generation.
-func (w *Witness) stateAt(ctx context.Context, l *log, generation uint64) (s state, err error) {
-	name := l.folder + "/" + auditstore.GenerationName(generation) + ".json"
-	data, err := w.files.Get(ctx, name, maxState)
-	if err != nil {
-		return s, err
-	}
-	return decode(data, name, l.origin, generation)
+// nameOf is the name of a generation's state.
+func (l *log) nameOf(generation uint64) string {
+	return l.folder + "/" + auditstore.GenerationName(generation) + ".json"
 }
 
 func decode(data []byte, name, origin string, generation uint64) (s state, err error) {
@@ -133,7 +122,7 @@ func (w *Witness) record(ctx context.Context, l *log, last state, r request) (st
 		return state{}, err
 	}
 	generation := last.generation + 1
-	name := l.folder + "/" + auditstore.GenerationName(generation) + ".json"
+	name := l.nameOf(generation)
 	data, err = w.files.Put(ctx, name, append(data, '\n'), maxState)
 	if errors.Is(err, auditstore.ErrNotFound) {
 		// Another one had it, and it was swept at once: there are many newer ones.

@@ -106,7 +106,7 @@ func historyGoesOn(t *testing.T, open opener) {
 	if _, err := s.PutHistory(t.Context(), stale); !errors.Is(err, ErrDiffers) {
 		t.Errorf("a writer that is too late: %v, want ErrDiffers", err)
 	}
-	if n := len(listed(t, s, generationPrefix(namespace, histories))); n != keptGenerations+1 {
+	if n := len(listed(t, s, namespace+"/"+histories+"/")); n != keptGenerations+1 {
 		t.Errorf("%d histories are kept, want this one and %d before", n, keptGenerations)
 	}
 	stale.Generation = h.Generation - keptGenerations - 5 // of which the next one was swept

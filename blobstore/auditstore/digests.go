@@ -84,7 +84,7 @@ func digestPrefix(namespace, digest string) (string, error) {
 // IndexedShards returns of how many shards, from the first on, every verified verdict has its entry
 // in the index.
 func (s *Store) IndexedShards(ctx context.Context, namespace string) (uint64, error) {
-	return s.newest(ctx, namespace, indexed)
+	return s.folders(namespace).Newest(ctx, indexed)
 }
 
 // PutIndexed notes of how many shards, AllShards at most, every verified verdict has its entry, and

@@ -27,11 +27,17 @@ var layout = []string{
 // Files returns a folder of a namespace's. It need not exist. Its name must not be one that the
 // layout of this package has: each call would be an error.
 func (s *Store) Files(namespace, folder string) Files {
-	err := errors.Join(verdict.CheckName("namespace", namespace), verdict.CheckName("folder", folder))
+	f := s.folders(namespace)
+	f.prefix, f.err = f.prefix+folder+"/", errors.Join(f.err, verdict.CheckName("folder", folder))
 	if slices.Contains(layout, folder) {
-		err = fmt.Errorf("folder %q of the audit store has a layout of its own", folder)
+		f.err = fmt.Errorf("folder %q of the audit store has a layout of its own", folder)
 	}
-	return Files{s, namespace + "/" + folder + "/", err}
+	return f
+}
+
+// folders are all folders of a namespace's.
+func (s *Store) folders(namespace string) Files {
+	return Files{s, namespace + "/", verdict.CheckName("namespace", namespace)}
 }
 
 // Put creates an object of at most limit bytes, and returns the bytes on record: the caller's, or
@@ -93,13 +99,55 @@ func (f Files) Newest(ctx context.Context, folder string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return f.store.newestBelow(ctx, prefix+"/")
+	for name, err := range f.store.objects.List(ctx, prefix+"/", "") {
+		if err != nil {
+			return 0, err
+		}
+		if generation, ok := generationOf(name); ok {
+			return generation, nil
+		}
+	}
+	return 0, nil
+}
+
+// ReadNewest reads the newest generation in a folder, at most limit bytes, and returns which it is;
+// 0 if there is none. extension is what its name has after that of the generation. With an
+// ErrCorrupt comes the generation of the one that cannot be read.
+func (f Files) ReadNewest(ctx context.Context, folder, extension string, limit int64) (generation uint64, data []byte, err error) {
+	for range 3 {
+		if generation, err = f.Newest(ctx, folder); err != nil || generation == 0 {
+			break
+		}
+		data, err = f.Get(ctx, folder+"/"+GenerationName(generation)+extension, limit)
+		if !errors.Is(err, ErrNotFound) {
+			break
+		} // else removed since, for there are newer ones
+	}
+	return generation, data, err
 }
 
 // Sweep removes some generations of a folder that are long before another, which is the newest.
+// Somebody may be about to read the last few. And who is about to write one, and has made sure that
+// it will be the newest, must not find its name free because so many others were quicker. Those
+// that cannot be removed are in nobody's way.
 func (f Files) Sweep(ctx context.Context, folder string, generation uint64) {
-	if prefix, err := f.key(folder); err == nil {
-		f.store.sweep(ctx, prefix+"/", generation)
+	prefix, err := f.key(folder)
+	if err != nil || generation <= keptGenerations {
+		return
+	}
+	// "." and what follows it come after the digits alone
+	before := GenerationName(generation-keptGenerations) + ".json"
+	removed := 0
+	for name, err := range f.store.objects.List(ctx, prefix+"/", before) {
+		if _, ok := generationOf(name); err != nil || removed == sweptGenerations {
+			return
+		} else if !ok {
+			continue
+		}
+		if f.store.objects.Remove(ctx, prefix+"/"+name) != nil {
+			return
+		}
+		removed++
 	}
 }
 
