@@ -82,10 +82,7 @@ func (c logAppendCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.forOneLog(settings, namespaces, flagsGiven(map[string]bool{"--first": c.First != 0})); err != nil {
 		return err
 	}
-	own, err := openVerdictLog(settings, true)
-	if err == nil && own == nil {
-		err = errNoVerdictLog
-	}
+	own, err := needVerdictLog(settings, true)
 	if err != nil {
 		return err
 	}

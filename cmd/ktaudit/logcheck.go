@@ -137,10 +137,7 @@ func (c logCheckCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.forOneLog(settings, namespaces, flagsGiven(map[string]bool{"--checkpoint": len(c.Checkpoint) > 0})); err != nil {
 		return err
 	}
-	own, err := openVerdictLog(settings, false)
-	if err == nil && own == nil {
-		err = errNoVerdictLog
-	}
+	own, err := needVerdictLog(settings, false)
 	if err != nil {
 		return err
 	}

@@ -76,10 +76,7 @@ func (c logShowCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	own, err := openVerdictLog(settings, false)
-	if err == nil && own == nil {
-		err = errNoVerdictLog
-	}
+	own, err := needVerdictLog(settings, false)
 	if err != nil {
 		return err
 	}

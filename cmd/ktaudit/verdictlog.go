@@ -75,6 +75,15 @@ func openVerdictLog(settings *config.Config, signs bool) (*verdictLog, error) {
 	return v, nil
 }
 
+// needVerdictLog is openVerdictLog for commands that are about the verdict log.
+func needVerdictLog(settings *config.Config, signs bool) (*verdictLog, error) {
+	v, err := openVerdictLog(settings, signs)
+	if err == nil && v == nil {
+		err = errNoVerdictLog
+	}
+	return v, err
+}
+
 // origin is the name of a log.
 func (v *verdictLog) origin(namespace string, kind transparency.Kind) string {
 	return transparency.Origin(v.settings.Origin, namespace, kind)
@@ -109,23 +118,6 @@ func (v *verdictLog) own(namespace string, kind transparency.Kind) (torchwood.Po
 	return transparency.Own(origin, verifiers...), nil
 }
 
-// witnessed is what a checkpoint must have beside a signature of ours to count as witnessed; nil if
-// there are no witnesses.
-func (v *verdictLog) witnessed(own torchwood.Policy) (torchwood.Policy, error) {
-	if len(v.witnesses.Members) == 0 {
-		return nil, nil
-	}
-	var members []torchwood.Policy
-	for _, m := range v.witnesses.Members {
-		verifier, err := torchwood.NewCosignatureVerifier(m.Key)
-		if err != nil {
-			return nil, fmt.Errorf("witness %s: %w", m.URL, err)
-		}
-		members = append(members, torchwood.SingleVerifierPolicy(verifier))
-	}
-	return torchwood.ThresholdPolicy(2, own, torchwood.ThresholdPolicy(v.witnesses.Require, members...)), nil
-}
-
 // signer signs the checkpoints of a log; nil where there is no key that does.
 func (v *verdictLog) signer(namespace string, kind transparency.Kind) (note.Signer, error) {
 	if v.private == nil {
@@ -146,9 +138,6 @@ func (v *verdictLog) open(store *auditstore.Store, namespace string, kind transp
 	l := witnessing.Log{Log: transparency.Open(store, namespace, kind)}
 	var err error
 	if l.Own, err = v.own(namespace, kind); err == nil {
-		l.Witnessed, err = v.witnessed(l.Own)
-	}
-	if err == nil {
 		l.Signer, err = v.signer(namespace, kind)
 	}
 	if err == nil && len(v.witnesses.Members) > 0 {
@@ -156,7 +145,9 @@ func (v *verdictLog) open(store *auditstore.Store, namespace string, kind transp
 		for _, m := range v.witnesses.Members {
 			c.Members = append(c.Members, witnesses.Member{URL: m.URL, Key: m.Key})
 		}
-		l.Witnesses, err = witnesses.New(c)
+		if l.Witnesses, err = witnesses.New(c); err == nil {
+			l.Witnessed = torchwood.ThresholdPolicy(2, l.Own, l.Witnesses.Policy())
+		}
 	}
 	if err != nil {
 		return l, fmt.Errorf("verdict log of %s: %w", namespace, err)

@@ -107,6 +107,15 @@ func (w *Witnesses) Len() int { return len(w.members) }
 // Required is how many cosignatures Met asks for.
 func (w *Witnesses) Required() int { return w.require }
 
+// Policy is what Met asks for, to be joined with what else a checkpoint must have.
+func (w *Witnesses) Policy() torchwood.Policy {
+	var members []torchwood.Policy
+	for _, m := range w.members {
+		members = append(members, torchwood.SingleVerifierPolicy(m.verifier))
+	}
+	return torchwood.ThresholdPolicy(w.require, members...)
+}
+
 // Cosigned are the witnesses whose cosignatures a signed checkpoint has, in their order. A
 // cosignature that is wrong is passed over.
 func (w *Witnesses) Cosigned(checkpoint []byte) []Cosignature {
