@@ -67,6 +67,9 @@ func pageKeys(settings *config.Config, namespace string) (k summary.Keys, err er
 	if k.Verdicts, err = own.key(namespace, transparency.Verdicts); err == nil {
 		k.Events, err = own.key(namespace, transparency.Events)
 	}
+	if err == nil {
+		k.FormerVerdicts, err = own.formerKeys(namespace, transparency.Verdicts)
+	}
 	k.Require = settings.Witnesses.Require
 	for _, m := range settings.Witnesses.Members {
 		k.Witnesses = append(k.Witnesses, m.Key)

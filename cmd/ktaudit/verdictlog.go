@@ -94,6 +94,18 @@ func (v *verdictLog) key(namespace string, kind transparency.Kind) (string, erro
 	return note.NewEd25519VerifierKey(v.origin(namespace, kind), v.public)
 }
 
+// formerKeys are the verifier keys of a log that signed before.
+func (v *verdictLog) formerKeys(namespace string, kind transparency.Kind) (keys []string, err error) {
+	for _, public := range v.former {
+		key, err := note.NewEd25519VerifierKey(v.origin(namespace, kind), public)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
 // publicKeys are those that sign, or signed, the one in use first.
 func (v *verdictLog) publicKeys() []ed25519.PublicKey {
 	return append([]ed25519.PublicKey{v.public}, v.former...)
@@ -102,20 +114,23 @@ func (v *verdictLog) publicKeys() []ed25519.PublicKey {
 // own is what each checkpoint of a log must have: its origin, and a signature of the key or of a
 // former one.
 func (v *verdictLog) own(namespace string, kind transparency.Kind) (torchwood.Policy, error) {
-	origin := v.origin(namespace, kind)
+	key, err := v.key(namespace, kind)
+	if err != nil {
+		return nil, err
+	}
+	former, err := v.formerKeys(namespace, kind)
+	if err != nil {
+		return nil, err
+	}
 	var verifiers []note.Verifier
-	for _, public := range v.publicKeys() {
-		key, err := note.NewEd25519VerifierKey(origin, public)
-		if err != nil {
-			return nil, err
-		}
+	for _, key := range append([]string{key}, former...) {
 		verifier, err := note.NewVerifier(key)
 		if err != nil {
 			return nil, err
 		}
 		verifiers = append(verifiers, verifier)
 	}
-	return transparency.Own(origin, verifiers...), nil
+	return transparency.Own(v.origin(namespace, kind), verifiers...), nil
 }
 
 // signer signs the checkpoints of a log; nil where there is no key that does.

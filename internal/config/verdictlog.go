@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"filippo.io/torchwood"
 	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/internal/units"
+	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -185,7 +185,7 @@ func (v checker) witnesses() {
 			v.must(at+".key", false, "%.120q is not the verifier key of a witness, NAME+HASH+BASE64 (%v)", m.Key, err)
 			continue
 		}
-		key := publicOf(m.Key)
+		key := tlogproof.PublicKey(m.Key)
 		first, twice = keys[string(key)]
 		v.must(at+".key", !twice, "is that of members[%d] as well, and would count twice: remove one", first)
 		v.must(at+".key", own == nil || !bytes.Equal(own, key), "is the key of the verdict log itself, which cannot be its own witness")
@@ -247,16 +247,6 @@ func (v checker) keysApart() {
 		v.must(k.path, !twice, "is the same as %s: make a key of its own with ktaudit keygen", other)
 		seen[k.key] = k.path
 	}
-}
-
-// publicOf returns the public key in a verifier key that was parsed before.
-func publicOf(vkey string) []byte {
-	parts := strings.SplitN(vkey, "+", 3)
-	key, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
-	if err != nil || len(key) == 0 {
-		return nil
-	}
-	return key[1:] // behind the number of its algorithm
 }
 
 // checkNoteName takes what can be the name of a key of signed notes.

@@ -113,7 +113,9 @@ var allowed = []struct {
 		"jobs/begun", "jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/recheck", "jobs/verdictcheck", "signature",
 	}},
 	{"internal/strictyaml", nil},
-	{"internal/config", []string{"auditor/client", "blobstore", "internal/alert", "internal/strictyaml", "signature", "validator"}},
+	{"internal/config", []string{
+		"auditor/client", "blobstore", "internal/alert", "internal/strictyaml", "signature", "transparency/tlogproof", "validator",
+	}},
 	{"internal/simlog", []string{"signature", "validator"}},
 	{"internal/benchreport", []string{"internal/lanes", "validator"}},
 	{"cmd/ktaudit", []string{"*"}},

@@ -44,6 +44,8 @@ type Keys struct {
 	// Verdicts and Events are the verifiers of the checkpoints of the two logs, Statement that of
 	// the statements on single epochs.
 	Verdicts, Events, Statement string
-	Witnesses                   []string // of cosigners
-	Require                     int      // how many of these must have cosigned
+	// FormerVerdicts are the verifiers by which Verdicts signed before its key was changed.
+	FormerVerdicts []string
+	Witnesses      []string // of cosigners
+	Require        int      // how many of these must have cosigned
 }

@@ -3,10 +3,8 @@ package summary
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
-
-	"filippo.io/torchwood"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/ktaudit/ktaudit/transparency"
 	"github.com/ktaudit/ktaudit/transparency/tlogproof"
@@ -71,54 +69,32 @@ func (r *Reader) readTlog(ctx context.Context, _ time.Time) error {
 
 // check takes over what a signed checkpoint says, as far as signatures bear it out.
 func (w *Witnessed) check(k Keys, signed []byte) {
-	own, err := note.NewVerifier(k.Verdicts)
+	keys, err := tlogproof.Auditor(k.Verdicts, "")
+	if err == nil {
+		keys, err = keys.Former(k.FormerVerdicts...)
+	}
+	if err == nil {
+		keys, err = keys.Require(k.Require, k.Witnesses)
+	}
 	if err != nil {
-		w.Problem = "the key of the verdict log cannot be read"
+		w.Problem = "the keys that are configured cannot be used"
 		return
 	}
-	verifiers := []note.Verifier{own}
-	var witnesses []note.Verifier
-	for _, text := range k.Witnesses {
-		if v, err := torchwood.NewCosignatureVerifier(text); err == nil {
-			verifiers, witnesses = append(verifiers, v), append(witnesses, v)
-		}
-	}
-	checked, err := note.Open(signed, note.VerifierList(verifiers...))
+	checkpoint, err := keys.CheckCheckpoint(signed)
 	if err != nil {
 		w.Problem = "the checkpoint is not signed with the key that is configured"
 		return
 	}
-	c, err := torchwood.ParseCheckpoint(checked.Text)
-	if err != nil || c.Origin != own.Name() || c.N < 0 {
-		w.Problem = "the checkpoint is of another log"
-		return
+	cosigned := map[string]time.Time{} // by key: two witnesses may have the same name
+	for _, c := range checkpoint.Cosigned {
+		cosigned[c.Key] = c.At
 	}
-	if _, ours := signatureOf(checked, own); !ours {
-		w.Problem = "the checkpoint is not signed with the key that is configured"
-		return
+	for _, key := range k.Witnesses {
+		name, _, _ := strings.Cut(key, "+")
+		w.Cosigners = append(w.Cosigners, Cosigner{Name: name, At: cosigned[key]})
 	}
-	for _, v := range witnesses {
-		cosigner := Cosigner{Name: v.Name()}
-		if sig, ok := signatureOf(checked, v); ok {
-			if at, ok := tlogproof.CosignedAt(sig); ok {
-				cosigner.At = at
-			}
-		}
-		w.Cosigners = append(w.Cosigners, cosigner)
-	}
-	w.Size, w.Root = uint64(c.N), c.Hash.String()
+	w.Size, w.Root = uint64(max(checkpoint.Tree.N, 0)), checkpoint.Tree.Hash.String()
 	w.Enough = w.Count() >= max(k.Require, 1)
-}
-
-// signatureOf returns the signature under a key, of those that were verified. A name alone is no
-// key: two witnesses may have the same.
-func signatureOf(n *note.Note, v note.Verifier) (note.Signature, bool) {
-	for _, sig := range n.Sigs {
-		if sig.Name == v.Name() && sig.Hash == v.KeyHash() {
-			return sig, true
-		}
-	}
-	return note.Signature{}, false
 }
 
 // Count is how many witnesses have cosigned.

@@ -1,10 +1,12 @@
 package summary
 
 import (
+	"crypto/ed25519"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"github.com/ktaudit/ktaudit/transparency/tlogtest"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // Witnesses are told apart by their keys: what one of two with the same name has cosigned counts
@@ -40,5 +42,26 @@ func TestWitnessesOfOneName(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A checkpoint from before the log's key was changed counts, if the former key is configured.
+func TestWitnessedUnderFormerKey(t *testing.T) {
+	t.Parallel()
+	l := tlogtest.New("auditor.example.org/example").Grow(5, "entry ")
+	now, err := note.NewEd25519VerifierKey("auditor.example.org/example", tlogtest.Key("changed").Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := tlogtest.Cosign(l.Checkpoint(5), "a.example")
+	keys := Keys{Verdicts: now, Witnesses: []string{tlogtest.Witness("a.example")}, Require: 1}
+	var without Witnessed
+	if without.check(keys, signed); without.Problem == "" || without.Enough {
+		t.Errorf("without the former key: %+v", without)
+	}
+	keys.FormerVerdicts = []string{l.Verifier()}
+	var with Witnessed
+	if with.check(keys, signed); with.Problem != "" || !with.Enough || with.Size != 5 {
+		t.Errorf("with the former key: %+v", with)
 	}
 }

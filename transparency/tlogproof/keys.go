@@ -20,7 +20,8 @@ const MaxWitnesses = 90
 // number must have cosigned. Nothing else is needed to check a proof.
 type Keys struct {
 	log       note.Verifier
-	public    string // the log's public key, raw
+	former    []note.Verifier // keys of the same log that signed before
+	public    string          // the log's public key, raw
 	witnesses []*torchwood.CosignatureVerifier
 	require   int
 }
@@ -45,7 +46,24 @@ func Auditor(key, origin string) (Keys, error) {
 	case origin != "" && origin != log.Name():
 		return Keys{}, fmt.Errorf("the auditor's key is that of %s, not of %s", log.Name(), origin)
 	}
-	return Keys{log: log, public: publicKey(vkey)}, nil
+	return Keys{log: log, public: string(PublicKey(vkey))}, nil
+}
+
+// Former returns the keys with those by which the auditor signed its log before, as C2SP verifier
+// keys: what they signed counts as what the auditor's key signs.
+func (k Keys) Former(vkeys ...string) (Keys, error) {
+	k.former = nil
+	for _, vkey := range vkeys {
+		v, err := note.NewVerifier(vkey)
+		if err != nil {
+			return Keys{}, fmt.Errorf("auditor's former key %.200q: %w", vkey, err)
+		}
+		if v.Name() != k.log.Name() {
+			return Keys{}, fmt.Errorf("the auditor's former key is that of %s, not of %s", v.Name(), k.log.Name())
+		}
+		k.former = append(k.former, v)
+	}
+	return k, nil
 }
 
 // Require returns the keys with witnesses, given as C2SP verifier keys of cosigners, of which a
@@ -65,7 +83,7 @@ func (k Keys) Require(number int, witnesses []string) (Keys, error) {
 		if err != nil {
 			return Keys{}, fmt.Errorf("witness's key %.200q: %w: want a C2SP verifier key for Ed25519 cosignatures, as the witness shows it", vkey, err)
 		}
-		public := publicKey(vkey)
+		public := string(PublicKey(vkey))
 		if other := known[public]; other != "" {
 			return Keys{}, fmt.Errorf("the key of the witness %s is that of %s: it would count twice", w.Name(), other)
 		}
@@ -78,21 +96,54 @@ func (k Keys) Require(number int, witnesses []string) (Keys, error) {
 // Origin is that of the log which the keys are for.
 func (k Keys) Origin() string { return k.log.Name() }
 
-// publicKey returns the raw public key in a verifier key that was found to be well formed. Base64
-// has pluses of its own: the key is what follows name and hash.
-func publicKey(vkey string) string {
+// PublicKey returns the raw public key in a verifier key; nil if there is none. Base64 has pluses
+// of its own: the key is what follows name and hash, behind the number of its algorithm.
+func PublicKey(vkey string) []byte {
 	parts := strings.SplitN(vkey, "+", 3)
-	key, _ := base64.StdEncoding.DecodeString(parts[len(parts)-1])
-	return string(key[min(1, len(key)):]) // after the algorithm
+	key, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(key) == 0 {
+		return nil
+	}
+	return key[1:]
 }
 
-// policy has the note opened with all the keys, and demands the auditor's signature only: who else
-// signed is counted afterwards, so that a reader is told.
+// Checkpoint is a signed checkpoint of the auditor's log.
+type Checkpoint struct {
+	Tree torchwood.Checkpoint
+	// Cosigned are the reader's witnesses that cosigned it, in the order of the keys.
+	Cosigned []Cosignature
+	// Others are the signatures by keys that the reader does not have; nothing is known of them.
+	Others int
+}
+
+// CheckCheckpoint checks a signed checkpoint: an ErrSignature if it is not the auditor's, an
+// ErrMalformed if it has signatures in another form than such notes have. Whether enough witnesses
+// cosigned it is left to the caller.
+func (k Keys) CheckCheckpoint(signed []byte) (Checkpoint, error) {
+	tree, checked, err := torchwood.VerifyCheckpoint(signed, k.policy())
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	if err := checkForm(checked); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if tree.N > maxSize {
+		return Checkpoint{}, fmt.Errorf("%w: a log of %d entries", ErrMalformed, tree.N)
+	}
+	return Checkpoint{tree, k.cosigned(checked), len(checked.UnverifiedSigs)}, nil
+}
+
+// policy has the note opened with all the keys, and demands a signature of the auditor's only: who
+// else signed is counted afterwards, so that a reader is told.
 func (k Keys) policy() torchwood.Policy {
+	own := []torchwood.Policy{torchwood.SingleVerifierPolicy(k.log)}
+	for _, v := range k.former {
+		own = append(own, torchwood.SingleVerifierPolicy(v))
+	}
 	witnesses := make([]torchwood.Policy, len(k.witnesses))
 	for i, w := range k.witnesses {
 		witnesses[i] = torchwood.SingleVerifierPolicy(w)
 	}
-	return torchwood.ThresholdPolicy(3, torchwood.OriginPolicy(k.log.Name()), torchwood.SingleVerifierPolicy(k.log),
+	return torchwood.ThresholdPolicy(3, torchwood.OriginPolicy(k.log.Name()), torchwood.ThresholdPolicy(1, own...),
 		torchwood.ThresholdPolicy(0, witnesses...))
 }

@@ -84,7 +84,7 @@ func TestChainedStatementCannotPassForVerified(t *testing.T) {
 	t.Parallel()
 	verified, _ := aStatement(t, TierVerified)
 	chained, weaker := aStatement(t, TierChained)
-	if publicKey(verified) == publicKey(chained) {
+	if bytes.Equal(PublicKey(verified), PublicKey(chained)) {
 		t.Fatal("one key for both tiers")
 	}
 	v, err := torchwood.NewCosignatureVerifier(chained)

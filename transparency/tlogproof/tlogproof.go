@@ -90,22 +90,17 @@ func Check(file []byte, keys Keys) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	tree, signed, err := torchwood.VerifyCheckpoint(p.checkpoint, keys.policy())
+	c, err := keys.CheckCheckpoint(p.checkpoint)
 	if err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrSignature, err)
+		return Result{}, err
 	}
-	if err := checkForm(signed); err != nil {
-		return Result{}, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if tree.N > maxSize {
-		return Result{}, fmt.Errorf("%w: a log of %d entries", ErrMalformed, tree.N)
-	}
+	tree := c.Tree
 	if err := tlog.CheckRecord(p.hashes, tree.N, tree.Hash, p.index, tlog.RecordHash(p.entry)); err != nil {
 		return Result{}, fmt.Errorf("%w: entry %d of %d: %w", ErrNotIncluded, p.index, tree.N, err)
 	}
 	r := Result{
 		Origin: tree.Origin, Index: p.index, Entry: p.entry, Size: tree.N, Root: tree.Hash,
-		Cosigned: keys.cosigned(signed), Required: keys.require, Known: len(keys.witnesses), Others: len(signed.UnverifiedSigs),
+		Cosigned: c.Cosigned, Required: keys.require, Known: len(keys.witnesses), Others: c.Others,
 	}
 	return r, r.read()
 }

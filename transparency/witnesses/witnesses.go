@@ -86,19 +86,13 @@ func New(c Config) (*Witnesses, error) {
 		}
 		for _, other := range w.members {
 			// The name is not part of what is signed: under two names one key would count twice.
-			if publicKey(other.key) == publicKey(m.Key) {
+			if bytes.Equal(tlogproof.PublicKey(other.key), tlogproof.PublicKey(m.Key)) {
 				return nil, fmt.Errorf("witnesses %s and %s have the same key, which would count twice", other.url, m.URL)
 			}
 		}
 		w.members = append(w.members, &member{url: strings.TrimSuffix(m.URL, "/"), key: m.Key, verifier: v})
 	}
 	return w, nil
-}
-
-// publicKey returns the key in a verifier key, after its name and hash.
-func publicKey(vkey string) string {
-	parts := strings.SplitN(vkey, "+", 3)
-	return parts[len(parts)-1]
 }
 
 // Len is how many witnesses there are.
