@@ -20,6 +20,11 @@ type Config struct {
 	// password; at most one.
 	RedisPasswordFile string `yaml:"redis_password_file"`
 	RedisPasswordEnv  string `yaml:"redis_password_env"`
+	// RedisSentinelPasswordFile and RedisSentinelPasswordEnv name those with the password of the
+	// Sentinels, if they have one of their own; at most one.
+	RedisSentinelPasswordFile string `yaml:"redis_sentinel_password_file"`
+	RedisSentinelPasswordEnv  string `yaml:"redis_sentinel_password_env"`
+	RedisTLS                  TLS    `yaml:"redis_tls"`
 	// AuditStore is the bucket URL or folder of the audit store, which all namespaces share.
 	AuditStore string `yaml:"audit_store"`
 	// Listen is the address, host:port, to serve /metrics, /healthz and /readyz on. Empty means not
@@ -197,4 +202,9 @@ func (c *Config) Find(namespace string) (Namespace, bool) {
 // RedisPassword reads the password of Redis. It is empty if the configuration names none.
 func (c *Config) RedisPassword() (string, error) {
 	return secret.Read("redis_password", c.RedisPasswordFile, c.RedisPasswordEnv)
+}
+
+// RedisSentinelPassword reads the password of the Sentinels in the same way.
+func (c *Config) RedisSentinelPassword() (string, error) {
+	return secret.Read("redis_sentinel_password", c.RedisSentinelPasswordFile, c.RedisSentinelPasswordEnv)
 }

@@ -76,12 +76,19 @@ func (v checker) must(path string, ok bool, format string, args ...any) {
 func (v checker) check(path string, err error) { v.must(path, err == nil, "%v", err) }
 
 func (v checker) queue() {
-	v.must("redis_password_env", v.RedisPasswordFile == "" || v.RedisPasswordEnv == "", "redis_password_file is given as well: choose one")
-	v.check("redis_password_env", checkVariable(v.RedisPasswordEnv))
+	v.secret("", "redis_password", v.RedisPasswordFile, v.RedisPasswordEnv)
+	v.secret("", "redis_sentinel_password", v.RedisSentinelPasswordFile, v.RedisSentinelPasswordEnv)
+	v.tls("redis_tls", v.RedisTLS)
 	if v.Redis == "embedded" {
 		for _, path := range []string{"redis_password_file", "redis_password_env"} {
 			v.must(path, !v.source.Given(path), "the embedded redis has no password")
 		}
+		v.must("redis_tls", !v.source.Given("redis_tls"), "the embedded redis is reached without TLS")
+	}
+	for _, path := range []string{"redis_sentinel_password_file", "redis_sentinel_password_env"} {
+		v.must(path, !v.source.Given(path) || strings.Contains(v.Redis, "-sentinel://"), "has an effect with redis-sentinel:// and rediss-sentinel:// only")
+	}
+	if v.Redis == "embedded" {
 		return
 	}
 	u, err := redisurl.Parse(v.Redis)
@@ -91,6 +98,7 @@ func (v checker) queue() {
 	}
 	v.must("redis", !u.MayHoldPassword,
 		"contains a password, and this file must not contain secrets: use redis_password_file or redis_password_env")
+	v.must("redis_tls", !v.source.Given("redis_tls") || u.IsTLS(), "%s:// is without TLS, so this has no effect: use rediss://, rediss-sentinel:// or rediss-cluster://", u.Scheme)
 }
 
 func (v checker) auditStore() {

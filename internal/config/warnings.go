@@ -50,7 +50,10 @@ func (c *Config) Warnings() []Problem {
 type secretFile struct{ path, file string }
 
 func (c *Config) secretFiles() []secretFile {
-	all := []secretFile{{"redis_password_file", c.RedisPasswordFile}}
+	all := []secretFile{
+		{"redis_password_file", c.RedisPasswordFile}, {"redis_sentinel_password_file", c.RedisSentinelPasswordFile},
+		{"redis_tls.certificate_key", c.RedisTLS.CertificateKey},
+	}
 	for _, t := range c.Alerts.Targets() {
 		all = append(all, secretFile{t.path + ".url_file", t.urlFile}, secretFile{t.path + ".secret_file", t.secretFile})
 	}

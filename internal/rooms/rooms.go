@@ -29,7 +29,7 @@ const (
 var low = []string{
 	"verdict", "verdict/epochset", "jobs/observe",
 	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron",
-	"internal/redisurl", "internal/patience", "internal/httpcache", "internal/clientca", "internal/summarycache", "internal/reload", "internal/secret", "internal/units",
+	"internal/redisurl", "internal/patience", "internal/httpcache", "internal/clientca", "internal/summarycache", "internal/reload", "internal/tlsfiles", "internal/secret", "internal/units",
 }
 
 // allowed are the rooms, from the bottom up, with what each may import besides low. A room may not
@@ -212,9 +212,10 @@ func mayImport(room, imported string) bool {
 		return true
 	case slices.Contains(low, room):
 		// Within low only the plainest: epochset counts in verdict's shards, observe has verdict's
-		// outcomes, resume waits, httpcache cuts.
+		// outcomes, resume waits, httpcache cuts, tlsfiles reloads.
 		return imported == "verdict" && (room == "verdict/epochset" || room == "jobs/observe") ||
-			imported == "internal/wait" && room == "internal/resume" || imported == "internal/text" && room == "internal/httpcache"
+			imported == "internal/wait" && room == "internal/resume" || imported == "internal/text" && room == "internal/httpcache" ||
+			imported == "internal/reload" && room == "internal/tlsfiles"
 	case slices.Contains(low, imported):
 		return true
 	}
