@@ -47,6 +47,7 @@ type cli struct {
 	Scheduler  schedulerCmd  `cmd:"" help:"Follow logs, add their epochs to the queue and send alerts, until stopped."`
 	Worker     workerCmd     `cmd:"" help:"Audit epochs from the queue and record their verdicts, until stopped."`
 	Serve      serveCmd      `cmd:"" help:"Serve an auditor's API and sign the digests that logs post, until stopped."`
+	Health     healthCmd     `cmd:"" help:"Ask a running process whether it is alive, or ready."`
 	Retry      retryCmd      `cmd:"" help:"Retry failed epochs now instead of waiting."`
 	Pause      pauseCmd      `cmd:"" help:"Pause a queue: workers take no more epochs from it."`
 	Resume     resumeCmd     `cmd:"" help:"Resume a paused queue."`

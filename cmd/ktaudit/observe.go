@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 
+	"github.com/ktaudit/ktaudit/auditor/client"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/lanes"
@@ -20,7 +22,8 @@ import (
 
 // listenFlag is where a command that runs for a while serves its metrics and health.
 type listenFlag struct {
-	Listen string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default they are not served."`
+	Listen      string `group:"output" placeholder:"ADDRESS" help:"Address to serve /metrics, /healthz and /readyz on, such as 127.0.0.1:9464. By default they are not served."`
+	DebugListen string `group:"output" placeholder:"ADDRESS" help:"Address to serve profiles (/debug/pprof/) and all metrics of Go's runtime on, such as 127.0.0.1:6060. Keep it on a loopback address. By default they are not served."`
 }
 
 // listenHint adds what to do where another process, often with the same file, has the address.
@@ -68,13 +71,18 @@ func (o observers) jobTracer() observe.Tracer {
 // environment does. Once started, failing metrics or traces do not make a command fail.
 func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config, o observed) (observers, error) {
 	b := buildInfo()
+	debug, err := f.serveDebug(ctx, a, settings)
+	if err != nil {
+		return observers{}, err
+	}
 	tracer, err := tracing.Start(ctx, b.Version, a.log)
 	if err != nil {
+		debug()
 		return observers{}, err
 	}
 	listen := cmp.Or(f.Listen, settings.Listen)
 	if listen == "" && tracer == nil {
-		return observers{stop: func() {}}, nil
+		return observers{stop: debug}, nil
 	}
 	names := namesOf(o.namespaces)
 	m := metrics.New(metrics.Options{
@@ -105,6 +113,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		}
 	}
 	stop := func() {
+		debug()
 		if err := server.Close(); err != nil {
 			a.log.Warn().Err(err).Msg("the metrics server did not close cleanly")
 		}
@@ -117,6 +126,27 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		return observers{}, err
 	}
 	return observers{m, tracer, stop}, nil
+}
+
+// serveDebug serves profiles if the flag or the configuration asks for them, until stop is called.
+func (f listenFlag) serveDebug(ctx context.Context, a *app, settings *config.Config) (stop func(), err error) {
+	address := cmp.Or(f.DebugListen, settings.DebugListen)
+	if address == "" {
+		return func() {}, nil
+	}
+	server, err := metrics.ServeDebug(ctx, address, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("--debug-listen: %w", listenHint(err, "--debug-listen"))
+	}
+	if host, _, err := net.SplitHostPort(server.Address()); err == nil && !client.IsLoopback(host) {
+		a.log.Warn().Str("address", server.Address()).
+			Msg("profiles are served to other machines: whoever reaches this address can slow this process down and look into it; use a loopback address")
+	}
+	return func() {
+		if err := server.Close(); err != nil {
+			a.log.Warn().Err(err).Msg("the server of profiles did not close cleanly")
+		}
+	}, nil
 }
 
 // watchIncidents shows in the metrics what is open of some logs.

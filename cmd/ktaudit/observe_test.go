@@ -25,7 +25,7 @@ func TestListen(t *testing.T) {
 	t.Parallel()
 	a := newAudited(t, "20")
 	// Epoch 21 is not there, and run waits for it.
-	cmd := a.command("run", "--from", "1", "--to", "21", "--wait", "1h", "--listen", "127.0.0.1:0", "--log-level", "info")
+	cmd := a.command("run", "--from", "1", "--to", "21", "--wait", "1h", "--listen", "127.0.0.1:0", "--debug-listen", "127.0.0.1:0", "--log-level", "info")
 	address := startListening(t, cmd)
 
 	eventually := func(path string, status int, want ...string) {
@@ -59,10 +59,20 @@ func TestListen(t *testing.T) {
 		`ktaudit_dependency_up{dependency="audit_store"} 1`+"\n",
 		"ktaudit_memory_budget_bytes ", "ktaudit_hash_path_info{", "ktaudit_build_info{", "go_goroutines ",
 	)
+	health := func(want int, args ...string) {
+		t.Helper()
+		cmd := a.command(append([]string{"health", "--listen", address}, args...)...)
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != want {
+			t.Errorf("health %q exits with %d, want %d: %s", args, cmd.ProcessState.ExitCode(), want, out)
+		}
+	}
+	health(exitGood, "--ready")
 	if err := os.Rename(filepath.Join(a.dir, "audit"), filepath.Join(a.dir, "gone")); err != nil {
 		t.Fatal(err)
 	}
 	eventually("/readyz", 503, "audit_store: not reachable\nredis: ok\n")
+	health(exitFound, "--ready")
+	health(exitGood)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +81,7 @@ func TestListen(t *testing.T) {
 		c.Close()
 		t.Error("something listens when the run has ended")
 	}
+	health(exitFound)
 }
 
 // startListening starts a command with --listen and --log-level info, or one that serves, and

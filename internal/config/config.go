@@ -30,6 +30,8 @@ type Config struct {
 	// Listen is the address, host:port, to serve /metrics, /healthz and /readyz on. Empty means not
 	// to.
 	Listen string `yaml:"listen" zero:"none"`
+	// DebugListen is the address to serve profiles and the metrics of Go's runtime on.
+	DebugListen string `yaml:"debug_listen" zero:"none"`
 	// Budget bounds the memory of all batches in flight in one process. 0 means half the
 	// memory of the machine or container.
 	Budget units.Bytes `yaml:"memory" zero:"auto"`

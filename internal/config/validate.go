@@ -31,6 +31,10 @@ func (c *Config) validate(problems *strictyaml.Collector) {
 	if c.Listen != "" {
 		v.check("listen", checkAddress(c.Listen))
 	}
+	if c.DebugListen != "" {
+		v.check("debug_listen", checkAddress(c.DebugListen))
+		v.must("debug_listen", c.DebugListen != c.Listen, "is the address of /metrics as well: choose another")
+	}
 	v.must("memory", c.Budget >= 0, "is negative")
 	v.must("concurrency", c.Concurrency >= 0, "is negative")
 	v.must("shutdown_timeout", c.ShutdownTimeout >= 0, "is negative")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ func (c *Config) Warnings() []Problem {
 		if unprotected(t.url) {
 			warn(t.path+".url", "without TLS, an attacker on the network can %s alerts: use https", t.withoutTLS())
 		}
+	}
+	if host, _, err := net.SplitHostPort(c.DebugListen); err == nil && !client.IsLoopback(host) {
+		warn("debug_listen", "anybody who reaches it can slow the process down and look into it: use a loopback address such as 127.0.0.1:6060")
 	}
 	for i, n := range c.Namespaces {
 		if strings.HasPrefix(n.LogDirectory, "s3list+http://") && unprotected(strings.TrimPrefix(n.LogDirectory, "s3list+")) {

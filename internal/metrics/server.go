@@ -44,28 +44,37 @@ type Server struct {
 // there until Close. Once ctx ends, /readyz reports that the process is stopping, while the metrics
 // of its last epochs can still be scraped.
 func (m *Metrics) Serve(ctx context.Context, address string, log zerolog.Logger) (*Server, error) {
+	s := &Server{metrics: m, log: log, down: map[string]bool{}}
+	if err := s.listen(ctx, address, "metrics", s.handler(ctx), 30*time.Second); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// listen begins to serve what is called what in errors and log lines.
+func (s *Server) listen(ctx context.Context, address, what string, handler http.Handler, writeTimeout time.Duration) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	s := &Server{metrics: m, address: listener.Addr(), ended: make(chan struct{}), log: log, down: map[string]bool{}}
+	s.address, s.ended = listener.Addr(), make(chan struct{})
 	s.http = &http.Server{
-		Handler:           s.handler(ctx),
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          stdlog.New(debugWriter{log}, "", 0),
+		ErrorLog:          stdlog.New(debugWriter{s.log}, "", 0),
 	}
 	go func() {
 		defer close(s.ended)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error().Err(err).Msg("the metrics server failed: restart ktaudit to serve metrics again")
+			s.log.Error().Err(err).Msgf("the %s server failed: restart ktaudit to serve %s again", what, what)
 		}
 	}()
-	log.Info().Stringer("address", s.address).Msg("serving metrics")
-	return s, nil
+	s.log.Info().Stringer("address", s.address).Msg("serving " + what)
+	return nil
 }
 
 // Address is where the server listens.
