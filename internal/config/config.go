@@ -185,7 +185,7 @@ type Backfill struct {
 	// closed.
 	From uint64 `yaml:"from"`
 	To   uint64 `yaml:"to" zero:"newest"`
-	// Cron is when to begin or continue, in UTC, for cron.ParseStandard. Empty means at once.
+	// Cron is when to begin or continue, in UTC, for cron.Parse. Empty means at once.
 	Cron string `yaml:"cron"`
 	// Window is how many of its epochs may be on the queue at the same time.
 	Window int `yaml:"window"`

@@ -6,30 +6,38 @@ import (
 	"strings"
 	"time"
 
-	robfig "github.com/robfig/cron/v3"
+	cronlib "github.com/netresearch/go-cron"
 )
 
-// longestWait is more than lies between two times of any schedule: 29 February may take eight
+// longestYears is more than lies between two times of any schedule: 29 February may take eight
 // years.
-const longestWait = 10 * 366 * 24 * time.Hour
+const (
+	longestYears = 10
+	longestWait  = longestYears * 366 * 24 * time.Hour
+)
+
+// parser reads cron's five fields as cron does: 0 and 7 are Sunday, and where both the day of the
+// month and the weekday are given, either will do, which go-cron does only if it is told to.
+var parser = cronlib.NewParser(
+	cronlib.Minute | cronlib.Hour | cronlib.Dom | cronlib.Month | cronlib.Dow | cronlib.Descriptor | cronlib.DowOrDom,
+).WithMaxSearchYears(longestYears)
 
 // Schedule returns the first of its times after another.
-type Schedule = robfig.Schedule
+type Schedule = cronlib.Schedule
 
-// Parse reads five fields or a word such as @daily. The parser below panics on a time zone without
-// times, and none is wanted.
+// Parse reads five fields or a word such as @daily.
 func Parse(text string) (Schedule, error) {
 	if strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=") {
 		return nil, errors.New("time zones are not supported: give the time in UTC")
 	}
-	schedule, err := robfig.ParseStandard(text)
+	schedule, err := parser.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: give five fields, minute, hour, day, month and weekday, or a word such as @daily", err)
 	}
 	if schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
 		return nil, fmt.Errorf("%q never occurs", text)
 	}
-	if every, ok := schedule.(robfig.ConstantDelaySchedule); ok {
+	if every, ok := schedule.(cronlib.ConstantDelaySchedule); ok {
 		schedule = multiples(every.Delay)
 	}
 	return schedule, nil

@@ -18,6 +18,11 @@ func TestLast(t *testing.T) {
 		{"0 12 * * *", day.Truncate(time.Minute), day.Truncate(time.Minute)}, // in just that moment
 		{"1 12 * * *", day, time.Date(2026, 6, 9, 12, 1, 0, 0, time.UTC)},
 		{"0 0 * * 4", day, time.Date(2026, 6, 4, 0, 0, 0, 0, time.UTC)},
+		{"0 0 * * 7", day, time.Date(2026, 6, 7, 0, 0, 0, 0, time.UTC)}, // Sunday, as 0 is
+		{"0 0 * * 0", day, time.Date(2026, 6, 7, 0, 0, 0, 0, time.UTC)},
+		{"0 0 * * 5-7", day, time.Date(2026, 6, 7, 0, 0, 0, 0, time.UTC)},
+		{"0 0 * * fri-sun", day, time.Date(2026, 6, 7, 0, 0, 0, 0, time.UTC)},
+		{"0 0 3 * 1", day, time.Date(2026, 6, 8, 0, 0, 0, 0, time.UTC)}, // the 3rd, and every Monday
 		{"* 3 1 1 *", day, time.Date(2026, 1, 1, 3, 59, 0, 0, time.UTC)},
 		{"@yearly", day, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
 		{"0 0 29 2 *", time.Date(2103, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2096, 2, 29, 0, 0, 0, 0, time.UTC)},
@@ -40,6 +45,7 @@ func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", "* * * *", "* * * * * *", "61 * * * *", "@often", "TZ=Europe/Paris", "CRON_TZ=UTC 0 0 * * *", "0 0 30 2 *",
+		"0 0 * * 8", "0 0 L * *", "TZ=0", "*/90 * * * *",
 	} {
 		if schedule, err := cron.Parse(text); err == nil {
 			t.Errorf("%q is read as %v", text, schedule)
