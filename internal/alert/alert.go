@@ -38,16 +38,16 @@ type Alert struct {
 // Resolved reports whether a says that a condition is over.
 func (a Alert) Resolved() bool { return !a.ResolvedAt.IsZero() }
 
-// status is a's state in the words of Alertmanager.
-func (a Alert) status() string {
+// Status is a's state in the words of Alertmanager.
+func (a Alert) Status() string {
 	if a.Resolved() {
 		return "resolved"
 	}
 	return "firing"
 }
 
-// title is a's headline.
-func (a Alert) title() string {
+// Title is a's headline.
+func (a Alert) Title() string {
 	title := kinds[a.Kind].title
 	if a.Resolved() {
 		return "Resolved: " + title

@@ -61,7 +61,7 @@ func TestEveryKindCanBeRaisedAndRead(t *testing.T) {
 		if _, err := decode("another", a.noticeName(), data); err == nil {
 			t.Errorf("%s is read in another namespace", a.noticeName())
 		}
-		if names[a.noticeName()] || a.Summary == "" || a.title() == "" || kinds[a.Kind].alertname == "" || strings.ContainsAny(a.Summary, "%!") {
+		if names[a.noticeName()] || a.Summary == "" || a.Title() == "" || kinds[a.Kind].alertname == "" || strings.ContainsAny(a.Summary, "%!") {
 			t.Errorf("%s: %+v", a.noticeName(), a)
 		}
 		names[a.noticeName()], seen[a.Kind] = true, true

@@ -64,7 +64,7 @@ func slackBody(alerts []Alert) ([]byte, error) {
 		message.Blocks = append(message.Blocks, section(heading))
 	}
 	for _, a := range alerts {
-		headline := fmt.Sprintf("*%s*\n%s", escape(a.title()), escape(a.Summary))
+		headline := fmt.Sprintf("*%s*\n%s", escape(a.Title()), escape(a.Summary))
 		facts := fmt.Sprintf("namespace %s, incident %s, since %s",
 			escape(a.Namespace), escape(a.Incident), a.At.Format(time.RFC3339))
 		if a.Resolved() {

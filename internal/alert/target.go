@@ -122,7 +122,7 @@ func logAlert(log zerolog.Logger, a Alert) {
 		level = zerolog.WarnLevel
 	}
 	event := log.WithLevel(level).
-		Str("kind", string(a.Kind)).Str("severity", string(a.Severity)).Str("status", a.status()).
+		Str("kind", string(a.Kind)).Str("severity", string(a.Severity)).Str("status", a.Status()).
 		Str("namespace", a.Namespace).Str("incident", a.Incident).Uint64("epoch", a.Epoch).Time("at", a.At)
 	if a.Reason != "" {
 		event.Str("reason", a.Reason)

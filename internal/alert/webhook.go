@@ -64,7 +64,7 @@ func webhookBody(a Alert) ([]byte, error) {
 		Status  string `json:"status"`
 		Alert
 		Explain string `json:"explain,omitempty"`
-	}{1, a.status(), a, a.explainCommand()})
+	}{1, a.Status(), a, a.explainCommand()})
 }
 
 // sign returns the value of SignatureHeader.

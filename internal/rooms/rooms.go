@@ -60,6 +60,7 @@ var allowed = []struct {
 	{"internal/jsonpost", nil},
 	{"internal/explain", nil},
 	{"internal/alert", []string{"blobstore/auditstore", "internal/explain", "internal/jsonpost"}},
+	{"internal/alert/message", []string{"blobstore/auditstore", "internal/alert", "internal/explain"}},
 	{"internal/tracing", nil},
 	{"internal/metrics", []string{"internal/alert", "internal/tracing"}},
 	{"jobs/begun", []string{"blobstore/auditstore"}},
