@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -133,10 +134,7 @@ func mayPass(err error) bool {
 	case gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
 		return true
 	}
-	if status, ok := errors.AsType[interface {
-		error
-		HTTPStatusCode() int
-	}](err); ok && status.HTTPStatusCode() >= 500 {
+	if status := Status(err); status >= http.StatusInternalServerError || status == http.StatusTooManyRequests {
 		return true
 	}
 	_, ok := errors.AsType[net.Error](err)

@@ -33,6 +33,8 @@ get_tools() {
   debian_program redis-server redis-server
   debian_program sqlite3 sqlite3 # by which litewitness is told of logs
   debian_program qemu-aarch64-static qemu-user-static # for the ways to hash that this machine has not
+  debian_program mkfs.exfat exfatprogs usr/sbin/mkfs.exfat "-V" # a file system without hard links
+  debian_program mount.exfat-fuse exfat-fuse usr/sbin/mount.exfat-fuse "-V"
   debian_program promtool prometheus # to build it takes a minute
   debian_certificates                                 # for the image
   debian_program chromium chromium usr/lib/chromium/chromium
@@ -191,10 +193,11 @@ toolchain() {
   fi
 }
 
-# debian_program PROGRAM PACKAGE [FILE] unpacks a Debian package, and the libraries it needs. FILE is
-# the program in it, where what lies in /usr/bin is a script that looks for the program in /usr/lib.
+# debian_program PROGRAM PACKAGE [FILE [VERSION]] unpacks a Debian package, and the libraries it
+# needs. FILE is the program in it, where what lies in /usr/bin is a script that looks for the program
+# in /usr/lib. VERSION is what it prints its version for, whatever its exit status.
 debian_program() {
-  local program=$1 package=$2 file=${3:-usr/bin/$1} how
+  local program=$1 package=$2 file=${3:-usr/bin/$1} version=${4:-} how
   if command -v "$program" >/dev/null; then
     found "$program" "" "$(command -v "$program")"
     return
@@ -212,7 +215,11 @@ export LD_LIBRARY_PATH
 exec "\$debian/$file" "\$@"
 WRAPPER
   chmod +x "$tools/bin/$program"
-  "$tools/bin/$program" --version >"$logs/install" 2>&1 || {
+  if [ -n "$version" ]; then
+    "$tools/bin/$program" "$version" 2>&1 | grep -q '[0-9][.][0-9]'
+  else
+    "$tools/bin/$program" --version
+  fi >"$logs/install" 2>&1 || {
     cat "$logs/install" >&2
     rm "$tools/bin/$program"
     die "$program of Debian's package $package does not run here: run  sudo apt-get install $package"

@@ -46,7 +46,7 @@ func (f storeFlag) open(ctx context.Context) (*auditstore.Store, error) {
 	return store, nil
 }
 
-// openWritable is open for what writes: it returns an error if the store can only be read.
+// openWritable is open for what writes: it returns an error if the store cannot take a verdict.
 func (f storeFlag) openWritable(ctx context.Context, a *app) (*auditstore.Store, error) {
 	store, err := f.open(ctx)
 	if err != nil {
@@ -58,15 +58,20 @@ func (f storeFlag) openWritable(ctx context.Context, a *app) (*auditstore.Store,
 	return store, nil
 }
 
-// checkWritable returns an error for an audit store that can only be read: no verdict, and no alert
-// about that, would ever be stored. Any other fault may be temporary, and is logged.
+// checkWritable returns an error for an audit store that can only be read, or that can never keep
+// verdicts: none, and no alert about that, would ever be stored. Any other fault may be temporary,
+// and is logged.
 func (a *app) checkWritable(ctx context.Context, store *auditstore.Store) error {
 	err := store.CheckWritable(ctx)
-	if errors.Is(err, auditstore.ErrReadOnly) {
+	if errors.Is(err, auditstore.ErrReadOnly) || errors.Is(err, auditstore.ErrUnfit) {
 		return fmt.Errorf("--audit-store: %w", err)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn().Err(err).Msg("the audit store cannot be written to at the moment: ktaudit goes on and tries again")
+	}
+	if kind := store.NetworkDisk(); kind != "" {
+		a.log.Warn().Str("file_system", kind).Msg("the audit store is on a network disk: mount it hard and export it sync, " +
+			"or a verdict may be lost after it was reported; a bucket is safer")
 	}
 	return nil
 }

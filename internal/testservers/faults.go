@@ -44,11 +44,14 @@ type FaultyS3 struct {
 	address string
 	forward *httputil.ReverseProxy
 
-	mu     sync.Mutex
-	random *rand.Rand
-	share  float64
-	faults []Fault
-	counts map[Fault]int
+	mu        sync.Mutex
+	random    *rand.Rand
+	share     float64
+	faults    []Fault
+	counts    map[Fault]int
+	quirks    []Quirk
+	written   map[string]time.Time // when a key was last written, by the path of its URL
+	throttled int
 }
 
 // Faulty puts a FaultyS3 in front of a server until the test ends. Which requests go wrong, and
@@ -104,6 +107,9 @@ func (f *FaultyS3) BucketURL(bucket string) string {
 
 // ServeHTTP lets a request go wrong, or hands it on.
 func (f *FaultyS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.refuses(w, r) {
+		return
+	}
 	fault, measure := f.draw(r)
 	switch fault {
 	case Unavailable:

@@ -5,30 +5,20 @@ import (
 	"cmp"
 	"context"
 	"crypto/md5"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/cenkalti/backoff/v5"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-)
-
-const (
-	putAttempts  = 4
-	firstBackoff = 50 * time.Millisecond
-	// probeKey cannot be anything of a namespace, which never starts with a dot.
-	probeKey = ".ktaudit/write-once"
 )
 
 // Bucket keeps objects in a service whose conditional writes are atomic, or in memory.
@@ -59,31 +49,6 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 
 func (b *Bucket) Mark(ctx context.Context, key string) error { return b.Put(ctx, key, nil) }
 
-func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) error {
-	attempt := func() (struct{}, error) {
-		err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key), IfNotExist: true})
-		if code := gcerrors.Code(err); code == gcerrors.FailedPrecondition {
-			err = ErrExists
-		}
-		return struct{}{}, lasting(ctx, err)
-	}
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval = firstBackoff
-	_, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(delays), backoff.WithMaxTries(putAttempts))
-	switch {
-	case errors.Is(err, ErrExists):
-		return err
-	case err == nil:
-		b.failing.Store(false)
-	case !errors.Is(ctx.Err(), context.Canceled):
-		b.failing.Store(true)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	return nil
-}
-
 // write writes a whole object, with its checksum. That for Azure goes round gocloud's writer, as
 // bucketDraft does.
 func (b *Bucket) write(ctx context.Context, key string, data []byte, o *blob.WriterOptions) error {
@@ -100,48 +65,6 @@ func (b *Bucket) write(ctx context.Context, key string, data []byte, o *blob.Wri
 		return nil
 	}
 	return b.blob.Upload(ctx, key, bytes.NewReader(data), o)
-}
-
-// lasting marks the errors that another attempt would not change. S3's 409
-// ConditionalRequestConflict, which asks for another attempt, comes as Unknown, and so do server
-// errors that the service's library has given up on.
-func lasting(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	switch gcerrors.Code(err) {
-	case gcerrors.Unknown, gcerrors.Internal, gcerrors.ResourceExhausted, gcerrors.DeadlineExceeded:
-		if !errors.Is(err, ErrExists) && ctx.Err() == nil {
-			return err
-		}
-	}
-	return backoff.Permanent(err)
-}
-
-// probe is what is in the probe.
-var probe = []byte("ktaudit asks here whether this store creates an object only once.\n")
-
-// prove makes sure, once per process, that the service honours IfNotExist. Some S3 servers ignore
-// the header and overwrite: on those a verdict could be changed, and nothing would show it. The
-// probe stays in the bucket, so that it costs one request.
-func (b *Bucket) prove(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for range 2 {
-		if b.proven {
-			return nil
-		}
-		err := b.putOnce(ctx, probeKey, probe)
-		if err != nil && !errors.Is(err, ErrExists) {
-			return err
-		}
-		b.proven = err != nil
-	}
-	if !b.proven {
-		return fmt.Errorf("%s was written twice: this store ignores conditional writes (If-None-Match), so it cannot keep verdicts safely; "+
-			"use another store or a newer version of it", probeKey)
-	}
-	return nil
 }
 
 func (b *Bucket) Create(ctx context.Context, key string) (Draft, error) {
@@ -275,35 +198,6 @@ func (b *Bucket) Remove(ctx context.Context, key string) error {
 		return fmt.Errorf("remove %s: %w", key, err)
 	}
 	return nil
-}
-
-// TryWrite creates the probe once more. That is refused, so it leaves nothing behind, not even a
-// version in a bucket that keeps them. But a service may refuse what exists before it notices that
-// its disk is full. So once an object could not be created, and until one was, the probe is
-// written over with what is in it; unless that is not allowed.
-func (b *Bucket) TryWrite(ctx context.Context) error {
-	if !b.isProven() {
-		return b.prove(ctx)
-	}
-	if b.failing.Load() {
-		err := b.write(ctx, probeKey, probe, &blob.WriterOptions{ContentType: contentType(probeKey)})
-		if err == nil {
-			b.failing.Store(false)
-		}
-		if gcerrors.Code(err) != gcerrors.PermissionDenied {
-			return err
-		}
-	}
-	if err := b.putOnce(ctx, probeKey, probe); !errors.Is(err, ErrExists) {
-		return err
-	}
-	return nil
-}
-
-func (b *Bucket) isProven() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.proven
 }
 
 // ping lists, because a service says of an object in a bucket that is gone what it says of an

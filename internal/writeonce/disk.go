@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore"
@@ -178,10 +177,8 @@ func (w *diskDraft) commit(move func(from, to string, file fs.FileInfo) error) e
 	switch {
 	case errors.Is(result, fs.ErrExist):
 		result = ErrExists
-	case errors.Is(result, syscall.EPERM), errors.Is(result, errors.ErrUnsupported):
-		return fmt.Errorf("the file system has no hard links, by which the audit store creates objects only once: %w", result)
 	case result != nil:
-		return result
+		return w.disk.linkError(result)
 	}
 	if err := folder.Sync(w.disk.maker.Sync); err != nil {
 		return err
@@ -335,15 +332,6 @@ func (d *Disk) readDir(prefix string) (*localdisk.Folder, []fs.DirEntry, error) 
 func (d *Disk) rootThere() error {
 	_, err := os.Stat(d.root)
 	return err
-}
-
-func (d *Disk) TryWrite(context.Context) error {
-	f, err := os.CreateTemp(d.root, ".ktaudit-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString("ktaudit asks here whether it may write.\n")
-	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
 func (d *Disk) Ping(context.Context) error {

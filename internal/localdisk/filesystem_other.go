@@ -1,0 +1,5 @@
+//go:build !linux && !darwin
+
+package localdisk
+
+func fileSystem(string) string { return "" }
