@@ -13,10 +13,12 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/ktaudit/ktaudit/signature"
@@ -175,7 +177,10 @@ func (f auditFlags) openAll(
 	ctx context.Context, a *app, command string, settings *config.Config, namespaces []config.Namespace, open *closers,
 ) ([]*audit.Auditor, error) {
 	f.fillCommon(settings)
-	verify.LimitHeap()
+	if has := share.MachineMemory(); int64(f.Memory) > has {
+		a.log.Warn().Stringer("memory", units.Bytes(f.Memory)).Stringer("available", units.Bytes(has)).
+			Msg("memory for batches is more than this machine or container has, so this process may be killed: give less, or leave it out")
+	}
 	shared := f.shared()
 	each := make([]auditFlags, len(namespaces))
 	for i, n := range namespaces {

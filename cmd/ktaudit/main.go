@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/ktaudit/ktaudit/jobs/verify"
 )
 
 func main() {
@@ -24,5 +26,6 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	verify.LimitHeap()
 	return execute(ctx, args, os.Stdout, os.Stderr)
 }

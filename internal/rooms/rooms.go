@@ -28,7 +28,7 @@ const (
 // import.
 var low = []string{
 	"verdict", "verdict/epochset", "jobs/observe",
-	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron",
+	"internal/wait", "internal/text", "internal/spelling", "internal/resume", "internal/cron", "internal/cgroup",
 	"internal/redisurl", "internal/patience", "internal/httpcache", "internal/clientca", "internal/summarycache", "internal/reload", "internal/tlsfiles", "internal/secret", "internal/units",
 }
 
