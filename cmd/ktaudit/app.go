@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type app struct {
 	log  zerolog.Logger
 	json bool
 	bars *bars
+	lost func() uint64 // how many log lines could not be written
 
 	levelGiven bool
 }
@@ -44,26 +46,31 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	if err != nil {
 		panic(err) // the grammar allows only levels that zerolog knows
 	}
-	var w io.Writer = b
-	if g.LogFormat == "console" || g.LogFormat == "auto" && terminal {
-		w = zerolog.ConsoleWriter{Out: b, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
-	}
-	log := zerolog.New(text.NewLogWriter(w, maxLogLine)).Level(parsedLevel).With().Timestamp().Logger()
+	lines := newLogLines(b, func(w io.Writer) io.Writer {
+		if g.LogFormat == "console" || g.LogFormat == "auto" && terminal {
+			w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
+		}
+		return text.NewLogWriter(w, maxLogLine)
+	})
+	log := zerolog.New(lines.formatted).Level(parsedLevel).With().Timestamp().Logger()
 	return &app{
 		out:  &output{w: stdout},
 		log:  log,
 		json: g.JSON,
 		bars: b,
+		lost: lines.lost.Load,
 
 		levelGiven: g.LogLevel != "auto",
 	}
 }
 
-// serve raises the log level to info, for commands that run until they are stopped.
-func (a *app) serve() {
+// serve raises the log level to info, for commands that run until they are stopped, and has SIGHUP
+// reload what can be.
+func (a *app) serve(ctx context.Context) {
 	if !a.levelGiven {
 		a.log = a.log.Level(zerolog.InfoLevel)
 	}
+	a.reloadOnHangup(ctx)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -72,10 +79,11 @@ func isTerminal(w io.Writer) bool {
 }
 
 // output writes results and remembers the first error, so that a command whose redirected output
-// hits a full disk does not exit with 0.
+// hits a full disk does not exit with 0. It then calls failed, since nobody waits for more.
 type output struct {
-	w   io.Writer
-	err error
+	w      io.Writer
+	err    error
+	failed func()
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -85,6 +93,9 @@ func (o *output) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
 	if err != nil {
 		o.err = fmt.Errorf("standard output: %w", err)
+		if o.failed != nil {
+			o.failed()
+		}
 	}
 	return n, o.err
 }

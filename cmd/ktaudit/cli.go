@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -125,9 +126,14 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 		return fail(stderr, err)
 	}
 	a := newApp(c.globals, parsed, stdout, stderr)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.out.failed = cancel
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(a)
 	switch {
+	case errors.Is(a.out.err, syscall.EPIPE): // as in ktaudit export | head: who reads has had enough
+		return exitFailed
 	case a.out.err != nil: // the result was not written
 		return fail(stderr, a.out.err)
 	case err == nil:

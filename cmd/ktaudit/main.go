@@ -26,6 +26,7 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	outliveSignals()
 	verify.LimitHeap()
 	return execute(ctx, args, os.Stdout, os.Stderr)
 }

@@ -100,6 +100,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		budget := o.auditors[0].Budget // which all have in common
 		m.WatchMemory(budget.Size(), budget.Reserved)
 	}
+	m.WatchLostLogLines(a.lost)
 	if o.redis != nil {
 		m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.redis, names) })
 		m.WatchDependency("redis", o.redis.Ping)

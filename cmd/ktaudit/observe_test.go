@@ -95,7 +95,13 @@ func startListening(t *testing.T, cmd *exec.Cmd) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(stderr)
+	address = listeningAddress(bufio.NewScanner(stderr))
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	return address
+}
+
+// listeningAddress reads log lines until one says where metrics are served.
+func listeningAddress(lines *bufio.Scanner) (address string) {
 	for address == "" && lines.Scan() {
 		var line struct{ Message, Address string }
 		_ = json.Unmarshal(lines.Bytes(), &line) // what is no JSON is another's line
@@ -103,7 +109,6 @@ func startListening(t *testing.T, cmd *exec.Cmd) (address string) {
 			address = line.Address
 		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, stderr) }()
 	return address
 }
 

@@ -71,7 +71,7 @@ func (c publishCmd) Run(ctx context.Context, a *app) (err error) {
 	if every == 0 {
 		return c.publish(ctx, a, &publisher)
 	}
-	a.serve()
+	a.serve(ctx)
 	for ctx.Err() == nil {
 		if err := c.publish(ctx, a, &publisher); err != nil && ctx.Err() == nil {
 			a.log.Error().Err(err).Msg("the page could not be published: what is there stays, and the next round tries again")

@@ -68,7 +68,9 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	c.queueFlags.fill(settings)
 	c.Redis = cmp.Or(c.Redis, config.Default().Redis)
 	if c.To == 0 {
-		a.serve()
+		a.serve(ctx)
+	} else {
+		a.reloadOnHangup(ctx)
 	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()

@@ -48,7 +48,7 @@ Examples:
 
 // Run works until ctx ends.
 func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
-	a.serve()
+	a.serve(ctx)
 	settings, namespaces, err := c.logs()
 	if err != nil {
 		return err

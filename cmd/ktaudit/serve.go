@@ -49,7 +49,7 @@ Examples:
 
 // Run serves until ctx ends.
 func (c serveCmd) Run(ctx context.Context, a *app) (err error) {
-	a.serve()
+	a.serve(ctx)
 	settings, namespaces, err := configFlags{Config: c.Config}.loadAll(c.Namespace)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ Examples:
 
 // Run works until ctx ends.
 func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
-	a.serve()
+	a.serve(ctx)
 	settings, namespaces, err := c.loadAll(c.Namespace)
 	if err != nil {
 		return err

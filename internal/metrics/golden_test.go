@@ -116,6 +116,7 @@ func everything(t *testing.T) *metrics.Metrics {
 	m.SetThresholds(log, metrics.Thresholds{Silent: time.Hour, Backlog: time.Hour, Chain: time.Hour, StoreUnwritable: time.Hour})
 	m.SetStoreUnwritable(log, time.Now())
 	m.SetLog(log, observe.LogState{Head: 1, Newest: 3, NewestSince: time.Now(), Open: 2, OldestOpenSince: time.Now()})
+	m.WatchLostLogLines(func() uint64 { return 3 })
 	m.WatchMemory(2, func() int64 { return 1 })
 	m.WatchStalled(func() map[string]observe.Stall { return map[string]observe.Stall{log: {Epochs: 1, For: time.Second}} })
 	m.WatchQueues(func(context.Context) (metrics.Queues, error) {

@@ -203,6 +203,16 @@ func (m *Metrics) WatchMemory(budget int64, reserved func() int64) {
 	}, func() float64 { return float64(reserved()) }))
 }
 
+// WatchLostLogLines shows how many log lines could not be written. It may be called once.
+func (m *Metrics) WatchLostLogLines(lost func() uint64) {
+	if m == nil {
+		return
+	}
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: prefix, Name: "log_lines_lost_total", Help: "Log lines that could not be written, as to a journal that is gone or a full disk.",
+	}, func() float64 { return float64(lost()) }))
+}
+
 // Thresholds are how long conditions of a log may last before they raise alerts. Zero is not shown.
 type Thresholds struct {
 	Silent  time.Duration // nothing published

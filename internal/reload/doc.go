@@ -1,3 +1,3 @@
 // Package reload reads files again when they change: certificates, tokens, lists of revoked
-// certificates.
+// certificates. It looks once a second, or at once when the process is told to.
 package reload

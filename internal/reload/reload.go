@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,15 +25,24 @@ type Files[T any] struct {
 
 	mu     sync.Mutex
 	looked time.Time
+	asked  uint64        // what askedFor was when the files were looked at
 	seen   []os.FileInfo // as they were when read
 	value  T             // the last that could be read
 	err    error         // of the newest contents
 }
 
+// askedFor counts the calls of Now.
+var askedFor atomic.Uint64
+
+// Now has all files of the process read again when they are used next, whether or not they look
+// changed.
+func Now() { askedFor.Add(1) }
+
 // New reads files. It returns an error if they cannot be read or parsed at first. Failed is called
 // for each other error later.
 func New[T any](parse func(contents [][]byte) (T, error), failed func(error), paths ...string) (*Files[T], error) {
 	f := &Files[T]{paths: paths, parse: parse, failed: failed, every: every}
+	f.asked = askedFor.Load()
 	f.read()
 	f.looked = time.Now()
 	return f, f.err
@@ -43,15 +53,16 @@ func New[T any](parse func(contents [][]byte) (T, error), failed func(error), pa
 func (f *Files[T]) Get() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now := time.Now(); now.Sub(f.looked) >= f.every {
-		f.looked = now
-		if f.haveChanged() {
+	asked := askedFor.Load()
+	if now := time.Now(); asked != f.asked || now.Sub(f.looked) >= f.every {
+		if asked != f.asked || f.haveChanged() {
 			before := f.err
 			f.read()
 			if f.err != nil && (before == nil || before.Error() != f.err.Error()) {
 				f.failed(f.err)
 			}
 		}
+		f.looked, f.asked = now, asked
 	}
 	return f.value, f.err
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func write(t *testing.T, path, text string) {
@@ -62,6 +63,31 @@ func TestReload(t *testing.T) {
 	want("de", "")
 	if len(failures) != 2 {
 		t.Errorf("told of %q", failures)
+	}
+}
+
+// Now has files read that look as they did: the clock of a file system may be coarse.
+func TestNow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, "a")
+	files, err := New(func(contents [][]byte) (string, error) { return string(contents[0]), nil }, nil, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.every = time.Hour
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(path, []byte("b"), 0o600), os.Chtimes(path, before.ModTime(), before.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := files.Get(); got != "a" || err != nil {
+		t.Errorf("%q, %v: it was read again within the hour", got, err)
+	}
+	Now()
+	if got, err := files.Get(); got != "b" || err != nil {
+		t.Errorf("after Now %q, %v", got, err)
 	}
 }
 
