@@ -82,14 +82,16 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 func (c demoCmd) simulate(ctx context.Context, a *app, logDir, signatureDir string, o simlog.Options) (err error) {
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	log, err := openForWriting(ctx, logDir, &open)
+	log, err := openOutput(ctx, logDir, &open)
 	if err != nil {
 		return fmt.Errorf("--dir: %w", err)
 	}
-	signatures, err := openForWriting(ctx, signatureDir, &open)
+	signatures, err := openOutput(ctx, signatureDir, &open)
 	if err != nil {
 		return fmt.Errorf("--dir: %w", err)
 	}
-	_, err = simulateLog(ctx, a, log, signatures, o)
-	return err
+	if _, err = simulateLog(ctx, a, log, signatures, o); err != nil {
+		return inOtherLog("--dir", logDir, err)
+	}
+	return nil
 }

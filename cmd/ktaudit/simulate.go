@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -10,37 +9,46 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/auditor"
 	"github.com/ktaudit/ktaudit/blobstore"
-	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/internal/simlog"
+	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"gocloud.dev/blob"
 )
+
+const defaultSimulatedEpochs = 50
 
 type simulateCmd struct {
 	LogDirectory string `group:"log" required:"" placeholder:"URL" help:"Bucket or directory to write the log to. A directory is created."`
 	Namespace    string `group:"log" default:"simulated.key-transparency.v1" placeholder:"NAME" help:"Name of the log, as it appears in signed digests. By default ${default}."`
 	configurationFlag
-	Epochs         uint64   `group:"simulation" default:"50" placeholder:"N" help:"Number of epochs. By default ${default}."`
-	First          uint64   `group:"simulation" default:"1" placeholder:"EPOCH" help:"First epoch. By default ${default}."`
-	FirstLoad      int      `group:"simulation" placeholder:"N" help:"Number of leaves that the first epoch inserts. By default 50."`
-	Insertions     int      `group:"simulation" default:"20" placeholder:"N" help:"Number of leaves that every later epoch inserts. By default ${default}."`
-	Rotations      float64  `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations; each rotation inserts a stale and a fresh leaf. By default ${default}."`
-	DirectorySize  uint64   `group:"simulation" placeholder:"N" help:"Simulate a directory of this size, too large to hold in memory, such as 4294967296. The hashes of unchanged parts are then invented."`
-	Compression    string   `group:"simulation" enum:"none,zstd,gzip,s2,mixed" default:"none" help:"Compression of batches: none, zstd, gzip, s2, or mixed to vary it by epoch."`
-	Seed           uint64   `group:"simulation" default:"1" placeholder:"N" help:"Seed of the simulation; equal seeds give equal logs. By default ${default}."`
-	Tamper         []string `group:"simulation" placeholder:"EPOCH=KIND" help:"Tamper with an epoch; repeatable. Kinds: ${tamper_kinds}."`
-	Signatures     string   `group:"signatures" placeholder:"URL" help:"Bucket or directory to write signed digests to. A directory is created. By default no digests are signed."`
-	SigningKeyFile string   `group:"signatures" type:"existingfile" placeholder:"FILE" help:"File that holds the signing key, an ed25519 seed of 64 hexadecimal digits. KTAUDIT_SIGNING_KEY may hold it instead. By default the key is made from --seed."`
+	Epochs         *uint64       `group:"simulation" placeholder:"N" help:"Number of epochs. By default 50, or with --publish-every until stopped."`
+	PublishEvery   time.Duration `group:"simulation" placeholder:"DURATION" help:"Go on publishing, one epoch each time, until stopped. By default all epochs are written at once."`
+	First          uint64        `group:"simulation" default:"1" placeholder:"EPOCH" help:"First epoch. By default ${default}."`
+	FirstLoad      int           `group:"simulation" placeholder:"N" help:"Number of leaves that the first epoch inserts. By default 50."`
+	Insertions     int           `group:"simulation" default:"20" placeholder:"N" help:"Number of leaves that every later epoch inserts. By default ${default}."`
+	Rotations      float64       `group:"simulation" default:"0.2" placeholder:"SHARE" help:"Share of these leaves that belong to key rotations; each rotation inserts a stale and a fresh leaf. By default ${default}."`
+	DirectorySize  uint64        `group:"simulation" placeholder:"N" help:"Simulate a directory of this size, too large to hold in memory, such as 4294967296. The hashes of unchanged parts are then invented."`
+	Compression    string        `group:"simulation" enum:"none,zstd,gzip,s2,mixed" default:"none" help:"Compression of batches: none, zstd, gzip, s2, or mixed to vary it by epoch."`
+	Seed           uint64        `group:"simulation" default:"1" placeholder:"N" help:"Seed of the simulation; equal seeds give equal logs. By default ${default}."`
+	Tamper         []string      `group:"simulation" placeholder:"EPOCH=KIND" help:"Tamper with an epoch; repeatable. Kinds: ${tamper_kinds}."`
+	Signatures     string        `group:"signatures" placeholder:"URL" help:"Bucket or directory to write signed digests to. A directory is created. By default no digests are signed."`
+	SigningKeyFile string        `group:"signatures" type:"existingfile" placeholder:"FILE" help:"File that holds the signing key, an ed25519 seed of 64 hexadecimal digits. KTAUDIT_SIGNING_KEY may hold it instead. By default the key is made from --seed."`
 }
 
 func (simulateCmd) Help() string {
-	return `Examples:
+	return `A log that is there in part is completed, if the flags are those that it was begun with: after a crash or Ctrl-C the same command
+goes on. With --publish-every it runs until SIGTERM or Ctrl-C and then exits with 0, and faults of the bucket are waited out. Each
+epoch of 20 insertions then takes about 3 kB of memory and 25 kB of the bucket; --epochs limits both.
+
+Examples:
   ktaudit simulate --log-directory ./log --epochs 1000 --compression mixed
   ktaudit simulate --log-directory ./log --signatures ./signatures --tamper 17=rewrite --tamper 30=missing
+  ktaudit simulate --log-directory ./log --publish-every 2s --tamper 60=rewrite
   ktaudit simulate --log-directory ./big --epochs 1 --insertions 300000 --directory-size 4294967296`
 }
 
@@ -52,19 +60,22 @@ func (c simulateCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
-	log, err := openForWriting(ctx, c.LogDirectory, &open)
+	log, err := openOutput(ctx, c.LogDirectory, &open)
 	if err != nil {
 		return fmt.Errorf("--log-directory: %w", err)
 	}
 	var signatures *blob.Bucket
 	if c.Signatures != "" {
-		if signatures, err = openForWriting(ctx, c.Signatures, &open); err != nil {
+		if signatures, err = openOutput(ctx, c.Signatures, &open); err != nil {
 			return fmt.Errorf("--signatures: %w", err)
 		}
 	}
+	if c.PublishEvery != 0 {
+		return c.publish(ctx, a, log, signatures, o)
+	}
 	summary, err := simulateLog(ctx, a, log, signatures, o)
 	if err != nil {
-		return err
+		return inOtherLog("--log-directory", c.LogDirectory, err)
 	}
 	return c.print(a, o, summary)
 }
@@ -83,13 +94,31 @@ func (c simulateCmd) options() (simlog.Options, error) {
 	if err != nil {
 		return simlog.Options{}, err
 	}
-	if c.Epochs < 1 || c.First < 1 || c.Insertions < 1 {
+	epochs := uint64(defaultSimulatedEpochs)
+	switch {
+	case c.Epochs != nil:
+		epochs = *c.Epochs
+	case c.PublishEvery != 0 && c.DirectorySize != 0:
+		return simlog.Options{}, errors.New("--directory-size makes a directory for so many epochs: give --epochs")
+	case c.PublishEvery != 0:
+		epochs = simlog.Unbounded(c.First)
+	}
+	switch {
+	case epochs < 1 || c.First < 1 || c.Insertions < 1:
 		return simlog.Options{}, errors.New("--epochs, --first and --insertions must be at least 1")
+	case c.First > verdict.MaxEpoch || epochs > simlog.Unbounded(c.First):
+		return simlog.Options{}, fmt.Errorf("--first and --epochs: the last possible epoch is %d", uint64(verdict.MaxEpoch))
+	}
+	if err := refuseNegative("publish-every", c.PublishEvery); err != nil {
+		return simlog.Options{}, err
 	}
 	o := simlog.Options{
-		Configuration: configuration, Namespace: c.Namespace, Seed: c.Seed, First: c.First, Epochs: c.Epochs,
+		Configuration: configuration, Namespace: c.Namespace, Seed: c.Seed, First: c.First, Epochs: epochs,
 		FirstLoad: c.FirstLoad, Insertions: c.Insertions, RotationShare: c.Rotations, DirectorySize: c.DirectorySize,
 		Compression: compression, Tamper: tamper,
+	}
+	if c.PublishEvery != 0 {
+		o.Now = time.Now
 	}
 	if c.Signatures != "" {
 		o.SigningKey, err = c.signingKey()
@@ -153,23 +182,6 @@ func verifyingKey(key ed25519.PrivateKey) string {
 	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
 }
 
-// openForWriting opens a bucket, or a directory that it creates, and refuses one that is not empty:
-// two logs in one place look like one that lies.
-func openForWriting(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
-	bucket, err := openOutput(ctx, at, open)
-	if err != nil {
-		return nil, err
-	}
-	page, _, err := bucket.ListPage(ctx, blob.FirstPageToken, 1, nil)
-	if err != nil {
-		return nil, err
-	}
-	if len(page) > 0 {
-		return nil, fmt.Errorf("%s is not empty, it contains %s: choose an empty one, since two logs must not be mixed", at, page[0].Key)
-	}
-	return bucket, nil
-}
-
 // openOutput opens a bucket, or a directory that is made if it is not there.
 func openOutput(ctx context.Context, at string, open *closers) (*blob.Bucket, error) {
 	if blobstore.IsReadOnly(at) {
@@ -188,11 +200,23 @@ func openOutput(ctx context.Context, at string, open *closers) (*blob.Bucket, er
 	return bucket, nil
 }
 
-// simulateLog writes a log under a progress bar.
+// simulateLog writes a log, or what is missing of it, under a progress bar.
 func simulateLog(ctx context.Context, a *app, log, signatures *blob.Bucket, o simlog.Options) (simlog.Summary, error) {
 	a.bars.start("simulating", o.Epochs)
 	defer a.bars.finish()
-	return simlog.Write(ctx, log, signatures, o, func(done, _ uint64) { a.bars.set(done) })
+	s, err := simlog.Write(ctx, log, signatures, o, func(done, _ uint64) { a.bars.set(done) })
+	if err != nil && ctx.Err() != nil {
+		err = &unfinishedError{err, fmt.Sprintf("%d of %d epochs are written; the same command writes the others", s.Epochs, o.Epochs)}
+	}
+	return s, err
+}
+
+// inOtherLog adds to an error about a place that holds another log which place that is.
+func inOtherLog(flag, at string, err error) error {
+	if errors.Is(err, simlog.ErrOtherLog) {
+		return fmt.Errorf("%s: %s: %w", flag, at, err)
+	}
+	return err
 }
 
 // print prints what was written, and a command that audits it.
@@ -227,17 +251,7 @@ func (c simulateCmd) print(a *app, o simlog.Options, s simlog.Summary) error {
 	a.line("elements", "%d inserted, %d unchanged", s.Inserted, s.Unchanged)
 	a.line("size", "%d bytes, %d stored in %d batches", s.Bytes, s.StoredBytes, s.Objects)
 	a.line("digest", "%s", s.Digest)
-	next := ""
-	usual := config.DefaultNamespace().Configuration
-	if cmp.Or(c.Configuration, usual) != usual {
-		next = fmt.Sprintf(" --configuration '%s'", c.Configuration)
-	}
-	if key != "" {
-		a.line("signed in", "%s", c.Signatures)
-		a.line("key", "%s", key)
-		next += fmt.Sprintf(" --signatures %s --verifying-key %s", c.Signatures, key)
-	}
-	a.printf("\nAudit it: ktaudit run --namespace %s --log-directory %s --audit-store DIR --from %d --to %d%s\n",
-		c.Namespace, c.LogDirectory, s.First, s.Last, next)
+	c.printKey(a, o)
+	a.printf("\nAudit it: %s --to %d\n", c.auditCommand(o), s.Last)
 	return nil
 }

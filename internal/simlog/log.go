@@ -24,6 +24,7 @@ type Log struct {
 	hash      *hasher
 	tree      *tree
 	next      uint64 // the next epoch
+	past      value  // the digest before the first epoch
 	failed    error
 }
 
@@ -48,6 +49,15 @@ type Epoch struct {
 // the extension of a compression, and signed digests to signatures, as "{epoch}.json". It publishes
 // the signed digest of the epoch before the first. Without a signing key, signatures may be nil.
 func Open(ctx context.Context, proofs, signatures *blob.Bucket, o Options) (*Log, error) {
+	l, err := prepare(ctx, proofs, signatures, o)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.signPast(ctx)
+}
+
+// prepare returns a log that has published nothing.
+func prepare(ctx context.Context, proofs, signatures *blob.Bucket, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -59,11 +69,17 @@ func Open(ctx context.Context, proofs, signatures *blob.Bucket, o Options) (*Log
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, publisher: publisher{proofs, signatures, o}, hash: h, tree: newTree(h), next: o.First}
+	l := &Log{o: o, publisher: publisher{proofs: proofs, signatures: signatures, o: o}, hash: h, tree: newTree(h), next: o.First}
 	if err := l.buildPast(ctx); err != nil {
 		return nil, err
 	}
-	return l, l.publisher.sign(ctx, o.First-1, l.tree.digest(), "")
+	l.past = l.tree.digest()
+	return l, nil
+}
+
+// signPast publishes the signed digest of the epoch before the first.
+func (l *Log) signPast(ctx context.Context) error {
+	return l.publisher.sign(ctx, l.o.First-1, l.past, "")
 }
 
 // buildPast builds the tree as it is before the first epoch.
@@ -138,7 +154,7 @@ func (l *Log) Next(ctx context.Context) (Epoch, error) {
 func (l *Log) publish(ctx context.Context, epoch uint64) (Epoch, error) {
 	kind := l.o.Tamper[epoch]
 	e := Epoch{Kind: kind, Name: validator.Name{Epoch: epoch, PreviousDigest: validator.Digest(l.tree.digest())}}
-	p := &proof{tree: l.tree, epoch: epoch, batch: l.batch(epoch)}
+	p := l.proof(epoch)
 	if err := p.beforeInsert(kind, newRandom(l.o.Seed, "tampering", epoch)); err != nil {
 		return e, err
 	}
@@ -160,6 +176,10 @@ func (l *Log) publish(ctx context.Context, epoch uint64) (Epoch, error) {
 		}
 	}
 	return e, l.publisher.sign(ctx, epoch, l.tree.digest(), kind)
+}
+
+func (l *Log) proof(epoch uint64) *proof {
+	return &proof{tree: l.tree, epoch: epoch, batch: l.batch(epoch)}
 }
 
 // fork publishes the epoch as it would be with another value for one key. The tree must be rehashed
@@ -186,11 +206,17 @@ type Summary struct {
 	Bytes, StoredBytes     int64
 }
 
-// Write publishes the o.Epochs epochs of a log; see Open. It calls progress, which may be nil,
-// after each.
+// Write publishes the o.Epochs epochs of a log; see Open. What is there of the log already is
+// checked and kept; see Continue. It calls progress, which may be nil, after each epoch.
 func Write(ctx context.Context, proofs, signatures *blob.Bucket, o Options, progress func(done, total uint64)) (Summary, error) {
-	l, err := Open(ctx, proofs, signatures, o)
+	l, err := prepare(ctx, proofs, signatures, o)
 	if err != nil {
+		return Summary{}, err
+	}
+	if _, err := l.newest(ctx); err != nil {
+		return Summary{}, err
+	}
+	if err := l.signPast(ctx); err != nil {
 		return Summary{}, err
 	}
 	s := Summary{First: l.o.First, PreviousDigest: validator.Digest(l.tree.digest())}

@@ -46,6 +46,9 @@ type Options struct {
 	Namespace   string        // "example.key-transparency.v1"
 	Start       time.Time     // the timestamp of the epoch before First: 2026-01-01
 	Interval    time.Duration // between timestamps: 2 minutes
+	// Now, if it is set, gives the timestamps, in place of Start and Interval: for a log that
+	// publishes as time goes by. Signed digests of equal logs then differ.
+	Now func() time.Time
 
 	// Tamper makes single epochs wrong. All other epochs stay right.
 	Tamper map[uint64]Kind
@@ -122,6 +125,9 @@ func (o Options) validateTamper(epoch uint64, kind Kind) error {
 
 // timestamp is what epoch is signed with, in milliseconds since 1970.
 func (o Options) timestamp(epoch uint64) uint64 {
+	if o.Now != nil {
+		return uint64(o.Now().UnixMilli())
+	}
 	since := epoch - (o.First - 1)
 	return uint64(o.Start.UnixMilli()) + since*uint64(o.Interval.Milliseconds())
 }

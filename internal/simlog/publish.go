@@ -75,12 +75,26 @@ func (uncompressed) Close() error { return nil }
 type publisher struct {
 	proofs, signatures *blob.Bucket
 	o                  Options
+	// keep: the place was not empty, and what it holds of this log is not written again.
+	keep bool
 }
 
 // publish writes the proof under e's name and notes in e what was written.
 func (u publisher) publish(ctx context.Context, p *proof, e *Epoch) error {
 	compression, extension := u.o.Compression.of(p.epoch)
 	key := e.Name.String() + extension
+	if u.keep {
+		there, err := u.existing(ctx, e, key)
+		if err != nil {
+			return err
+		}
+		if there {
+			stored := &counter{w: io.Discard}
+			c, err := writeProof(p, compression, stored)
+			e.add(key, c, stored.n)
+			return err
+		}
+	}
 	// A bucket's writer commits what it has when it is closed, unless its context has ended: end it
 	// on every error.
 	ctx, cancel := context.WithCancel(ctx)
@@ -100,9 +114,13 @@ func (u publisher) publish(ctx context.Context, p *proof, e *Epoch) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", key, err)
 	}
-	e.Objects = append(e.Objects, key)
-	e.Inserted, e.Unchanged, e.Bytes, e.StoredBytes = c.Inserted, c.Unchanged, c.Bytes, stored.n
+	e.add(key, c, stored.n)
 	return nil
+}
+
+func (e *Epoch) add(key string, c counts, stored int64) {
+	e.Objects = append(e.Objects, key)
+	e.Inserted, e.Unchanged, e.Bytes, e.StoredBytes = c.Inserted, c.Unchanged, c.Bytes, stored
 }
 
 func writeProof(p *proof, compression Compression, w io.Writer) (counts, error) {
@@ -145,6 +163,11 @@ func (u publisher) sign(ctx context.Context, epoch uint64, digest value, kind Ki
 	if err != nil {
 		return fmt.Errorf("signing epoch %d: %w", epoch, err)
 	}
+	if u.keep {
+		if there, err := u.existingSigned(ctx, s); there || err != nil {
+			return err
+		}
+	}
 	if kind == Signature {
 		s.Signature[0] ^= 1
 	}
@@ -152,7 +175,7 @@ func (u publisher) sign(ctx context.Context, epoch uint64, digest value, kind Ki
 	if err != nil {
 		return fmt.Errorf("signing epoch %d: %w", epoch, err)
 	}
-	key := fmt.Sprintf("%d.json", epoch)
+	key := signedKey(epoch)
 	if err := u.signatures.WriteAll(ctx, key, append(b, '\n'), nil); err != nil {
 		return fmt.Errorf("writing %s: %w", key, err)
 	}

@@ -110,29 +110,30 @@ func (t *tree) replace(parent, from, to uint32) {
 	}
 }
 
-// rehash computes the values that epoch made stale: those of all interior nodes it touched.
-func (t *tree) rehash(epoch uint64) {
-	if r := t.root(); r.epoch == epoch && !r.interior() {
+// rehash computes the values that the epochs from since on made stale: those of all interior nodes
+// they touched.
+func (t *tree) rehash(since uint64) {
+	if r := t.root(); r.epoch >= since && !r.interior() {
 		r.value = t.hash.emptyRoot
 	}
 	const forks = 6 // 64 goroutines keep all cores busy although subtrees differ in size
-	t.rehashBelow(t.root(), epoch, forks)
+	t.rehashBelow(t.root(), since, forks)
 }
 
-func (t *tree) rehashBelow(n *node, epoch uint64, forks int) {
-	if n.epoch != epoch || !n.interior() {
+func (t *tree) rehashBelow(n *node, since uint64, forks int) {
+	if n.epoch < since || !n.interior() {
 		return
 	}
 	left, right := n.kids[0], n.kids[1]
 	if forks > 0 && left != none && right != none {
 		var wg sync.WaitGroup
-		wg.Go(func() { t.rehashBelow(t.nodes.at(left), epoch, forks-1) })
-		t.rehashBelow(t.nodes.at(right), epoch, forks-1)
+		wg.Go(func() { t.rehashBelow(t.nodes.at(left), since, forks-1) })
+		t.rehashBelow(t.nodes.at(right), since, forks-1)
 		wg.Wait()
 	} else {
 		for _, kid := range n.kids {
 			if kid != none {
-				t.rehashBelow(t.nodes.at(kid), epoch, forks-1)
+				t.rehashBelow(t.nodes.at(kid), since, forks-1)
 			}
 		}
 	}
