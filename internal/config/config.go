@@ -45,6 +45,9 @@ type Config struct {
 	// alert, sent past the outbox; 0 means for ever.
 	StoreUnwritableAfter time.Duration `yaml:"store_unwritable_after" zero:"never"`
 	Alerts               Alerts        `yaml:"alerts"`
+	// Runbook is the URL of the page that alerts link to, with the kind of the alert as the
+	// fragment; empty means no link.
+	Runbook string `yaml:"runbook" zero:"none"`
 	// Serve is how the API is served, by ktaudit serve only.
 	Serve Serve `yaml:"serve"`
 	// VerdictLog is the log of this auditor's own verdicts, Witnesses says who cosigns it, and

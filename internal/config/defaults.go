@@ -21,6 +21,7 @@ func Default() Config {
 		CanaryEvery:     500,
 
 		StoreUnwritableAfter: 5 * time.Minute,
+		Runbook:              "https://github.com/ktaudit/ktaudit/blob/main/docs/runbook.md",
 	}
 }
 

@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 	c.source = nil
 	want := &Config{
 		Redis: "embedded", AuditStore: "./audit", ShutdownTimeout: 30 * time.Second, CanaryEvery: 500, StoreUnwritableAfter: 5 * time.Minute,
+		Runbook: "https://github.com/ktaudit/ktaudit/blob/main/docs/runbook.md",
 		Namespaces: []Namespace{{
 			Namespace: "example", LogDirectory: "./log", Configuration: "whatsapp_v1", First: 1,
 			Poll: 30 * time.Second, Settle: time.Minute, SilentAfter: 30 * time.Minute, TransientAfter: time.Hour, BacklogAge: time.Hour, MaxLag: "15m", ChainEvery: 24 * time.Hour,

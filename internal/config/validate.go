@@ -41,6 +41,7 @@ func (c *Config) validate(problems *strictyaml.Collector) {
 	v.must("canary_every", c.CanaryEvery >= 0, "is negative")
 	v.must("store_unwritable_after", c.StoreUnwritableAfter >= 0, "is negative")
 	v.alerts()
+	v.runbook()
 	v.serve()
 	v.verdictLog()
 	v.witnesses()
@@ -117,6 +118,19 @@ func (v checker) auditStore() {
 	default:
 		v.check("audit_store", blobstore.CheckURL(v.AuditStore))
 	}
+}
+
+// runbook checks the base of the links in alerts.
+func (v checker) runbook() {
+	if v.Runbook == "" {
+		return
+	}
+	if u, err := url.Parse(v.Runbook); err == nil && u.User != nil {
+		v.must("runbook", false, "contains a user name or password, which every alert would show: leave it out")
+		return
+	}
+	v.check("runbook", checkHTTP(v.Runbook))
+	v.must("runbook", !strings.Contains(v.Runbook, "#"), "has a fragment, and alerts add theirs, such as #rejected: leave it out")
 }
 
 func checkAddress(text string) error {
