@@ -17,6 +17,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/storewatch"
@@ -139,7 +140,7 @@ func newWebhook(t *testing.T) *webhook {
 		h.got[got.Status+" "+got.Kind] = true
 	}))
 	t.Cleanup(server.Close)
-	target, err := alert.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
+	target, err := targets.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
 	jobstest.Must(t, err)
 	h.Target = target
 	return h

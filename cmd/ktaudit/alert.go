@@ -85,17 +85,17 @@ func (a *app) printReached(namespace string, targets []alert.Target, reached map
 				Namespace string `json:"namespace"`
 				Target    string `json:"target"`
 				Reached   bool   `json:"reached"`
-			}{namespace, t.Name(), reached[t.Name()]})
+			}{namespace, t.Name, reached[t.Name]})
 			if err != nil {
 				return err
 			}
 			continue
 		}
 		word := "reached"
-		if !reached[t.Name()] {
+		if !reached[t.Name] {
 			word = "not reached"
 		}
-		a.printf("%-20s %s\n", t.Name(), word)
+		a.printf("%-20s %s\n", t.Name, word)
 	}
 	return nil
 }

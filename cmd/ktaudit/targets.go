@@ -9,6 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/storewatch"
@@ -26,7 +27,7 @@ type alertTargets struct {
 
 // newAlertTargets makes the targets of a configuration. It reads their secrets, once.
 func newAlertTargets(c config.Alerts) (alertTargets, error) {
-	targets := alertTargets{kinds: map[string]string{}}
+	made := alertTargets{kinds: map[string]string{}}
 	var errs []error
 	for _, t := range c.Targets() {
 		target, err := newAlertTarget(t)
@@ -34,9 +35,9 @@ func newAlertTargets(c config.Alerts) (alertTargets, error) {
 			errs = append(errs, err)
 			continue
 		}
-		targets.all, targets.kinds[target.Name()] = append(targets.all, target), t.Kind
+		made.all, made.kinds[target.Name] = append(made.all, target), t.Kind
 	}
-	return targets, errors.Join(errs...)
+	return made, errors.Join(errs...)
 }
 
 func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
@@ -44,7 +45,7 @@ func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
 	if err != nil {
 		return alert.Target{}, err
 	}
-	target, err := alert.NewTarget(t.Kind, settings)
+	target, err := targets.New(t.Kind, settings)
 	if err != nil {
 		return alert.Target{}, fmt.Errorf("%s: %w", t, err)
 	}

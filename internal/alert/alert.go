@@ -64,14 +64,6 @@ func (a Alert) ExplainWord() string {
 	return explain.Best(string(a.Kind))
 }
 
-// explainCommand is the command that says what a means; empty if there is none.
-func (a Alert) explainCommand() string {
-	if word := a.ExplainWord(); word != "" {
-		return "ktaudit explain " + word
-	}
-	return ""
-}
-
 // The longest texts of an alert, in bytes. Raise shortens longer ones: a log that publishes long
 // names must not prevent an alert.
 const (

@@ -38,7 +38,7 @@ func (s *sender) deliver(ctx context.Context, names []string, open map[string]bo
 	}
 	lease := s.dispatcher.options.lease
 	end := time.Now().Add(lease / 2)
-	claim, err := s.box.Claim(ctx, s.target.name, lease)
+	claim, err := s.box.Claim(ctx, s.target.Name, lease)
 	if err != nil {
 		return false, err
 	}
@@ -83,7 +83,7 @@ func (s *sender) release(ctx context.Context, claim *auditstore.Claim) {
 // deliverUntil sends batch after batch until the end, or until the target refuses or fails. It says
 // whether there is more to do.
 func (s *sender) deliverUntil(ctx context.Context, end time.Time, waiting []string, open map[string]bool) (more bool, err error) {
-	size, refusedInARow, sent := s.target.batch, 0, false
+	size, refusedInARow, sent := s.target.Batch, 0, false
 	for len(waiting) > 0 {
 		if ctx.Err() != nil || time.Now().After(end) {
 			return true, ctx.Err()
@@ -171,7 +171,7 @@ func (s *sender) check(ctx context.Context, name string, open map[string]bool) (
 
 // isMarked reports whether any process has recorded that the target has a notice.
 func (s *sender) isMarked(ctx context.Context, name string) (bool, error) {
-	marked, err := s.box.Delivered(ctx, s.target.name, name)
+	marked, err := s.box.Delivered(ctx, s.target.Name, name)
 	if marked {
 		s.setDelivered(name, time.Time{})
 	}
@@ -183,7 +183,7 @@ func (s *sender) isMarked(ctx context.Context, name string) (bool, error) {
 func (s *sender) send(ctx context.Context, batch []Alert) error {
 	ctx, cancel := detach(ctx, jsonpost.Timeout)
 	defer cancel()
-	err := s.target.send(ctx, batch)
+	err := s.target.Send(ctx, batch)
 	result := Delivered
 	switch {
 	case jsonpost.Refused(err):
@@ -198,7 +198,7 @@ func (s *sender) send(ctx context.Context, batch []Alert) error {
 			s.unmarked[a.noticeName()] = a
 		}
 		if onDelivery := s.dispatcher.options.OnDelivery; onDelivery != nil {
-			onDelivery(s.target.name, a.Kind, result)
+			onDelivery(s.target.Name, a.Kind, result)
 		}
 	}
 	return err
@@ -214,7 +214,7 @@ func (s *sender) writeMarks(ctx context.Context) error {
 	for name, a := range s.unmarked {
 		data, err := deliveryRecord(a)
 		if err == nil {
-			err = s.box.MarkDelivered(ctx, s.target.name, name, data)
+			err = s.box.MarkDelivered(ctx, s.target.Name, name, data)
 		}
 		if err != nil {
 			return err

@@ -65,12 +65,12 @@ func NewDispatcher(o Options) (*Dispatcher, error) {
 	seen := map[string]bool{}
 	for _, t := range o.Targets {
 		switch {
-		case t.send == nil:
-			return nil, errors.New("alert target: made without a constructor")
-		case seen[t.name]:
-			return nil, fmt.Errorf("two alert targets have the name %s: give one of them another name or address", t.name)
+		case t.Send == nil || t.Batch < 1:
+			return nil, fmt.Errorf("alert target %q: made without a constructor", t.Name)
+		case seen[t.Name]:
+			return nil, fmt.Errorf("two alert targets have the name %s: give one of them another name or address", t.Name)
 		}
-		seen[t.name] = true
+		seen[t.Name] = true
 	}
 	if o.Every <= 0 {
 		o.Every = defaultEvery

@@ -27,7 +27,7 @@ func TestAlertsAreSentInOrderOfSeverityAndOnce(t *testing.T) {
 		}
 		rc.want(t, "firing rejected/000000000003", "firing rejected/000000000012", "firing backlog/000000000007", "firing silent/000000000005")
 		wantOpen(t, s, "2-backlog.000000000007", "2-silent.000000000005")
-		if m := rc.accepted[0]; m.Version != 1 || m.Namespace != namespace || m.Epoch != 3 || m.Severity != Critical ||
+		if m := rc.accepted[0]; m.Namespace != namespace || m.Epoch != 3 || m.Severity != Critical ||
 			m.Reason != "digest_mismatch" || m.Detail == "" || m.At.IsZero() {
 			t.Errorf("received %+v", m)
 		}
@@ -166,7 +166,7 @@ func TestDispatcherOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	rc := newReceiver(t, nil)
 	for name, targets := range map[string][]Target{
-		"twice the same":     {rc.target(t, ""), rc.target(t, "")},
+		"twice the same":     {rc.target(t, "hook"), rc.target(t, "hook")},
 		"as the log":         {rc.target(t, LogName)},
 		"not by constructor": {{}},
 	} {

@@ -1,11 +1,10 @@
 // Package alert brings to people what they must know: above all, that an epoch was rejected.
 //
 // It promises that every alert raised without an error reaches each target at least once and, as a
-// rule, exactly once. It decides when and in what order alerts are sent, in what form each kind of
-// target gets them, and when one is done. It leaves to others what is worth an alert and when a
-// condition is over (jobs), where notices are kept in the audit store (blobstore), and what a
-// configuration file looks like (internal/config, which asks this package for the kinds of targets
-// and the rule for their names).
+// rule, exactly once. It decides when and in what order alerts are sent, and when one is done. It
+// leaves to others what is worth an alert and when a condition is over (jobs), where notices are
+// kept in the audit store (blobstore), and in what form each kind of target gets them
+// (internal/alert/targets).
 //
 // Whoever finds something raises an [Alert] in the [Outbox], which is part of the audit store. A
 // [Dispatcher] sends what is open there to every [Target], the most severe first. Any number of
@@ -33,7 +32,4 @@
 // A condition ([Kind.Ends]) is over when somebody resolves it, which is a notice of its own. The
 // next condition is a new incident, so its name says where it began ("silent/000000722606"). Facts
 // stay facts: nobody resolves a rejection.
-//
-// A new kind of target is a file with its constructor, such as slack.go, and a row in the table of
-// target.go. The tests that all targets must pass then include it.
 package alert

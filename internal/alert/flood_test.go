@@ -112,7 +112,7 @@ func TestAReadThatHangsKeepsNoOtherAlert(t *testing.T) {
 	raise(t, store, OfVerdict(rejection(1)), OfSilent(namespace, 5, began))
 	bucket := &hanging{mortal: mortal{memory: memory}, of: "/open/2-silent"}
 	var sent atomic.Int64
-	many := Target{name: "many", batch: 10, send: func(_ context.Context, alerts []Alert) error {
+	many := Target{Name: "many", Batch: 10, Send: func(_ context.Context, alerts []Alert) error {
 		sent.Add(int64(len(alerts)))
 		return nil
 	}}
@@ -143,7 +143,7 @@ func TestMoreThanOneClaimIsNoFailure(t *testing.T) {
 		raise(t, store, OfSilent(namespace, epoch, began))
 	}
 	var sent atomic.Int64
-	one := Target{name: "one", batch: 1, send: func(context.Context, []Alert) error {
+	one := Target{Name: "one", Batch: 1, Send: func(context.Context, []Alert) error {
 		sent.Add(1)
 		return nil
 	}}

@@ -2,15 +2,10 @@ package alert
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
@@ -25,8 +21,6 @@ import (
 )
 
 const namespace = "example.key-transparency.v1"
-
-var secret = []byte("a secret of the webhook")
 
 // quick retries within a test's patience.
 var quick = retryTimes{first: 10 * time.Millisecond, longest: 50 * time.Millisecond, refused: 100 * time.Millisecond,
@@ -83,14 +77,13 @@ func onEachStore(t *testing.T, test func(*testing.T, opener)) {
 	})
 }
 
-// message is what a webhook receives.
+// message is what a receiver receives.
 type message struct {
-	Version int
-	Status  string
+	Status string
 	Alert
 }
 
-// receiver is a webhook's server that keeps what it accepted.
+// receiver is the server of a target that keeps what it accepted.
 type receiver struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -102,12 +95,8 @@ func newReceiver(t *testing.T, answer func(r *http.Request, m message) int) *rec
 	t.Helper()
 	rc := &receiver{}
 	rc.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = verify(secret, r.Header.Get(SignatureHeader), body, time.Now())
-		}
 		var m message
-		if err = errors.Join(err, json.Unmarshal(body, &m)); err != nil {
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
 			t.Error(err)
 			return
 		}
@@ -123,26 +112,6 @@ func newReceiver(t *testing.T, answer func(r *http.Request, m message) int) *rec
 	}))
 	t.Cleanup(rc.Close)
 	return rc
-}
-
-// verify is what a receiver does with the signature; the documentation describes it.
-func verify(secret []byte, header string, body []byte, now time.Time) error {
-	var unix int64
-	var signature string
-	if _, err := fmt.Sscanf(header, "t=%d,v1=%s", &unix, &signature); err != nil {
-		return fmt.Errorf("signature %q: %w", header, err)
-	}
-	mac := hmac.New(sha256.New, secret)
-	fmt.Fprintf(mac, "%d.", unix)
-	mac.Write(body)
-	got, err := hex.DecodeString(signature)
-	switch {
-	case err != nil || !hmac.Equal(got, mac.Sum(nil)):
-		return errors.New("the signature is not of this body")
-	case now.Sub(time.Unix(unix, 0)).Abs() > 5*time.Minute:
-		return errors.New("the signature is too old")
-	}
-	return nil
 }
 
 // got returns what was accepted, as "status incident".
@@ -165,9 +134,25 @@ func (rc *receiver) want(t *testing.T, want ...string) {
 
 func (rc *receiver) target(t *testing.T, name string) Target {
 	t.Helper()
-	target, err := NewWebhook(name, rc.URL, secret)
+	target, err := posting(name, rc.URL)
 	must(t, err)
 	return target
+}
+
+// posting makes a target of a receiver.
+func posting(name, address string) (Target, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return Target{}, err
+	}
+	p := jsonpost.New(u)
+	return Target{Name: name, Batch: 1, Send: func(ctx context.Context, alerts []Alert) error {
+		body, err := json.Marshal(message{alerts[0].Status(), alerts[0]})
+		if err != nil {
+			return err
+		}
+		return p.Post(ctx, body, nil)
+	}}, nil
 }
 
 // dispatcher returns one with quick retries and a lease that no test outlives, unless the options
@@ -210,6 +195,19 @@ func rejection(epoch uint64) verdict.Verdict {
 		Detail: "the end digest is another", PreviousDigest: strings.Repeat("a1", 32), Digest: strings.Repeat("b2", 32),
 		Signature: verdict.Signature{Status: "not_required"}, Software: "test",
 	}
+}
+
+func filled(a Alert) Alert {
+	a, err := a.Complete(began)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func resolved(a Alert, at time.Time) Alert {
+	a.ResolvedAt = at
+	return a
 }
 
 func raise(t *testing.T, s *auditstore.Store, alerts ...Alert) {

@@ -126,3 +126,6 @@ func (k Kind) Severity() Severity { return kinds[k].severity }
 
 // Ends reports whether k is a condition, which somebody resolves when it is over, and not a fact.
 func (k Kind) Ends() bool { return kinds[k].ends }
+
+// AlertName is the label that names alerts of the kind in Alertmanager.
+func (k Kind) AlertName() string { return kinds[k].alertname }

@@ -22,6 +22,13 @@ const (
 	// maxRepeated is how many notices may be open before facts are no longer kept open only to be
 	// repeated.
 	maxRepeated = 1000
+	// FactActiveFor is for how long a fact, which never ends by itself, is repeated to targets that
+	// want that. Meanwhile Alertmanager reminds people at its own intervals, and they can silence
+	// it there.
+	FactActiveFor = 7 * 24 * time.Hour
+	// repeatEndFor is how long the end of a condition is repeated, in case a late repetition of the
+	// condition overtakes it.
+	repeatEndFor = 15 * time.Minute
 )
 
 // namespaceDispatcher sends the alerts of one namespace. Each target has a sender of its own, so
@@ -206,14 +213,14 @@ func (n *namespaceDispatcher) closeIfFinished(ctx context.Context, name string, 
 // raised, the end of a condition until the condition itself is closed, and what some target wants
 // repeated for as long as it is.
 func (n *namespaceDispatcher) staysOpen(a Alert, open map[string]bool, now time.Time) bool {
-	repeats := slices.ContainsFunc(n.senders, func(s *sender) bool { return s.target.repeat > 0 })
+	repeats := slices.ContainsFunc(n.senders, func(s *sender) bool { return s.target.Repeat > 0 })
 	switch {
 	case a.Resolved():
 		return open[a.beginningName()] || repeats && now.Before(a.ResolvedAt.Add(repeatEndFor))
 	case a.Kind.Ends():
 		return !open[a.endName()]
 	default:
-		return repeats && now.Before(a.At.Add(factActiveFor)) && len(open) <= maxRepeated
+		return repeats && now.Before(a.At.Add(FactActiveFor)) && len(open) <= maxRepeated
 	}
 }
 

@@ -47,7 +47,7 @@ func dispatchProcess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hook, err := NewWebhook("hook", os.Getenv(withHook), secret)
+	hook, err := posting("hook", os.Getenv(withHook))
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func newSender(n *namespaceDispatcher, t Target) *sender {
 	delays.Multiplier = 2
 	return &sender{
 		dispatcher: n, target: t, box: n.box, delays: delays,
-		log:      n.log.With().Str("target", t.name).Logger(),
+		log:      n.log.With().Str("target", t.Name).Logger(),
 		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, delivered: map[string]time.Time{},
 	}
 }
@@ -118,7 +118,7 @@ func (s *sender) finishRound(err error) error {
 	if len(s.refusals) > 0 {
 		message = "alerts were not delivered: the target refuses them; check its address and secret"
 	}
-	err = fmt.Errorf("alerts of %s to %s: %w", s.dispatcher.namespace, s.target.name,
+	err = fmt.Errorf("alerts of %s to %s: %w", s.dispatcher.namespace, s.target.Name,
 		errors.Join(append(s.refusals, err)...))
 	s.log.WithLevel(level).Err(err).Int("refused", len(s.refusals)).
 		Float64("next_attempt_seconds", max(0, time.Until(s.next).Seconds())).Msg(message)
@@ -127,7 +127,7 @@ func (s *sender) finishRound(err error) error {
 
 // repeat sends again what the target has and may forget. Several processes may do so at once.
 func (s *sender) repeat(ctx context.Context, names []string, open map[string]bool) error {
-	if s.target.repeat == 0 {
+	if s.target.Repeat == 0 {
 		return nil
 	}
 	now := time.Now()
@@ -136,7 +136,7 @@ func (s *sender) repeat(ctx context.Context, names []string, open map[string]boo
 		s.mu.Lock()
 		last, has := s.delivered[name]
 		s.mu.Unlock()
-		if !has || now.Sub(last) < s.target.repeat {
+		if !has || now.Sub(last) < s.target.Repeat {
 			continue
 		}
 		a, ok, err := s.dispatcher.load(ctx, name)
@@ -147,8 +147,8 @@ func (s *sender) repeat(ctx context.Context, names []string, open map[string]boo
 			due = append(due, a)
 		}
 	}
-	for batch := range slices.Chunk(due, s.target.batch) {
-		if err := s.target.send(ctx, batch); err != nil {
+	for batch := range slices.Chunk(due, s.target.Batch) {
+		if err := s.target.Send(ctx, batch); err != nil {
 			return fmt.Errorf("repeating what is open: %w", err)
 		}
 		for _, a := range batch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,4 +158,24 @@ func TestShutdownFinishesWhatIsBeingSent(t *testing.T) {
 	must(t, <-done)
 	must(t, dispatcher(t, open(t), Options{}, rc.target(t, "hook")).Flush(t.Context()))
 	rc.want(t, "firing rejected/000000000001")
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "120")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(server.Close)
+	target, err := posting("hook", server.URL)
+	must(t, err)
+	open := inMemory()
+	raise(t, open(t), OfVerdict(rejection(1)))
+	d := dispatcher(t, open(t), Options{}, target)
+	if err := d.Flush(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if left := time.Until(d.namespaces[0].senders[1].next); left < time.Minute || left > 2*time.Minute {
+		t.Errorf("the next attempt is in %s, want two minutes", left)
+	}
 }

@@ -6,10 +6,11 @@ import (
 	"regexp"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/secret"
 )
 
-// Alerts are the targets that alerts are sent to. The keys are alert.TargetKinds; a new kind needs
+// Alerts are the targets that alerts are sent to. The keys are targets.Kinds; a new kind needs
 // a field here, a type with its fields, and a loop in Targets.
 type Alerts struct {
 	Alertmanager []AlertmanagerTarget `yaml:"alertmanager,single"`
@@ -73,7 +74,7 @@ func (a Alerts) Targets() []AlertTarget {
 
 // AlertTarget is a target of any kind.
 type AlertTarget struct {
-	Kind string // one of alert.TargetKinds
+	Kind string // one of targets.Kinds
 	path string // in the file, such as alerts.slack[0]
 	name string
 
@@ -84,15 +85,15 @@ type AlertTarget struct {
 	secretFile, secretEnv string
 }
 
-// Settings reads the target's URL and secret, and returns what alert.NewTarget makes it of. The
+// Settings reads the target's URL and secret, and returns what targets.New makes it of. The
 // errors say which target they are about.
-func (t AlertTarget) Settings() (alert.TargetSettings, error) {
+func (t AlertTarget) Settings() (targets.Settings, error) {
 	address, err := t.address()
 	key, keyErr := secret.Read("secret", t.secretFile, t.secretEnv)
 	if err = errors.Join(err, keyErr); err != nil {
-		return alert.TargetSettings{}, fmt.Errorf("%s: %w", t.path, err)
+		return targets.Settings{}, fmt.Errorf("%s: %w", t.path, err)
 	}
-	return alert.TargetSettings{Name: t.name, Address: address, Secret: []byte(key)}, nil
+	return targets.Settings{Name: t.name, Address: address, Secret: []byte(key)}, nil
 }
 
 // String returns where the target stands in the file, such as alerts.slack[0].
@@ -131,7 +132,7 @@ func (v checker) targetName(t AlertTarget, names map[string]string) {
 		return
 	}
 	path, other := t.path+".name", names[t.name]
-	v.check(path, alert.CheckTargetName(t.name))
+	v.check(path, targets.CheckName(t.name))
 	v.must(path, other == "", "%s is already the name of %s: choose another", t.name, other)
 	names[t.name] = t.path
 }

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 )
 
-// A kind of target that package alert knows can be configured, and nothing else can.
+// A kind of target that package targets makes can be configured, and nothing else can.
 func TestTargetsAreOfEveryKind(t *testing.T) {
 	t.Parallel()
-	want := slices.Sorted(slices.Values(alert.TargetKinds()))
+	want := slices.Sorted(slices.Values(targets.Kinds()))
 	var alerts Alerts
 	v := reflect.ValueOf(&alerts).Elem()
 	var keys []string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/rs/zerolog"
 )
@@ -117,7 +118,7 @@ func deliver(t *testing.T) []object {
 	raise(t, w)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	hook, err := alert.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
+	hook, err := targets.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
 	must(t, err)
 	d, err := alert.NewDispatcher(alert.Options{
 		Store: w.store, Namespaces: []string{namespace}, Targets: []alert.Target{hook}, Log: zerolog.Nop(),
@@ -147,16 +148,16 @@ func TestGoldenTargetNames(t *testing.T) {
 	text := alert.LogName + "\n"
 	for _, newTarget := range []func() (alert.Target, error){
 		func() (alert.Target, error) {
-			return alert.NewAlertmanager("", "https://user:secret@alerts.example/base")
+			return targets.NewAlertmanager("", "https://user:secret@alerts.example/base")
 		},
 		func() (alert.Target, error) {
-			return alert.NewWebhook("", "https://user:secret@hooks.example/x?y=z", []byte("a secret of the webhook"))
+			return targets.NewWebhook("", "https://user:secret@hooks.example/x?y=z", []byte("a secret of the webhook"))
 		},
-		func() (alert.Target, error) { return alert.NewSlack("", "https://slack.example/services/T/B/X") },
+		func() (alert.Target, error) { return targets.NewSlack("", "https://slack.example/services/T/B/X") },
 	} {
 		target, err := newTarget()
 		must(t, err)
-		text += target.Name() + "\n"
+		text += target.Name + "\n"
 	}
 	const want = "log\nalertmanager-b7199c9d\nwebhook-ca7a8d51\nslack-42899365\n"
 	if text != want {

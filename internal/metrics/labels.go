@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -41,7 +42,7 @@ var (
 	recheckResults    = newSet("same", "changed", "equivocation", "gone", "unknown")
 	crossCheckResults = newSet("same", "split_view", "contradiction", "rejected", "unknown_key", "absent", "failed")
 	alertKinds        = newSet(slices.DeleteFunc(alert.Kinds(), isTest)...)
-	targets           = newSet(alert.TargetKinds()...)
+	targetKinds       = newSet(targets.Kinds()...)
 )
 
 // isTest reports whether alerts of a kind are sent by hand and never raised.

@@ -309,9 +309,9 @@ func (m *Metrics) AlertSent(target string, err error) {
 	switch {
 	case m == nil:
 	case err != nil:
-		m.alertsFailed.WithLabelValues(targets.bound(target)).Inc()
+		m.alertsFailed.WithLabelValues(targetKinds.bound(target)).Inc()
 	default:
-		m.alertsSent.WithLabelValues(targets.bound(target)).Inc()
+		m.alertsSent.WithLabelValues(targetKinds.bound(target)).Inc()
 	}
 }
 

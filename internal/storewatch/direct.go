@@ -20,13 +20,13 @@ func sendDirectly(ctx context.Context, targets []alert.Target, a alert.Alert) (f
 	errs := make([]error, len(targets))
 	var group sync.WaitGroup
 	for i, t := range targets {
-		group.Go(func() { errs[i] = t.Send(ctx, a) })
+		group.Go(func() { errs[i] = t.Send(ctx, []alert.Alert{a}) })
 	}
 	group.Wait()
 	for i, t := range targets {
 		if errs[i] != nil {
 			failed = append(failed, t)
-			errs[i] = fmt.Errorf("alert %s of %s to %s: %w", a.Incident, a.Namespace, t.Name(), errs[i])
+			errs[i] = fmt.Errorf("alert %s of %s to %s: %w", a.Incident, a.Namespace, t.Name, errs[i])
 		}
 	}
 	return failed, errors.Join(errs...)

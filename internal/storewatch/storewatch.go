@@ -122,11 +122,11 @@ func (w *watch) note(err error, now time.Time) {
 func (w *watch) recipients(i int) []alert.Target {
 	lacking := map[string]bool{}
 	for _, t := range w.firing.left[i] {
-		lacking[t.Name()] = true
+		lacking[t.Name] = true
 	}
 	var recipients []alert.Target
 	for _, t := range w.Targets {
-		if !lacking[t.Name()] {
+		if !lacking[t.Name] {
 			recipients = append(recipients, t)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/storewatch"
 	"github.com/rs/zerolog"
@@ -44,7 +45,7 @@ func newReceiver(t *testing.T, name string) *receiver {
 		r.keys = append(r.keys, a.Incident)
 	}))
 	t.Cleanup(server.Close)
-	target, err := alert.NewWebhook(name, server.URL, []byte("0123456789abcdef"))
+	target, err := targets.NewWebhook(name, server.URL, []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
@@ -121,7 +122,7 @@ func (l *live) startScheduler(t *testing.T, r *queue.Redis, s Config, recent uin
 		t.Fatal(err)
 	}
 	scheduler.logs[0].progress.recent = recent
-	target, err := alert.NewWebhook("people", webhook, []byte("0123456789abcdef"))
+	target, err := targets.NewWebhook("people", webhook, []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}

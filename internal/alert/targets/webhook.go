@@ -1,4 +1,4 @@
-package alert
+package targets
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
@@ -25,25 +26,26 @@ const SignatureHeader = "X-Ktaudit-Signature"
 const minSecret = 16
 
 // NewWebhook makes a target of any HTTP server that accepts JSON, one alert per request: the fields
-// of Alert, with version (1), status ("firing" or "resolved"), and in explain the command that says
-// what the alert means. The secret, of at least 16 bytes, signs the requests. Name may be empty.
+// of alert.Alert, with version (1), status ("firing" or "resolved"), and in explain the command
+// that says what the alert means. The secret, of at least 16 bytes, signs the requests. Name may be
+// empty.
 //
 // A request may come twice, with the same namespace, incident and status.
-func NewWebhook(name, address string, secret []byte) (Target, error) {
+func NewWebhook(name, address string, secret []byte) (alert.Target, error) {
 	u, err := parseAddress("webhook", address)
 	if err != nil {
-		return Target{}, err
+		return alert.Target{}, err
 	}
 	if len(secret) < minSecret {
-		return Target{}, fmt.Errorf("webhook: the secret has %d bytes: want at least %d", len(secret), minSecret)
+		return alert.Target{}, fmt.Errorf("webhook: the secret has %d bytes: want at least %d", len(secret), minSecret)
 	}
 	identity := *u
 	identity.User = nil
 	if name, err = nameOrDefault(name, "webhook", identity.String()); err != nil {
-		return Target{}, err
+		return alert.Target{}, err
 	}
 	p := jsonpost.New(u, string(secret))
-	return Target{name: name, batch: 1, send: func(ctx context.Context, alerts []Alert) error {
+	return alert.Target{Name: name, Batch: 1, Send: func(ctx context.Context, alerts []alert.Alert) error {
 		for _, a := range alerts {
 			body, err := webhookBody(a)
 			if err != nil {
@@ -58,13 +60,13 @@ func NewWebhook(name, address string, secret []byte) (Target, error) {
 	}}, nil
 }
 
-func webhookBody(a Alert) ([]byte, error) {
+func webhookBody(a alert.Alert) ([]byte, error) {
 	return json.Marshal(struct {
 		Version int    `json:"version"`
 		Status  string `json:"status"`
-		Alert
+		alert.Alert
 		Explain string `json:"explain,omitempty"`
-	}{1, a.Status(), a, a.explainCommand()})
+	}{1, a.Status(), a, explainCommand(a)})
 }
 
 // sign returns the value of SignatureHeader.

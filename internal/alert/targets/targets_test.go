@@ -1,8 +1,9 @@
-package alert
+package targets
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,41 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
-var (
-	rejected = filled(OfVerdict(rejection(12)))
-	silent   = filled(OfSilent(namespace, 5, began))
-)
-
-func filled(a Alert) Alert {
-	a, err := a.Complete(began)
-	if err != nil {
-		panic(err)
-	}
-	return a
-}
-
-func resolved(a Alert, at time.Time) Alert {
-	a.ResolvedAt = at
-	return a
-}
-
-// serve answers every request with a function and returns the address.
-func serve(t *testing.T, answer http.HandlerFunc) string {
-	t.Helper()
-	s := httptest.NewServer(answer)
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
 // each makes a target of every kind at an address.
-func each(t *testing.T, address string) map[string]Target {
+func each(t *testing.T, address string) map[string]alert.Target {
 	t.Helper()
-	targets := map[string]Target{}
-	for _, kind := range TargetKinds() {
-		target, err := NewTarget(kind, TargetSettings{Address: address, Secret: secret})
+	targets := map[string]alert.Target{}
+	for _, kind := range Kinds() {
+		target, err := New(kind, Settings{Address: address, Secret: secret})
 		must(t, err)
 		targets[kind] = target
 	}
@@ -68,7 +44,7 @@ func TestAnswersAreJudged(t *testing.T) {
 			w.WriteHeader(code)
 		})
 		for name, target := range each(t, address) {
-			err := target.send(t.Context(), []Alert{rejected})
+			err := target.Send(t.Context(), []alert.Alert{rejected})
 			if (err == nil) != want.ok || jsonpost.Refused(err) != want.refused {
 				t.Errorf("%s, %d: %v", name, code, err)
 			}
@@ -82,7 +58,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		address := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, code) })
 		for name, target := range each(t, address) {
-			if err := target.send(t.Context(), []Alert{rejected}); !jsonpost.Refused(err) {
+			if err := target.Send(t.Context(), []alert.Alert{rejected}); !jsonpost.Refused(err) {
 				t.Errorf("%s, %d: %v", name, code, err)
 			}
 		}
@@ -95,14 +71,11 @@ func TestRetryAfterIsKept(t *testing.T) {
 		w.Header().Set("Retry-After", "120")
 		w.WriteHeader(http.StatusTooManyRequests)
 	})
-	open := inMemory()
-	raise(t, open(t), OfVerdict(rejection(1)))
-	d := dispatcher(t, open(t), Options{}, each(t, address)["slack"])
-	if err := d.Flush(t.Context()); err == nil {
-		t.Error("no error")
-	}
-	if left := time.Until(d.namespaces[0].senders[1].next); left < time.Minute || left > 2*time.Minute {
-		t.Errorf("the next attempt is in %s, want two minutes", left)
+	for name, target := range each(t, address) {
+		err := target.Send(t.Context(), []alert.Alert{rejected})
+		if e, ok := errors.AsType[*jsonpost.RetryAfterError](err); !ok || e.Pause < time.Minute || e.Pause > 2*time.Minute {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -118,7 +91,7 @@ func TestAnswersAreReadUpToALimit(t *testing.T) {
 		_, _ = io.Copy(w, endless{r.Context()})
 	})
 	for name, target := range each(t, address) {
-		if err := target.send(t.Context(), []Alert{rejected}); !jsonpost.Refused(err) || len(err.Error()) > 2000 {
+		if err := target.Send(t.Context(), []alert.Alert{rejected}); !jsonpost.Refused(err) || len(err.Error()) > 2000 {
 			t.Errorf("%s: %.3000v", name, err)
 		}
 	}
@@ -138,16 +111,16 @@ func TestSecretsAreInNoErrorAndNoName(t *testing.T) {
 	for _, base := range []string{echo, closed.URL} {
 		address := strings.Replace(base, "http://", "http://user-TOKEN:pass-TOKEN@", 1) + "/T/B/SECRET-TOKEN?key=QUERY%2FTOKEN&cut=half-a-secret-and-the-other-half-of-it-%22-TOKEN"
 		for name, target := range each(t, address) {
-			err := target.send(t.Context(), []Alert{rejected})
+			err := target.Send(t.Context(), []alert.Alert{rejected})
 			if err == nil || strings.Contains(err.Error(), "TOKEN") || strings.Contains(err.Error(), "dXNlci") || strings.Contains(err.Error(), "half-a-se") ||
-				strings.Contains(target.Name(), "TOKEN") {
-				t.Errorf("%s: %q: %v", name, target.Name(), err)
+				strings.Contains(target.Name, "TOKEN") {
+				t.Errorf("%s: %q: %v", name, target.Name, err)
 			}
 		}
 	}
 	for _, bad := range []string{"", "TOKEN", "ftp://host/TOKEN", "https:///TOKEN", "http://[TOKEN", "http://host/%zzTOKEN", "://TOKEN"} {
-		for _, kind := range TargetKinds() {
-			_, err := NewTarget(kind, TargetSettings{Address: bad, Secret: secret})
+		for _, kind := range Kinds() {
+			_, err := New(kind, Settings{Address: bad, Secret: secret})
 			if err == nil || strings.Contains(err.Error(), "TOKEN") {
 				t.Errorf("%s, %q: %v", kind, bad, err)
 			}
@@ -166,7 +139,7 @@ func TestNamesOfTargetsDifferByAddressAndNotByPassword(t *testing.T) {
 	name := func(address string) string {
 		target, err := NewAlertmanager("", address)
 		must(t, err)
-		return target.Name()
+		return target.Name
 	}
 	if name("http://a:9093") == name("http://b:9093") || name("http://a:9093/x") == name("http://a:9093") {
 		t.Error("two addresses have one name")
@@ -204,7 +177,7 @@ func TestSlackMessage(t *testing.T) {
 		Text   string
 		Blocks []slackBlock
 	}
-	body, err := slackBody([]Alert{a, resolved(silent, began.Add(time.Hour))})
+	body, err := slackBody([]alert.Alert{a, resolved(silent, began.Add(time.Hour))})
 	must(t, err)
 	must(t, json.Unmarshal(body, &message))
 	if len(message.Blocks) != 3 || message.Blocks[0].Text.Text != "*2 alerts*" {
@@ -231,17 +204,17 @@ func TestAlertmanagerMessage(t *testing.T) {
 	now := began.Add(time.Minute)
 	late := now.Add(30 * 24 * time.Hour)
 	for name, c := range map[string]struct {
-		alert Alert
+		alert alert.Alert
 		now   time.Time
 		ends  time.Time
 	}{
-		"fact":           {rejected, now, began.Add(factActiveFor)},
+		"fact":           {rejected, now, began.Add(alert.FactActiveFor)},
 		"late fact":      {rejected, late, late.Add(time.Hour)},
-		"condition":      {silent, now, now.Add(factActiveFor)},
+		"condition":      {silent, now, now.Add(alert.FactActiveFor)},
 		"resolved":       {resolved(silent, now), late, now},
-		"late condition": {silent, late, late.Add(factActiveFor)},
+		"late condition": {silent, late, late.Add(alert.FactActiveFor)},
 	} {
-		body, err := alertmanagerBody([]Alert{c.alert}, c.now)
+		body, err := alertmanagerBody([]alert.Alert{c.alert}, c.now)
 		must(t, err)
 		var got []alertmanagerAlert
 		must(t, json.Unmarshal(body, &got))
@@ -249,7 +222,7 @@ func TestAlertmanagerMessage(t *testing.T) {
 			t.Errorf("%s: from %s to %s, want to %s", name, got[0].StartsAt, got[0].EndsAt, c.ends)
 		}
 	}
-	body, err := alertmanagerBody([]Alert{rejected, silent}, now)
+	body, err := alertmanagerBody([]alert.Alert{rejected, silent}, now)
 	must(t, err)
 	const want = `[{"labels":{"alertname":"KtauditEpochRejected","epoch":"12","incident":"rejected/000000000012",` +
 		`"namespace":"example.key-transparency.v1","reason":"digest_mismatch","severity":"critical"},` +
@@ -261,21 +234,16 @@ func TestAlertmanagerMessage(t *testing.T) {
 	}
 }
 
-// Whoever reads an alert is told where it is explained, whatever its kind and target.
+// Whoever reads an alert is told where it is explained, whatever its target.
 func TestEveryAlertSaysWhereItIsExplained(t *testing.T) {
 	t.Parallel()
-	for _, a := range everyKind() {
-		a, err := a.Complete(began)
-		must(t, err)
-		want := "ktaudit explain " + string(a.Kind)
-		if a.Kind == Rejected {
-			want = "ktaudit explain " + a.Reason
-		}
+	for _, a := range []alert.Alert{rejected, silent} {
+		want := "ktaudit explain " + a.ExplainWord()
 		hook, err := webhookBody(a)
 		must(t, err)
-		slack, err := slackBody([]Alert{a})
+		slack, err := slackBody([]alert.Alert{a})
 		must(t, err)
-		manager, err := alertmanagerBody([]Alert{a}, began)
+		manager, err := alertmanagerBody([]alert.Alert{a}, began)
 		must(t, err)
 		for target, body := range map[string][]byte{"webhook": hook, "slack": slack, "alertmanager": manager} {
 			if !strings.Contains(string(body), want) {

@@ -1,4 +1,4 @@
-package alert
+package targets
 
 import (
 	"context"
@@ -7,21 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
-const (
-	// repeatEvery is how often Alertmanager is sent again what is open: it keeps alerts in memory
-	// only, and answers before it has notified anyone. The same alert sent twice changes nothing
-	// there, so every dispatcher repeats, without a claim.
-	repeatEvery = time.Minute
-	// factActiveFor is how long a fact, which never ends by itself, stays active in Alertmanager.
-	// Meanwhile Alertmanager reminds people at its own intervals, and they can silence it there.
-	factActiveFor = 7 * 24 * time.Hour
-	// repeatEndFor is how long the end of a condition is repeated, in case a late repetition of the
-	// condition overtakes it.
-	repeatEndFor = 15 * time.Minute
-)
+// repeatEvery is how often Alertmanager is sent again what is open: it keeps alerts in memory only,
+// and answers before it has notified anyone. The same alert sent twice changes nothing there, so
+// every dispatcher repeats, without a claim.
+const repeatEvery = time.Minute
 
 // NewAlertmanager makes a target of a Prometheus Alertmanager, by the second version of its API.
 // The URL is the one of its web page, with user and password if it wants them. Name may be empty.
@@ -30,19 +23,19 @@ const (
 // and reason. An alert is active until its endsAt, which is far enough ahead that nothing looks
 // resolved because ktaudit is down: a week after a fact was found, or a week after a condition was
 // last seen. When a condition ends, endsAt is when it did.
-func NewAlertmanager(name, address string) (Target, error) {
+func NewAlertmanager(name, address string) (alert.Target, error) {
 	u, err := parseAddress("alertmanager", address)
 	if err != nil {
-		return Target{}, err
+		return alert.Target{}, err
 	}
 	u = u.JoinPath("api/v2/alerts")
 	identity := *u
 	identity.User = nil
 	if name, err = nameOrDefault(name, "alertmanager", identity.String()); err != nil {
-		return Target{}, err
+		return alert.Target{}, err
 	}
 	p := jsonpost.New(u)
-	return Target{name: name, batch: 100, repeat: repeatEvery, send: func(ctx context.Context, alerts []Alert) error {
+	return alert.Target{Name: name, Batch: 100, Repeat: repeatEvery, Send: func(ctx context.Context, alerts []alert.Alert) error {
 		body, err := alertmanagerBody(alerts, time.Now())
 		if err != nil {
 			return &jsonpost.Refusal{Err: err}
@@ -58,12 +51,12 @@ type alertmanagerAlert struct {
 	EndsAt      time.Time         `json:"endsAt"`
 }
 
-func alertmanagerBody(alerts []Alert, now time.Time) ([]byte, error) {
+func alertmanagerBody(alerts []alert.Alert, now time.Time) ([]byte, error) {
 	all := make([]alertmanagerAlert, len(alerts))
 	for i, a := range alerts {
 		all[i] = alertmanagerAlert{
 			Labels: withoutEmpty(map[string]string{
-				"alertname": kinds[a.Kind].alertname, "namespace": a.Namespace, "severity": string(a.Severity),
+				"alertname": a.Kind.AlertName(), "namespace": a.Namespace, "severity": string(a.Severity),
 				"incident": a.Incident, "epoch": strconv.FormatUint(a.Epoch, 10), "reason": a.Reason,
 			}),
 			Annotations: withoutEmpty(map[string]string{"summary": a.Summary, "description": description(a)}),
@@ -75,23 +68,23 @@ func alertmanagerBody(alerts []Alert, now time.Time) ([]byte, error) {
 }
 
 // description is the detail, and how to learn more.
-func description(a Alert) string {
-	command := a.explainCommand()
+func description(a alert.Alert) string {
+	command := explainCommand(a)
 	if command != "" {
 		command = "What it means: " + command
 	}
 	return strings.TrimSpace(a.Detail + "\n" + command)
 }
 
-func endsAt(a Alert, now time.Time) time.Time {
+func endsAt(a alert.Alert, now time.Time) time.Time {
 	switch {
 	case a.Resolved():
 		return a.ResolvedAt
 	case a.Kind.Ends():
-		return now.Add(factActiveFor)
+		return now.Add(alert.FactActiveFor)
 	}
 	// A fact that is sent late is still active for a while, and never ends before it began.
-	end := a.At.Add(factActiveFor)
+	end := a.At.Add(alert.FactActiveFor)
 	if soonest := now.Add(time.Hour); end.Before(soonest) {
 		end = soonest
 	}

@@ -1,4 +1,4 @@
-package alert
+package targets
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 	"github.com/ktaudit/ktaudit/internal/text"
 )
@@ -21,16 +22,16 @@ const (
 
 // NewSlack makes a target of an incoming webhook of Slack, or of a chat that accepts the same JSON.
 // The URL is a secret. Name may be empty.
-func NewSlack(name, address string) (Target, error) {
+func NewSlack(name, address string) (alert.Target, error) {
 	u, err := parseAddress("slack", address)
 	if err != nil {
-		return Target{}, err
+		return alert.Target{}, err
 	}
 	if name, err = nameOrDefault(name, "slack", u.String()); err != nil {
-		return Target{}, err
+		return alert.Target{}, err
 	}
 	p := jsonpost.New(u)
-	return Target{name: name, batch: slackBatch, send: func(ctx context.Context, alerts []Alert) error {
+	return alert.Target{Name: name, Batch: slackBatch, Send: func(ctx context.Context, alerts []alert.Alert) error {
 		body, err := slackBody(alerts)
 		if err != nil {
 			return &jsonpost.Refusal{Err: err}
@@ -52,7 +53,7 @@ type slackBlock struct {
 
 // slackBody says everything twice: in blocks, and as text for notifications and for chats without
 // blocks.
-func slackBody(alerts []Alert) ([]byte, error) {
+func slackBody(alerts []alert.Alert) ([]byte, error) {
 	message := struct {
 		Text   string       `json:"text"`
 		Blocks []slackBlock `json:"blocks"`
@@ -73,7 +74,7 @@ func slackBody(alerts []Alert) ([]byte, error) {
 		if a.Detail != "" {
 			facts += "\n" + escape(text.CleanLines(a.Detail, slackDetail))
 		}
-		if command := a.explainCommand(); command != "" {
+		if command := explainCommand(a); command != "" {
 			facts += "\nwhat it means: `" + command + "`"
 		}
 		lines = append(lines, headline+"\n"+facts)
