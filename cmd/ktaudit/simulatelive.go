@@ -32,7 +32,7 @@ type publishedEpoch struct {
 
 // publish publishes one epoch after another until ctx ends, which is no error, or all are there.
 func (c simulateCmd) publish(ctx context.Context, a *app, proofs, signatures *blob.Bucket, o simlog.Options) error {
-	a.serve()
+	a.serve(ctx)
 	live, err := c.continued(ctx, proofs, signatures, o)
 	if err != nil && ctx.Err() == nil {
 		return err
