@@ -69,7 +69,7 @@ type cli struct {
 	Incidents  incidentsCmd  `cmd:"" help:"List what is wrong, show one incident, or acknowledge it."`
 	Explain    explainCmd    `cmd:"" help:"Say what a reason or a kind of alert means, and what to do."`
 	Alert      alertCmd      `cmd:"" help:"Test the alert targets."`
-	Config     configCmd     `cmd:"" help:"Check a configuration file."`
+	Config     configCmd     `cmd:"" help:"Write a configuration file, or check one."`
 	Keygen     keygenCmd     `cmd:"" help:"Make a key to sign with."`
 	Simulate   simulateCmd   `cmd:"" help:"Write a simulated log, honest or tampered with."`
 	Version    versionCmd    `cmd:"" help:"Show the version of this program."`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,7 +18,8 @@ import (
 
 // terminal is a terminal of its own, and what was written to it.
 type terminal struct {
-	*os.File // the side of the program
+	*os.File          // the side of the program
+	keys     *os.File // what is typed
 
 	mu      sync.Mutex
 	written bytes.Buffer
@@ -44,7 +46,7 @@ func newTerminal(t *testing.T, columns, rows uint16) *terminal {
 	if err := unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: rows}); err != nil {
 		t.Fatal(err)
 	}
-	shown := &terminal{File: slave}
+	shown := &terminal{File: slave, keys: master}
 	t.Cleanup(func() { _ = slave.Close() })
 	go func() {
 		buffer := make([]byte, 4<<10)
@@ -133,5 +135,53 @@ func TestWatchWithoutATerminal(t *testing.T) {
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != exitFailed || !strings.Contains(string(out), "--watch") {
 			t.Errorf("%q: %v: %s", args, err, out)
 		}
+	}
+}
+
+// TestInitOnATerminal types the answers, of which one is interrupted with Ctrl-C first.
+func TestInitOnATerminal(t *testing.T) {
+	t.Parallel()
+	dir := newWorkDir(t)
+	start := func(screen *terminal) *exec.Cmd {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(binDir, "ktaudit"), "config", "init")
+		cmd.Dir, cmd.Env = dir, environment(dir)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = screen.File, screen.File, screen.File
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	answer := func(screen *terminal, question, line string) {
+		t.Helper()
+		screen.waitFor(t, question)
+		if _, err := screen.keys.WriteString(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	screen := newTerminal(t, 110, 40)
+	cmd := start(screen)
+	answer(screen, "Which log?", "\x03")
+	_ = cmd.Wait() // the status is looked at below
+	if got := cmd.ProcessState.ExitCode(); got != exitFailed {
+		t.Errorf("interrupted, it exits with %d, want %d", got, exitFailed)
+	}
+	screen.waitFor(t, "nothing was written")
+
+	screen = newTerminal(t, 110, 40)
+	cmd = start(screen)
+	for _, a := range [][2]string{
+		{"Which log?", "\n"}, {"First epoch", "1216000\n"}, {"Where do verdicts go?", "\n"}, {"Redis [", "\n"},
+		{"Alertmanager", "http://localhost:9093\n"}, {"Slack", "\n"}, {"Address of", "\n"},
+	} {
+		answer(screen, a[0], a[1])
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, screen.written.String())
+	}
+	const want = "> ktaudit.yaml is valid: whatsapp.key-transparency.v2\n"
+	if got := shell(t, dir, environment(dir), "ktaudit config check ktaudit.yaml"); got != want {
+		t.Errorf("config check says %q, want %q", got, want)
 	}
 }
