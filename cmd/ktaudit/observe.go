@@ -15,6 +15,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/tracing"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/heartbeat"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
@@ -41,6 +42,7 @@ type observed struct {
 	store      *auditstore.Store
 	auditors   []*audit.Auditor // if it audits
 	verdictLog *verdictLog      // nil if none is configured
+	heartbeat  *heartbeat.Heartbeat
 }
 
 // observers measure what a command does. Each is nil unless asked for.

@@ -90,7 +90,12 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer by.stop()
 	by.watchIncidents(o.store, namesOf(o.namespaces))
-	defer targets.watchStore(ctx, o.store, namesOf(namespaces), settings.StoreUnwritableAfter, by.metrics, a.log)()
+	if c.To == 0 {
+		if o.heartbeat, err = newHeartbeat(settings, namespaces, by.metrics, a.log); err != nil {
+			return err
+		}
+	}
+	defer targets.watchStore(ctx, o.store, namesOf(namespaces), settings.StoreUnwritableAfter, by.metrics, o.heartbeat, a.log)()
 	if c.To != 0 {
 		return targets.sendAlerts(ctx, o.store, namesOf(namespaces), by.metrics, a.log, func() error { return c.audit(ctx, a, o) })
 	}
@@ -98,7 +103,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	dispatcher, err := targets.dispatcher(o.store, namesOf(namespaces), by.metrics, a.log)
+	dispatcher, err := targets.dispatcher(o.store, namesOf(namespaces), by.metrics, o.heartbeat, a.log)
 	if err != nil {
 		return err
 	}
@@ -147,6 +152,7 @@ func (c runCmd) follow(ctx context.Context, a *app, o observed, by observers, sc
 	}
 	by.metrics.WatchStalled(worker.Stalled)
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { o.heartbeat.Run(ctx); return nil })
 	group.Go(func() error { return scheduler.Run(ctx) })
 	group.Go(func() error { return worker.Run(ctx) })
 	return group.Wait()

@@ -88,16 +88,20 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer by.stop()
 	by.watchIncidents(o.store, namesOf(o.namespaces))
+	if o.heartbeat, err = newHeartbeat(settings, namespaces, by.metrics, a.log); err != nil {
+		return err
+	}
 	scheduler, err := newScheduler(ctx, a, o, by, &open)
 	if err != nil {
 		return err
 	}
-	dispatcher, err := targets.dispatcher(store, namesOf(namespaces), by.metrics, a.log)
+	dispatcher, err := targets.dispatcher(store, namesOf(namespaces), by.metrics, o.heartbeat, a.log)
 	if err != nil {
 		return err
 	}
-	defer targets.watchStore(ctx, store, namesOf(namespaces), settings.StoreUnwritableAfter, by.metrics, a.log)()
+	defer targets.watchStore(ctx, store, namesOf(namespaces), settings.StoreUnwritableAfter, by.metrics, o.heartbeat, a.log)()
 	var group errgroup.Group
+	group.Go(func() error { o.heartbeat.Run(ctx); return nil })
 	group.Go(func() error { return scheduler.Run(ctx) })
 	group.Go(func() error { return dispatcher.Run(ctx) })
 	return group.Wait()
@@ -172,10 +176,14 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 		if err != nil {
 			return nil, err
 		}
+		var maxLag units.Lag // none
 		// Also a log whose audit may be behind for ever must not wait for a key for ever.
 		overdue, err := units.ParseLag(cmp.Or(n.MaxLag, config.DefaultNamespace().MaxLag))
 		if err != nil {
 			return nil, fmt.Errorf("max_lag of %s: %w", n.Namespace, err)
+		}
+		if n.MaxLag != "" {
+			maxLag = overdue
 		}
 		s := schedule.Config{
 			Anchor:    anchor,
@@ -183,6 +191,7 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			KeyOverdueAfter: overdue.Age, KeyOverdueEpochs: overdue.Epochs,
+			MaxLag: maxLag.Age, MaxLagEpochs: maxLag.Epochs, OnRound: func(err error) { o.heartbeat.Round(n.Namespace, err) },
 			Retention: n.Retention, Log: logs[i],
 			Recheck: recheck.Settings{
 				After: n.RecheckAfter, History: n.RecheckHistory, SampleOneIn: n.ReverifyOneIn, SampleBytes: int64(n.ReverifyBytes),

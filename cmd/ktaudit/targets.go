@@ -13,6 +13,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/internal/storewatch"
+	"github.com/ktaudit/ktaudit/jobs/heartbeat"
 	"github.com/rs/zerolog"
 )
 
@@ -52,11 +53,12 @@ func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
 	return target, nil
 }
 
-// dispatcher returns one that sends the alerts of some logs to the targets and counts them in m,
-// which may be nil.
+// dispatcher returns one that sends the alerts of some logs to the targets, counts them in m and
+// tells beat what is left, each of which may be nil.
 func (t alertTargets) dispatcher(
-	store *auditstore.Store, namespaces []string, m *metrics.Metrics, log zerolog.Logger,
+	store *auditstore.Store, namespaces []string, m *metrics.Metrics, beat *heartbeat.Heartbeat, log zerolog.Logger,
 ) (*alert.Dispatcher, error) {
+	show := showPending(m)
 	return alert.NewDispatcher(alert.Options{
 		Store: store, Namespaces: namespaces, Targets: t.all, Log: log,
 		OnDelivery: func(target string, _ alert.Kind, result alert.Result) {
@@ -68,7 +70,10 @@ func (t alertTargets) dispatcher(
 				m.AlertSent(kind, err)
 			}
 		},
-		OnPass: showPending(m),
+		OnPass: func(namespace string, p alert.Pending) {
+			show(namespace, p)
+			beat.Pass(namespace, p.Critical+p.Warning)
+		},
 	})
 }
 
@@ -88,10 +93,11 @@ func showPending(m *metrics.Metrics) func(namespace string, p alert.Pending) {
 	}
 }
 
-// watchStore has the targets told if the audit store cannot be written, and m, which may be nil,
-// show it, until stop is called.
+// watchStore has the targets told if the audit store cannot be written, m show it and beat know,
+// each of which may be nil, until stop is called.
 func (t alertTargets) watchStore(
-	ctx context.Context, store *auditstore.Store, namespaces []string, after time.Duration, m *metrics.Metrics, log zerolog.Logger,
+	ctx context.Context, store *auditstore.Store, namespaces []string, after time.Duration, m *metrics.Metrics, beat *heartbeat.Heartbeat,
+	log zerolog.Logger,
 ) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	watch := storewatch.Watch{
@@ -100,6 +106,7 @@ func (t alertTargets) watchStore(
 			for _, namespace := range namespaces {
 				m.SetStoreUnwritable(namespace, since)
 			}
+			beat.StoreTried(since)
 		},
 	}
 	var watching sync.WaitGroup
@@ -116,7 +123,7 @@ func (t alertTargets) sendAlerts(
 	if len(t.all) == 0 {
 		return work()
 	}
-	dispatcher, err := t.dispatcher(store, namespaces, m, log)
+	dispatcher, err := t.dispatcher(store, namespaces, m, nil, log)
 	if err != nil {
 		return err
 	}

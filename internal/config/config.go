@@ -48,6 +48,8 @@ type Config struct {
 	// Runbook is the URL of the page that alerts link to, with the kind of the alert as the
 	// fragment; empty means no link.
 	Runbook string `yaml:"runbook" zero:"none"`
+	// Heartbeat is pinged while all is well.
+	Heartbeat Heartbeat `yaml:"heartbeat"`
 	// Serve is how the API is served, by ktaudit serve only.
 	Serve Serve `yaml:"serve"`
 	// VerdictLog is the log of this auditor's own verdicts, Witnesses says who cosigns it, and

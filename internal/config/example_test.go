@@ -25,7 +25,7 @@ func TestExampleFile(t *testing.T) {
 	}
 	// cannot stand beside the file, and are in a comment
 	shown := map[string]bool{
-		"verdict_log.key.env": true, "verdict_log.statement_key.file": true, "witness.key.file": true,
+		"verdict_log.key.env": true, "verdict_log.statement_key.file": true, "witness.key.file": true, "heartbeat.url": true, "heartbeat.url_env": true,
 		"redis_password_env": true, "redis_sentinel_password_file": true, "redis_sentinel_password_env": true, "serve.manage.token_env": true, "namespaces[].signing.token_env": true,
 	}
 	index := regexp.MustCompile(`\[\d+\]`)
@@ -51,7 +51,7 @@ func TestTags(t *testing.T) {
 	t.Parallel()
 	structures := []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Namespace](), reflect.TypeFor[Backfill](), reflect.TypeFor[Limits](),
-		reflect.TypeFor[TLS](), reflect.TypeFor[Alerts](), reflect.TypeFor[Serve](), reflect.TypeFor[SigningKey](), reflect.TypeFor[Manage](), reflect.TypeFor[Signing](),
+		reflect.TypeFor[TLS](), reflect.TypeFor[Alerts](), reflect.TypeFor[Heartbeat](), reflect.TypeFor[Serve](), reflect.TypeFor[SigningKey](), reflect.TypeFor[Manage](), reflect.TypeFor[Signing](),
 		reflect.TypeFor[VerdictLog](), reflect.TypeFor[Key](), reflect.TypeFor[Witnesses](), reflect.TypeFor[WitnessMember](), reflect.TypeFor[Witness](), reflect.TypeFor[WitnessedLog](),
 	}
 	for i := range reflect.TypeFor[Alerts]().NumField() { // the kinds of targets

@@ -42,6 +42,7 @@ func (c *Config) validate(problems *strictyaml.Collector) {
 	v.must("store_unwritable_after", c.StoreUnwritableAfter >= 0, "is negative")
 	v.alerts()
 	v.runbook()
+	v.heartbeat()
 	v.serve()
 	v.verdictLog()
 	v.witnesses()

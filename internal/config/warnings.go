@@ -27,6 +27,9 @@ func (c *Config) Warnings() []Problem {
 	if host, _, err := net.SplitHostPort(c.DebugListen); err == nil && !client.IsLoopback(host) {
 		warn("debug_listen", "anybody who reaches it can slow the process down and look into it: use a loopback address such as 127.0.0.1:6060")
 	}
+	if unprotected(c.Heartbeat.URL) {
+		warn("heartbeat.url", "without TLS, an attacker on the network can ping it while this auditor is silent: use https")
+	}
 	for i, n := range c.Namespaces {
 		if strings.HasPrefix(n.LogDirectory, "s3list+http://") && unprotected(strings.TrimPrefix(n.LogDirectory, "s3list+")) {
 			warn(fmt.Sprintf("namespaces[%d].log_directory", i), "without TLS, an attacker on the network can cause epochs to be rejected: use s3list+https")
@@ -56,7 +59,7 @@ type secretFile struct{ path, file string }
 func (c *Config) secretFiles() []secretFile {
 	all := []secretFile{
 		{"redis_password_file", c.RedisPasswordFile}, {"redis_sentinel_password_file", c.RedisSentinelPasswordFile},
-		{"redis_tls.certificate_key", c.RedisTLS.CertificateKey},
+		{"redis_tls.certificate_key", c.RedisTLS.CertificateKey}, {"heartbeat.url_file", c.Heartbeat.URLFile},
 	}
 	for _, t := range c.Alerts.Targets() {
 		all = append(all, secretFile{t.path + ".url_file", t.urlFile}, secretFile{t.path + ".secret_file", t.secretFile})

@@ -88,13 +88,24 @@ func New(address *url.URL, secrets ...string) Poster {
 // Post returns nil for a 2xx answer, a *Refusal for an answer that will not change by itself, and
 // another error, perhaps a *RetryAfterError, for a failure that may pass.
 func (p Poster) Post(ctx context.Context, body []byte, header map[string]string) error {
+	return p.do(ctx, http.MethodPost, bytes.NewReader(body), header)
+}
+
+// Get asks the address, for those that want no body, and returns what Post does.
+func (p Poster) Get(ctx context.Context) error {
+	return p.do(ctx, http.MethodGet, http.NoBody, nil)
+}
+
+func (p Poster) do(ctx context.Context, method string, body io.Reader, header map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.address.String(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, p.address.String(), body)
 	if err != nil {
 		return &Refusal{p.redact(err)}
 	}
-	request.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	request.Header.Set("User-Agent", "ktaudit")
 	for name, value := range header {
 		request.Header.Set(name, value)

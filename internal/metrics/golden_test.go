@@ -102,6 +102,8 @@ func everything(t *testing.T) *metrics.Metrics {
 		m.AlertSent(target, nil)
 		m.AlertSent(target, errors.New("refused"))
 	}
+	m.HeartbeatSent(nil)
+	m.HeartbeatSent(errors.New("refused"))
 	m.SetAlertsPending(1, 1)
 	m.CrossChecked(log, "ours", "made_up", 1)
 	m.CrossChecked("made-up", "made-up", "same", 1)

@@ -60,6 +60,7 @@ type Metrics struct {
 	alertsRaised  *prometheus.CounterVec
 	alertsSent    *prometheus.CounterVec
 	alertsFailed  *prometheus.CounterVec
+	heartbeats    *prometheus.CounterVec
 
 	archiveRemoved *prometheus.CounterVec
 	canary         *prometheus.CounterVec
@@ -118,6 +119,7 @@ func New(o Options) *Metrics {
 		alertsRaised:  counter("alerts_raised_total", "Alerts raised by this process.", "namespace", "kind"),
 		alertsSent:    counter("alerts_sent_total", "Alerts that a target has accepted.", "target"),
 		alertsFailed:  counter("alerts_failed_total", "Failed attempts to send an alert.", "target"),
+		heartbeats:    counter("heartbeats_total", "Pings of the heartbeat's address by this process, by what became of them: sent or failed. There is none while not all is well.", "result"),
 
 		canary: counter("canary_total", "Tests of the judge with a damaged proof, by what became of it: rejected, as it must be, or verified.",
 			"namespace", "result"),
@@ -139,7 +141,7 @@ func New(o Options) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.epochs, m.failures, m.lastRejected, m.lastVerdict, m.stages, m.duration, m.downloaded, m.decompressed, m.active,
-		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.archiveRemoved, m.canary, m.rechecked,
+		m.thresholds, m.alertsPending, m.alertsRaised, m.alertsSent, m.alertsFailed, m.heartbeats, m.archiveRemoved, m.canary, m.rechecked,
 		m.crossChecked, m.crossCheckedEpoch, m.witnessAnswers, m.loggedEntries, m.witnessedEntries, m.verdictsAppended, m.chained, m.chainFaults, m.chainWalked, &m.logs, &m.unwritable, (*dependencyCollector)(m),
 	)
 	m.info("build_info", "Version of this program.", prometheus.Labels{
@@ -312,6 +314,17 @@ func (m *Metrics) AlertSent(target string, err error) {
 		m.alertsFailed.WithLabelValues(targetKinds.bound(target)).Inc()
 	default:
 		m.alertsSent.WithLabelValues(targetKinds.bound(target)).Inc()
+	}
+}
+
+// HeartbeatSent counts a ping of the heartbeat's address. It failed if err is not nil.
+func (m *Metrics) HeartbeatSent(err error) {
+	switch {
+	case m == nil:
+	case err != nil:
+		m.heartbeats.WithLabelValues("failed").Inc()
+	default:
+		m.heartbeats.WithLabelValues("sent").Inc()
 	}
 }
 

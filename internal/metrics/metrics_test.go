@@ -220,6 +220,7 @@ func TestAlertsThresholdsAndMemory(t *testing.T) {
 	t.Parallel()
 	m := New(Options{Namespaces: []string{namespace}, Version: "v1", Commit: "abc", GoVersion: "go1.26", HashPath: "avx2"})
 	m.SetThresholds(namespace, Thresholds{Silent: time.Hour})
+	m.HeartbeatSent(nil)
 	m.SetAlertsPending(2, 1)
 	m.AlertRaised(namespace, "silent")
 	m.AlertSent("slack", nil)
@@ -234,6 +235,7 @@ func TestAlertsThresholdsAndMemory(t *testing.T) {
 		`ktaudit_alerts_raised_total{kind="silent",namespace="example.log.v1"} 1`,
 		`ktaudit_alerts_sent_total{target="slack"} 1`,
 		`ktaudit_alerts_failed_total{target="slack"} 1`,
+		`ktaudit_heartbeats_total{result="sent"} 1`,
 		`ktaudit_archive_removed_total{namespace="example.log.v1"} 3`,
 		`ktaudit_memory_budget_bytes 1.073741824e+09`,
 		`ktaudit_memory_reserved_bytes 1.048576e+06`,
@@ -258,6 +260,7 @@ func TestNilMeasuresNothing(t *testing.T) { // alone, for it counts allocations
 	m.SetStoreUnwritable(namespace, time.Now())
 	m.SetLog(namespace, observe.LogState{})
 	m.SetAlertsPending(1, 1)
+	m.HeartbeatSent(nil)
 	m.AlertRaised(namespace, "silent")
 	m.AlertSent("slack", nil)
 	m.ArchiveRemoved(namespace, 1)

@@ -100,6 +100,7 @@ var allowed = []struct {
 	{"jobs/canary", []string{"internal/wire", "validator"}},
 	{"jobs/frontier", []string{"blobstore/auditstore", "fetcher"}},
 	{"internal/storewatch", []string{"blobstore/auditstore", "internal/alert"}},
+	{"jobs/heartbeat", nil},
 	{"jobs/lag", []string{"blobstore/auditstore", "fetcher", "jobs/frontier"}},
 	{"jobs/recheck", []string{
 		"blobstore/auditstore", "fetcher", "internal/alert", "jobs/begun", "jobs/chain", "jobs/frontier", "jobs/incident", "jobs/reaudited", "jobs/report", "validator",
@@ -112,7 +113,7 @@ var allowed = []struct {
 	{"jobs/worker", []string{"blobstore/auditstore", "fetcher", "jobs/audit", "jobs/canary", "jobs/queue", "jobs/report", "jobs/seal", "jobs/share", "signature"}},
 	{"jobs/schedule", []string{ // never jobs/audit or jobs/worker
 		"blobstore/auditstore", "fetcher", "internal/alert",
-		"jobs/begun", "jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/recheck", "jobs/verdictcheck", "signature",
+		"jobs/begun", "jobs/frontier", "jobs/incident", "jobs/queue", "jobs/report", "jobs/lag", "jobs/retention", "jobs/seal", "jobs/chain", "jobs/recheck", "jobs/verdictcheck", "signature",
 	}},
 	{"internal/strictyaml", nil},
 	{"internal/config", []string{

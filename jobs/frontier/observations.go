@@ -24,6 +24,7 @@ type Observations map[uint64]*Observation
 type Observation struct {
 	Published bool
 	Since     time.Time // when it was first seen to be published
+	Written   time.Time // when it was published, as the log says; zero: it does not
 	Absence   Absence   // while it is not
 }
 
@@ -76,7 +77,7 @@ func (o Observations) Update(ctx context.Context, log *fetcher.Fetcher, now time
 			return err
 		case answer.Published:
 			o.came(epoch, now)
-			*seen = Observation{Published: true, Since: now}
+			*seen = Observation{Published: true, Since: now, Written: answer.Object.ModTime}
 		case answer.Missing():
 			seen.Absence.Add(now)
 		}

@@ -41,6 +41,10 @@ type Config struct {
 	// that is not configured before that is critical; 0 means no such bound.
 	KeyOverdueAfter  time.Duration
 	KeyOverdueEpochs uint64
+	// MaxLag and MaxLagEpochs are for how long, or by how many epochs, the audit may be behind the
+	// log before that is trouble for OnRound; 0 means no such bound.
+	MaxLag       time.Duration
+	MaxLagEpochs uint64
 	// Retention is how long archived batches are kept; 0 means for ever. Those of rejected epochs
 	// are kept in any case.
 	Retention time.Duration
@@ -62,6 +66,10 @@ type Config struct {
 	// directory, to list many epochs at once; with nil they are listed one by one.
 	Recheck recheck.Settings
 	Log     *blob.Bucket
+
+	// OnRound, if not nil, is called after each round of following with nil, or with what is wrong:
+	// this round or the last one of history failed, or the audit is too far behind.
+	OnRound func(err error)
 
 	// Beside is what else runs with the log's loops, each until its context ends.
 	Beside []func(ctx context.Context)

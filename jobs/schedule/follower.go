@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/jobs/incident"
+	"github.com/ktaudit/ktaudit/jobs/lag"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
@@ -89,6 +90,12 @@ func (f *follower) run(ctx context.Context) {
 		err := f.round(ctx, time.Now())
 		end(err)
 		logFailure(ctx, f.log, err, "the log could not be read to its end; the next round tries again")
+		if err == nil {
+			err = f.trouble(time.Now())
+		}
+		if f.config.OnRound != nil && ctx.Err() == nil {
+			f.config.OnRound(err)
+		}
 		_ = wait.For(ctx, f.config.Poll-rand.N(f.config.Poll/4+1))
 	}
 }
@@ -117,6 +124,41 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 	return errors.Join(err, f.alertOnFailingRounds(alerting, now, err, open))
 }
 
+// trouble returns what is wrong after a round that has not failed, or nil.
+func (f *follower) trouble(now time.Time) error {
+	switch history, known := f.progress.historyResult(); {
+	case !known:
+		return errors.New("history was not looked at yet")
+	case history != nil:
+		return history
+	}
+	if behind := f.lag(now); behind.Exceeds(f.config.MaxLagEpochs, f.config.MaxLag, now) {
+		return fmt.Errorf("%d epochs have no verdict, the first of them since %s, which is more than max_lag: are workers running?",
+			behind.Epochs, behind.Since.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// lag returns how far the audit of what is not history is behind, since the times that the log
+// gives, which a restart does not change.
+func (f *follower) lag(now time.Time) lag.Lag {
+	behind := lag.Lag{Published: f.progress.published()}
+	for _, o := range f.observations {
+		if !o.Published {
+			continue
+		}
+		behind.Epochs++
+		since := o.Since
+		if !o.Written.IsZero() && o.Written.Before(since) {
+			since = o.Written
+		}
+		if behind.Since.IsZero() || since.Before(behind.Since) {
+			behind.Since = since
+		}
+	}
+	return behind
+}
+
 // advance finds out how far the log has come.
 func (f *follower) advance(ctx context.Context, now time.Time) error {
 	err := within(ctx, f.patience.search, "searching the log for new epochs", func(ctx context.Context) error {
@@ -140,6 +182,9 @@ func (f *follower) advance(ctx context.Context, now time.Time) error {
 	if newest := f.frontier.Newest(); newest >= f.config.First && newest > f.progress.published() {
 		f.progress.setPublished(newest)
 		f.observations[newest] = &frontier.Observation{Published: true, Since: now}
+		if newest == chained {
+			f.observations[newest].Written = since
+		}
 	}
 	isNew := chained > f.chained
 	switch f.chained = chained; {

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
+	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/jobs/heartbeat"
+	"github.com/rs/zerolog"
+)
+
+// newHeartbeat makes the heartbeat of a scheduler that follows some logs of a configuration. It is
+// nil if there is none, or if the scheduler does not follow all logs: what it does not see may be
+// amiss.
+func newHeartbeat(settings *config.Config, namespaces []config.Namespace, m *metrics.Metrics, log zerolog.Logger) (*heartbeat.Heartbeat, error) {
+	if !settings.Heartbeat.IsOn() {
+		return nil, nil
+	}
+	ping, err := newPing(settings.Heartbeat)
+	if err != nil {
+		return nil, err
+	}
+	if len(namespaces) < len(settings.Namespaces) {
+		log.Warn().Int("followed", len(namespaces)).Int("configured", len(settings.Namespaces)).
+			Msg("the heartbeat is not pinged by this process, which does not follow all logs of the configuration: start one that does, or give this one a file of its own")
+		return nil, nil
+	}
+	var slowest time.Duration
+	for _, n := range namespaces {
+		slowest = max(slowest, n.Poll)
+	}
+	return heartbeat.New(heartbeat.Config{
+		Namespaces: namesOf(namespaces), Ping: ping, OnPing: m.HeartbeatSent, Poll: slowest, Log: log,
+	}), nil
+}
+
+// newPing returns what pings the address of a heartbeat once. Its errors do not show the address.
+func newPing(h config.Heartbeat) (func(context.Context) error, error) {
+	address, err := h.Address()
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("heartbeat: the URL must start with https:// or http:// and name a host")
+	}
+	return jsonpost.New(u).Get, nil
+}
