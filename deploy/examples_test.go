@@ -4,10 +4,15 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/goccy/go-yaml"
 	_ "github.com/ktaudit/ktaudit/blobstore/s3list" // the public logs' scheme
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -48,22 +53,37 @@ func at(t *testing.T, d map[string]any, keys ...string) any {
 	return value
 }
 
+// composeProject reads a compose file as docker compose does.
+func composeProject(t *testing.T, file string) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{file}, cli.WithName("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return project
+}
+
 // TestConfigurations: the configuration files in the examples are what ktaudit takes, and listen
 // where the examples look.
 func TestConfigurations(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]any{
-		"single":  at(t, documents(t, "compose.single.yaml")[0], "configs", "ktaudit", "content"),
-		"compose": at(t, documents(t, "compose.yaml")[0], "configs", "ktaudit", "content"),
-	} {
-		t.Run(name, func(t *testing.T) {
+	files, err := filepath.Glob("compose/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			c, err := config.Parse(name, []byte(text.(string)))
+			c, err := config.Load(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if c.Listen != "0.0.0.0:9464" {
-				t.Errorf("it listens on %s; probes and prometheus.yaml look at 9464", c.Listen)
+				t.Errorf("it listens on %s; health checks and prometheus.yaml look at 9464", c.Listen)
 			}
 		})
 	}
@@ -72,9 +92,46 @@ func TestConfigurations(t *testing.T) {
 // TestRedisKeepsTasks: the one setting of Redis that matters.
 func TestRedisKeepsTasks(t *testing.T) {
 	t.Parallel()
-	command := at(t, documents(t, "compose.yaml")[0], "services", "redis", "command").(string)
-	if !strings.Contains(command, "--maxmemory-policy noeviction") {
-		t.Errorf("redis is started as %q", command)
+	for _, file := range []string{"compose.yaml", "compose.demo.yaml"} {
+		if command := strings.Join(composeProject(t, file).Services["redis"].Command, " "); !strings.Contains(command, "--maxmemory-policy noeviction") {
+			t.Errorf("%s: redis is started as %q", file, command)
+		}
+	}
+}
+
+// TestCompose: every service comes back by itself, can write to its volumes only, and has no
+// rights; ktaudit's are asked whether they live, and have the time to stop.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("compose*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		for name, service := range composeProject(t, file).Services {
+			if service.Restart != "unless-stopped" || !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) ||
+				!slices.Equal(service.SecurityOpt, []string{"no-new-privileges:true"}) {
+				t.Errorf("%s: %s: restart %q, read only %t, %q, %q", file, name, service.Restart, service.ReadOnly, service.CapDrop, service.SecurityOpt)
+			}
+			for _, port := range service.Ports {
+				if port.HostIP != "127.0.0.1" {
+					t.Errorf("%s: %s: port %d can be reached from other machines", file, name, port.Target)
+				}
+			}
+			switch service.Image {
+			case "ktaudit":
+				if service.StopGracePeriod == nil || time.Duration(*service.StopGracePeriod) != 75*time.Second {
+					t.Errorf("%s: %s: stop_grace_period is %v", file, name, service.StopGracePeriod)
+				}
+				if service.Command[0] != "simulate" && !slices.Equal(service.HealthCheck.Test, []string{"CMD", "ktaudit", "health"}) {
+					t.Errorf("%s: %s: its health is asked by %q", file, name, service.HealthCheck.Test)
+				}
+			default:
+				if _, version, _ := strings.Cut(service.Image, ":"); version == "" || version == "latest" {
+					t.Errorf("%s: %s: %s may be anything", file, name, service.Image)
+				}
+			}
+		}
 	}
 }
 
@@ -82,8 +139,6 @@ func TestRedisKeepsTasks(t *testing.T) {
 func TestStopTimes(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
-		"compose.yaml":                      "stop_grace_period: 75s",
-		"compose.single.yaml":               "stop_grace_period: 75s",
 		"systemd/ktaudit.service":           "TimeoutStopSec=75\n",
 		"systemd/ktaudit-worker.service":    "TimeoutStopSec=75\n",
 		"systemd/ktaudit-scheduler.service": "TimeoutStopSec=75\n",

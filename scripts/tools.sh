@@ -36,6 +36,8 @@ get_tools() {
   debian_program mkfs.exfat exfatprogs usr/sbin/mkfs.exfat "-V" # a file system without hard links
   debian_program mount.exfat-fuse exfat-fuse usr/sbin/mount.exfat-fuse "-V"
   debian_program promtool prometheus # to build it takes a minute
+  debian_program prometheus prometheus
+  debian_program redis-cli redis-tools
   debian_certificates                                 # for the image
   debian_program chromium chromium usr/lib/chromium/chromium
   npm_packages browser playwright-core # with which the tests of the public page drive it
@@ -202,8 +204,10 @@ debian_program() {
     found "$program" "" "$(command -v "$program")"
     return
   fi
-  how=$(debian_how "$package") || exit
-  install "$program" "" "$how" debian_unpack "$package" || return 0
+  if [ ! -e "$debian/$file" ]; then # of a package that is there for another program
+    how=$(debian_how "$package") || exit
+    install "$program" "" "$how" debian_unpack "$package" || return 0
+  fi
   cat >"$tools/bin/$program" <<WRAPPER
 #!/bin/sh
 # Runs $program of .tools/debian with the libraries that were unpacked beside it.
