@@ -36,14 +36,9 @@ func Status(err error) int {
 	return 0
 }
 
-// IsThrottled reports whether a service has asked for fewer requests, and for how long it asks to
-// wait, at most longest; 0 if it does not say.
-func IsThrottled(err error, longest time.Duration) (pause time.Duration, ok bool) {
-	switch Status(err) {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return wait.RetryAfter(header(err).Get("Retry-After"), time.Now(), longest), true
-	}
-	return 0, false
+// retryAfter returns for how long a service asks to wait, at most longest; 0 if it does not say.
+func retryAfter(err error, longest time.Duration) time.Duration {
+	return wait.RetryAfter(header(err).Get("Retry-After"), time.Now(), longest)
 }
 
 // header returns the header of a service's answer.

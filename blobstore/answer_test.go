@@ -30,23 +30,23 @@ func TestAnswers(t *testing.T) {
 		err       error
 		status    int
 		forbidden bool
-		pause     time.Duration // -1: not throttled
+		pause     time.Duration
 	}{
-		"S3 denied":      {s3Error(403, "AccessDenied"), 403, true, -1},
-		"S3 clock":       {s3Error(403, "RequestTimeTooSkewed"), 403, false, -1},
+		"S3 denied":      {s3Error(403, "AccessDenied"), 403, true, seven},
+		"S3 clock":       {s3Error(403, "RequestTimeTooSkewed"), 403, false, seven},
 		"S3 slow down":   {s3Error(503, "SlowDown"), 503, false, seven},
 		"S3 too many":    {s3Error(429, "TooManyRequests"), 429, false, seven},
-		"Google denied":  {&googleapi.Error{Code: 403}, 403, true, -1},
-		"Google quota":   {&googleapi.Error{Code: 403, Errors: []googleapi.ErrorItem{{Reason: "userRateLimitExceeded"}}}, 403, false, -1},
+		"Google denied":  {&googleapi.Error{Code: 403}, 403, true, 0},
+		"Google quota":   {&googleapi.Error{Code: 403, Errors: []googleapi.ErrorItem{{Reason: "userRateLimitExceeded"}}}, 403, false, 0},
 		"Google slow":    {&googleapi.Error{Code: 429, Header: retry}, 429, false, seven},
-		"Azure denied":   {&azcore.ResponseError{StatusCode: 403}, 403, true, -1},
+		"Azure denied":   {&azcore.ResponseError{StatusCode: 403}, 403, true, 0},
 		"Azure slow":     {&azcore.ResponseError{StatusCode: 503, RawResponse: &http.Response{Header: retry}}, 503, false, seven},
 		"Azure silent":   {&azcore.ResponseError{StatusCode: 503}, 503, false, 0},
-		"owner":          {&fs.PathError{Err: fs.ErrPermission}, 0, true, -1},
-		"read-only disk": {&fs.PathError{Err: syscall.EROFS}, 0, true, -1},
-		"full disk":      {&fs.PathError{Err: syscall.ENOSPC}, 0, false, -1},
-		"other":          {errors.New("other"), 0, false, -1},
-		"none":           {nil, 0, false, -1},
+		"owner":          {&fs.PathError{Err: fs.ErrPermission}, 0, true, 0},
+		"read-only disk": {&fs.PathError{Err: syscall.EROFS}, 0, true, 0},
+		"full disk":      {&fs.PathError{Err: syscall.ENOSPC}, 0, false, 0},
+		"other":          {errors.New("other"), 0, false, 0},
+		"none":           {nil, 0, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,10 +54,7 @@ func TestAnswers(t *testing.T) {
 			if err != nil {
 				err = fmt.Errorf("wrapped: %w", err)
 			}
-			pause, throttled := IsThrottled(err, time.Minute)
-			if !throttled {
-				pause = -1
-			}
+			pause := retryAfter(err, time.Minute)
 			if Status(err) != test.status || IsForbidden(err) != test.forbidden || pause != test.pause {
 				t.Errorf("status %d, forbidden %v, pause %v", Status(err), IsForbidden(err), pause)
 			}

@@ -11,13 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/ktaudit/ktaudit/internal/localdisk"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/blob/memblob"
-	"gocloud.dev/blob/s3blob"
 	"gocloud.dev/gcerrors"
 	"gocloud.dev/gcp"
 	"golang.org/x/oauth2/google"
@@ -110,7 +108,14 @@ func (l *location) openService(ctx context.Context, ask func(context.Context, *b
 
 // list asks for a first listing.
 func (l *location) list(ctx context.Context, b *blob.Bucket) error {
-	_, _, err := b.ListPage(ctx, blob.FirstPageToken, 1, nil)
+	var err error
+	_ = Retry(ctx, func() error {
+		_, _, err = b.ListPage(ctx, blob.FirstPageToken, 1, nil)
+		if l.readOnly() || Status(err) == 0 {
+			return nil // package s3list has tried again itself; and whoever is not there may not be at all
+		}
+		return err
+	})
 	if err == nil {
 		return nil
 	}
@@ -161,52 +166,6 @@ func (l *location) why(err error) string {
 }
 
 func openMemory(context.Context, *url.URL) (*blob.Bucket, error) { return memblob.OpenBucket(nil), nil }
-
-// openS3 fills in what S3 servers other than AWS's leave open, and looks for credentials before the
-// first request does.
-func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
-	q := u.Query()
-	if q.Has("endpoint") && !q.Has("response_checksum_validation") {
-		// Their objects often have no checksum, about which AWS's library complains on standard
-		// error for each read.
-		q.Set("response_checksum_validation", "when_required")
-	}
-	b, options, err := dialS3(ctx, u, q)
-	if err == nil && options.Region == "" {
-		_ = b.Close()
-		if !q.Has("endpoint") {
-			return nil, errors.New("no region: add region=… to the URL or set AWS_REGION")
-		}
-		q.Set("region", "us-east-1") // which such servers expect unless told otherwise
-		b, options, err = dialS3(ctx, u, q)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if q.Get("anonymous") == "true" {
-		return b, nil
-	}
-	if _, err := options.Credentials.Retrieve(ctx); err != nil {
-		_ = b.Close()
-		return nil, fmt.Errorf("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, "+
-			"or give the machine a role; a public bucket takes anonymous=true in its URL: %w", err)
-	}
-	return b, nil
-}
-
-func dialS3(ctx context.Context, u *url.URL, q url.Values) (*blob.Bucket, s3.Options, error) {
-	full := *u
-	full.RawQuery = q.Encode()
-	b, err := new(s3blob.URLOpener).OpenBucketURL(ctx, &full)
-	if err != nil {
-		return nil, s3.Options{}, err
-	}
-	var client *s3.Client
-	if !b.As(&client) {
-		return nil, s3.Options{}, errors.New("gocloud's S3 driver has no S3 client")
-	}
-	return b, client.Options(), nil
-}
 
 // openGoogle looks for credentials itself: gocloud prints a warning on standard output when there
 // are none, and goes on.

@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/ktaudit/ktaudit/blobstore"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -109,14 +110,19 @@ func (d *bucketDraft) Abort() {
 }
 
 func (b *Bucket) Replace(ctx context.Context, key string, data []byte) error {
-	if err := b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key)}); err != nil {
+	err := blobstore.Retry(ctx, func() error { return b.write(ctx, key, data, &blob.WriterOptions{ContentType: contentType(key)}) })
+	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
 	return nil
 }
 
 func (b *Bucket) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
-	r, err := b.blob.NewReader(ctx, key, nil)
+	var r *blob.Reader
+	err := blobstore.Retry(ctx, func() (err error) {
+		r, err = b.blob.NewReader(ctx, key, nil)
+		return err
+	})
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, 0, fmt.Errorf("%s: %w", key, ErrNotFound)
 	}
@@ -159,8 +165,14 @@ func (b *Bucket) walk(ctx context.Context, prefix, after string) iter.Seq2[*blob
 	return func(yield func(*blob.ListObject, error) bool) {
 		objects := b.blob.List(&blob.ListOptions{Prefix: prefix, Delimiter: "/", BeforeList: startAfter(after)})
 		for {
-			o, err := objects.Next(ctx)
-			if err == io.EOF {
+			var o *blob.ListObject
+			err := blobstore.Retry(ctx, func() (err error) {
+				if o, err = objects.Next(ctx); err == io.EOF {
+					o, err = nil, nil
+				}
+				return err // and asks for the same page again
+			})
+			if err == nil && o == nil {
 				return
 			}
 			if err != nil {
@@ -194,7 +206,8 @@ func startAfter(name string) func(as func(any) bool) error {
 }
 
 func (b *Bucket) Remove(ctx context.Context, key string) error {
-	if err := b.blob.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+	err := blobstore.Retry(ctx, func() error { return b.blob.Delete(ctx, key) })
+	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return fmt.Errorf("remove %s: %w", key, err)
 	}
 	return nil

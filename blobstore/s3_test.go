@@ -1,0 +1,64 @@
+package blobstore
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"gocloud.dev/blob"
+)
+
+// How often a request is made, and in which mode, is said as to AWS's own programs.
+func TestAttemptsAsAWSHasThem(t *testing.T) { // sets the environment
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "config")
+	profile := "[profile patient]\naws_access_key_id = a\naws_secret_access_key = b\nmax_attempts = 2\nretry_mode = adaptive\n"
+	if err := os.WriteFile(file, []byte(profile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_CONFIG_FILE": file, "AWS_PROFILE": "", "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(name, value)
+	}
+	url := "s3://bucket?use_path_style=true&endpoint=" + server.URL
+	for name, test := range map[string]struct {
+		url, attempts, mode string
+		want                int64
+	}{
+		"by default":       {url, "", "", 3},
+		"one":              {url, "1", "", 1},
+		"two":              {url, "2", "standard", 2},
+		"adaptive":         {url, "2", "adaptive", 2},
+		"profile":          {url + "&profile=patient", "", "", 2},
+		"variable first":   {url + "&profile=patient", "1", "", 1},
+		"with rate limits": {url + "&rate_limiter_capacity=1000", "2", "", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_MAX_ATTEMPTS", test.attempts)
+			t.Setenv("AWS_RETRY_MODE", test.mode)
+			asked.Store(0)
+			bucket, err := OpenUnasked(t.Context(), test.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer bucket.Close()
+			if _, _, err := bucket.ListPage(t.Context(), blob.FirstPageToken, 1, nil); err == nil {
+				t.Error("a server that is down answers")
+			}
+			if got := asked.Load(); got != test.want {
+				t.Errorf("it was asked %d times, want %d", got, test.want)
+			}
+		})
+	}
+	t.Setenv("AWS_RETRY_MODE", "often")
+	if _, err := OpenBucket(t.Context(), url); err == nil {
+		t.Errorf("a mode that there is not: %v", err)
+	}
+}
