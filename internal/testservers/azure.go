@@ -107,3 +107,8 @@ var setAzureCredentials = sync.OnceValues(func() (key string, err error) {
 		os.Setenv("AZURE_STORAGE_ACCOUNT", azureAccount),
 		os.Setenv("AZURE_STORAGE_KEY", key))
 })
+
+// Env is the environment, as name=value, in which another process uses the server.
+func (s *AzureServer) Env() []string {
+	return []string{"AZURE_STORAGE_ACCOUNT=" + azureAccount, "AZURE_STORAGE_KEY=" + os.Getenv("AZURE_STORAGE_KEY")}
+}

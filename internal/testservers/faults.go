@@ -52,6 +52,7 @@ type FaultyS3 struct {
 	quirks    []Quirk
 	written   map[string]time.Time // when a key was last written, by the path of its URL
 	throttled int
+	rights
 }
 
 // Faulty puts a FaultyS3 in front of a server until the test ends. Which requests go wrong, and
@@ -107,7 +108,7 @@ func (f *FaultyS3) BucketURL(bucket string) string {
 
 // ServeHTTP lets a request go wrong, or hands it on.
 func (f *FaultyS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if f.refuses(w, r) {
+	if f.forbids(w, r) || f.refuses(w, r) {
 		return
 	}
 	fault, measure := f.draw(r)
