@@ -68,8 +68,8 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values) (*blob.Bucket, s3.Opt
 }
 
 // retryer returns what decides how often a request is made: by AWS_MAX_ATTEMPTS and AWS_RETRY_MODE,
-// or what stands for them in AWS's configuration file. gocloud's driver, whose choice is given, sets
-// a retryer of its own, and with it drops those.
+// or what stands for them in AWS's configuration file. gocloud's driver, whose choice is given,
+// sets a retryer of its own, and with it drops those.
 func retryer(ctx context.Context, q url.Values, gocloud aws.Retryer) (aws.Retryer, error) {
 	var options []func(*config.LoadOptions) error
 	if profile := q.Get("profile"); profile != "" {

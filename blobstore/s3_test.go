@@ -1,6 +1,9 @@
 package blobstore
 
 import (
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,5 +63,27 @@ func TestAttemptsAsAWSHasThem(t *testing.T) { // sets the environment
 	t.Setenv("AWS_RETRY_MODE", "often")
 	if _, err := OpenBucket(t.Context(), url); err == nil {
 		t.Errorf("a mode that there is not: %v", err)
+	}
+}
+
+// A server with a certificate of one's own is trusted as AWS's own programs are told to.
+func TestCABundle(t *testing.T) { // sets the environment
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_PROFILE": "", "AWS_MAX_ATTEMPTS": "1"} {
+		t.Setenv(name, value)
+	}
+	for bundle, answers := range map[string]bool{file: true, "": false} {
+		t.Setenv("AWS_CA_BUNDLE", bundle)
+		_, err := OpenBucket(t.Context(), "s3://bucket?use_path_style=true&endpoint="+server.URL)
+		if got := Status(err) == http.StatusForbidden; got != answers {
+			t.Errorf("with the CA bundle %q the server answers: %v, %v", bundle, got, err)
+		}
 	}
 }

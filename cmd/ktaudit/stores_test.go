@@ -61,7 +61,7 @@ func TestAuditInGoogleAndAzure(t *testing.T) {
 // audit does with a store what an operator does. A shard that is full takes a minute: KTAUDIT_LONG.
 func (r storeRun) audit(epochs, sealed string) {
 	r.t.Helper()
-	r.exits(1, "rejected   1", "run", "--log-directory", "log", "--from", "1", "--to", epochs, "--archive")
+	r.exits(1, "rejected   1", "run", "--log-directory", "log", "--from", "1", "--to", epochs, "--archive", "--settle", "0s")
 	r.exits(1, "rejected   1", "status")
 	r.exits(0, "shards sealed    "+sealed, "seal")
 	r.exits(0, "shards checked   "+sealed, "seal", "--check")
@@ -75,7 +75,7 @@ func TestAThirdOfAnswersIsUnavailable(t *testing.T) {
 	redis := testservers.Redis(t)
 	r := storeRun{newAudited(t, "11"), faulty.BucketURL("unavailable"), testservers.S3Env()}
 	faulty.Set(1.0/3, testservers.Unavailable)
-	r.exits(0, "verified   8", "run", "--log-directory", "log", "--from", "1", "--to", "8", "--archive")
+	r.exits(0, "verified   8", "run", "--log-directory", "log", "--from", "1", "--to", "8", "--archive", "--settle", "0s")
 	r.exits(0, "verified   8", "status")
 	r.exits(0, "", "seal") // nothing yet: a shard is a thousand epochs
 	r.exits(0, "mismatches       0", "seal", "--check")

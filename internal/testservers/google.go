@@ -28,8 +28,8 @@ var google struct {
 	users  int
 }
 
-// Google starts an emulator of Google Cloud Storage (fake-gcs-server), or returns the one that other
-// tests use at the same time. Its address goes into this process's environment.
+// Google starts an emulator of Google Cloud Storage (fake-gcs-server), or returns the one that
+// other tests use at the same time. Its address goes into this process's environment.
 func Google(t testing.TB) *GoogleServer {
 	t.Helper()
 	leaveOutIfShort(t)
@@ -80,8 +80,8 @@ func newGoogle() (*GoogleServer, error) {
 // Env is the environment, as name=value, in which another process uses the server.
 func (s *GoogleServer) Env() []string { return []string{emulatorVariable + "=" + s.addr} }
 
-// BucketURL is the gocloud URL of a bucket, which is created when there is none yet. It panics if it
-// cannot be created.
+// BucketURL is the gocloud URL of a bucket, which is created when there is none yet. It panics if
+// it cannot be created.
 func (s *GoogleServer) BucketURL(bucket string) string {
 	if err := s.create(context.Background(), bucket); err != nil {
 		panic(err)
