@@ -48,7 +48,7 @@ func newApp(g globals, parsed *kong.Context, stdout, stderr io.Writer) *app {
 	}
 	lines := newLogLines(b, func(w io.Writer) io.Writer {
 		if g.LogFormat == "console" || g.LogFormat == "auto" && terminal {
-			w = zerolog.ConsoleWriter{Out: w, NoColor: !terminal || os.Getenv("NO_COLOR") != "", TimeFormat: time.TimeOnly}
+			w = newConsole(w, terminal && os.Getenv("NO_COLOR") == "")
 		}
 		return text.NewLogWriter(w, maxLogLine)
 	})

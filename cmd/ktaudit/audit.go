@@ -45,6 +45,8 @@ type auditFlags struct {
 	Evidence    config.Evidence `kong:"-"`
 
 	amongOthers bool // one log of several
+	// Where the file gives a setting, if that does: an error is about that, and not about a flag.
+	logAt, anchorAt, signaturesAt string
 }
 
 // limitFlags bound one batch.
@@ -118,7 +120,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 	}
 	log, err := a.openOfLog(ctx, f.Namespace, f.LogDirectory, f.amongOthers)
 	if err != nil {
-		return nil, fmt.Errorf("--log-directory: %w", err)
+		return nil, fmt.Errorf("%s: %w", cmp.Or(f.logAt, "--log-directory"), err)
 	}
 	o.add(log.Close)
 	options := f.limitFlags.fetcher()
@@ -130,7 +132,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 	o.add(c.Store.Close)
 	if f.Signatures != "" {
 		if c.Signatures, err = a.openSignatures(ctx, f.Namespace, f.Signatures, f.amongOthers); err != nil {
-			return nil, fmt.Errorf("--signatures: %w", err)
+			return nil, fmt.Errorf("%s: %w", cmp.Or(f.signaturesAt, "--signatures"), err)
 		}
 		o.add(c.Signatures.Close)
 	}
@@ -143,7 +145,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 	if err := o.auditor.CheckAnchor(ctx); err != nil {
 		// Among several logs, one that shows another history must not stop the others.
 		if !f.amongOthers {
-			return nil, fmt.Errorf("--anchor: %w", err)
+			return nil, fmt.Errorf("%s: %w", cmp.Or(f.anchorAt, "--anchor"), err)
 		}
 		a.log.Error().Str("namespace", f.Namespace).Err(err).Msg("log does not begin with its anchor: it is not judged, and the other logs are")
 	}
@@ -208,7 +210,7 @@ func (f auditFlags) openAll(
 		}
 	}
 	if err == nil {
-		err = a.checkWritable(ctx, auditors[0].Store)
+		err = f.checkWritable(ctx, a, auditors[0].Store)
 	}
 	for _, auditor := range auditors {
 		if err == nil {
@@ -274,7 +276,7 @@ func (f queueFlags) connect(ctx context.Context, a *app) (*queue.Redis, error) {
 	}
 	r, err := queue.Connect(ctx, url, a.log)
 	if err != nil {
-		return nil, fmt.Errorf("--redis: %w", err)
+		return nil, fmt.Errorf("%s: %w", cmp.Or(f.at, "--redis"), err)
 	}
 	return r, nil
 }
@@ -285,7 +287,7 @@ func (f queueFlags) connectShared(ctx context.Context, a *app) (*queue.Redis, er
 	case "":
 		return nil, errors.New("--redis is missing: give the URL of the Redis that holds the queue, such as redis://localhost:6379/0")
 	case queue.Embedded:
-		return nil, errors.New("--redis embedded does not work here, since its queue is lost when the command ends: use ktaudit run, or give the URL of a Redis")
+		return nil, fmt.Errorf("%s: embedded does not work here, since its queue is lost when the command ends: use ktaudit run, or give the URL of a Redis", cmp.Or(f.at, "--redis"))
 	}
 	return f.connect(ctx, a)
 }

@@ -117,7 +117,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	}
 	parsed, err := parse(parser, args)
 	switch {
-	case errors.Is(err, errHelpShown):
+	case errors.Is(err, errHelpShown) || errors.Is(err, syscall.EPIPE): // as in ktaudit --help | head
 		return status
 	case err != nil:
 		return fail(stderr, usageError(err))
@@ -146,11 +146,16 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 		interrupted := errors.New("interrupted")
 		if u, ok := errors.AsType[*unfinishedError](err); ok {
 			interrupted = &unfinishedError{interrupted, u.progress}
+		} else if goesOn[parsed.Command()] {
+			interrupted = &unfinishedError{interrupted, "what is done is kept; the same command goes on"}
 		}
 		return fail(stderr, interrupted)
 	}
 	return fail(stderr, err)
 }
+
+// goesOn are the commands that leave out what they have done before, when they are run again.
+var goesOn = map[string]bool{"log append": true, "publish": true, "retry": true, "seal": true}
 
 // unfinishedError is an error that says how far a command got.
 type unfinishedError struct {

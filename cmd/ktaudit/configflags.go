@@ -98,12 +98,29 @@ func (f configFlags) forOneLog(c *config.Config, chosen []config.Namespace, give
 }
 
 // fill completes the flags from the configuration.
-func (f *queueFlags) fill(c *config.Config) { f.Redis, f.settings = cmp.Or(f.Redis, c.Redis), c }
+func (f *queueFlags) fill(c *config.Config) {
+	f.settings = c
+	if f.Redis == "" {
+		f.Redis, f.at = c.Redis, c.Place("redis")
+	}
+}
 
-func (f *storeFlag) fill(c *config.Config) { f.AuditStore = cmp.Or(f.AuditStore, c.AuditStore) }
+func (f *storeFlag) fill(c *config.Config) {
+	if f.AuditStore == "" {
+		f.AuditStore, f.at = c.AuditStore, c.Place("audit_store")
+	}
+}
 
 func (f *rangeFlags) fill(n config.Namespace) {
 	f.From, f.To = cmp.Or(f.From, n.First), cmp.Or(f.To, n.Last)
+}
+
+// placeOr returns what gives a setting: the flag if it has a value, or else its place in the file.
+func placeOr(value, flag string, c *config.Config, setting string) string {
+	if value != "" {
+		return flag
+	}
+	return cmp.Or(c.Place(setting), flag)
 }
 
 // fillCommon is fill for the settings that all logs share.
@@ -118,18 +135,27 @@ func (f *auditFlags) fillCommon(c *config.Config) {
 func (f *auditFlags) fill(c *config.Config, n config.Namespace) {
 	f.fillCommon(c)
 	f.Namespace = n.Namespace
-	f.LogDirectory = cmp.Or(f.LogDirectory, n.LogDirectory)
+	if f.LogDirectory == "" {
+		f.LogDirectory, f.logAt = n.LogDirectory, c.PlaceOf(n.Namespace, "log_directory")
+		if n.Preset != "" {
+			f.logAt = cmp.Or(f.logAt, "--preset")
+		}
+	}
 	f.Configuration = cmp.Or(f.Configuration, n.Configuration)
 	if f.Archive == nil { // --archive=false is given, too
 		f.Archive = &n.Archive
 	}
-	f.Anchor = cmp.Or(f.Anchor, n.Anchor)
+	if f.Anchor == "" {
+		f.Anchor, f.anchorAt = n.Anchor, c.PlaceOf(n.Namespace, "anchor")
+	}
 	f.limitFlags.fill(n.Limits)
 	f.Evidence = n.Evidence
 	if len(f.VerifyingKey) == 0 {
 		f.VerifyingKey = n.Keys()
 	}
-	f.Signatures = cmp.Or(f.Signatures, n.Signatures)
+	if f.Signatures == "" {
+		f.Signatures, f.signaturesAt = n.Signatures, c.PlaceOf(n.Namespace, "signatures")
+	}
 	if f.Settle == nil { // --settle=0s is given, too
 		f.Settle = &n.Settle
 	}
@@ -175,7 +201,11 @@ func missing(command string, settings ...string) error {
 		return nil
 	}
 	slices.Sort(flags)
-	return fmt.Errorf("missing flags: %s (try ktaudit %s --help)", strings.Join(flags, ", "), command)
+	instead := ""
+	if slices.Contains(flags, "--namespace=NAME") && slices.Contains(settings, "--audit-store=URL") {
+		instead = ": name the log with --preset, or a file with --config, or give these"
+	}
+	return fmt.Errorf("missing flags: %s%s (try ktaudit %s --help)", strings.Join(flags, ", "), instead, command)
 }
 
 // refuseNegative returns an error that names the flag if its value is below 0, which no number and

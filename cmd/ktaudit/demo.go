@@ -31,7 +31,21 @@ Examples:
 const demoNamespace = "demo.key-transparency.v1"
 
 // Run simulates, audits and reports.
-func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
+func (c demoCmd) Run(ctx context.Context, a *app) error {
+	kept := c.Dir
+	err := c.run(ctx, a, &kept)
+	switch {
+	case kept == "": // nothing was written
+	case ctx.Err() != nil && err != nil:
+		err = &unfinishedError{err, fmt.Sprintf("the log and the verdicts are in %s: `ktaudit demo --dir %s`, with the same flags, goes on", kept, shellWord(kept))}
+	case c.Dir == "" && !a.json && (err == nil || errors.Is(err, errFound)):
+		a.printf("\nAll of it is in the temporary folder %s, which nobody removes but you. With --dir DIR it is kept where you like.\n", kept)
+	}
+	return err
+}
+
+// run is Run in a directory that it makes if there is none, and says which.
+func (c demoCmd) run(ctx context.Context, a *app, dir *string) (err error) {
 	tamper, err := parseTamper(c.Tamper)
 	if err != nil {
 		return err
@@ -43,6 +57,7 @@ func (c demoCmd) Run(ctx context.Context, a *app) (err error) {
 		if c.Dir, err = os.MkdirTemp("", "ktaudit-demo-"); err != nil {
 			return err
 		}
+		*dir = c.Dir
 	}
 	logDir, signatureDir, storeDir := filepath.Join(c.Dir, "log"), filepath.Join(c.Dir, "signatures"), filepath.Join(c.Dir, "audit")
 	key := demoKey(0)

@@ -116,6 +116,8 @@ func (f anchorFlag) begin(flag string, first *uint64) error {
 // storeFlag is where verdicts are.
 type storeFlag struct {
 	AuditStore string `group:"store" placeholder:"URL" help:"Bucket or directory that holds the verdicts."`
+
+	at string // where the file gives it, if that does
 }
 
 // logDirectoryFlag is where batches are.
@@ -135,6 +137,7 @@ type queueFlags struct {
 	RedisPasswordFile string `group:"queue" type:"existingfile" placeholder:"FILE" help:"File that holds the password of Redis. KTAUDIT_REDIS_PASSWORD may hold it instead."`
 
 	settings *config.Config // where else the password may be; nil if nowhere
+	at       string         // where the file gives Redis, if that does
 }
 
 const redisPasswordVariable = "KTAUDIT_REDIS_PASSWORD"

@@ -39,10 +39,10 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 		return []input{in}, err
 	}
 	info, err := os.Stat(arg)
-	if err != nil {
-		return nil, err
+	if arg != standardInput && err != nil {
+		return nil, explainAbsent(ctx, arg, err)
 	}
-	if !info.IsDir() {
+	if arg == standardInput || !info.IsDir() {
 		in, err := c.fileInput(arg)
 		return []input{in}, err
 	}
@@ -54,7 +54,11 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 		return nil, err
 	}
 	if len(logs) == 0 {
-		return nil, fmt.Errorf("%s contains no log: a log has one folder per epoch, named by its number", arg)
+		if dir, epoch, ok := epochFolder(arg); ok && holdsDigests(arg) && c.wanted() == nil {
+			in, err := c.logInput(ctx, dir, between(epoch, epoch), open)
+			return []input{in}, err
+		}
+		return nil, fmt.Errorf("%s contains no log: a log has one folder per epoch, named by its number, with the batch in it as {previous digest}/{digest}", arg)
 	}
 	var inputs []input
 	for _, log := range logs {
@@ -71,6 +75,40 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 		inputs = append(inputs, in)
 	}
 	return inputs, nil
+}
+
+// standardInput is the argument that stands for it.
+const standardInput = "-"
+
+// explainAbsent adds to the error about a path that is not there what there is instead.
+func explainAbsent(ctx context.Context, path string, err error) error {
+	dir, _, ok := epochFolder(path)
+	if !ok {
+		return err
+	}
+	logs, findErr := findLogs(ctx, dir)
+	if findErr != nil || len(logs) == 0 || logs[0].dir != filepath.Clean(dir) {
+		return err
+	}
+	epochs := logs[0].epochs
+	return fmt.Errorf("%w: the log in %s has %d epochs from %d to %d", err, dir, len(epochs), epochs[0], epochs[len(epochs)-1])
+}
+
+// epochFolder reads a path as an epoch's folder in a log directory.
+func epochFolder(path string) (dir string, epoch uint64, ok bool) {
+	path = filepath.Clean(path)
+	epoch, err := validator.ParseEpoch(filepath.Base(path))
+	return filepath.Dir(path), epoch, err == nil
+}
+
+// holdsDigests reports whether a folder has one that is named by a digest, as an epoch's folder
+// has.
+func holdsDigests(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		_, err := validator.ParseDigest(e.Name())
+		return err == nil
+	})
 }
 
 // wanted are the epochs that the flags ask for; nil if they don't say.
@@ -118,11 +156,18 @@ func (c verifyCmd) fileInput(path string) (input, error) {
 	if err != nil {
 		return input{}, err
 	}
+	epochs := between(name.Epoch, name.Epoch)
+	if path == standardInput {
+		return input{label: "standard input", epochs: epochs, once: true, open: func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
+			opened, err := openStandardInput(ctx, c.limitFlags.fetcher())
+			return name, opened, err
+		}}, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return input{}, err
 	}
-	in := input{label: path, epochs: between(name.Epoch, name.Epoch), once: !info.Mode().IsRegular()}
+	in := input{label: path, epochs: epochs, once: !info.Mode().IsRegular()}
 	in.open = func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
 		opened, err := openFile(ctx, path, c.limitFlags.fetcher())
 		return name, opened, err
@@ -132,22 +177,36 @@ func (c verifyCmd) fileInput(path string) (input, error) {
 
 // fileName is what the file claims, by the flags or by its path.
 func (c verifyCmd) fileName(path string) (validator.Name, error) {
-	text, from := c.Name, "--name"
 	switch {
 	case c.Previous != "":
-		text, from = fmt.Sprintf("%d/%s/%s", c.Epoch, c.Previous, c.Digest), "--previous and --digest"
-	case c.Name == "":
-		absolute, err := filepath.Abs(path)
+		name, err := validator.ParseName(fmt.Sprintf("%d/%s/%s", c.Epoch, c.Previous, c.Digest))
 		if err != nil {
-			return validator.Name{}, err
+			err = fmt.Errorf("--previous and --digest: %w", err)
 		}
-		parts := strings.Split(filepath.ToSlash(absolute), "/")
-		text, from = strings.Join(parts[max(0, len(parts)-3):], "/"), "its path (override it with --name)"
-		text = strings.TrimSuffix(text, filepath.Ext(text))
+		return name, err
+	case c.Name != "":
+		name, err := validator.ParseName(c.Name)
+		if err != nil {
+			err = fmt.Errorf("--name: %w", err)
+		}
+		return name, err
 	}
-	name, err := validator.ParseName(text)
+	const give = "say what it proves with --name {epoch}/{previous digest}/{digest}, or with --epoch, --previous and --digest, as the log lists it"
+	if path == standardInput {
+		return validator.Name{}, errors.New("standard input has no name: " + give)
+	}
+	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return name, fmt.Errorf("%s: name taken from %s: %w", path, from, err)
+		return validator.Name{}, err
+	}
+	parts := strings.Split(filepath.ToSlash(absolute), "/")
+	last := strings.Join(parts[max(0, len(parts)-3):], "/")
+	name, err := validator.ParseName(strings.TrimSuffix(last, filepath.Ext(last)))
+	if err != nil {
+		return name, fmt.Errorf("%s: its path does not end with {epoch}/{previous digest}/{digest} (%w): %s", path, err, give)
+	}
+	if c.Epoch != 0 && c.Epoch != name.Epoch {
+		return name, fmt.Errorf("%s: its path is that of epoch %d, and --epoch is %d: leave out --epoch, or give --previous and --digest, too", path, name.Epoch, c.Epoch)
 	}
 	return name, nil
 }
@@ -195,6 +254,25 @@ func openFile(ctx context.Context, path string, o fetcher.Options) (batch, error
 		return errors.Join(err, file.Close())
 	}
 	return batch{Batch: decoded, end: end}, nil
+}
+
+// openStandardInput opens standard input, of which a read ends with the context whatever it is.
+func openStandardInput(ctx context.Context, o fetcher.Options) (batch, error) {
+	reader, writer := io.Pipe()
+	go func() {
+		_, err := io.Copy(writer, os.Stdin)
+		writer.CloseWithError(err) // io.EOF for nil
+	}()
+	stop := context.AfterFunc(ctx, func() { reader.CloseWithError(ctx.Err()) })
+	decoded, err := fetcher.Decode(ctx, reader, -1, o)
+	if err != nil {
+		stop()
+		return batch{}, errors.Join(err, reader.Close())
+	}
+	return batch{Batch: decoded, end: func() error {
+		stop()
+		return errors.Join(reader.Close(), decoded.Close())
+	}}, nil
 }
 
 // openPatiently is os.Open that ends with the context: opening a named pipe waits for its other

@@ -112,7 +112,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	var server *metrics.Server
 	if listen != "" {
 		if server, err = m.Serve(ctx, listen, a.log); err != nil {
-			err = fmt.Errorf("--listen: %w", listenHint(err, "--listen"))
+			err = fmt.Errorf("%s: %w", placeOr(f.Listen, "--listen", settings, "listen"), listenHint(err, "--listen"))
 		}
 	}
 	stop := func() {
@@ -139,7 +139,7 @@ func (f listenFlag) serveDebug(ctx context.Context, a *app, settings *config.Con
 	}
 	server, err := metrics.ServeDebug(ctx, address, a.log)
 	if err != nil {
-		return nil, fmt.Errorf("--debug-listen: %w", listenHint(err, "--debug-listen"))
+		return nil, fmt.Errorf("%s: %w", placeOr(f.DebugListen, "--debug-listen", settings, "debug_listen"), listenHint(err, "--debug-listen"))
 	}
 	if host, _, err := net.SplitHostPort(server.Address()); err == nil && !client.IsLoopback(host) {
 		a.log.Warn().Str("address", server.Address()).

@@ -193,6 +193,9 @@ func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Au
 	if err == nil && !keyless {
 		err = resolveUnknownKeys(ctx, incidents, auditor.Namespace)
 	}
+	if err != nil && ctx.Err() != nil {
+		err = &unfinishedError{err, fmt.Sprintf("%d of %d epochs were done; the same command goes on", summary.Done(), c.To-c.From+1)}
+	}
 	if err != nil {
 		return report.Status{}, err
 	}

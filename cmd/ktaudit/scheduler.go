@@ -148,14 +148,14 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 	logs, signatures := make([]*blob.Bucket, len(o.namespaces)), make([]*blob.Bucket, len(o.namespaces))
 	err := forEach(o.namespaces, func(i int, n config.Namespace) (err error) {
 		if logs[i], err = a.openOfLog(ctx, n.Namespace, n.LogDirectory, len(o.namespaces) > 1); err != nil {
-			return fmt.Errorf("--log-directory of %s: %w", n.Namespace, err)
+			return fmt.Errorf("log directory of %s: %w", n.Namespace, err)
 		}
 		if n.Signatures == "" || len(o.auditors) > 0 {
 			return nil
 		}
 		// Nothing but evidence hangs on them: out of reach, they keep no scheduler from starting.
 		if signatures[i], err = a.openSignatures(ctx, n.Namespace, n.Signatures, true); err != nil {
-			return fmt.Errorf("--signatures of %s: %w", n.Namespace, err)
+			return fmt.Errorf("signed digests of %s: %w", n.Namespace, err)
 		}
 		return nil
 	})

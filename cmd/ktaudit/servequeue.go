@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -51,7 +52,7 @@ func newSignedQueue(f queueFlags, namespaces []config.Namespace, a *app) (*signe
 		return q, nil
 	}
 	if _, err := redisurl.Parse(f.Redis); err != nil {
-		return nil, fmt.Errorf("--redis: %w", err)
+		return nil, fmt.Errorf("%s: %w", cmp.Or(f.at, "--redis"), redisurl.Explain(f.Redis))
 	}
 	var err error
 	q.url, err = f.url()

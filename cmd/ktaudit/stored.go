@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (f *storedFlags) log(command string) (*config.Config, config.Namespace, err
 func (f storeFlag) open(ctx context.Context) (*auditstore.Store, error) {
 	store, err := auditstore.Open(ctx, f.AuditStore)
 	if err != nil {
-		return nil, fmt.Errorf("--audit-store: %w", err)
+		return nil, fmt.Errorf("%s: %w", cmp.Or(f.at, "--audit-store"), err)
 	}
 	return store, nil
 }
@@ -52,7 +53,7 @@ func (f storeFlag) openWritable(ctx context.Context, a *app) (*auditstore.Store,
 	if err != nil {
 		return nil, err
 	}
-	if err := a.checkWritable(ctx, store); err != nil {
+	if err := f.checkWritable(ctx, a, store); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
@@ -61,10 +62,10 @@ func (f storeFlag) openWritable(ctx context.Context, a *app) (*auditstore.Store,
 // checkWritable returns an error for an audit store that can only be read, or that can never keep
 // verdicts: none, and no alert about that, would ever be stored. Any other fault may be temporary,
 // and is logged.
-func (a *app) checkWritable(ctx context.Context, store *auditstore.Store) error {
+func (f storeFlag) checkWritable(ctx context.Context, a *app, store *auditstore.Store) error {
 	err := store.CheckWritable(ctx)
 	if errors.Is(err, auditstore.ErrReadOnly) || errors.Is(err, auditstore.ErrUnfit) {
-		return fmt.Errorf("--audit-store: %w", err)
+		return fmt.Errorf("%s: %w", cmp.Or(f.at, "--audit-store"), err)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn().Err(err).Msg("the audit store cannot be written to at the moment: ktaudit goes on and tries again")

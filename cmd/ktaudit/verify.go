@@ -28,13 +28,13 @@ type verifyCmd struct {
 	auditorFlags
 	limitFlags
 	Jobs   int      `group:"limits" default:"2" placeholder:"N" help:"Number of batches to verify at the same time. By default ${default}."`
-	Inputs []string `arg:"" optional:"" name:"input" help:"Files, directories laid out as a log, bucket URLs, or one bundle of ktaudit evidence. Without any, the log of --preset or --config."`
+	Inputs []string `arg:"" optional:"" name:"input" help:"Files, - for standard input, directories laid out as a log, bucket URLs, or one bundle of ktaudit evidence. Without any, the log of --preset or --config."`
 }
 
 func (verifyCmd) Help() string {
 	return `Checks for each batch whether it proves what its name claims. Compressed batches (zstd, gzip, s2) are recognised by their
 content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
---epoch, or --from and --to. Strays are other objects under an epoch; they say nothing against the log.
+--epoch, or --from and --to. A lone file is named by the last three parts of its path, {epoch}/{previous digest}/{digest}, or by flags. Strays are other objects under an epoch; they say nothing against the log.
 
 With --preset or --config and --epoch, and no input, it fetches one epoch of that log, verifies it, checks the signed digests that
 auditors have of it, and says what was not checked. A signed digest that cannot be reached, or that a key which is not trusted made, gives exit status 2.
@@ -49,6 +49,8 @@ keys that you named nothing is proven.
 Examples:
   ktaudit verify log/1001/d0bb…/e100…
   ktaudit verify --epoch 1001 --previous d0bb… --digest e100… batch.zst
+  curl … | ktaudit verify --name 1001/d0bb…/e100… -
+  ktaudit verify ./log/1001
   ktaudit verify ./log --json
   ktaudit verify --preset whatsapp-v2 --epoch 1216291
   ktaudit verify bundle.tar.zst --verifying-key 3b6a…

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -204,6 +205,20 @@ func (c *Config) Find(namespace string) (Namespace, bool) {
 		}
 	}
 	return Namespace{}, false
+}
+
+// Place returns where a setting stands in the file, as in "ktaudit.yaml:3:8: redis", to begin an
+// error about it with; empty without a file.
+func (c *Config) Place(setting string) string { return c.source.Place(setting) }
+
+// PlaceOf is Place for a setting of a log.
+func (c *Config) PlaceOf(namespace, setting string) string {
+	for i, n := range c.Namespaces {
+		if n.Namespace == namespace {
+			return c.source.Place(fmt.Sprintf("namespaces[%d].%s", i, setting))
+		}
+	}
+	return ""
 }
 
 // RedisPassword reads the password of Redis. It is empty if the configuration names none.

@@ -99,7 +99,7 @@ func (v checker) queue() {
 	}
 	u, err := redisurl.Parse(v.Redis)
 	if err != nil {
-		v.must("redis", false, "use embedded, or a URL that begins with %s://", strings.Join(redisurl.Schemes(), "://, "))
+		v.check("redis", redisurl.Explain(v.Redis))
 		return
 	}
 	v.must("redis", !u.MayHoldPassword,

@@ -12,6 +12,7 @@ package redisurl
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -24,6 +25,18 @@ func Schemes() []string {
 
 // ErrScheme says that a text is no URL with one of the Schemes.
 var ErrScheme = errors.New("not a Redis URL")
+
+// plainHost is a host with a port, in which there is no room for a password.
+var plainHost = regexp.MustCompile(`^([a-zA-Z0-9.-]{1,100}|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$`)
+
+// Explain says what to write in place of a text that is no URL. It quotes what cannot be a secret
+// only.
+func Explain(text string) error {
+	if plainHost.MatchString(text) {
+		return fmt.Errorf("%s is no URL: write redis://%s/0, or rediss://%s/0 for TLS", text, text, text)
+	}
+	return fmt.Errorf("use embedded, or a URL that begins with %s://", strings.Join(Schemes(), "://, "))
+}
 
 // URL is a Redis URL in its parts, which are as they stand in it, escapes included.
 type URL struct {

@@ -2,6 +2,7 @@ package redisurl_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/redisurl"
@@ -43,6 +44,26 @@ func TestWithPassword(t *testing.T) {
 		u, err := redisurl.Parse(text)
 		if got := u.WithPassword("p@w"); err != nil || got != want {
 			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
+// TestExplainQuotesNoSecret: what could hold a password is not repeated.
+func TestExplainQuotesNoSecret(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"localhost:6379":       "write redis://localhost:6379/0",
+		"[::1]:6379":           "write redis://[::1]:6379/0",
+		"redis.internal":       "use embedded, or",
+		"user:secret@host:1":   "use embedded, or",
+		"http://localhost:1":   "use embedded, or",
+		"secret":               "use embedded, or",
+		"":                     "use embedded, or",
+		"localhost:6379\nx: y": "use embedded, or",
+	} {
+		err := redisurl.Explain(text)
+		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 }

@@ -88,6 +88,16 @@ func (s *Source) Given(path string) bool {
 	return ok
 }
 
+// Place returns where a field stands, for an error that is found later, such as
+// "ktaudit.yaml:3:8: redis"; empty for a Source that was not read from a file.
+func (s *Source) Place(path string) string {
+	if s == nil {
+		return ""
+	}
+	at := s.position(path)
+	return strings.TrimSuffix(Problem{s.file, at.line, at.column, path, ""}.String(), ": ")
+}
+
 // Paths returns the path of everything that the file sets.
 func (s *Source) Paths() []string {
 	if s == nil {

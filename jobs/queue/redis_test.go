@@ -62,9 +62,9 @@ func TestParseRedisURL(t *testing.T) {
 func TestParseRedisURLRefuses(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"":                                 "must begin with",
-		"http://secret@h":                  "must begin with",
-		"redis:h":                          "must begin with",
+		"":                                 "a URL that begins with",
+		"http://secret@h":                  "a URL that begins with",
+		"redis:h":                          "a URL that begins with",
 		"redis://":                         "no host",
 		"redis://u:secret@":                "no host",
 		"redis://u:se%cret@h":              "% that does not begin an escape",

@@ -23,7 +23,7 @@ import (
 func parseRedisURL(text string) (o *redis.UniversalOptions, shown string, err error) {
 	u, err := redisurl.Parse(text)
 	if err != nil {
-		return nil, "", errors.New("redis URL must begin with redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://, or be " + Embedded)
+		return nil, "", redisurl.Explain(text)
 	}
 	o = &redis.UniversalOptions{
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
