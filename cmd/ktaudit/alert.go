@@ -20,7 +20,8 @@ type alertTestCmd struct {
 
 func (alertTestCmd) Help() string {
 	return `Sends a test alert in the same way as a real one, through the outbox in the audit store to every target, and then resolves
-it. Other pending alerts are sent as well. Exits with 0 if every target accepted the alert, with 2 if one did not.
+it. Other pending alerts are sent as well. The address of a heartbeat is pinged once, whether or not all is well. Exits with 0
+if every target accepted the alert, with 2 if one did not.
 
 Examples:
   ktaudit alert test --config ktaudit.yaml
@@ -40,8 +41,14 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	if len(targets.all) == 0 {
+	if len(targets.all) == 0 && !settings.Heartbeat.IsOn() {
 		return fmt.Errorf("%s has no alert targets: add at least one under \"alerts\", as in docs/ktaudit.example.yaml", c.Config)
+	}
+	var ping func(context.Context) error
+	if settings.Heartbeat.IsOn() {
+		if ping, err = newPing(settings.Heartbeat); err != nil {
+			return err
+		}
 	}
 	store, err := c.open(ctx)
 	if err != nil {
@@ -73,29 +80,41 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if sent != nil {
 		endSent = nil // the same error again
 	}
-	return errors.Join(sent, ended, endSent, a.printReached(namespace, targets.all, reached))
+	names := make([]string, len(targets.all))
+	for i, t := range targets.all {
+		names[i] = t.Name
+	}
+	var pinged error
+	if ping != nil {
+		if pinged = ping(ctx); pinged != nil {
+			pinged = fmt.Errorf("heartbeat: %w", pinged)
+		}
+		names = append(names, "heartbeat")
+		reached["heartbeat"] = pinged == nil
+	}
+	return errors.Join(sent, ended, endSent, pinged, a.printReached(namespace, names, reached))
 }
 
 // printReached prints which targets have the test alert, whether or not they know that it is
 // resolved.
-func (a *app) printReached(namespace string, targets []alert.Target, reached map[string]bool) error {
-	for _, t := range targets {
+func (a *app) printReached(namespace string, targets []string, reached map[string]bool) error {
+	for _, target := range targets {
 		if a.json {
 			err := a.object(struct {
 				Namespace string `json:"namespace"`
 				Target    string `json:"target"`
 				Reached   bool   `json:"reached"`
-			}{namespace, t.Name, reached[t.Name]})
+			}{namespace, target, reached[target]})
 			if err != nil {
 				return err
 			}
 			continue
 		}
 		word := "reached"
-		if !reached[t.Name] {
+		if !reached[target] {
 			word = "not reached"
 		}
-		a.printf("%-20s %s\n", t.Name, word)
+		a.printf("%-20s %s\n", target, word)
 	}
 	return nil
 }

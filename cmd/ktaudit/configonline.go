@@ -114,6 +114,9 @@ func onlineChecks(a *app, c *config.Config, open *closers) []onlineCheck {
 	for _, t := range c.Alerts.Targets() {
 		checks = append(checks, onlineCheck{t.String(), func(ctx context.Context) (string, error) { return tryTarget(ctx, t) }})
 	}
+	if c.Heartbeat.IsOn() {
+		checks = append(checks, onlineCheck{"heartbeat", func(ctx context.Context) (string, error) { return tryHeartbeat(ctx, c.Heartbeat) }})
+	}
 	if c.VerdictLog.IsOn() {
 		checks = append(checks, onlineCheck{"verdict_log.key", func(context.Context) (string, error) {
 			_, err := openVerdictLog(c, c.VerdictLog.Key.IsGiven())
@@ -223,6 +226,23 @@ func tryTarget(ctx context.Context, t config.AlertTarget) (string, error) {
 	found, err := tryAddress(ctx, settings.Address)
 	if err == nil {
 		found += "; `ktaudit alert test` sends it an alert"
+	}
+	return found, err
+}
+
+// tryHeartbeat connects to the server of a heartbeat's address, which is not pinged: that would say
+// that all is well.
+func tryHeartbeat(ctx context.Context, h config.Heartbeat) (string, error) {
+	if _, err := newPing(h); err != nil {
+		return "", err
+	}
+	address, err := h.Address()
+	if err != nil {
+		return "", err
+	}
+	found, err := tryAddress(ctx, address)
+	if err == nil {
+		found += "; `ktaudit alert test` pings it"
 	}
 	return found, err
 }
