@@ -12,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/metrics"
+	"github.com/ktaudit/ktaudit/internal/reload"
 	"github.com/ktaudit/ktaudit/internal/storewatch"
 	"github.com/ktaudit/ktaudit/jobs/heartbeat"
 	"github.com/rs/zerolog"
@@ -26,7 +27,7 @@ type alertTargets struct {
 	kinds map[string]string // by the targets' names
 }
 
-// newAlertTargets makes the targets of a configuration. It reads their secrets, once.
+// newAlertTargets makes the targets of a configuration.
 func newAlertTargets(c config.Alerts) (alertTargets, error) {
 	made := alertTargets{kinds: map[string]string{}}
 	var errs []error
@@ -41,7 +42,30 @@ func newAlertTargets(c config.Alerts) (alertTargets, error) {
 	return made, errors.Join(errs...)
 }
 
+// newAlertTarget makes a target that reads its address and secrets again when their files change.
+// Its name stays what it was, since deliveries are recorded by it.
 func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
+	target, err := readAlertTarget(t)
+	files := t.SecretFiles()
+	if err != nil || len(files) == 0 {
+		return target, err
+	}
+	newest, err := reload.New(func([][]byte) (alert.Target, error) { return readAlertTarget(t) }, func(error) {}, files...)
+	if err != nil {
+		return alert.Target{}, fmt.Errorf("%s: %w", t, err)
+	}
+	target.Send = func(ctx context.Context, alerts []alert.Alert) error {
+		latest, unreadable := newest.Get() // with what could be read last
+		err := latest.Send(ctx, alerts)
+		if err != nil {
+			err = errors.Join(err, unreadable)
+		}
+		return err
+	}
+	return target, nil
+}
+
+func readAlertTarget(t config.AlertTarget) (alert.Target, error) {
 	settings, err := t.Settings()
 	if err != nil {
 		return alert.Target{}, err

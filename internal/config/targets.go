@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/alert/targets"
@@ -94,6 +95,11 @@ func (t AlertTarget) Settings() (targets.Settings, error) {
 		return targets.Settings{}, fmt.Errorf("%s: %w", t.path, err)
 	}
 	return targets.Settings{Name: t.name, Address: address, Secret: []byte(key)}, nil
+}
+
+// SecretFiles are the files that Settings reads.
+func (t AlertTarget) SecretFiles() []string {
+	return slices.DeleteFunc([]string{t.urlFile, t.secretFile}, func(file string) bool { return file == "" })
 }
 
 // String returns where the target stands in the file, such as alerts.slack[0].
