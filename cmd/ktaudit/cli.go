@@ -101,6 +101,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 			status = exitFailed
 		}
 	}()
+	ignoreEmptyVariables()
 	var c cli
 	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
