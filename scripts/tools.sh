@@ -16,6 +16,7 @@ VERSITYGW=v1.8.0
 ALERTMANAGER=v0.31.1 # the last that go install can build: later ones lack their web pages
 STATICCHECK=v0.8.2
 GOVULNCHECK=v1.3.0
+NFPM=v2.48.0   # makes Debian and RPM packages
 TESSERA=v1.0.4 # fsck, which checks the tiles of a log
 FAKE_GCS=v1.56.1 # an emulator of Google Cloud Storage
 AZURITE=3.35.0 # an emulator of Azure's blob storage
@@ -49,6 +50,7 @@ get_tools() {
   go_program alertmanager github.com/prometheus/alertmanager cmd/alertmanager $ALERTMANAGER
   go_program staticcheck honnef.co/go/tools cmd/staticcheck $STATICCHECK
   go_program govulncheck golang.org/x/vuln cmd/govulncheck $GOVULNCHECK
+  go_program nfpm github.com/goreleaser/nfpm/v2 cmd/nfpm $NFPM
   torchwood=$(awk '$1 == "filippo.io/torchwood" { print $2 }' go.mod)
   go_program litewitness filippo.io/torchwood cmd/litewitness "$torchwood" # a witness of another make
   go_program fsck github.com/transparency-dev/tessera cmd/fsck $TESSERA

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"debug/elf"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -58,7 +59,42 @@ func TestImage(t *testing.T) {
 			t.Errorf("ktaudit demo prints %q", out)
 		}
 	})
+	for name, other := range map[string]struct{ uid, gid int }{
+		"another user of group 0": {1000770000, 0}, // as OpenShift has it
+		"its own user":            {image.uid, image.gid},
+	} {
+		t.Run("a read-only file system, "+name, func(t *testing.T) { testImageReadOnly(t, image, other.uid, other.gid) })
+	}
 	t.Run("TLS", func(t *testing.T) { testImageTLS(t, image) })
+}
+
+// testImageReadOnly shows that the program needs to write to no folder but /data, where it keeps what
+// it remembers, and no name for its user.
+func testImageReadOnly(t *testing.T, image image, uid, gid int) {
+	if os.Getuid() != 0 {
+		t.Skip("mounts: needs root")
+	}
+	data := t.TempDir()
+	openUp(t, filepath.Dir(data))
+	if err := errors.Join(os.Chown(data, image.uid, 0), os.Chmod(data, image.dataMode)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(want string, args ...string) {
+		t.Helper()
+		script := `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && mount --bind "$2" "$1/data" && shift 2 && exec "$@"`
+		line := []string{"-m", "sh", "-c", script, "sh", image.root, data, "env", "-i"}
+		line = append(append(line, image.env...), "chroot", fmt.Sprintf("--userspec=%d:%d", uid, gid), "--groups=", image.root, image.entrypoint)
+		line[slices.Index(line, "chroot")] = "/usr/sbin/chroot"
+		out, err := exec.CommandContext(t.Context(), "unshare", append(line, args...)...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("ktaudit %q as %d:%d: %v, want %q:\n%s", args, uid, gid, err, want, out)
+		}
+	}
+	run("5 of 5 epochs verified", "demo", "--epochs", "5")
+	run("", "simulate", "--log-directory", "/data/log", "--epochs", "3")
+	run("3 of 3", "run", "--namespace", "example", "--log-directory", "/data/log", "--audit-store", "file:///data/audit?create_dir=true",
+		"--from", "1", "--to", "3", "--settle", "0s")
+	run("signing.key", "keygen", "--out", "/data/signing.key")
 }
 
 // testImageTLS shows that the program in the image trusts the certificates in the image: it speaks
@@ -106,6 +142,7 @@ type image struct {
 	dir        string
 	env        []string
 	uid, gid   int
+	dataMode   os.FileMode // of /data
 }
 
 // assembleImage reads the last stage of the Dockerfile and builds its file system in a temporary
@@ -139,6 +176,11 @@ func assembleImage(t *testing.T) image {
 			img.env = append(img.env, words[1:]...)
 		case "WORKDIR":
 			img.dir = words[1]
+		case "RUN":
+			if mode, ok := strings.CutPrefix(line, "RUN mkdir -p /out/root/data && chmod "); ok {
+				octal, _, _ := strings.Cut(mode, " ")
+				img.dataMode = os.FileMode(number8(t, octal))
+			}
 		case "USER":
 			uid, gid, _ := strings.Cut(words[1], ":")
 			img.uid, img.gid = number(t, uid), number(t, gid)
@@ -194,6 +236,9 @@ func (img image) copy(t *testing.T, words []string) {
 		if err := os.MkdirAll(data, 0o755); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Chmod(data, img.dataMode); err != nil {
+			t.Fatal(err)
+		}
 		if uid, gid, ok := strings.Cut(chown, ":"); ok && os.Getuid() == 0 {
 			if err := os.Chown(data, number(t, uid), number(t, gid)); err != nil {
 				t.Fatal(err)
@@ -237,6 +282,15 @@ func openUp(t *testing.T, dir string) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func number8(t *testing.T, s string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(s, 8, 12)
+	if err != nil {
+		t.Fatalf("mode %q is not a number", s)
+	}
+	return n
 }
 
 func number(t *testing.T, s string) int {

@@ -160,10 +160,11 @@ func TestDeploymentCommands(t *testing.T) {
 	t.Parallel()
 	var found []string
 	for pattern, command := range map[string]string{
-		"../../deploy/compose*.yaml":     `(?m)^ +command: ((?:scheduler|worker|run) .*)$`,
-		"../../deploy/kubernetes/*.yaml": `(?m)^ +args: \[(.*)\]$`,
-		"../../deploy/systemd/*.service": `(?m)^ExecStart=/usr/bin/ktaudit (.*)$`,
-		"../../deploy/cron/*":            `(?m)ktaudit ktaudit (.*?)(?: >.*)?$`,
+		"../../deploy/compose*.yaml":                  `(?m)^ +command: ((?:scheduler|worker|run) .*)$`,
+		"../../deploy/kubernetes/base/*.yaml":         `(?m)^ +args: \[(.*)\]$`,
+		"../../deploy/kubernetes/components/*/*.yaml": `(?m)^ +args: \[((?:enqueue|run|scheduler|serve|worker),.*)\]$`,
+		"../../deploy/systemd/*.service":              `(?m)^ExecStart=/usr/bin/ktaudit (.*)$`,
+		"../../deploy/cron/*":                         `(?m)ktaudit ktaudit (.*?)(?: >.*)?$`,
 	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
