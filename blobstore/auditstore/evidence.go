@@ -10,6 +10,12 @@ import (
 // MaxEvidenceNames is how many pieces of evidence on one epoch are listed.
 const MaxEvidenceNames = 1000
 
+// EvidenceFolder is where the evidence on an epoch lies, for people to read.
+func EvidenceFolder(namespace string, epoch uint64) (string, error) {
+	key, err := epochKey(namespace, evidence, epoch)
+	return key + "/", err
+}
+
 // EvidenceNames returns the names of the evidence on an epoch, in order, at most MaxEvidenceNames,
 // by one listing.
 func (s *Store) EvidenceNames(ctx context.Context, namespace string, epoch uint64) ([]string, error) {

@@ -12,8 +12,8 @@ type explainCmd struct {
 }
 
 func (explainCmd) Help() string {
-	return `Says what a reason of a rejection or a kind of alert means, how it can come about innocently, and what to do. Reads nothing
-but its arguments.
+	return `Says what a reason of a rejection or a kind of alert means, how bad that is, how it can come about innocently, what to do, with
+which commands, and when it is over. docs/runbook.md has the same for all of them. Reads nothing but its arguments.
 
 Examples:
   ktaudit explain
@@ -39,6 +39,7 @@ func (c explainCmd) Run(a *app) error {
 	}
 	a.printf("%s\n", t.Title)
 	a.printExplained(t)
+	a.printCommands(t.Commands)
 	return nil
 }
 
@@ -56,7 +57,23 @@ func (a *app) listWords() error {
 	return nil
 }
 
-// printExplained prints all of a text but its title.
+// printExplained prints all of a text but its title and its commands.
 func (a *app) printExplained(t explain.Text) {
-	a.printf("\nWhat it means:\n  %s\n\nHow it can come about innocently:\n  %s\n\nWhat to do:\n  %s\n", t.Means, t.Benign, t.Actions)
+	for _, part := range []struct{ heading, text string }{
+		{"What it means", t.Means},
+		{"How bad it is", t.HowBad},
+		{"How it can come about innocently", t.Benign},
+		{"What to do", t.Actions},
+		{"When it is over", t.Ends},
+	} {
+		a.printf("\n%s:\n  %s\n", part.heading, part.text)
+	}
+}
+
+// printCommands prints what to run next.
+func (a *app) printCommands(commands []string) {
+	a.printf("\nCommands:\n")
+	for _, c := range commands {
+		a.printf("  %s\n", c)
+	}
 }

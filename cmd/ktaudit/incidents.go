@@ -208,6 +208,11 @@ func (c incidentsShowCmd) Run(ctx context.Context, a *app) (err error) {
 		}{namespace.Namespace, d, text})
 	}
 	a.printDetails(namespace.Namespace, d, text)
+	if c.Config != "" && !d.Acknowledged && !d.Ended {
+		a.printCommands(text.CommandsFor(explain.Values{Config: c.Config, Namespace: namespace.Namespace, Incident: d.Incident, Epoch: d.From}))
+	} else if !d.Acknowledged && !d.Ended {
+		a.printf("\nOnce it is dealt with: ktaudit incidents ack %s --reason TEXT --by NAME\n", d.Incident)
+	}
 	return nil
 }
 
@@ -240,9 +245,6 @@ func (a *app) printDetails(namespace string, d incident.Details, text explain.Te
 	}
 	if d.Alert != nil && d.Alert.Reason != text.Word && explain.Best(d.Alert.Reason) != "" {
 		a.printf("\nIts reason: ktaudit explain %s\n", d.Alert.Reason)
-	}
-	if !d.Acknowledged && !d.Ended {
-		a.printf("\nOnce it is dealt with: ktaudit incidents ack %s --reason TEXT --by NAME\n", d.Incident)
 	}
 }
 

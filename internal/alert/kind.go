@@ -88,38 +88,41 @@ var kinds = map[Kind]struct {
 	title     string
 }{
 	Rejected:              {Critical, false, "KtauditEpochRejected", "epoch rejected"},
-	Equivocation:          {Critical, false, "KtauditEquivocation", "equivocation"},
-	Contradiction:         {Critical, false, "KtauditContradiction", "contradiction"},
-	SealedMismatch:        {Critical, false, "KtauditSealedMismatch", "sealed history differs"},
-	Skipped:               {Critical, true, "KtauditEpochSkipped", "epoch skipped"},
-	Implausible:           {Warning, true, "KtauditImplausibleEpoch", "implausible epoch"},
-	Silent:                {Warning, true, "KtauditLogSilent", "log silent"},
-	Backlog:               {Warning, true, "KtauditBacklog", "backlog"},
-	Transient:             {Warning, true, "KtauditTransientFailures", "audit keeps failing"},
+	Equivocation:          {Critical, false, "KtauditEquivocation", "two histories at one epoch"},
+	Contradiction:         {Critical, false, "KtauditContradiction", "statements contradict each other"},
+	SealedMismatch:        {Critical, false, "KtauditSealedMismatch", "audit store differs from its seals"},
+	Skipped:               {Critical, true, "KtauditEpochSkipped", "epoch missing"},
+	Implausible:           {Warning, true, "KtauditImplausibleEpoch", "epoch far ahead of the log"},
+	Silent:                {Warning, true, "KtauditLogSilent", "log publishes nothing"},
+	Backlog:               {Warning, true, "KtauditBacklog", "epochs wait for a verdict"},
+	Transient:             {Warning, true, "KtauditTransientFailures", "epoch cannot be audited"},
 	Overruled:             {Warning, false, "KtauditOverruled", "verdict overruled"},
-	UnknownKey:            {Warning, true, "KtauditUnknownKey", "unknown key"},
-	KeyOverdue:            {Critical, true, "KtauditUnknownKeyOverdue", "unknown key for too long"},
-	NamesChanged:          {Critical, false, "KtauditNamesChanged", "names changed"},
-	Withdrawn:             {Critical, true, "KtauditWithdrawn", "batch withdrawn"},
-	RecheckOverdue:        {Critical, true, "KtauditRecheckOverdue", "not looked at again for too long"},
-	Canary:                {Critical, false, "KtauditCanary", "damaged proof verified"},
+	UnknownKey:            {Warning, true, "KtauditUnknownKey", "epochs signed with an unknown key"},
+	KeyOverdue:            {Critical, true, "KtauditUnknownKeyOverdue", "epochs wait too long for an unknown key"},
+	NamesChanged:          {Critical, false, "KtauditNamesChanged", "published names changed"},
+	Withdrawn:             {Critical, true, "KtauditWithdrawn", "audited batches are gone"},
+	RecheckOverdue:        {Critical, true, "KtauditRecheckOverdue", "audited epochs cannot be checked again"},
+	Canary:                {Critical, false, "KtauditCanary", "worker verified a damaged proof"},
 	StoreUnwritable:       {Critical, true, "KtauditStoreUnwritable", "audit store cannot be written"},
-	SplitView:             {Critical, false, "KtauditSplitView", "split view"},
+	SplitView:             {Critical, false, "KtauditSplitView", "split view, two digests for one epoch"},
 	AuditorContradiction:  {Critical, false, "KtauditAuditorContradiction", "auditor contradicts itself"},
 	AuditorSignedRejected: {Warning, false, "KtauditAuditorSignedRejected", "auditor signed a rejected epoch"},
-	AuditorKeyUnknown:     {Warning, true, "KtauditAuditorKeyUnknown", "unknown key of an auditor"},
+	AuditorKeyUnknown:     {Warning, true, "KtauditAuditorKeyUnknown", "auditor signs with an unknown key"},
 	AuditorLag:            {Warning, true, "KtauditAuditorLag", "auditor is behind"},
-	AuditorSilent:         {Warning, true, "KtauditAuditorSilent", "auditor is silent"},
-	AuditorWentBack:       {Warning, true, "KtauditAuditorWentBack", "auditor went back"},
-	VerdictLogChanged:     {Critical, false, "KtauditVerdictLogChanged", "verdict log changed"},
-	WitnessDisagrees:      {Critical, false, "KtauditWitnessDisagrees", "witness disagrees"},
-	NotWitnessed:          {Warning, true, "KtauditNotWitnessed", "verdict log not witnessed"},
-	VerdictLogStalled:     {Warning, true, "KtauditVerdictLogStalled", "verdict log stands still"},
+	AuditorSilent:         {Warning, true, "KtauditAuditorSilent", "auditor gives no answer"},
+	AuditorWentBack:       {Warning, true, "KtauditAuditorWentBack", "auditor took epochs back"},
+	VerdictLogChanged:     {Critical, false, "KtauditVerdictLogChanged", "audit store differs from the signed verdict log"},
+	WitnessDisagrees:      {Critical, false, "KtauditWitnessDisagrees", "witness knows another verdict log"},
+	NotWitnessed:          {Warning, true, "KtauditNotWitnessed", "too few witnesses cosign"},
+	VerdictLogStalled:     {Warning, true, "KtauditVerdictLogStalled", "verdict log cannot be written"},
 	Test:                  {Warning, true, "KtauditTest", "test alert"},
 }
 
 // Kinds returns all kinds of alerts, in alphabetical order.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
+
+// Title is the headline of alerts of the kind, in a few words.
+func (k Kind) Title() string { return kinds[k].title }
 
 // Severity returns how urgent alerts of the kind are.
 func (k Kind) Severity() Severity { return kinds[k].severity }

@@ -26,10 +26,17 @@ func TestEveryWordIsExplained(t *testing.T) {
 			t.Errorf("%s is not explained in texts.go", word)
 			continue
 		}
-		for name, s := range map[string]string{"title": text.Title, "means": text.Means, "benign": text.Benign, "actions": text.Actions} {
+		for name, s := range map[string]string{
+			"title": text.Title, "means": text.Means, "how bad": text.HowBad, "benign": text.Benign, "actions": text.Actions, "ends": text.Ends,
+		} {
 			if !strings.HasSuffix(s, ".") || strings.Contains(s, "\n") || len(s) > 400 {
 				t.Errorf("%s: %s is no short sentence or two: %q", word, name, s)
 			}
+		}
+	}
+	for _, k := range alert.Kinds() {
+		if text, _ := explain.Of(string(k)); !strings.HasPrefix(strings.ToLower(text.HowBad), string(k.Severity())) {
+			t.Errorf("%s is %s: %s", k, k.Severity(), text.HowBad)
 		}
 	}
 	for _, word := range explain.Words() {

@@ -1,11 +1,12 @@
 package message
 
 import (
+	"crypto/sha256"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/explain"
 	"github.com/ktaudit/ktaudit/internal/text"
@@ -33,9 +34,11 @@ type Message struct {
 	Since     time.Time
 	Until     time.Time // when the last of the conditions ended; zero while Firing
 	Detail    string    // what else is known, of several alerts the first's; may be empty
-	Meaning   string    // a paragraph; empty for a word that this version does not know
-	Evidence  string    // where it is in the audit store; empty if there is none
-	Commands  []string  // what to run, the next one first
+	// Meaning says what it shows, HowBad whether to get up for it, Actions what to check and do: a
+	// few sentences each. They are empty for a kind that this version does not know.
+	Meaning, HowBad, Actions string
+	Evidence                 string   // where it is in the audit store; empty if there is none
+	Commands                 []string // what to run, the next one first
 	// RunbookURL is where the runbook tells of the kind; empty without a runbook.
 	RunbookURL string
 	// Alerts are those that the message is about: one, or several that are all of one namespace,
@@ -49,15 +52,18 @@ const (
 	maxDetail  = 2 << 10
 )
 
+// configFile stands in commands for the configuration file, of which an alert knows nothing.
+const configFile = "ktaudit.yaml"
+
 // Of makes a message about alerts of one cause, of which there is at least one. The runbook is the
 // base URL of the operator's, to which a kind's name is added as the fragment, or empty.
 func Of(alerts []alert.Alert, runbook string) Message {
 	first := alerts[0]
 	m := Message{
-		ID: first.Incident, Namespace: first.Namespace, Kind: first.Kind, Reason: first.Reason,
+		ID: idOf(alerts), Namespace: first.Namespace, Kind: first.Kind, Reason: first.Reason,
 		Title: first.Title(), Summary: text.Clean(first.Summary, maxSummary), Severity: first.Severity,
 		Status: first.Status(), Since: first.At, Until: first.ResolvedAt,
-		Detail: text.CleanLines(first.Detail, maxDetail), Alerts: alerts,
+		Detail: text.CleanLines(first.Detail, maxDetail), Evidence: evidence(alerts), Alerts: alerts,
 	}
 	for _, a := range alerts[1:] {
 		if a.At.Before(m.Since) {
@@ -68,20 +74,72 @@ func Of(alerts []alert.Alert, runbook string) Message {
 		}
 	}
 	if n := len(alerts); n > 1 {
-		m.Summary = fmt.Sprintf("%d alerts, the first: %s", n, m.Summary)
+		m.Title = fmt.Sprintf("%s (%d)", m.Title, n)
+		m.Summary = text.Clean(summaryOfMany(alerts), maxSummary)
+		m.Detail = text.CleanLines("the first: "+first.Summary+"\n"+first.Detail, maxDetail)
 	}
-	if explained, ok := explain.Of(first.ExplainWord()); ok {
-		m.Meaning = explained.Means
-		m.Commands = append(m.Commands, "ktaudit explain "+explained.Word)
+	explained, ok := explain.Of(first.ExplainWord())
+	if ok {
+		m.Meaning, m.HowBad, m.Actions = explained.Means, explained.HowBad, explained.Actions
 	}
+	m.Commands = commands(alerts, explained)
 	if runbook != "" {
-		m.RunbookURL = strings.TrimSuffix(runbook, "#") + "#" + string(first.Kind)
+		m.RunbookURL = runbook + "#" + string(first.Kind)
 	}
 	return m
 }
 
-// Text is the message as plain text, without a headline of its own: for e-mail, and for whatever
-// has no markup.
+// idOf is the same for the same alerts with the same status. An incident has one of each, and its
+// name says of which kind it is.
+func idOf(alerts []alert.Alert) string {
+	hash := sha256.New()
+	for _, a := range alerts {
+		fmt.Fprintf(hash, "%s\n%s\n%s\n", a.Namespace, a.Incident, a.Status())
+	}
+	return fmt.Sprintf("%s-%.16x", alerts[0].Kind, hash.Sum(nil))
+}
+
+// commands are what to run next. A condition that has ended leaves nothing to do.
+func commands(alerts []alert.Alert, explained explain.Text) []string {
+	first := alerts[0]
+	if first.Resolved() {
+		return nil
+	}
+	values := explain.Values{Config: configFile, Namespace: first.Namespace, Incident: first.Incident, Epoch: first.Epoch}
+	if len(alerts) > 1 {
+		list := explain.Text{Commands: []string{explain.ListIncidents}}
+		return append(list.CommandsFor(values), explained.CommandsFor(values)...)
+	}
+	return explained.CommandsFor(values)
+}
+
+// withEvidence are the kinds that have evidence at their epoch.
+var withEvidence = map[alert.Kind]bool{
+	alert.Rejected: true, alert.Equivocation: true, alert.Contradiction: true, alert.NamesChanged: true,
+	alert.SplitView: true, alert.AuditorContradiction: true, alert.AuditorSignedRejected: true,
+	alert.VerdictLogChanged: true, alert.WitnessDisagrees: true,
+}
+
+// evidence is the folder with the evidence of all of the alerts.
+func evidence(alerts []alert.Alert) string {
+	first := alerts[0]
+	if !withEvidence[first.Kind] {
+		return ""
+	}
+	folder, err := auditstore.EvidenceFolder(first.Namespace, first.Epoch)
+	if err != nil {
+		return "" // a name from elsewhere, of which nothing can be kept
+	}
+	for _, a := range alerts {
+		if a.Epoch != first.Epoch {
+			above, _, _ := strings.Cut(folder, "/evidence/")
+			return above + "/evidence/"
+		}
+	}
+	return folder
+}
+
+// Text is the message as plain text, without its title: for e-mail, and for whatever has no markup.
 func (m Message) Text() string {
 	lines := []string{m.Summary, ""}
 	add := func(name, value string) {
@@ -96,27 +154,24 @@ func (m Message) Text() string {
 		add("Until", stamp(m.Until))
 	}
 	add("Incident", m.Alerts[0].Incident)
+	if n := len(m.Alerts); n > 1 {
+		add("", fmt.Sprintf("and %d more of the same kind", n-1))
+	}
 	add("Evidence", m.Evidence)
 	add("Runbook", m.RunbookURL)
-	if m.Detail != "" {
-		lines = append(lines, "", m.Detail)
+	paragraph := func(heading string, text ...string) {
+		if len(text) > 0 && text[0] != "" {
+			lines = append(append(lines, "", heading+":"), text...)
+		}
 	}
-	if m.Meaning != "" {
-		lines = append(lines, "", "What it means:", m.Meaning)
-	}
-	if len(m.Commands) > 0 {
-		lines = append(lines, "", "Next:")
-		lines = slices.Concat(lines, indented(m.Commands))
+	paragraph("Detail", m.Detail)
+	if m.Status == Firing {
+		paragraph("What it means", m.Meaning)
+		paragraph("How bad it is", m.HowBad)
+		paragraph("What to do", m.Actions)
+		paragraph("Commands", m.Commands...)
 	}
 	return strings.Join(lines, "\n") + "\n"
-}
-
-func indented(commands []string) []string {
-	lines := make([]string, len(commands))
-	for i, c := range commands {
-		lines[i] = "  " + c
-	}
-	return lines
 }
 
 func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339) }

@@ -1,0 +1,67 @@
+package message
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/verdict"
+	"github.com/ktaudit/ktaudit/verdict/epochset"
+)
+
+// maxRuns is how many runs of epochs a summary names.
+const maxRuns = 3
+
+// summaryOfMany says in a line what several alerts of one cause tell.
+func summaryOfMany(alerts []alert.Alert) string {
+	first, what := alerts[0], ""
+	switch {
+	case first.Kind == alert.Rejected && first.Reason == string(verdict.BatchTooLarge):
+		what = " not judged: " + first.Reason
+	case first.Kind == alert.Rejected:
+		what = " rejected: " + first.Reason
+	case first.Reason != "":
+		what = ": " + first.Kind.Title() + ": " + first.Reason
+	default:
+		what = ": " + first.Kind.Title()
+	}
+	if first.Resolved() {
+		what += ", over"
+	}
+	subject := first.Namespace
+	if epochs := epochsText(alerts); epochs != "" {
+		subject = epochs + " of " + subject
+	}
+	return fmt.Sprintf("%s%s (%d)", subject, what, len(alerts))
+}
+
+// epochsText names the epochs of alerts, or their bounds if they are scattered; it is empty if they
+// are about none.
+func epochsText(alerts []alert.Alert) string {
+	var epochs []uint64
+	for _, a := range alerts {
+		if a.Epoch > 0 {
+			epochs = append(epochs, a.Epoch)
+		}
+	}
+	slices.Sort(epochs)
+	runs := epochset.Runs(epochs)
+	switch n := len(runs); {
+	case n == 0:
+		return ""
+	case n == 1 && runs[0].From == runs[0].To:
+		return fmt.Sprintf("epoch %d", runs[0].From)
+	case n > maxRuns:
+		return fmt.Sprintf("epochs between %d and %d", runs[0].From, runs[n-1].To)
+	}
+	var parts []string
+	for _, r := range runs {
+		if r.From == r.To {
+			parts = append(parts, fmt.Sprint(r.From))
+		} else {
+			parts = append(parts, fmt.Sprintf("%d–%d", r.From, r.To))
+		}
+	}
+	return "epochs " + strings.Join(parts, ", ")
+}
