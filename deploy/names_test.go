@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/config"
 )
 
 // rule is what is of interest in one of Prometheus's rules.
@@ -125,8 +127,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// TestEveryAlertIsTested: an alert has a severity, says what to make of it, and is raised in the
-// rules' tests.
+// TestEveryAlertIsTested: an alert has a severity, says what to make of it, links to its section of
+// the runbook, and is raised in the rules' tests.
 func TestEveryAlertIsTested(t *testing.T) {
 	t.Parallel()
 	tests, err := os.ReadFile("prometheus/ktaudit.rules.test.yaml")
@@ -134,6 +136,19 @@ func TestEveryAlertIsTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	raised := regexp.MustCompile(`alertname: (\w+)\n\s+exp_alerts:(?: &\w+)?\n`)
+	runbook, err := os.ReadFile("../docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := map[string]bool{} // as GitHub makes them
+	for _, match := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(string(runbook), -1) {
+		anchors[strings.ToLower(match[1])] = true
+	}
+	for _, k := range alert.Kinds() {
+		if !anchors[string(k)] {
+			t.Errorf("docs/runbook.md has no section %s", k)
+		}
+	}
 	covered := map[string]bool{}
 	for _, match := range raised.FindAllStringSubmatch(string(tests), -1) {
 		covered[match[1]] = true
@@ -150,6 +165,10 @@ func TestEveryAlertIsTested(t *testing.T) {
 		}
 		if s := r.Labels["severity"]; s != "critical" && s != "warning" {
 			t.Errorf("%s has the severity %q", r.Alert, s)
+		}
+		anchor, linked := strings.CutPrefix(r.Annotations["runbook_url"], config.Default().Runbook+"#")
+		if !linked || !anchors[anchor] && anchor != "{{ $labels.kind }}" {
+			t.Errorf("%s has the runbook %q, where docs/runbook.md has no such section", r.Alert, r.Annotations["runbook_url"])
 		}
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
 			t.Errorf("%s has no summary or no description", r.Alert)

@@ -240,21 +240,16 @@ func (s *Store) Evidence(ctx context.Context, namespace string, epoch uint64, na
 // EvidenceKeys returns the keys of the evidence on an epoch in their order, at most limit, by one
 // listing.
 func (s *Store) EvidenceKeys(ctx context.Context, namespace string, epoch uint64, limit int) ([]string, error) {
-	prefix, err := epochKey(namespace, evidence, epoch)
+	names, err := s.EvidenceNames(ctx, namespace, epoch)
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
-	for name, err := range s.objects.List(ctx, prefix+"/", "") {
-		if err != nil {
-			return nil, err
-		}
-		if len(keys) == limit {
-			break
-		}
-		keys = append(keys, prefix+"/"+name)
+	folder, err := EvidenceFolder(namespace, epoch)
+	keys := names[:min(limit, len(names))]
+	for i, name := range keys {
+		keys[i] = folder + name
 	}
-	return keys, nil
+	return keys, err
 }
 
 // put creates an object and returns the bytes on record: the caller's, or those that were there

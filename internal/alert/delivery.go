@@ -2,10 +2,14 @@ package alert
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -14,10 +18,11 @@ const (
 	// refusalsToPause is how many refusals in a row show that the target is at fault and not an
 	// alert.
 	refusalsToPause = 3
-	// maxPerRound is how many alerts a round that is not urgent sends at most. Before the first is
-	// sent, the audit store is asked for the mark of each, which in a flood would take minutes; and
-	// the next round sees what was raised meanwhile.
-	maxPerRound = 200
+	// atOnce is how many reads and writes of the audit store a sender does at the same time.
+	atOnce = 16
+	// gatherTime is how long the alerts of a message are gathered before it is sent. In a flood it
+	// tells of those that were read by then, and the next one of the others.
+	gatherTime = 5 * time.Second
 )
 
 // deliver sends what the target does not have, the worst first, and reports whether there is more
@@ -43,30 +48,56 @@ func (s *sender) deliver(ctx context.Context, names []string, open map[string]bo
 		return false, err
 	}
 	defer s.release(ctx, claim)
-	return s.deliverUntil(ctx, end, waiting, open)
+	return s.deliverUntil(ctx, end, waiting, open, urgent)
 }
 
-// undelivered returns the names of what is to be sent now, the worst first, as far as this is known
-// without a claim.
+// undelivered returns the names of what may have to be sent now, the worst first. The first of them
+// does, as far as is known without a claim; the others are looked at under it, so that the worst
+// need not wait for them.
 func (s *sender) undelivered(ctx context.Context, names []string, urgent bool) ([]string, error) {
 	now := time.Now()
-	var waiting []string
-	for _, name := range names {
-		if len(waiting) == maxPerRound && !urgent {
-			break
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return s.has(name) || !urgent && (now.Before(s.notBefore[name]) || s.isKnownPaused(name, now))
+	})
+	for len(names) > 0 {
+		some := names[:min(atOnce, len(names))]
+		waits := make([]bool, len(some))
+		var group errgroup.Group
+		for i, name := range some {
+			group.Go(func() (err error) {
+				waits[i], err = s.isWaiting(ctx, name, now, urgent)
+				return err
+			})
 		}
-		if s.has(name) || !urgent && now.Before(s.notBefore[name]) {
-			continue
-		}
-		marked, err := s.isMarked(ctx, name)
-		if err != nil {
+		// What cannot be read is tried again under the claim, where it delays nothing else.
+		if err := group.Wait(); err != nil && ctx.Err() != nil {
 			return nil, err
 		}
-		if !marked {
-			waiting = append(waiting, name)
+		if first := slices.Index(waits, true); first >= 0 {
+			return names[first:], nil
+		}
+		names = names[len(some):]
+	}
+	return nil, nil
+}
+
+// isKnownPaused is isPaused for a notice, as far as it was loaded.
+func (s *sender) isKnownPaused(name string, now time.Time) bool {
+	a, ok := s.dispatcher.loaded(name)
+	return ok && s.isPaused(a, now)
+}
+
+// isWaiting reports whether the target lacks an alert, whose cause does not pause. One that cannot
+// be read may be waiting.
+func (s *sender) isWaiting(ctx context.Context, name string, now time.Time, urgent bool) (bool, error) {
+	if len(s.pauses) > 0 && !urgent {
+		a, ok, err := s.dispatcher.load(ctx, name)
+		if err != nil || !ok || s.isPaused(a, now) {
+			return err != nil, err
 		}
 	}
-	return waiting, nil
+	marked, err := s.isMarked(ctx, name)
+	return !marked, err
 }
 
 // release gives a claim back, but not while a mark is missing. A claim that is not given back ends
@@ -80,66 +111,159 @@ func (s *sender) release(ctx context.Context, claim *auditstore.Claim) {
 	_ = claim.Release(ctx)
 }
 
-// deliverUntil sends batch after batch until the end, or until the target refuses or fails. It says
-// whether there is more to do.
-func (s *sender) deliverUntil(ctx context.Context, end time.Time, waiting []string, open map[string]bool) (more bool, err error) {
-	size, refusedInARow, sent := s.target.Batch, 0, false
+// errUntilNextClaim ends a delivery whose claim does not last for more, or whose target refuses
+// everything. Nothing is wrong with what is left.
+var errUntilNextClaim = errors.New("not under this claim")
+
+// deliverUntil sends message after message until the end, or until the target refuses or fails. It
+// says whether there is more to do. What cannot be read keeps nothing else from being sent.
+func (s *sender) deliverUntil(
+	ctx context.Context, end time.Time, waiting []string, open map[string]bool, urgent bool,
+) (more bool, err error) {
+	if !s.target.Mixed {
+		if err := s.readPauses(ctx, time.Now()); err != nil {
+			return false, err
+		}
+	}
+	s.refused = 0
+	var unread []error
 	for len(waiting) > 0 {
+		n := s.countOfNext(waiting)
+		alerts, err := s.gather(ctx, end, waiting[:n], open)
+		unread = append(unread, err)
+		waiting = waiting[n:]
+		for _, group := range s.groups(alerts) {
+			if err := s.deliverGroup(ctx, end, group, urgent); errors.Is(err, errUntilNextClaim) {
+				return s.refused < refusalsToPause, ctx.Err()
+			} else if err != nil {
+				return false, err
+			}
+		}
 		if ctx.Err() != nil || time.Now().After(end) {
 			return true, ctx.Err()
 		}
-		batch, rest, err := s.nextBatch(ctx, end, waiting, open, size)
-		if err != nil && sent && time.Now().After(end) {
-			return true, ctx.Err() // the time is over, and nothing is wrong
-		}
-		if err != nil || len(batch) == 0 {
-			return false, err
-		}
-		err, sent = s.send(ctx, batch), true
-		switch {
-		case err == nil:
-			refusedInARow, waiting = 0, rest
-			if err := s.writeMarks(ctx); err != nil {
-				return false, err
-			}
-		case !jsonpost.Refused(err):
-			return false, err
-		case len(batch) > 1:
-			size = 1 // only one of them may be at fault: send each by itself
-		default:
-			s.postpone(batch[0], err)
-			if refusedInARow++; refusedInARow == refusalsToPause {
-				s.next = time.Now().Add(jitter(s.dispatcher.options.retry.refused))
-				return false, nil
-			}
-			waiting = rest
-		}
 	}
-	return false, nil
+	return false, errors.Join(unread...)
 }
 
-// nextBatch loads the next alerts to send, up to size, and returns the names after them. Alerts
-// loaded before an error are sent first; the error comes back with the next batch. It gives up at
-// the end, so that a store that hangs cannot delay a request until another process has the claim.
-func (s *sender) nextBatch(ctx context.Context, end time.Time, names []string, open map[string]bool, size int) (batch []Alert, rest []string, err error) {
-	ctx, cancel := context.WithDeadline(ctx, end)
-	defer cancel()
-	for i, name := range names {
-		if len(batch) == size {
-			return batch, names[i:], nil
+// countOfNext is how many of the waiting notices may be in the next message: those of the same kind
+// and status as the first, or for Mixed targets of any kind, but never the end of a condition with
+// its beginning.
+func (s *sender) countOfNext(waiting []string) int {
+	same, limit := classOf, len(waiting)
+	if s.target.Mixed {
+		same, limit = func(name string) string { return name[:min(len(rankResolved), len(name))] }, s.target.limit()
+	}
+	n := 1
+	for n < min(limit, len(waiting)) && same(waiting[n]) == same(waiting[0]) {
+		n++
+	}
+	return n
+}
+
+// groups divides alerts by their cause, unless the target is Mixed.
+func (s *sender) groups(alerts []Alert) [][]Alert {
+	if s.target.Mixed && len(alerts) > 0 {
+		return [][]Alert{alerts}
+	}
+	var groups [][]Alert
+	at := map[string]int{}
+	for _, a := range alerts {
+		i, known := at[a.cause()]
+		if !known {
+			i = len(groups)
+			at[a.cause()], groups = i, append(groups, nil)
 		}
-		a, state, err := s.check(ctx, name, open)
-		if len(batch) > 0 && (err != nil || state == afterBeginning) {
-			return batch, names[i:], nil
+		groups[i] = append(groups[i], a)
+	}
+	return groups
+}
+
+// deliverGroup sends the alerts of one cause, in one message if the target takes that, unless it
+// has heard enough of the cause for now: then they wait, and are in the next message.
+func (s *sender) deliverGroup(ctx context.Context, end time.Time, group []Alert, urgent bool) error {
+	if s.target.Mixed {
+		_, err := s.sendAll(ctx, end, group)
+		return err
+	}
+	if !urgent && s.isPaused(group[0], time.Now()) {
+		return nil
+	}
+	sent, err := s.sendAll(ctx, end, group)
+	if sent && (err == nil || errors.Is(err, errUntilNextClaim)) {
+		err = errors.Join(err, s.beginPause(ctx, group[0].cause()))
+	}
+	return err
+}
+
+// sendAll sends alerts, as many at once as the target takes, and marks each. Of several that it
+// refuses one may be at fault: it is found by halves, so that it holds up no other.
+func (s *sender) sendAll(ctx context.Context, end time.Time, alerts []Alert) (sent bool, err error) {
+	size := s.target.limit()
+	for len(alerts) > 0 {
+		if ctx.Err() != nil || time.Now().After(end) {
+			return sent, errUntilNextClaim
 		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if state == ready {
-			batch = append(batch, a)
+		batch := alerts[:min(size, len(alerts))]
+		err := s.send(ctx, batch)
+		switch {
+		case err == nil:
+			sent, s.refused, alerts = true, 0, alerts[len(batch):]
+			if err := s.writeMarks(ctx); err != nil {
+				return sent, err
+			}
+			size = min(2*size, s.target.limit())
+		case !jsonpost.Refused(err):
+			return sent, err
+		case len(batch) > 1:
+			size = len(batch) / 2
+		default:
+			s.postpone(batch[0], err)
+			if s.refused++; s.refused == refusalsToPause {
+				s.next = time.Now().Add(jitter(s.dispatcher.options.retry.refused))
+				return sent, errUntilNextClaim
+			}
+			alerts = alerts[1:]
 		}
 	}
-	return batch, nil, nil
+	return sent, nil
+}
+
+// gather loads the alerts in notices that can be sent now, in their order. It gives up after a
+// while, and at the end, so that a store that hangs delays no other alert, nor a request until
+// another process has the claim. The error is of those that cannot be read.
+func (s *sender) gather(ctx context.Context, end time.Time, names []string, open map[string]bool) ([]Alert, error) {
+	soon := time.Now().Add(s.dispatcher.options.gather)
+	if end.Before(soon) {
+		soon = end
+	}
+	ctx, cancel := context.WithDeadline(ctx, soon)
+	defer cancel()
+	all := make([]Alert, len(names))
+	isReady := make([]bool, len(names))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, name := range names {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			a, state, err := s.check(ctx, name, open)
+			all[i], isReady[i] = a, err == nil && state == ready
+			return err
+		})
+	}
+	err := group.Wait()
+	var alerts []Alert
+	for i, a := range all {
+		if isReady[i] {
+			alerts = append(alerts, a)
+		}
+	}
+	if len(alerts) > 0 && errors.Is(err, context.DeadlineExceeded) {
+		err = nil // the others are for the next message
+	}
+	return alerts, err
 }
 
 // readiness reports whether an alert can be sent.
@@ -204,24 +328,36 @@ func (s *sender) send(ctx context.Context, batch []Alert) error {
 	return err
 }
 
-// writeMarks records in the audit store what was sent.
+// writeMarks records in the audit store what was sent, each alert by itself.
 //
-// A crash before a mark is written makes the next holder of the claim send that alert again; a
-// crash after it changes nothing.
+// A crash before a mark is written makes the next holder of the claim send that alert again, in one
+// message with the others of its cause that have no mark; a crash after it changes nothing.
 func (s *sender) writeMarks(ctx context.Context) error {
 	ctx, cancel := detach(ctx, storeTimeout)
 	defer cancel()
+	var mu sync.Mutex
+	var marked []string
+	var group errgroup.Group
+	group.SetLimit(atOnce)
 	for name, a := range s.unmarked {
-		data, err := deliveryRecord(a)
-		if err == nil {
-			err = s.box.MarkDelivered(ctx, s.target.Name, name, data)
-		}
-		if err != nil {
+		group.Go(func() error {
+			data, err := deliveryRecord(a)
+			if err == nil {
+				err = s.box.MarkDelivered(ctx, s.target.Name, name, data)
+			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				marked = append(marked, name)
+			}
 			return err
-		}
+		})
+	}
+	err := group.Wait()
+	for _, name := range marked {
 		delete(s.unmarked, name)
 	}
-	return nil
+	return err
 }
 
 // postpone leaves an alert that was refused for a later round.

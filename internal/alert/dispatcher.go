@@ -32,8 +32,10 @@ type Options struct {
 	// called from several goroutines, one for each namespace.
 	OnPass func(namespace string, p Pending)
 
-	lease time.Duration // for tests
-	retry retryTimes    // for tests
+	lease  time.Duration   // for tests
+	retry  retryTimes      // for tests
+	pauses []time.Duration // for tests
+	gather time.Duration   // for tests
 }
 
 // Pending counts the alerts of a namespace that some target does not have yet; the ends of
@@ -65,7 +67,7 @@ func NewDispatcher(o Options) (*Dispatcher, error) {
 	seen := map[string]bool{}
 	for _, t := range o.Targets {
 		switch {
-		case t.Send == nil || t.Batch < 1:
+		case t.Send == nil || t.Batch < 0:
 			return nil, fmt.Errorf("alert target %q: made without a constructor", t.Name)
 		case seen[t.Name]:
 			return nil, fmt.Errorf("two alert targets have the name %s: give one of them another name or address", t.Name)
@@ -77,6 +79,12 @@ func NewDispatcher(o Options) (*Dispatcher, error) {
 	}
 	if o.lease == 0 {
 		o.lease = defaultLease
+	}
+	if o.gather == 0 {
+		o.gather = gatherTime
+	}
+	if o.pauses == nil {
+		o.pauses = defaultPauses
 	}
 	o.retry = o.retry.withDefaults()
 	d := &Dispatcher{}

@@ -60,7 +60,7 @@ func TestAFloodDoesNotDelayTheWorst(t *testing.T) {
 	if got := rc.got(); !strings.HasPrefix(got[0], "firing rejected/") {
 		t.Errorf("first came %q", got[0])
 	}
-	if n := before.Load(); n > maxPerRound+2 {
+	if n := before.Load(); n > 2*atOnce {
 		t.Errorf("%d reads before the first alert was sent", n)
 	}
 }

@@ -155,13 +155,16 @@ func posting(name, address string) (Target, error) {
 	}}, nil
 }
 
-// dispatcher returns one with quick retries and a lease that no test outlives, unless the options
+// dispatcher returns one with quick retries and short pauses, and a lease that no test outlives, unless the options
 // set others.
 func dispatcher(t *testing.T, s *auditstore.Store, o Options, targets ...Target) *Dispatcher {
 	t.Helper()
 	o.Store, o.Namespaces, o.Targets, o.Every = s, []string{namespace}, targets, 10*time.Millisecond
 	if o.retry == (retryTimes{}) {
 		o.retry = quick
+	}
+	if o.pauses == nil {
+		o.pauses = []time.Duration{10 * time.Millisecond}
 	}
 	if o.lease == 0 {
 		o.lease = 5 * time.Minute

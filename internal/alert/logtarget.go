@@ -12,15 +12,16 @@ const LogName = "log"
 // logTarget writes alerts to the program's log, so that they are seen even where nobody has
 // configured a target.
 func logTarget(log zerolog.Logger) Target {
-	return Target{Name: LogName, Batch: 1, Send: func(_ context.Context, alerts []Alert) error {
-		for _, a := range alerts {
-			logAlert(log, a)
-		}
+	return Target{Name: LogName, Send: func(_ context.Context, alerts []Alert) error {
+		logAlerts(log, alerts)
 		return nil
 	}}
 }
 
-func logAlert(log zerolog.Logger, a Alert) {
+// logAlerts writes a line on alerts of one cause. Of several, incident, epoch and detail are the
+// first's.
+func logAlerts(log zerolog.Logger, alerts []Alert) {
+	a := alerts[0]
 	level := zerolog.ErrorLevel
 	switch {
 	case a.Resolved():
@@ -37,5 +38,8 @@ func logAlert(log zerolog.Logger, a Alert) {
 	if a.Detail != "" {
 		event.Str("detail", a.Detail)
 	}
-	event.Msg("alert: " + a.Summary)
+	if len(alerts) > 1 {
+		event.Int("alerts", len(alerts))
+	}
+	event.Msg("alert: " + Summary(alerts))
 }

@@ -226,10 +226,9 @@ func (n *namespaceDispatcher) staysOpen(a Alert, open map[string]bool, now time.
 
 // load returns the alert in an open notice. It returns false if there is nothing to send: a
 // dispatcher has closed the notice, or it cannot be read, which is logged once.
+// Several may load at once, also the same one.
 func (n *namespaceDispatcher) load(ctx context.Context, name string) (a Alert, ok bool, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if a, ok := n.alerts[name]; ok {
+	if a, ok := n.loaded(name); ok {
 		return a, true, nil
 	}
 	record, err := n.box.Closed(ctx, name)
@@ -249,8 +248,18 @@ func (n *namespaceDispatcher) load(ctx context.Context, name string) (a Alert, o
 	case err != nil:
 		return Alert{}, false, err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.alerts[name] = a
 	return a, true, nil
+}
+
+// loaded returns the alert in an open notice that was loaded before.
+func (n *namespaceDispatcher) loaded(name string) (Alert, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a, ok := n.alerts[name]
+	return a, ok
 }
 
 // read reads an open notice.
@@ -267,6 +276,8 @@ func (n *namespaceDispatcher) read(ctx context.Context, name string) (Alert, err
 }
 
 func (n *namespaceDispatcher) logUnreadable(name string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.unreadable[name] {
 		return
 	}

@@ -49,8 +49,10 @@ type sender struct {
 	notBefore map[string]time.Time // when alerts that were refused are tried again
 	next      time.Time            // nothing is tried before
 	delays    *backoff.ExponentialBackOff
-	failures  int     // failed rounds in a row
-	refusals  []error // of this round
+	failures  int              // failed rounds in a row
+	refusals  []error          // of this round
+	refused   int              // refusals of single alerts in a row
+	pauses    map[string]pause // of causes, by their names
 
 	mu        sync.Mutex
 	delivered map[string]time.Time // what the target has; when this process last sent it, or zero
@@ -63,7 +65,7 @@ func newSender(n *namespaceDispatcher, t Target) *sender {
 	return &sender{
 		dispatcher: n, target: t, box: n.box, delays: delays,
 		log:      n.log.With().Str("target", t.Name).Logger(),
-		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, delivered: map[string]time.Time{},
+		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, delivered: map[string]time.Time{}, pauses: map[string]pause{},
 	}
 }
 
@@ -147,7 +149,7 @@ func (s *sender) repeat(ctx context.Context, names []string, open map[string]boo
 			due = append(due, a)
 		}
 	}
-	for batch := range slices.Chunk(due, s.target.Batch) {
+	for batch := range slices.Chunk(due, s.target.limit()) {
 		if err := s.target.Send(ctx, batch); err != nil {
 			return fmt.Errorf("repeating what is open: %w", err)
 		}

@@ -75,7 +75,7 @@ func Of(alerts []alert.Alert, runbook string) Message {
 	}
 	if n := len(alerts); n > 1 {
 		m.Title = fmt.Sprintf("%s (%d)", m.Title, n)
-		m.Summary = text.Clean(summaryOfMany(alerts), maxSummary)
+		m.Summary = text.Clean(alert.Summary(alerts), maxSummary)
 		m.Detail = text.CleanLines("the first: "+first.Summary+"\n"+first.Detail, maxDetail)
 	}
 	explained, ok := explain.Of(first.ExplainWord())

@@ -35,7 +35,7 @@ func NewAlertmanager(name, address string) (alert.Target, error) {
 		return alert.Target{}, err
 	}
 	p := jsonpost.New(u)
-	return alert.Target{Name: name, Batch: 100, Repeat: repeatEvery, Send: func(ctx context.Context, alerts []alert.Alert) error {
+	return alert.Target{Name: name, Batch: 100, Mixed: true, Repeat: repeatEvery, Send: func(ctx context.Context, alerts []alert.Alert) error {
 		body, err := alertmanagerBody(alerts, time.Now())
 		if err != nil {
 			return &jsonpost.Refusal{Err: err}

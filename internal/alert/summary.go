@@ -1,11 +1,10 @@
-package message
+package alert
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 )
@@ -13,13 +12,16 @@ import (
 // maxRuns is how many runs of epochs a summary names.
 const maxRuns = 3
 
-// summaryOfMany says in a line what several alerts of one cause tell.
-func summaryOfMany(alerts []alert.Alert) string {
+// Summary says in a line what alerts of one cause tell, of which there is at least one.
+func Summary(alerts []Alert) string {
 	first, what := alerts[0], ""
+	if len(alerts) == 1 {
+		return first.Summary
+	}
 	switch {
-	case first.Kind == alert.Rejected && first.Reason == string(verdict.BatchTooLarge):
+	case first.Kind == Rejected && first.Reason == string(verdict.BatchTooLarge):
 		what = " not judged: " + first.Reason
-	case first.Kind == alert.Rejected:
+	case first.Kind == Rejected:
 		what = " rejected: " + first.Reason
 	case first.Reason != "":
 		what = ": " + first.Kind.Title() + ": " + first.Reason
@@ -38,7 +40,7 @@ func summaryOfMany(alerts []alert.Alert) string {
 
 // epochsText names the epochs of alerts, or their bounds if they are scattered; it is empty if they
 // are about none.
-func epochsText(alerts []alert.Alert) string {
+func epochsText(alerts []Alert) string {
 	var epochs []uint64
 	for _, a := range alerts {
 		if a.Epoch > 0 {
