@@ -45,7 +45,7 @@ func TestRunbookCommandsAreInTheGrammar(t *testing.T) {
 	}
 	for _, match := range regexp.MustCompile("`(ktaudit [^`]*)`").FindAllStringSubmatch(string(data), -1) {
 		err := inGrammar(match[1])
-		if err != nil && !strings.Contains(err.Error(), "missing flags") && !strings.Contains(err.Error(), "expected ") {
+		if err != nil && !strings.Contains(err.Error(), "missing ") && !strings.Contains(err.Error(), "expected ") {
 			t.Errorf("%s: %v", match[1], err)
 		}
 	}

@@ -2,9 +2,9 @@
 //
 // It promises that every alert raised without an error is in a message that reaches each target, at
 // least once and, as a rule, exactly once. It decides when and in what order alerts are sent, which
-// of them are one message, and when one is done. It leaves to others what is worth an alert and when a condition is over (jobs), where notices are
-// kept in the audit store (blobstore), and in what form each kind of target gets them
-// (internal/alert/targets).
+// of them are one message, and when one is done. It leaves to others what is worth an alert and
+// when a condition is over (jobs), where notices are kept in the audit store (blobstore), and in
+// what form each kind of target gets them (internal/alert/targets).
 //
 // Whoever finds something raises an [Alert] in the [Outbox], which is part of the audit store. A
 // [Dispatcher] sends what is open there to every [Target], the most severe first. Any number of
@@ -29,12 +29,12 @@
 //     for good, at a key that follows from the incident. The folder of open notices, the only one
 //     that is listed, holds only what is going on now.
 //
-// Alerts of one cause, that is of one log, kind, reason and status, go out as one message, so that a
-// log that publishes thousands of bad epochs does not bury people. The first goes out at once; what
-// comes after it waits for a pause to end, which is longer after each message: 1, 5 and then 15
-// minutes. Each alert keeps its own notice, mark and record: what a crash leaves without a mark is
-// sent again, and nothing is lost between two messages. Pauses are on record, so that all processes
-// keep them; a pause that is lost makes a message early.
+// Alerts of one cause, that is of one log, kind, reason and status, go out as one message, so that
+// a log that publishes thousands of bad epochs does not bury people. The first goes out at once;
+// what comes after it waits for a pause to end, which is longer after each message: 1, 5 and then
+// 15 minutes. Each alert keeps its own notice, mark and record: what a crash leaves without a mark
+// is sent again, and nothing is lost between two messages. Pauses are on record, so that all
+// processes keep them; a pause that is lost makes a message early.
 //
 // A condition ([Kind.Ends]) is over when somebody resolves it, which is a notice of its own. The
 // next condition is a new incident, so its name says where it began ("silent/000000722606"). Facts
