@@ -164,7 +164,7 @@ func TestLogOutOfReach(t *testing.T) {
 	}
 	alone := a.configured("run", "--namespace", "down")
 	out, _ := alone.CombinedOutput() // the status is looked at
-	if code := alone.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(string(out), "--log-directory: ") {
+	if code := alone.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(string(out), "ktaudit.yaml:3:38: namespaces[0].log_directory: ") {
 		t.Errorf("one log alone: exit status %d\n%s", code, out)
 	}
 	cmd := a.configured("run")
