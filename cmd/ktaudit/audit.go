@@ -17,7 +17,6 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/canary"
 	"github.com/ktaudit/ktaudit/jobs/evidence"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/jobs/verify"
 	"github.com/ktaudit/ktaudit/jobs/worker"
@@ -266,30 +265,6 @@ func (a *app) openSignatures(ctx context.Context, namespace, url string, amongOt
 		return client.OpenBucket(url)
 	}
 	return a.openOfLog(ctx, namespace, url, amongOthers)
-}
-
-// connect connects to the queue's Redis.
-func (f queueFlags) connect(ctx context.Context, a *app) (*queue.Redis, error) {
-	url, err := f.url()
-	if err != nil {
-		return nil, err
-	}
-	r, err := queue.Connect(ctx, url, a.log)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cmp.Or(f.at, "--redis"), err)
-	}
-	return r, nil
-}
-
-// connectShared is connect for commands whose queue must outlive them.
-func (f queueFlags) connectShared(ctx context.Context, a *app) (*queue.Redis, error) {
-	switch f.Redis {
-	case "":
-		return nil, errors.New("--redis is missing: give the URL of the Redis that holds the queue, such as redis://localhost:6379/0")
-	case queue.Embedded:
-		return nil, fmt.Errorf("%s: embedded does not work here, since its queue is lost when the command ends: use ktaudit run, or give the URL of a Redis", cmp.Or(f.at, "--redis"))
-	}
-	return f.connect(ctx, a)
 }
 
 // closers close what was opened, the last opened first.

@@ -135,15 +135,15 @@ func tryRedis(ctx context.Context, a *app, c *config.Config) (string, error) {
 	}
 	var f queueFlags
 	f.fill(c)
-	url, err := f.url()
+	access, err := f.access(a.log)
 	if err != nil {
 		return "", err
 	}
-	r, err := queue.Connect(ctx, url, a.log)
+	r, err := queue.Open(ctx, access, a.log)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s answers", r), r.Close()
+	return fmt.Sprintf("%s answers", r), errors.Join(r.Probe(ctx, namesOf(c.Namespaces)...), r.Close())
 }
 
 // tryLog asks a log for its newest epoch, or without an audit store for the first one.

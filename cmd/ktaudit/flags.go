@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/internal/redisurl"
-	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/internal/units"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -129,62 +126,6 @@ type logDirectoryFlag struct {
 type signatureFlags struct {
 	VerifyingKey []string `group:"signatures" placeholder:"HEX[@FROM-TO]" help:"Trusted verifying key, for all epochs or for those from FROM to TO, of which one may be left out; repeatable. If one is given, every epoch needs a signed digest."`
 	Signatures   string   `group:"signatures" placeholder:"URL" help:"Bucket or directory of signed digests, {epoch}.json, or an auditor that serves them, plexi+https://HOST/NAMESPACE. By default the audit store."`
-}
-
-// queueFlags are where the queue is.
-type queueFlags struct {
-	Redis             string `group:"queue" placeholder:"URL" help:"Redis that holds the queue, such as redis://localhost:6379/0, or embedded for one inside this process."`
-	RedisPasswordFile string `group:"queue" type:"existingfile" placeholder:"FILE" help:"File that holds the password of Redis. KTAUDIT_REDIS_PASSWORD may hold it instead."`
-
-	settings *config.Config // where else the password may be; nil if nowhere
-	at       string         // where the file gives Redis, if that does
-}
-
-const redisPasswordVariable = "KTAUDIT_REDIS_PASSWORD"
-
-// url returns the URL with the password in it.
-func (f queueFlags) url() (string, error) {
-	password, err := f.password()
-	if err != nil {
-		return "", err
-	}
-	u, err := redisurl.Parse(f.Redis)
-	if err != nil {
-		return f.Redis, nil // embedded, or an error for queue.Connect to report
-	}
-	if u.MayHoldPassword && onCommandLine(f.Redis) {
-		return "", errors.New("--redis contains a password, which every user of this machine can read: " +
-			"put the URL into KTAUDIT_REDIS, or the password into KTAUDIT_REDIS_PASSWORD or a file for --redis-password-file")
-	}
-	if password == "" {
-		return f.Redis, nil
-	}
-	return u.WithPassword(password), nil
-}
-
-// password returns the password of Redis: that of the flag, else that of the environment, else that
-// of the configuration file. It is empty if none is given.
-func (f queueFlags) password() (string, error) {
-	if f.RedisPasswordFile != "" {
-		password, err := secret.ReadFile(f.RedisPasswordFile)
-		if err != nil {
-			return "", fmt.Errorf("--redis-password-file: %w", err)
-		}
-		return password, nil
-	}
-	if password := os.Getenv(redisPasswordVariable); password != "" || f.settings == nil {
-		return password, nil
-	}
-	return f.settings.RedisPassword()
-}
-
-func onCommandLine(s string) bool {
-	for _, arg := range os.Args[1:] {
-		if strings.HasSuffix(arg, s) {
-			return true
-		}
-	}
-	return false
 }
 
 // byteSize is a number of bytes, written like 512MiB or 4GiB.

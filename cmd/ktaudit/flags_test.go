@@ -1,38 +1,10 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/config"
 )
-
-func TestRedisURL(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(file, []byte("p@ss/w:rd\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name, url, file, environment, want string
-	}{
-		{"as given", "redis://localhost:6379/0", "", "", "redis://localhost:6379/0"},
-		{"embedded", "embedded", "", "secret", "embedded"},
-		{"from the environment", "redis://localhost:6379/0", "", "secret", "redis://:secret@localhost:6379/0"},
-		{"from a file", "rediss://audit@localhost/1", file, "secret", "rediss://audit:p%40ss%2Fw%3Ard@localhost/1"},
-		{"in a URL from the environment", "redis://audit:secret@localhost", "", "", "redis://audit:secret@localhost"},
-		{"several hosts", "redis-sentinel://a:1,b:2/0?master=m", "", "secret", "redis-sentinel://:secret@a:1,b:2/0?master=m"},
-		{"socket", "unix:///run/redis.sock?db=1", "", "secret", "unix://:secret@/run/redis.sock?db=1"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Setenv("KTAUDIT_REDIS_PASSWORD", test.environment)
-			got, err := queueFlags{Redis: test.url, RedisPasswordFile: test.file}.url()
-			if err != nil || got != test.want {
-				t.Errorf("url() = %q, %v, want %q", got, err, test.want)
-			}
-		})
-	}
-}
 
 func TestByteSize(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,7 @@ func manPage(root *kong.Node) string {
 	p.macro("SH", "ENVIRONMENT")
 	p.prose("Each flag can also be set by the variable shown with it; separate the values of repeatable flags by commas. These variables have no flag:")
 	p.option(redisPasswordVariable, "The password of Redis.", nil)
+	p.option(redisSentinelPasswordVariable, "The password of its Sentinels, if they have one of their own.", nil)
 	p.option("KTAUDIT_SIGNING_KEY", "The signing key of a simulated log.", nil)
 	p.option(lanes.Environment, "The hash implementation to use instead of the fastest one that this machine supports.", nil)
 	p.option("OTEL_EXPORTER_OTLP_ENDPOINT", "The collector that receives traces, with OTLP over HTTP. By default no traces are sent.", nil)

@@ -105,7 +105,7 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 	m.WatchLostLogLines(a.lost)
 	if o.redis != nil {
 		m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.redis, names) })
-		m.WatchDependency("redis", o.redis.Ping)
+		m.WatchDependency("redis", func(ctx context.Context) error { return o.redis.Probe(ctx, names...) })
 	}
 	m.WatchDependency("audit_store", o.store.Ping)
 

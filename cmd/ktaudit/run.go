@@ -83,6 +83,9 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	open.add(redis.Close)
+	if err := c.use(ctx, a, redis, namesOf(namespaces)); err != nil {
+		return err
+	}
 	o := observed{namespaces: namespaces, redis: redis, store: auditors[0].Store, auditors: auditors, verdictLog: own}
 	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {

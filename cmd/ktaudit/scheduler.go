@@ -81,6 +81,9 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	open.add(redis.Close)
+	if err := c.use(ctx, a, redis, namesOf(namespaces)); err != nil {
+		return err
+	}
 	o := observed{namespaces: namespaces, redis: redis, store: store, verdictLog: own}
 	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {

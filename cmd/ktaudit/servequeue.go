@@ -9,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/redisurl"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/redisclient"
 	"github.com/rs/zerolog"
 )
 
@@ -23,7 +24,7 @@ const (
 // signedQueue puts signed epochs on the queue, apart from who signs them. What it cannot put there
 // is left to the schedulers, which find the epoch in the log directory.
 type signedQueue struct {
-	url     string // empty: there is no queue
+	access  redisclient.Access // without a URL: there is no queue
 	first   map[string]uint64
 	log     zerolog.Logger
 	dropped func(namespace string)
@@ -55,14 +56,14 @@ func newSignedQueue(f queueFlags, namespaces []config.Namespace, a *app) (*signe
 		return nil, fmt.Errorf("%s: %w", cmp.Or(f.at, "--redis"), redisurl.Explain(f.Redis))
 	}
 	var err error
-	q.url, err = f.url()
+	q.access, err = f.access(a.log)
 	return q, err
 }
 
 // add never blocks. What is not audited here is passed over.
 func (q *signedQueue) add(namespace string, epoch uint64) {
 	first, audited := q.first[namespace]
-	if q.url == "" || !audited || epoch < first {
+	if q.access.URL == "" || !audited || epoch < first {
 		return
 	}
 	select {
@@ -132,7 +133,7 @@ func (q *signedQueue) enqueue(s signedEpoch) error {
 
 func (q *signedQueue) connect(ctx context.Context) (err error) {
 	if q.redis == nil {
-		q.redis, err = queue.Connect(ctx, q.url, q.log)
+		q.redis, err = queue.Open(ctx, q.access, q.log)
 	}
 	return err
 }

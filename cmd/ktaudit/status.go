@@ -281,7 +281,11 @@ func (a *app) printQueues(queues queueState) {
 		if q.Paused {
 			paused = ", paused"
 		}
-		a.line("queue", "%-8s  %d waiting, %d active, %d to retry, %d given up%s", q.Class, q.Pending, q.Active, q.Retry, q.Archived, paused)
+		abandoned := ""
+		if q.Abandoned > 0 {
+			abandoned = fmt.Sprintf(" (%d of them held by no worker; they go back to the queue)", q.Abandoned)
+		}
+		a.line("queue", "%-8s  %d waiting, %d active%s, %d to retry, %d given up%s", q.Class, q.Pending, q.Active, abandoned, q.Retry, q.Archived, paused)
 	}
 }
 

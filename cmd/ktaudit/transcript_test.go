@@ -12,8 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
 // TestTranscripts plays the transcripts in testdata/*.txt and compares every line that the commands
@@ -65,7 +63,7 @@ func play(t *testing.T, transcript string) string {
 	dir := newWorkDir(t)
 	env := environment(dir)
 	if strings.Contains(transcript, "KTAUDIT_REDIS") {
-		env = append(env, "KTAUDIT_REDIS="+testservers.Redis(t).URL())
+		env = append(env, "KTAUDIT_REDIS="+limitedRedis(t))
 	}
 	if strings.Contains(transcript, "KTAUDIT_TEST_HOOK") {
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/internal/strictyaml"
 	"github.com/ktaudit/ktaudit/internal/units"
 )
@@ -219,14 +218,4 @@ func (c *Config) PlaceOf(namespace, setting string) string {
 		}
 	}
 	return ""
-}
-
-// RedisPassword reads the password of Redis. It is empty if the configuration names none.
-func (c *Config) RedisPassword() (string, error) {
-	return secret.Read("redis_password", c.RedisPasswordFile, c.RedisPasswordEnv)
-}
-
-// RedisSentinelPassword reads the password of the Sentinels in the same way.
-func (c *Config) RedisSentinelPassword() (string, error) {
-	return secret.Read("redis_sentinel_password", c.RedisSentinelPasswordFile, c.RedisSentinelPasswordEnv)
 }

@@ -45,7 +45,6 @@ alerts:
 		{"webhook", address(2), secret},
 		{"slack", address(3), secret},
 		{"webhook's secret", secretOf(2), "hunter2"},
-		{"redis", c.RedisPassword, "hunter2"},
 	} {
 		if got, err := test.read(); got != test.want || err != nil {
 			t.Errorf("%s: %q, %v, want %q", test.name, got, err, test.want)

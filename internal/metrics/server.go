@@ -132,12 +132,23 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		status = http.StatusServiceUnavailable
-		text += name + ": not reachable\n"
+		text += name + ": " + brief(err) + "\n"
 	}
 	if text == "" {
 		text = "ok\n"
 	}
 	answer(w, status, text+s.metrics.stalls())
+}
+
+// brief is what an error says of a dependency without its address.
+func brief(err error) string {
+	if short, ok := errors.AsType[interface {
+		error
+		Brief() string
+	}](err); ok {
+		return short.Brief()
+	}
+	return "not reachable"
 }
 
 // note logs when a dependency stops answering and when it answers again.
@@ -146,7 +157,7 @@ func (s *Server) note(name string, err error) {
 	defer s.mu.Unlock()
 	switch {
 	case err != nil && !s.down[name]:
-		s.log.Warn().Str("dependency", name).Err(err).Msg("a dependency does not answer: /readyz reports not ready")
+		s.log.Warn().Str("dependency", name).Err(err).Msg("a dependency does not answer or refuses: /readyz reports not ready")
 	case err == nil && s.down[name]:
 		s.log.Info().Str("dependency", name).Msg("a dependency answers again")
 	}

@@ -13,7 +13,6 @@ package redisurl
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -89,16 +88,3 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // IsTLS reports whether the connection is to be encrypted.
 func (u URL) IsTLS() bool { return strings.HasPrefix(u.Scheme, "rediss") }
-
-// WithPassword returns the URL's text with another password, which is escaped.
-func (u URL) WithPassword(password string) string {
-	user, _, _ := strings.Cut(u.Userinfo, ":")
-	text := u.Scheme + "://" + user + url.UserPassword("", password).String() + "@" + u.Hosts
-	if u.Path != "" || u.Scheme == "unix" {
-		text += "/" + u.Path
-	}
-	if u.Query != "" {
-		text += "?" + u.Query
-	}
-	return text
-}

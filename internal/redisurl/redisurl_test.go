@@ -33,21 +33,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestWithPassword(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"redis://h:1/2":               "redis://:p%40w@h:1/2",
-		"rediss://u@h":                "rediss://u:p%40w@h",
-		"redis://u:old@h?x=1":         "redis://u:p%40w@h?x=1",
-		"unix:///run/redis.sock?db=3": "unix://:p%40w@/run/redis.sock?db=3",
-	} {
-		u, err := redisurl.Parse(text)
-		if got := u.WithPassword("p@w"); err != nil || got != want {
-			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
-		}
-	}
-}
-
 // TestExplainQuotesNoSecret: what could hold a password is not repeated.
 func TestExplainQuotesNoSecret(t *testing.T) {
 	t.Parallel()

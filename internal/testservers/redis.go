@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +17,7 @@ import (
 // Stop and Kill lose its data.
 type RedisServer struct {
 	server
+	password string // of the requirepass that it was started with
 }
 
 // Redis starts a redis-server that ends with the test. Args are added to its command line, for
@@ -39,7 +41,10 @@ func NewRedis(args ...string) (*RedisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &RedisServer{server{binary: binary, dir: dir}}
+	s := &RedisServer{server: server{binary: binary, dir: dir}}
+	if i := slices.Index(args, "--requirepass"); i >= 0 {
+		s.password = args[i+1]
+	}
 	s.args = func(addr string) []string {
 		_, port, _ := net.SplitHostPort(addr)
 		return append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", dir,
@@ -72,7 +77,7 @@ func (s *RedisServer) Lose() error {
 // answers compares the directory, so that another test's server, which won a race for the port, is
 // not taken for this one.
 func (s *RedisServer) answers(ctx context.Context) error {
-	client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1, Password: s.password})
 	defer client.Close()
 	reply, err := client.ConfigGet(ctx, "dir").Result()
 	if err != nil {

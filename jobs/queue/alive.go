@@ -47,8 +47,11 @@ func (r *Redis) announce(ctx context.Context, namespace, name string) error {
 		return err
 	}
 	key := schedulersKey(namespace)
+	// On its own, so that a full Redis takes it: see hook.
+	if err := r.Client.ZAdd(ctx, key, redis.Z{Score: float64(now.Add(aliveFor).UnixMilli()), Member: name}).Err(); err != nil {
+		return err
+	}
 	pipe := r.Client.Pipeline()
-	pipe.ZAdd(ctx, key, redis.Z{Score: float64(now.Add(aliveFor).UnixMilli()), Member: name})
 	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now.UnixMilli(), 10))
 	pipe.Expire(ctx, key, 2*aliveFor)
 	_, err = pipe.Exec(ctx)

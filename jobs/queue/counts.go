@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -15,15 +16,14 @@ type Counts struct {
 	Class     Class  `json:"class"`
 	Pending   int    `json:"pending"`
 	Active    int    `json:"active"`
-	Retry     int    `json:"retry"`
-	Archived  int    `json:"archived"`
-	Paused    bool   `json:"paused"`
+	// Abandoned are those of the active tasks that no worker holds.
+	Abandoned int  `json:"abandoned,omitempty"`
+	Retry     int  `json:"retry"`
+	Archived  int  `json:"archived"`
+	Paused    bool `json:"paused"`
 	// OldestPending is how long the task that is next in line has waited.
 	OldestPending time.Duration `json:"-"`
 }
-
-// Ping returns nil if Redis answers.
-func (r *Redis) Ping(ctx context.Context) error { return r.Client.Ping(ctx).Err() }
 
 // ReadCounts returns the state of the queues of some logs. A queue that never had a task is empty.
 func (r *Redis) ReadCounts(namespaces ...string) ([]Counts, error) {
@@ -42,6 +42,11 @@ func (r *Redis) ReadCounts(namespaces ...string) ([]Counts, error) {
 					return nil, err
 				}
 				counts.take(info)
+				held, err := r.Client.ZCount(context.Background(), Key(counts.Queue, "lease"), strconv.FormatInt(time.Now().Add(-leaseGrace).Unix(), 10), "+inf").Result()
+				if err != nil {
+					return nil, err
+				}
+				counts.Abandoned = max(0, counts.Active-int(held))
 			}
 			all = append(all, counts)
 		}

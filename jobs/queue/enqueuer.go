@@ -151,7 +151,7 @@ func (e *Enqueuer) EnqueueReaudits(ctx context.Context, epochs []uint64) error {
 	}
 	for _, epoch := range epochs {
 		if err := q.put(ctx, epoch); err != nil {
-			return fmt.Errorf("enqueuing epoch %d to be audited again: %w", epoch, err)
+			return fmt.Errorf("enqueuing epoch %d to be audited again: %w", epoch, e.Redis.Explain(err))
 		}
 	}
 	return nil
@@ -192,7 +192,7 @@ func (e *Enqueuer) enqueue(ctx context.Context, t *tally, produce func(send func
 		group.Go(func() error {
 			for epoch := range epochs {
 				if err := q.put(ctx, epoch); err != nil {
-					return fmt.Errorf("enqueuing epoch %d: %w", epoch, err)
+					return fmt.Errorf("enqueuing epoch %d: %w", epoch, e.Redis.Explain(err))
 				}
 			}
 			return nil
@@ -266,6 +266,15 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 			}
 			ranBefore = true
 		case held == taskDead:
+			// In flight without a lease: nobody has it.
+			back, err := q.Redis.revive(ctx, q.queue, id, "")
+			switch {
+			case err != nil:
+				return err
+			case back:
+				q.revived.Add(1)
+				return nil
+			}
 			generation++
 		} // taskGone: the ID is free now
 		if err := ctx.Err(); err != nil {

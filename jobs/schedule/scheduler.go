@@ -63,6 +63,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			namespaces = append(namespaces, l.follower.config.Namespace)
 		}
 		group.Go(func() error { s.redis.AnnounceScheduler(ctx, namespaces); return nil })
+		group.Go(func() error { s.redis.ReviveAbandoned(ctx, namespaces, s.log); return nil })
 	}
 	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.redis.String()).Msg("scheduler started")
 	err := group.Wait()

@@ -13,7 +13,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +43,8 @@ const helperVariable = "KTAUDIT_JOBS_TEST_HELPER"
 type helper struct {
 	Dir, Redis string
 	Run        uint64
+	// Slow is how much longer a batch takes to be read.
+	Slow time.Duration
 }
 
 func TestMain(m *testing.M) {
@@ -78,7 +82,7 @@ func (h helper) main() error {
 	// SIGTERM is a regular end from here on, no failure to start
 	fmt.Println(`{"ready":true}`)
 	slow := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 1)), BeforeOpen: func() { // like one on the network
-		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+		time.Sleep(h.Slow + time.Duration(rand.IntN(20))*time.Millisecond)
 	}}
 	a, err := audit.New(audit.Config{
 		Namespace: jobstest.Namespace, Configuration: validator.WhatsAppV1(), Store: store, First: 1, Budget: verify.NewBudget(0), Log: logger,
@@ -143,6 +147,14 @@ func (p *process) kill() {
 type verdictLines struct {
 	mu     sync.Mutex
 	counts map[uint64]int
+	gaveUp atomic.Bool // a worker said that it gave up epochs
+}
+
+// len is of how many epochs a verdict was written.
+func (v *verdictLines) len() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.counts)
 }
 
 func (v *verdictLines) read(lines *bufio.Scanner, ready chan<- struct{}) {
@@ -151,9 +163,13 @@ func (v *verdictLines) read(lines *bufio.Scanner, ready chan<- struct{}) {
 			Epoch   uint64
 			Outcome string
 			Ready   bool
+			Message string
 		}
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
 			continue
+		}
+		if strings.Contains(line.Message, "the epochs are given up") {
+			v.gaveUp.Store(true)
 		}
 		if line.Ready {
 			close(ready)

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/rs/zerolog"
 )
 
@@ -54,7 +57,7 @@ func TestFaultsDoNotFloodTheLog(t *testing.T) {
 			t.Fatal("an epoch was judged without a store")
 		}
 	}
-	asynqs := asynqLogger{worker.log, &worker.machinery}
+	asynqs := asynqLogger{worker.log, &worker.machinery, func() bool { return false }, &sync.Once{}}
 	for range 5 * limitLines {
 		asynqs.Error("Dequeue error: ", errors.New("connection refused"))
 	}
@@ -71,12 +74,40 @@ func TestRationIsForWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	var r logLimit
-	l := asynqLogger{zerolog.New(&log).Level(zerolog.ErrorLevel), &r}
+	l := asynqLogger{zerolog.New(&log).Level(zerolog.ErrorLevel), &r, func() bool { return false }, &sync.Once{}}
 	for range 2 * limitLines {
 		l.Warn("a warning")
 	}
 	l.Error("an error")
 	if got := log.String(); !strings.Contains(got, "an error") || strings.Contains(got, "a warning") {
 		t.Errorf("in the log is %q, want the error alone", got)
+	}
+}
+
+// A right that is missing is told of once, and what is wrong with Redis not by asynq's words.
+func TestAsynqSaysOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var r logLimit
+	server, err := miniredis.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := queue.Connect(t.Context(), "redis://"+server.Addr(), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Close()
+	server.Close()
+	l := asynqLogger{zerolog.New(&log).Level(zerolog.InfoLevel), &r, gone.FailedLately, &sync.Once{}}
+	for range 3 {
+		l.Error("cannot subscribe to cancelation channel: NOPERM No permissions to access a channel")
+	}
+	if gone.Probe(t.Context(), "example") == nil || !gone.FailedLately() {
+		t.Error("what is gone answers")
+	}
+	l.Warn("recoverer: could not list lease expired tasks: INTERNAL_ERROR: redis eval error: dial tcp: connection refused")
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "&asynq:*") {
+		t.Errorf("in the log is %s", got)
 	}
 }

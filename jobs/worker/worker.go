@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,7 @@ type Worker struct {
 	broken    chan error           // that the judge is broken; the first one is enough
 	faults    map[string]*logLimit // lines about a log's epochs, by namespace
 	machinery logLimit             // and about the queue
+	channels  sync.Once            // see asynqLogger
 }
 
 // attempt is how one try at an epoch ended.
@@ -132,6 +134,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		servers = append(servers, server)
 	}
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	beside.Go(func() { w.redis.KeepLeases(keeping, w.log) })
+	beside.Go(func() { w.redis.ReviveAbandoned(keeping, slices.Collect(maps.Keys(w.auditors)), w.log) })
+	defer beside.Wait()
+	defer stop()
 	w.log.Info().Int("concurrency", w.config.Concurrency).Str("redis", w.redis.String()).Msg("worker started")
 	var err error
 	select {
@@ -158,7 +166,7 @@ func (w *Worker) server(namespace string) *asynq.Server {
 		IsFailure:                isFailure,
 		TaskCheckInterval:        w.config.PollInterval,
 		DelayedTaskCheckInterval: w.config.PollInterval,
-		Logger:                   asynqLogger{w.log, &w.machinery},
+		Logger:                   asynqLogger{w.log, &w.machinery, w.redis.FailedLately, &w.channels},
 		LogLevel:                 asynq.DebugLevel,
 	})
 }
@@ -180,6 +188,9 @@ func (w *Worker) process(ctx, working context.Context, namespace string, t *asyn
 		return kept(namespace, fmt.Errorf("%w: %w", asynq.RevokeTask, err))
 	}
 	name, _ := asynq.GetQueueName(ctx)
+	id, _ := asynq.GetTaskID(ctx)
+	ctx, release := w.redis.Hold(ctx, name, id)
+	defer release()
 	slot, err := w.enter(ctx, working, namespace, name == queue.Name(namespace, queue.Fresh))
 	if err != nil {
 		return kept(namespace, err)
@@ -273,19 +284,32 @@ func (w *Worker) retryDelay(failures int, err error, _ *asynq.Task) time.Duratio
 }
 
 // asynqLogger passes asynq's own messages on. They are about the machinery, so they rank a level
-// lower than epochs do. While Redis is gone, each of its loops complains every second.
+// lower than epochs do. What fails because Redis does not answer or refuses, which each of asynq's
+// loops says every second, is told of once by queue.Redis.
 type asynqLogger struct {
-	log   zerolog.Logger
-	limit *logLimit
+	log      zerolog.Logger
+	limit    *logLimit
+	told     func() bool // whether a trouble with Redis has been told of just now
+	channels *sync.Once  // the warning that Redis gives no right to them
 }
 
 func (l asynqLogger) Debug(args ...any) { l.log.Trace().Msg(fmt.Sprint(args...)) }
 func (l asynqLogger) Info(args ...any)  { l.log.Debug().Msg(fmt.Sprint(args...)) }
-func (l asynqLogger) Warn(args ...any) {
-	l.limit.event(l.log, zerolog.WarnLevel).Msg(fmt.Sprint(args...))
-}
-func (l asynqLogger) Error(args ...any) {
-	l.limit.event(l.log, zerolog.ErrorLevel).Msg(fmt.Sprint(args...))
+func (l asynqLogger) Warn(args ...any)  { l.pass(zerolog.WarnLevel, fmt.Sprint(args...)) }
+func (l asynqLogger) Error(args ...any) { l.pass(zerolog.ErrorLevel, fmt.Sprint(args...)) }
+
+func (l asynqLogger) pass(level zerolog.Level, text string) {
+	switch {
+	case strings.Contains(text, "cancelation channel") && strings.Contains(text, "NOPERM"):
+		l.channels.Do(func() {
+			l.log.Warn().Msg("the user of Redis has no right to the channel asynq:cancel: all goes on, " +
+				"but give it &asynq:*, as docs/redis.md has it, for every worker asks for the channel every few seconds")
+		})
+	case l.told():
+		l.log.Debug().Msg(text)
+	default:
+		l.limit.event(l.log, level).Msg(text)
+	}
 }
 
 // Fatal does not end the process, which may have verdicts to save.

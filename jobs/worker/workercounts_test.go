@@ -18,7 +18,7 @@ import (
 func TestReadQueues(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
-		if err := r.Ping(t.Context()); err != nil {
+		if err := r.Probe(t.Context(), jobstest.Namespace); err != nil {
 			t.Fatal(err)
 		}
 		w := audittest.New(t, simlog.Options{Epochs: 1})

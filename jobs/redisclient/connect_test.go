@@ -1,4 +1,4 @@
-package queue
+package redisclient
 
 import (
 	"bytes"
@@ -116,7 +116,7 @@ func TestConnectRedisSaysWhatIsWrong(t *testing.T) {
 		"redis://:secret-wrong@" + server.Addr(): "WRONGPASS",
 		"redis://" + server.Addr():               "NOAUTH",
 	} {
-		_, err := Connect(ctx, url, zerolog.Nop())
+		_, err := connect(ctx, url, zerolog.Nop())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error for %s is %v, want one that says %q", url, err, want)
 			continue
@@ -125,7 +125,7 @@ func TestConnectRedisSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("error shows the password: %v", err)
 		}
 	}
-	r, err := Connect(ctx, "redis://:secret-right@"+server.Addr(), zerolog.Nop())
+	r, err := connect(ctx, "redis://:secret-right@"+server.Addr(), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestConnectRedisEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Connect(ctx, "redis://127.0.0.1:1", zerolog.Nop()); !errors.Is(err, context.Canceled) {
+	if _, err := connect(ctx, "redis://127.0.0.1:1", zerolog.Nop()); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v, want context.Canceled", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestConnectRedisWarnsOfEviction(t *testing.T) {
 				url = "redis://worker:pw@" + server.Addr()
 			}
 			var log bytes.Buffer
-			r, err := Connect(t.Context(), url, zerolog.New(&log))
+			r, err := connect(t.Context(), url, zerolog.New(&log))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,4 +177,8 @@ func TestConnectRedisWarnsOfEviction(t *testing.T) {
 			}
 		})
 	}
+}
+
+func connect(ctx context.Context, url string, log zerolog.Logger) (*Connection, error) {
+	return Access{URL: url}.Connect(ctx, log)
 }

@@ -1,4 +1,4 @@
-package queue
+package redisclient
 
 import (
 	"crypto/tls"
@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// parseRedisURL reads the URLs that Connect documents and returns, beside the options, the URL
+// parseRedisURL reads the URLs that Access documents and returns, beside the options, the URL
 // without credentials.
 //
 // asynq.ParseRedisURI drops the user name and knows no cluster; net/url refuses several hosts and
@@ -45,8 +45,8 @@ func parseRedisURL(text string) (o *redis.UniversalOptions, shown string, err er
 		return nil, "", err
 	}
 	if u.IsTLS() {
-		host, _, _ := net.SplitHostPort(o.Addrs[0])
-		o.TLSConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+		// Without a name here each server and each Sentinel is checked under its own.
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	if path = strings.TrimSuffix(path, "/"); path != "" {
 		shown += "/" + path
@@ -104,7 +104,8 @@ func setDatabase(o *redis.UniversalOptions, scheme, path, query string) error {
 		allowed = []string{"db"}
 		path = values.Get("db")
 	case sentinel:
-		allowed = []string{"master"}
+		allowed = []string{"master", "sentinel_user"}
+		o.SentinelUsername = values.Get("sentinel_user")
 		if o.MasterName = values.Get("master"); o.MasterName == "" {
 			return fmt.Errorf("redis URL: %s:// needs ?master=NAME", scheme)
 		}
