@@ -81,16 +81,10 @@ func (s *sender) undelivered(ctx context.Context, names []string, urgent bool) (
 	return nil, nil
 }
 
-// isKnownPaused is isPaused for a notice, as far as it was loaded.
-func (s *sender) isKnownPaused(name string, now time.Time) bool {
-	a, ok := s.dispatcher.loaded(name)
-	return ok && s.isPaused(a, now)
-}
-
 // isWaiting reports whether the target lacks an alert, whose cause does not pause. One that cannot
 // be read may be waiting.
 func (s *sender) isWaiting(ctx context.Context, name string, now time.Time, urgent bool) (bool, error) {
-	if len(s.pauses) > 0 && !urgent {
+	if !urgent && !s.target.Mixed {
 		a, ok, err := s.dispatcher.load(ctx, name)
 		if err != nil || !ok || s.isPaused(a, now) {
 			return err != nil, err

@@ -38,9 +38,9 @@ type Options struct {
 	gather time.Duration   // for tests
 }
 
-// Pending counts the alerts of a namespace that some target does not have yet; the ends of
-// conditions count as warnings. Oldest is since when the oldest of them lasts, zero if there is
-// none.
+// Pending counts the alerts of a namespace that some target does not have yet, but for those that
+// wait for their cause's next message. The ends of conditions count as warnings. Oldest is since
+// when the oldest of them lasts, zero if there is none.
 type Pending struct {
 	Critical, Warning int
 	Oldest            time.Time

@@ -154,7 +154,9 @@ func (n *namespaceDispatcher) closeFinished(ctx context.Context, names []string,
 	var errs []error
 	for _, name := range names {
 		if !n.deliveredToAll(name) {
-			n.count(&pending, name)
+			if !n.waitsOnPurpose(name) {
+				n.count(&pending, name)
+			}
 			continue
 		}
 		if !deadline.IsZero() && time.Now().After(deadline) {
@@ -177,6 +179,13 @@ func (n *namespaceDispatcher) closeFinished(ctx context.Context, names []string,
 // deliveredToAll reports whether each target is known to have a notice.
 func (n *namespaceDispatcher) deliveredToAll(name string) bool {
 	return !slices.ContainsFunc(n.senders, func(s *sender) bool { return !s.has(name) })
+}
+
+// waitsOnPurpose reports whether a notice is kept back only from targets that were told of its
+// cause and hear no more of it for now: no target is at fault.
+func (n *namespaceDispatcher) waitsOnPurpose(name string) bool {
+	now := time.Now()
+	return !slices.ContainsFunc(n.senders, func(s *sender) bool { return !s.has(name) && !s.isKnownPaused(name, now) })
 }
 
 // count adds an open notice to p.

@@ -61,7 +61,15 @@ func readPause(name string) (cause string, p pause, ok bool) {
 
 // isPaused reports whether the target hears no more of an alert's cause for now.
 func (s *sender) isPaused(a Alert, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return now.Before(s.pauses[a.cause()].until)
+}
+
+// isKnownPaused is isPaused for a notice, as far as it was loaded.
+func (s *sender) isKnownPaused(name string, now time.Time) bool {
+	a, ok := s.dispatcher.loaded(name)
+	return ok && s.isPaused(a, now)
 }
 
 // readPauses learns which pauses others began. One that ends later than any can was begun by a
@@ -69,15 +77,19 @@ func (s *sender) isPaused(a Alert, now time.Time) bool {
 func (s *sender) readPauses(ctx context.Context, now time.Time) error {
 	lengths := s.dispatcher.options.pauses
 	latest := now.Add(2 * lengths[len(lengths)-1])
+	s.mu.Lock()
 	maps.DeleteFunc(s.pauses, func(_ string, p pause) bool { return now.After(p.until.Add(forgetPause)) })
+	s.mu.Unlock()
 	for file, err := range s.recordedPauses().Names(ctx, pause{until: now.Add(-forgetPause)}.name(""), s.target.Name) {
 		if err != nil {
 			return err
 		}
 		cause, p, ok := readPause(strings.TrimSuffix(file, ".json"))
+		s.mu.Lock()
 		if ok && p.until.Before(latest) && p.until.After(s.pauses[cause].until) {
 			s.pauses[cause] = p
 		}
+		s.mu.Unlock()
 	}
 	return nil
 }
@@ -88,11 +100,13 @@ func (s *sender) readPauses(ctx context.Context, now time.Time) error {
 // and loses nothing.
 func (s *sender) beginPause(ctx context.Context, cause string) error {
 	lengths, p := s.dispatcher.options.pauses, pause{}
+	s.mu.Lock()
 	if last, known := s.pauses[cause]; known {
 		p.count = min(last.count+1, len(lengths)-1)
 	}
 	p.until = time.Now().Add(lengths[p.count])
 	s.pauses[cause] = p
+	s.mu.Unlock()
 	ctx, cancel := detach(ctx, storeTimeout)
 	defer cancel()
 	_, err := s.recordedPauses().Put(ctx, []byte("{}\n"), s.target.Name, p.name(cause))

@@ -49,13 +49,13 @@ type sender struct {
 	notBefore map[string]time.Time // when alerts that were refused are tried again
 	next      time.Time            // nothing is tried before
 	delays    *backoff.ExponentialBackOff
-	failures  int              // failed rounds in a row
-	refusals  []error          // of this round
-	refused   int              // refusals of single alerts in a row
-	pauses    map[string]pause // of causes, by their names
+	failures  int     // failed rounds in a row
+	refusals  []error // of this round
+	refused   int     // refusals of single alerts in a row
 
 	mu        sync.Mutex
 	delivered map[string]time.Time // what the target has; when this process last sent it, or zero
+	pauses    map[string]pause     // of causes, by their names
 }
 
 func newSender(n *namespaceDispatcher, t Target) *sender {

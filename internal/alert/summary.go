@@ -3,7 +3,6 @@ package alert
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
@@ -38,8 +37,7 @@ func Summary(alerts []Alert) string {
 	return fmt.Sprintf("%s%s (%d)", subject, what, len(alerts))
 }
 
-// epochsText names the epochs of alerts, or their bounds if they are scattered; it is empty if they
-// are about none.
+// epochsText names the epochs of alerts; it is empty if they are about none.
 func epochsText(alerts []Alert) string {
 	var epochs []uint64
 	for _, a := range alerts {
@@ -48,22 +46,5 @@ func epochsText(alerts []Alert) string {
 		}
 	}
 	slices.Sort(epochs)
-	runs := epochset.Runs(epochs)
-	switch n := len(runs); {
-	case n == 0:
-		return ""
-	case n == 1 && runs[0].From == runs[0].To:
-		return fmt.Sprintf("epoch %d", runs[0].From)
-	case n > maxRuns:
-		return fmt.Sprintf("epochs between %d and %d", runs[0].From, runs[n-1].To)
-	}
-	var parts []string
-	for _, r := range runs {
-		if r.From == r.To {
-			parts = append(parts, fmt.Sprint(r.From))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d–%d", r.From, r.To))
-		}
-	}
-	return "epochs " + strings.Join(parts, ", ")
+	return epochset.Text(epochset.Runs(epochs), maxRuns)
 }

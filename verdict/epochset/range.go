@@ -3,6 +3,8 @@ package epochset
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -24,6 +26,27 @@ func Runs(epochs []uint64) []Range {
 		}
 	}
 	return runs
+}
+
+// Text names the epochs of ascending runs: "epoch 7", "epochs 1–3, 9". Of more runs than the limit
+// it says the bounds, and of none nothing.
+func Text(runs []Range, limit int) string {
+	switch n := len(runs); {
+	case n == 0:
+		return ""
+	case n == 1 && runs[0].From == runs[0].To:
+		return fmt.Sprintf("epoch %d", runs[0].From)
+	case n > limit:
+		return fmt.Sprintf("epochs between %d and %d", runs[0].From, runs[n-1].To)
+	}
+	parts := make([]string, len(runs))
+	for i, r := range runs {
+		parts[i] = strconv.FormatUint(r.From, 10)
+		if r.To > r.From {
+			parts[i] += "–" + strconv.FormatUint(r.To, 10)
+		}
+	}
+	return "epochs " + strings.Join(parts, ", ")
 }
 
 // Within returns the part of ascending epochs that lies between from and to, both included.

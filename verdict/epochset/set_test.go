@@ -21,3 +21,21 @@ func TestEpochSet(t *testing.T) {
 		}
 	}
 }
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		epochs []uint64
+		want   string
+	}{
+		{nil, ""},
+		{[]uint64{7}, "epoch 7"},
+		{[]uint64{7, 7, 8}, "epochs 7–8"},
+		{[]uint64{1, 2, 3, 9, 11}, "epochs 1–3, 9, 11"},
+		{[]uint64{1, 3, 5, 7}, "epochs between 1 and 7"},
+	} {
+		if got := epochset.Text(epochset.Runs(c.epochs), 3); got != c.want {
+			t.Errorf("%d: %q, want %q", c.epochs, got, c.want)
+		}
+	}
+}
