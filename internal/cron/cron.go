@@ -18,7 +18,7 @@ const (
 
 // parser reads cron's five fields as cron does: 0 and 7 are Sunday, and where both the day of the
 // month and the weekday are given, either will do, which go-cron does only if it is told to.
-var parser = cronlib.NewParser(
+var parser = cronlib.MustNewParser(
 	cronlib.Minute | cronlib.Hour | cronlib.Dom | cronlib.Month | cronlib.Dow | cronlib.Descriptor | cronlib.DowOrDom,
 ).WithMaxSearchYears(longestYears)
 
