@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"golang.org/x/term"
@@ -70,6 +71,13 @@ func (c configInitCmd) Run(ctx context.Context, a *app) error {
 
 // render returns the file, or what is wrong with it.
 func (c configInitCmd) render() ([]byte, error) {
+	for _, given := range []string{
+		c.Preset, c.Namespace, c.LogDirectory, c.VerifyingKey, c.Signatures, c.AuditStore, c.Redis, c.Listen, c.Alertmanager, c.SlackURLFile,
+	} {
+		if !utf8.ValidString(given) {
+			return nil, fmt.Errorf("%.60q is not UTF-8, which no YAML can hold: give another name", given)
+		}
+	}
 	text := []byte(c.text())
 	_, err := config.Parse(c.File, text)
 	if problems, ok := errors.AsType[config.Problems](err); ok {

@@ -142,7 +142,7 @@ func (q question) ask(ctx context.Context, answers <-chan string, out io.Writer,
 			if !ok {
 				return errors.New("the answers end here: nothing was written")
 			}
-			if *q.to = strings.TrimSpace(answer); *q.to == "" {
+			if *q.to = strings.TrimSpace(strings.ToValidUTF8(answer, "?")); *q.to == "" {
 				*q.to = q.usual
 			}
 		case <-ctx.Done():
