@@ -55,6 +55,7 @@ func TestPingsWhileAllIsWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m monitor
 		h := m.start(t)
+		h.Round("three", errRound) // which is not followed
 		for range 60 {
 			time.Sleep(minPause)
 			allWell(h)
