@@ -140,7 +140,7 @@ func newWebhook(t *testing.T) *webhook {
 		h.got[got.Status+" "+got.Kind] = true
 	}))
 	t.Cleanup(server.Close)
-	target, err := targets.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
+	target, err := targets.New("webhook", targets.Settings{Name: "hook", URL: server.URL, Secret: []byte("a secret of the webhook")})
 	jobstest.Must(t, err)
 	h.Target = target
 	return h

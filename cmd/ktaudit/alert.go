@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
 type alertCmd struct {
@@ -37,41 +39,56 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	targets, err := newAlertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings)
 	if err != nil {
 		return err
 	}
 	if len(targets.all) == 0 && !settings.Heartbeat.IsOn() {
 		return fmt.Errorf("%s has no alert targets: add at least one under \"alerts\", as in docs/ktaudit.example.yaml", c.Config)
 	}
-	var ping func(context.Context) error
+	trials := []*trial{}
+	for i, t := range targets.all {
+		one := &trial{target: t.Name, err: errNotTried}
+		targets.all[i].Send, trials = one.sending(t.Send), append(trials, one)
+	}
 	if settings.Heartbeat.IsOn() {
-		if ping, err = newPing(settings.Heartbeat); err != nil {
+		ping, err := newPing(settings.Heartbeat)
+		if err != nil {
 			return err
 		}
+		trials = append(trials, &trial{target: "heartbeat", err: ping(ctx)})
+	}
+	namespace := namespaces[0].Namespace
+	undelivered, err := c.sendTest(ctx, a, namespace, targets.all)
+	if err != nil {
+		return err
+	}
+	if err := a.printTrials(namespace, trials); err != nil {
+		return err // which says more of the same
+	}
+	return undelivered
+}
+
+// sendTest has a test alert of a log delivered, and its end. Undelivered says what is left of these
+// and of other alerts.
+func (c alertTestCmd) sendTest(ctx context.Context, a *app, namespace string, targets []alert.Target) (undelivered, err error) {
+	if len(targets) == 0 {
+		return nil, nil
 	}
 	store, err := c.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	namespace := namespaces[0].Namespace
-	var mu sync.Mutex
-	reached := map[string]bool{}
 	dispatcher, err := alert.NewDispatcher(alert.Options{
-		Store: store, Namespaces: []string{namespace}, Targets: targets.all, Log: a.log,
-		OnDelivery: func(target string, kind alert.Kind, result alert.Result) {
-			mu.Lock()
-			defer mu.Unlock()
-			reached[target] = reached[target] || kind == alert.Test && result == alert.Delivered
-		},
+		Store: store, Namespaces: []string{namespace}, Targets: targets, Log: a.log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	box, test := alert.Outbox{Store: store}, alert.OfTest(namespace, time.Now())
 	if _, err := box.Raise(ctx, test); err != nil {
-		return err
+		return nil, err
 	}
 	sent := dispatcher.Flush(ctx)
 	// The test alert is resolved in any case, so that no target keeps showing it.
@@ -80,41 +97,62 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	if sent != nil {
 		endSent = nil // the same error again
 	}
-	names := make([]string, len(targets.all))
-	for i, t := range targets.all {
-		names[i] = t.Name
-	}
-	var pinged error
-	if ping != nil {
-		if pinged = ping(ctx); pinged != nil {
-			pinged = fmt.Errorf("heartbeat: %w", pinged)
-		}
-		names = append(names, "heartbeat")
-		reached["heartbeat"] = pinged == nil
-	}
-	return errors.Join(sent, ended, endSent, pinged, a.printReached(namespace, names, reached))
+	return errors.Join(sent, endSent), ended
 }
 
-// printReached prints which targets have the test alert, whether or not they know that it is
-// resolved.
-func (a *app) printReached(namespace string, targets []string, reached map[string]bool) error {
-	for _, target := range targets {
+// errNotTried is the result of a target to which nothing was sent.
+var errNotTried = errors.New("the test alert was not sent to it")
+
+// trial is what came of a test alert at a target.
+type trial struct {
+	target string
+	mu     sync.Mutex
+	err    error
+}
+
+// sending returns send, with what came of a test alert noted. That it has ended does not count.
+func (r *trial) sending(send func(context.Context, []alert.Alert) error) func(context.Context, []alert.Alert) error {
+	return func(ctx context.Context, alerts []alert.Alert) error {
+		err := send(ctx, alerts)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if alerts[0].Kind == alert.Test && !alerts[0].Resolved() {
+			r.err = err
+		}
+		return err
+	}
+}
+
+// printTrials prints which targets have the test alert, whether or not they know that it is
+// resolved, and what to do about the others.
+func (a *app) printTrials(namespace string, trials []*trial) error {
+	for _, r := range trials {
 		if a.json {
-			err := a.object(struct {
+			line := struct {
 				Namespace string `json:"namespace"`
 				Target    string `json:"target"`
 				Reached   bool   `json:"reached"`
-			}{namespace, target, reached[target]})
-			if err != nil {
+				Error     string `json:"error,omitempty"`
+			}{namespace, r.target, r.err == nil, ""}
+			if r.err != nil {
+				line.Error = r.err.Error()
+			}
+			if err := a.object(line); err != nil {
 				return err
 			}
 			continue
 		}
-		word := "reached"
-		if !reached[target] {
-			word = "not reached"
+		switch {
+		case r.err == nil:
+			a.printf("%-20s reached\n", r.target)
+		case jsonpost.Refused(r.err):
+			a.printf("%-20s not reached: %v; check its address or path, and its secret\n", r.target, r.err)
+		default:
+			a.printf("%-20s not reached: %v; check that it works, and can be reached from here\n", r.target, r.err)
 		}
-		a.printf("%-20s %s\n", target, word)
+	}
+	if slices.ContainsFunc(trials, func(r *trial) bool { return r.err != nil }) {
+		return errors.New("not every target was reached: put right what is said above, and try again")
 	}
 	return nil
 }

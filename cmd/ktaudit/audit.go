@@ -160,7 +160,7 @@ func newCollector(settings config.Evidence, c evidence.Collector) *evidence.Coll
 // withAuditor has something done with the auditor of one log, whose audit begins with epoch first
 // (0: the default), and sends the alerts that this raises.
 func (f auditFlags) withAuditor(ctx context.Context, a *app, settings *config.Config, first uint64, do func(*audit.Auditor) error) (err error) {
-	targets, err := newAlertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -216,14 +217,24 @@ func tryAuditor(ctx context.Context, x config.CrossCheck) (string, error) {
 // tryTarget reads the secrets of an alert target and connects to it. Whether it takes alerts, only
 // an alert can tell.
 func tryTarget(ctx context.Context, t config.AlertTarget) (string, error) {
-	if _, err := newAlertTarget(t); err != nil {
+	if _, err := newAlertTarget(t, ""); err != nil {
 		return "", err
 	}
-	settings, err := t.Settings()
+	settings, err := t.Settings("")
 	if err != nil {
 		return "", err
 	}
-	found, err := tryAddress(ctx, settings.Address)
+	address := settings.URL
+	switch t.Kind {
+	case "exec":
+		if _, err := exec.LookPath(settings.Exec.Path); err != nil {
+			return "", err
+		}
+		return "can be started; `ktaudit alert test` sends it an alert", nil
+	case "email":
+		address = "smtp://" + settings.Email.Server
+	}
+	found, err := tryAddress(ctx, address)
 	if err == nil {
 		found += "; `ktaudit alert test` sends it an alert"
 	}

@@ -49,5 +49,12 @@ func newPing(h config.Heartbeat) (func(context.Context) error, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("heartbeat: the URL must start with https:// or http:// and name a host")
 	}
-	return jsonpost.New(u).Get, nil
+	if h.TLS == (config.TLS{}) {
+		return jsonpost.New(u).Get, nil
+	}
+	c, err := h.TLS.Files().Config()
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
+	return jsonpost.New(u).WithTLS(c).Get, nil
 }

@@ -86,7 +86,7 @@ func (c logAppendCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	targets, err := newAlertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings)
 	if err != nil {
 		return err
 	}

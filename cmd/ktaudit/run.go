@@ -56,7 +56,7 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.putInto(namespaces, settings); err != nil {
 		return err
 	}
-	targets, err := newAlertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings)
 	if err != nil {
 		return err
 	}

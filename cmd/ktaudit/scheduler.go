@@ -61,7 +61,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 			return err
 		}
 	}
-	targets, err := newAlertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings)
 	if err != nil {
 		return err
 	}

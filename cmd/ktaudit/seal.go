@@ -40,7 +40,7 @@ func (c sealCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	targets, err := newAlertTargets(settings.Alerts)
+	targets, err := newAlertTargets(settings)
 	if err != nil {
 		return err
 	}

@@ -28,11 +28,11 @@ type alertTargets struct {
 }
 
 // newAlertTargets makes the targets of a configuration.
-func newAlertTargets(c config.Alerts) (alertTargets, error) {
+func newAlertTargets(c *config.Config) (alertTargets, error) {
 	made := alertTargets{kinds: map[string]string{}}
 	var errs []error
-	for _, t := range c.Targets() {
-		target, err := newAlertTarget(t)
+	for _, t := range c.Alerts.Targets() {
+		target, err := newAlertTarget(t, c.Runbook)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -44,13 +44,13 @@ func newAlertTargets(c config.Alerts) (alertTargets, error) {
 
 // newAlertTarget makes a target that reads its address and secrets again when their files change.
 // Its name stays what it was, since deliveries are recorded by it.
-func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
-	target, err := readAlertTarget(t)
+func newAlertTarget(t config.AlertTarget, runbook string) (alert.Target, error) {
+	target, err := readAlertTarget(t, runbook)
 	files := t.SecretFiles()
 	if err != nil || len(files) == 0 {
 		return target, err
 	}
-	newest, err := reload.New(func([][]byte) (alert.Target, error) { return readAlertTarget(t) }, func(error) {}, files...)
+	newest, err := reload.New(func([][]byte) (alert.Target, error) { return readAlertTarget(t, runbook) }, func(error) {}, files...)
 	if err != nil {
 		return alert.Target{}, fmt.Errorf("%s: %w", t, err)
 	}
@@ -65,8 +65,8 @@ func newAlertTarget(t config.AlertTarget) (alert.Target, error) {
 	return target, nil
 }
 
-func readAlertTarget(t config.AlertTarget) (alert.Target, error) {
-	settings, err := t.Settings()
+func readAlertTarget(t config.AlertTarget, runbook string) (alert.Target, error) {
+	settings, err := t.Settings(runbook)
 	if err != nil {
 		return alert.Target{}, err
 	}

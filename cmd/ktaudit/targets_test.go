@@ -33,7 +33,7 @@ func TestTargetSecretsAreReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := newAlertTargets(settings.Alerts)
+	made, err := newAlertTargets(settings)
 	if err != nil || len(made.all) != 1 {
 		t.Fatal(made, err)
 	}

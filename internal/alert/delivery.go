@@ -299,7 +299,7 @@ func (s *sender) isMarked(ctx context.Context, name string) (bool, error) {
 // send makes one request. It is not interrupted, because then nobody would know whether the request
 // arrived.
 func (s *sender) send(ctx context.Context, batch []Alert) error {
-	ctx, cancel := detach(ctx, jsonpost.Timeout)
+	ctx, cancel := detach(ctx, SendTimeout)
 	defer cancel()
 	err := s.target.Send(ctx, batch)
 	result := Delivered

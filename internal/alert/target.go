@@ -8,6 +8,10 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 )
 
+// SendTimeout bounds one delivery. With what follows in the audit store it takes less than the half
+// of a lease that is left for it.
+const SendTimeout = 15 * time.Second
+
 // Target is where alerts are sent. Package internal/alert/targets makes those that an operator can
 // choose; ktaudit's own log is always one.
 type Target struct {

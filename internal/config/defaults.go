@@ -38,6 +38,9 @@ const (
 	FaultWait = 10 * time.Minute
 )
 
+// DefaultExecTimeout is how long a program may take for an alert.
+const DefaultExecTimeout = 10 * time.Second
+
 // DefaultConcurrency returns how many epochs a worker audits at the same time if Concurrency is 0.
 func DefaultConcurrency() int { return 4 * runtime.GOMAXPROCS(0) }
 

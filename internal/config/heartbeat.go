@@ -11,10 +11,11 @@ type Heartbeat struct {
 	URL     string `yaml:"url"`
 	URLFile string `yaml:"url_file"`
 	URLEnv  string `yaml:"url_env"`
+	TLS     TLS    `yaml:"tls"`
 }
 
 // IsOn reports whether there is an address to ping.
-func (h Heartbeat) IsOn() bool { return h != Heartbeat{} }
+func (h Heartbeat) IsOn() bool { return h.URL != "" || h.URLFile != "" || h.URLEnv != "" }
 
 // Address reads the address.
 func (h Heartbeat) Address() (string, error) {
@@ -36,5 +37,6 @@ func (v checker) heartbeat() {
 		v.must("heartbeat.url_env", h.URLEnv == "", "url is given as well: choose one")
 	}
 	v.secret("heartbeat.", "url", h.URLFile, h.URLEnv)
+	v.tls("heartbeat.tls", h.TLS)
 	v.must("heartbeat", v.StoreUnwritableAfter != 0, "needs to know that the audit store can be written, and store_unwritable_after: never turns that off: set a duration there")
 }

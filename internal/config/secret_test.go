@@ -24,13 +24,13 @@ alerts:
 	targets := c.Alerts.Targets()
 	address := func(i int) func() (string, error) {
 		return func() (string, error) {
-			settings, err := targets[i].Settings()
-			return settings.Address, err
+			settings, err := targets[i].Settings("")
+			return settings.URL, err
 		}
 	}
 	secretOf := func(i int) func() (string, error) {
 		return func() (string, error) {
-			settings, err := targets[i].Settings()
+			settings, err := targets[i].Settings("")
 			return string(settings.Secret), err
 		}
 	}

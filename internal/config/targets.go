@@ -1,22 +1,28 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/alert/targets"
 	"github.com/ktaudit/ktaudit/internal/secret"
 )
 
-// Alerts are the targets that alerts are sent to. The keys are targets.Kinds; a new kind needs
-// a field here, a type with its fields, and a loop in Targets.
+// Alerts are the targets that alerts are sent to. The keys are targets.Kinds; a new kind needs a
+// field here, a type with its fields, and a loop in Targets.
 type Alerts struct {
 	Alertmanager []AlertmanagerTarget `yaml:"alertmanager,single"`
 	Webhook      []WebhookTarget      `yaml:"webhook,single"`
 	Slack        []SlackTarget        `yaml:"slack,single"`
+	Email        []EmailTarget        `yaml:"email,single"`
+	PagerDuty    []PagerDutyTarget    `yaml:"pagerduty,single"`
+	Exec         []ExecTarget         `yaml:"exec,single"`
 }
 
 // AlertmanagerTarget is a Prometheus Alertmanager.
@@ -28,6 +34,7 @@ type AlertmanagerTarget struct {
 	URL     string `yaml:"url"`
 	URLFile string `yaml:"url_file"`
 	URLEnv  string `yaml:"url_env"`
+	TLS     TLS    `yaml:"tls"`
 }
 
 // WebhookTarget is an HTTP endpoint that accepts signed JSON.
@@ -37,6 +44,7 @@ type WebhookTarget struct {
 	URL     string `yaml:"url"`
 	URLFile string `yaml:"url_file"`
 	URLEnv  string `yaml:"url_env"`
+	TLS     TLS    `yaml:"tls"`
 	// SecretFile or SecretEnv names the file or the environment variable with the key of the HMAC;
 	// exactly one is given.
 	SecretFile string `yaml:"secret_file"`
@@ -49,9 +57,46 @@ type SlackTarget struct {
 	Name    string `yaml:"name"`
 	URLFile string `yaml:"url_file"`
 	URLEnv  string `yaml:"url_env"`
+	TLS     TLS    `yaml:"tls"`
 }
 
-// Targets returns all targets.
+// EmailTarget is a mail server, and who gets mail from it.
+type EmailTarget struct {
+	Name string `yaml:"name"`
+	// Server is host:port. Security is tls, starttls or none; empty means tls for port 465, and
+	// starttls for others.
+	Server   string   `yaml:"server"`
+	Security string   `yaml:"security"`
+	From     string   `yaml:"from"`
+	To       []string `yaml:"to"`
+	// Username is for servers that want one, with PasswordFile or PasswordEnv.
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password_file"`
+	PasswordEnv  string `yaml:"password_env"`
+	TLS          TLS    `yaml:"tls"`
+}
+
+// PagerDutyTarget is an integration of PagerDuty's Events API v2.
+type PagerDutyTarget struct {
+	Name string `yaml:"name"`
+	// URL is where events are sent; empty means the one of the region US.
+	URL            string `yaml:"url"`
+	RoutingKeyFile string `yaml:"routing_key_file"`
+	RoutingKeyEnv  string `yaml:"routing_key_env"`
+	TLS            TLS    `yaml:"tls"`
+}
+
+// ExecTarget is a program that takes alerts on standard input.
+type ExecTarget struct {
+	Name string `yaml:"name"`
+	// Path is absolute.
+	Path string   `yaml:"path"`
+	Args []string `yaml:"args"`
+	// Timeout is how long the program may run; 0 means DefaultExecTimeout.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Targets returns all targets that alerts are sent to.
 func (a Alerts) Targets() []AlertTarget {
 	var all []AlertTarget
 	add := func(kind string, i int, t AlertTarget) {
@@ -59,16 +104,33 @@ func (a Alerts) Targets() []AlertTarget {
 		all = append(all, t)
 	}
 	for i, t := range a.Alertmanager {
-		add("alertmanager", i, AlertTarget{name: t.Name, url: t.URL, urlFile: t.URLFile, urlEnv: t.URLEnv})
+		add("alertmanager", i, AlertTarget{name: t.Name, url: givenURL{t.URL, t.URLFile, t.URLEnv}, tls: t.TLS})
 	}
 	for i, t := range a.Webhook {
-		add("webhook", i, AlertTarget{
-			name: t.Name, url: t.URL, urlFile: t.URLFile, urlEnv: t.URLEnv,
-			hasSecret: true, secretFile: t.SecretFile, secretEnv: t.SecretEnv,
-		})
+		add("webhook", i, AlertTarget{name: t.Name, url: givenURL{t.URL, t.URLFile, t.URLEnv}, tls: t.TLS,
+			secret: "secret", secretFile: t.SecretFile, secretEnv: t.SecretEnv})
 	}
 	for i, t := range a.Slack {
-		add("slack", i, AlertTarget{name: t.Name, secretURL: true, urlFile: t.URLFile, urlEnv: t.URLEnv})
+		add("slack", i, AlertTarget{name: t.Name, secretURL: true, url: givenURL{file: t.URLFile, env: t.URLEnv}, tls: t.TLS})
+	}
+	for i, t := range a.Email {
+		security := t.Security
+		if security == "" {
+			security = targets.SecurityStartTLS
+			if strings.HasSuffix(t.Server, ":465") {
+				security = targets.SecurityTLS
+			}
+		}
+		add("email", i, AlertTarget{name: t.Name, noURL: true, tls: t.TLS, secret: "password", secretFile: t.PasswordFile, secretEnv: t.PasswordEnv,
+			email: targets.Email{Server: t.Server, Security: security, From: t.From, To: t.To, Username: t.Username}})
+	}
+	for i, t := range a.PagerDuty {
+		add("pagerduty", i, AlertTarget{name: t.Name, url: givenURL{text: cmp.Or(t.URL, targets.PagerDutyURL)}, tls: t.TLS,
+			secret: "routing_key", secretFile: t.RoutingKeyFile, secretEnv: t.RoutingKeyEnv})
+	}
+	for i, t := range a.Exec {
+		add("exec", i, AlertTarget{name: t.Name, noURL: true,
+			exec: targets.Exec{Path: t.Path, Args: t.Args, Timeout: cmp.Or(t.Timeout, DefaultExecTimeout)}})
 	}
 	return all
 }
@@ -79,42 +141,52 @@ type AlertTarget struct {
 	path string // in the file, such as alerts.slack[0]
 	name string
 
-	secretURL            bool // the URL cannot stand in the file
-	url, urlFile, urlEnv string
+	secretURL bool // the URL cannot stand in the file
+	noURL     bool // there is none
+	url       givenURL
+	tls       TLS
 
-	hasSecret             bool // what is sent is signed
+	secret                string // what its secret is called; empty: it has none
 	secretFile, secretEnv string
+
+	email targets.Email
+	exec  targets.Exec
 }
 
-// Settings reads the target's URL and secret, and returns what targets.New makes it of. The
-// errors say which target they are about.
-func (t AlertTarget) Settings() (targets.Settings, error) {
-	address, err := t.address()
-	key, keyErr := secret.Read("secret", t.secretFile, t.secretEnv)
+// givenURL says where a URL stands: here, in a file, or in an environment variable.
+type givenURL struct{ text, file, env string }
+
+func (u givenURL) read() (string, error) {
+	if u.text != "" {
+		return u.text, nil
+	}
+	return secret.Read("url", u.file, u.env)
+}
+
+// Settings reads the target's URL and secret, and returns what targets.New makes it of. The errors
+// say which target they are about.
+func (t AlertTarget) Settings(runbook string) (targets.Settings, error) {
+	address, err := t.url.read()
+	key, keyErr := secret.Read(t.secret, t.secretFile, t.secretEnv)
 	if err = errors.Join(err, keyErr); err != nil {
 		return targets.Settings{}, fmt.Errorf("%s: %w", t.path, err)
 	}
-	return targets.Settings{Name: t.name, Address: address, Secret: []byte(key)}, nil
+	return targets.Settings{
+		Name: t.name, URL: address, Secret: []byte(key), TLS: t.tls.Files(), Runbook: runbook, Email: t.email, Exec: t.exec,
+	}, nil
 }
 
-// SecretFiles are the files that Settings reads.
+// SecretFiles are the files that Settings reads, and the one with the CAs of servers.
 func (t AlertTarget) SecretFiles() []string {
-	return slices.DeleteFunc([]string{t.urlFile, t.secretFile}, func(file string) bool { return file == "" })
+	return slices.DeleteFunc([]string{t.url.file, t.secretFile, t.tls.CAFile}, func(file string) bool { return file == "" })
 }
 
 // String returns where the target stands in the file, such as alerts.slack[0].
 func (t AlertTarget) String() string { return t.path }
 
-func (t AlertTarget) address() (string, error) {
-	if t.url != "" {
-		return t.url, nil
-	}
-	return secret.Read("url", t.urlFile, t.urlEnv)
-}
-
 // withoutTLS returns what an attacker on the network can do to alerts sent without TLS.
 func (t AlertTarget) withoutTLS() string {
-	if t.hasSecret {
+	if t.Kind == "webhook" {
 		return "read and suppress"
 	}
 	return "suppress or forge"
@@ -124,10 +196,25 @@ func (v checker) alerts() {
 	names, addresses := map[string]string{alert.LogName: "ktaudit's own log"}, map[string]string{}
 	for _, t := range v.Alerts.Targets() {
 		v.targetName(t, names)
-		v.targetAddress(t, addresses)
-		if t.hasSecret {
-			v.secretGiven(t.path+".", "secret", t.secretFile, t.secretEnv)
-			v.secret(t.path+".", "secret", t.secretFile, t.secretEnv)
+		v.targetAddress(t.path+".", t.url, addresses)
+		switch {
+		case t.secretURL:
+			v.secretGiven(t.path+".", "url", t.url.file, t.url.env)
+		case !t.noURL:
+			v.must(t.path+".url", t.url != givenURL{}, "is missing: give url, url_file or url_env")
+		}
+		v.tls(t.path+".tls", t.tls)
+		if isEmail := t.Kind == "email"; t.secret != "" && (!isEmail || t.email.Username != "") {
+			v.secretGiven(t.path+".", t.secret, t.secretFile, t.secretEnv)
+		} else if isEmail {
+			v.must(t.path+".username", t.secretFile == "" && t.secretEnv == "", "is missing: a password is given")
+		}
+		v.secret(t.path+".", t.secret, t.secretFile, t.secretEnv)
+		switch t.Kind {
+		case "email":
+			v.check(t.path, t.email.Check())
+		case "exec":
+			v.check(t.path, t.exec.Check())
 		}
 	}
 }
@@ -144,27 +231,21 @@ func (v checker) targetName(t AlertTarget, names map[string]string) {
 }
 
 // targetAddress checks where a target is. Addresses holds which target has each address first.
-func (v checker) targetAddress(t AlertTarget, addresses map[string]string) {
-	path := t.path + "."
-	if t.url != "" {
-		v.check(path+"url", checkHTTP(t.url))
-		v.must(path+"url_file", t.urlFile == "", "url is given as well: choose one")
-		v.must(path+"url_env", t.urlEnv == "", "url is given as well: choose one")
+func (v checker) targetAddress(path string, u givenURL, addresses map[string]string) {
+	if u.text != "" {
+		v.check(path+"url", checkHTTP(u.text))
+		v.must(path+"url_file", u.file == "", "url is given as well: choose one")
+		v.must(path+"url_env", u.env == "", "url is given as well: choose one")
 	}
-	v.secret(path, "url", t.urlFile, t.urlEnv)
-	for _, a := range []struct{ field, value string }{{"url", t.url}, {"url_file", t.urlFile}, {"url_env", t.urlEnv}} {
-		if a.value == "" {
+	v.secret(path, "url", u.file, u.env)
+	for _, a := range []struct{ field, value string }{{"url", u.text}, {"url_file", u.file}, {"url_env", u.env}} {
+		if a.value == "" || strings.HasPrefix(path, "alerts.pagerduty") { // whose URL is that of many
 			continue
 		}
 		key := a.field + " " + a.value
 		other := addresses[key]
 		v.must(path+a.field, other == "", "is the same target as %s, and would get each alert twice: remove one", other)
-		addresses[key] = t.path
-	}
-	if t.secretURL {
-		v.secretGiven(path, "url", t.urlFile, t.urlEnv)
-	} else {
-		v.must(path+"url", t.url != "" || t.urlFile != "" || t.urlEnv != "", "is missing: give url, url_file or url_env")
+		addresses[key] = strings.TrimSuffix(path, ".")
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *Config) Warnings() []Problem {
 		warn("alerts", "no alert target is set, so nobody is alerted when an epoch is rejected: add one")
 	}
 	for _, t := range targets {
-		if unprotected(t.url) {
+		if unprotected(t.url.text) {
 			warn(t.path+".url", "without TLS, an attacker on the network can %s alerts: use https", t.withoutTLS())
 		}
 	}
@@ -62,7 +62,8 @@ func (c *Config) secretFiles() []secretFile {
 		{"redis_tls.certificate_key", c.RedisTLS.CertificateKey}, {"heartbeat.url_file", c.Heartbeat.URLFile},
 	}
 	for _, t := range c.Alerts.Targets() {
-		all = append(all, secretFile{t.path + ".url_file", t.urlFile}, secretFile{t.path + ".secret_file", t.secretFile})
+		all = append(all, secretFile{t.path + ".url_file", t.url.file}, secretFile{t.path + "." + t.secret + "_file", t.secretFile},
+			secretFile{t.path + ".tls.certificate_key", t.tls.CertificateKey})
 	}
 	for i, k := range c.Serve.Keys {
 		all = append(all, secretFile{fmt.Sprintf("serve.keys[%d].file", i), k.File})

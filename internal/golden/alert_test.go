@@ -118,7 +118,7 @@ func deliver(t *testing.T) []object {
 	raise(t, w)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	hook, err := targets.NewWebhook("hook", server.URL, []byte("a secret of the webhook"))
+	hook, err := targets.New("webhook", targets.Settings{Name: "hook", URL: server.URL, Secret: []byte("a secret of the webhook")})
 	must(t, err)
 	d, err := alert.NewDispatcher(alert.Options{
 		Store: w.store, Namespaces: []string{namespace}, Targets: []alert.Target{hook}, Log: zerolog.Nop(),
@@ -146,16 +146,20 @@ func claimTarget(t *testing.T) []object {
 func TestGoldenTargetNames(t *testing.T) {
 	t.Parallel()
 	text := alert.LogName + "\n"
-	for _, newTarget := range []func() (alert.Target, error){
-		func() (alert.Target, error) {
-			return targets.NewAlertmanager("", "https://user:secret@alerts.example/base")
-		},
-		func() (alert.Target, error) {
-			return targets.NewWebhook("", "https://user:secret@hooks.example/x?y=z", []byte("a secret of the webhook"))
-		},
-		func() (alert.Target, error) { return targets.NewSlack("", "https://slack.example/services/T/B/X") },
+	for _, c := range []struct {
+		kind string
+		s    targets.Settings
+	}{
+		{"alertmanager", targets.Settings{URL: "https://user:secret@alerts.example/base"}},
+		{"webhook", targets.Settings{URL: "https://user:secret@hooks.example/x?y=z", Secret: []byte("a secret of the webhook")}},
+		{"slack", targets.Settings{URL: "https://slack.example/services/T/B/X"}},
+		{"pagerduty", targets.Settings{URL: targets.PagerDutyURL, Secret: []byte("0123456789abcdef0123456789abcdef")}},
+		{"email", targets.Settings{Email: targets.Email{
+			Server: "smtp.example:587", Security: targets.SecurityStartTLS, From: "kt@example.org", To: []string{"on-call@example.org"},
+		}}},
+		{"exec", targets.Settings{Exec: targets.Exec{Path: "/usr/local/bin/notify", Args: []string{"-v"}, Timeout: time.Second}}},
 	} {
-		target, err := newTarget()
+		target, err := targets.New(c.kind, c.s)
 		must(t, err)
 		text += target.Name + "\n"
 	}

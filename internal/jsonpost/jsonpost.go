@@ -9,6 +9,7 @@ package jsonpost
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -37,23 +38,29 @@ const (
 	maxRetryAfter = 10 * time.Minute
 )
 
-// client sends all requests. It follows no redirects: alerts, and the secrets beside them, go only
-// where the operator said. It does not decompress answers, so that what is read is what was sent.
-var client = &http.Client{
-	Transport: func() http.RoundTripper {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.DisableCompression = true
-		t.MaxResponseHeaderBytes = 64 << 10
-		t.MaxIdleConnsPerHost = 1
-		return t
-	}(),
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// client sends the requests to all addresses that need no TLS of their own.
+var client = newClient(nil)
+
+// newClient returns a client that follows no redirects: alerts, and the secrets beside them, go
+// only where the operator said. It does not decompress answers, so that what is read is what was
+// sent.
+func newClient(c *tls.Config) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableCompression = true
+	t.MaxResponseHeaderBytes = 64 << 10
+	t.MaxIdleConnsPerHost = 1
+	t.TLSClientConfig = c
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Poster posts JSON to one address.
 type Poster struct {
 	address *url.URL
 	secrets []string // which errors must not show
+	client  *http.Client
 }
 
 // New treats every part of the address but the host as a secret: tokens are put into paths,
@@ -62,7 +69,7 @@ type Poster struct {
 func New(address *url.URL, secrets ...string) Poster {
 	user := address.User.Username()
 	password, _ := address.User.Password()
-	p := Poster{address: address}
+	p := Poster{address: address, client: client}
 	hide := func(minLength int, secrets ...string) {
 		for _, s := range secrets {
 			if len(s) >= minLength {
@@ -82,6 +89,12 @@ func New(address *url.URL, secrets ...string) Poster {
 	}
 	// Longest first: hiding a part of a longer secret first would leave the rest of that one.
 	slices.SortFunc(p.secrets, func(a, b string) int { return len(b) - len(a) })
+	return p
+}
+
+// WithTLS returns a Poster that reaches the address by a TLS configuration.
+func (p Poster) WithTLS(c *tls.Config) Poster {
+	p.client = newClient(c)
 	return p
 }
 
@@ -110,7 +123,7 @@ func (p Poster) do(ctx context.Context, method string, body io.Reader, header ma
 	for name, value := range header {
 		request.Header.Set(name, value)
 	}
-	response, err := client.Do(request)
+	response, err := p.client.Do(request)
 	if err != nil {
 		return p.redact(err)
 	}

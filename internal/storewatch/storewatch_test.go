@@ -45,7 +45,7 @@ func newReceiver(t *testing.T, name string) *receiver {
 		r.keys = append(r.keys, a.Incident)
 	}))
 	t.Cleanup(server.Close)
-	target, err := targets.NewWebhook(name, server.URL, []byte("0123456789abcdef"))
+	target, err := targets.New("webhook", targets.Settings{Name: name, URL: server.URL, Secret: []byte("0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}

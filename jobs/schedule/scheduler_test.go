@@ -122,7 +122,7 @@ func (l *live) startScheduler(t *testing.T, r *queue.Redis, s Config, recent uin
 		t.Fatal(err)
 	}
 	scheduler.logs[0].progress.recent = recent
-	target, err := targets.NewWebhook("people", webhook, []byte("0123456789abcdef"))
+	target, err := targets.New("webhook", targets.Settings{Name: "people", URL: webhook, Secret: []byte("0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}

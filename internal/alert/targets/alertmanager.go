@@ -3,11 +3,13 @@ package targets
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/message"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
@@ -16,27 +18,29 @@ import (
 // every dispatcher repeats, without a claim.
 const repeatEvery = time.Minute
 
-// NewAlertmanager makes a target of a Prometheus Alertmanager, by the second version of its API.
-// The URL is the one of its web page, with user and password if it wants them. Name may be empty.
+// newAlertmanager makes a target of a Prometheus Alertmanager, by the second version of its API.
+// The URL is the one of its web page, with user and password if it wants them.
 //
 // The labels, which identify an alert there, are alertname, namespace, severity, incident, epoch
 // and reason. An alert is active until its endsAt, which is far enough ahead that nothing looks
 // resolved because ktaudit is down: a week after a fact was found, or a week after a condition was
 // last seen. When a condition ends, endsAt is when it did.
-func NewAlertmanager(name, address string) (alert.Target, error) {
-	u, err := parseAddress("alertmanager", address)
+func newAlertmanager(s Settings) (alert.Target, error) {
+	u, err := parseURL(s.URL)
 	if err != nil {
 		return alert.Target{}, err
 	}
 	u = u.JoinPath("api/v2/alerts")
-	identity := *u
-	identity.User = nil
-	if name, err = nameOrDefault(name, "alertmanager", identity.String()); err != nil {
+	name, err := nameOrDefault(s.Name, "alertmanager", withoutUser(u))
+	if err != nil {
 		return alert.Target{}, err
 	}
-	p := jsonpost.New(u)
+	p, err := s.poster(u)
+	if err != nil {
+		return alert.Target{}, err
+	}
 	return alert.Target{Name: name, Batch: 100, Mixed: true, Repeat: repeatEvery, Send: func(ctx context.Context, alerts []alert.Alert) error {
-		body, err := alertmanagerBody(alerts, time.Now())
+		body, err := alertmanagerBody(alerts, s.Runbook, time.Now())
 		if err != nil {
 			return &jsonpost.Refusal{Err: err}
 		}
@@ -51,7 +55,7 @@ type alertmanagerAlert struct {
 	EndsAt      time.Time         `json:"endsAt"`
 }
 
-func alertmanagerBody(alerts []alert.Alert, now time.Time) ([]byte, error) {
+func alertmanagerBody(alerts []alert.Alert, runbook string, now time.Time) ([]byte, error) {
 	all := make([]alertmanagerAlert, len(alerts))
 	for i, a := range alerts {
 		all[i] = alertmanagerAlert{
@@ -59,7 +63,7 @@ func alertmanagerBody(alerts []alert.Alert, now time.Time) ([]byte, error) {
 				"alertname": a.Kind.AlertName(), "namespace": a.Namespace, "severity": string(a.Severity),
 				"incident": a.Incident, "epoch": strconv.FormatUint(a.Epoch, 10), "reason": a.Reason,
 			}),
-			Annotations: withoutEmpty(map[string]string{"summary": a.Summary, "description": description(a)}),
+			Annotations: annotations(message.Of([]alert.Alert{a}, runbook)),
 			StartsAt:    a.At,
 			EndsAt:      endsAt(a, now),
 		}
@@ -67,13 +71,17 @@ func alertmanagerBody(alerts []alert.Alert, now time.Time) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// description is the detail, and how to learn more.
-func description(a alert.Alert) string {
-	command := explainCommand(a)
-	if command != "" {
-		command = "What it means: " + command
+// annotations are what people read; those of the first and the last name are what Prometheus'
+// templates look for.
+func annotations(m message.Message) map[string]string {
+	parts := []string{m.Detail, m.Meaning, m.HowBad, m.Actions}
+	if len(m.Commands) > 0 {
+		parts = append(parts, "Next: "+strings.Join(m.Commands, "; "))
 	}
-	return strings.TrimSpace(a.Detail + "\n" + command)
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	return withoutEmpty(map[string]string{
+		"summary": m.Summary, "description": strings.Join(parts, "\n"), "evidence": m.Evidence, "runbook_url": m.RunbookURL,
+	})
 }
 
 func endsAt(a alert.Alert, now time.Time) time.Time {

@@ -2,8 +2,10 @@ package targets
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,8 +81,7 @@ func TestRealAlertmanagerNotifiesPeople(t *testing.T) {
 	t.Parallel()
 	p := newPager(t)
 	server := testservers.Alertmanager(t, p.URL)
-	target, err := NewAlertmanager("", server.URL())
-	must(t, err)
+	target := makeTarget(t, "alertmanager", Settings{URL: server.URL()})
 	target.Repeat = 200 * time.Millisecond
 	s := auditstore.New(memblob.OpenBucket(nil))
 	for range 2 { // two replicas, which both repeat
@@ -115,4 +116,46 @@ func TestRealAlertmanagerNotifiesPeople(t *testing.T) {
 		t.Errorf("the condition was notified as %q", p.states[condition])
 	}
 	t.Logf("notified: %v", p.states)
+}
+
+func TestAlertmanagerMessage(t *testing.T) {
+	t.Parallel()
+	now := began.Add(time.Minute)
+	late := now.Add(30 * 24 * time.Hour)
+	for name, c := range map[string]struct {
+		alert alert.Alert
+		now   time.Time
+		ends  time.Time
+	}{
+		"fact":           {rejected, now, began.Add(alert.FactActiveFor)},
+		"late fact":      {rejected, late, late.Add(time.Hour)},
+		"condition":      {silent, now, now.Add(alert.FactActiveFor)},
+		"resolved":       {resolved(silent, now), late, now},
+		"late condition": {silent, late, late.Add(alert.FactActiveFor)},
+	} {
+		body, err := alertmanagerBody([]alert.Alert{c.alert}, "", c.now)
+		must(t, err)
+		var got []alertmanagerAlert
+		must(t, json.Unmarshal(body, &got))
+		if !got[0].StartsAt.Equal(c.alert.At) || !got[0].EndsAt.Equal(c.ends) {
+			t.Errorf("%s: from %s to %s, want to %s", name, got[0].StartsAt, got[0].EndsAt, c.ends)
+		}
+	}
+	body, err := alertmanagerBody([]alert.Alert{rejected, silent}, "https://wiki.example.org/kt", now)
+	must(t, err)
+	var got []alertmanagerAlert
+	must(t, json.Unmarshal(body, &got))
+	for i, want := range []map[string]string{
+		{"alertname": "KtauditEpochRejected", "epoch": "12", "incident": "rejected/000000000012", "namespace": namespace,
+			"reason": "digest_mismatch", "severity": "critical"},
+		{"alertname": "KtauditLogSilent", "epoch": "5", "incident": "silent/000000000005", "namespace": namespace, "severity": "warning"},
+	} {
+		if !maps.Equal(got[i].Labels, want) {
+			t.Errorf("labels %v, want %v", got[i].Labels, want)
+		}
+	}
+	if a := got[0].Annotations; a["summary"] != rejected.Summary || a["runbook_url"] != "https://wiki.example.org/kt#rejected" ||
+		!strings.HasPrefix(a["description"], "the end digest is another\n") {
+		t.Errorf("annotations %q", a)
+	}
 }

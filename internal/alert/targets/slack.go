@@ -8,31 +8,34 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/message"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 	"github.com/ktaudit/ktaudit/internal/text"
 )
 
 const (
-	// slackBatch is how many alerts share a message, so that a flood does not bury a channel.
-	slackBatch = 20
-	// slackDetail is how much of a detail is shown, in bytes. Slack accepts 3000 characters in a
-	// block, after escaping.
-	slackDetail = 500
+	// slackDetail is how much of a detail is shown, in bytes, and slackBlockSize how many
+	// characters a block has at most, of which Slack accepts 3000, after escaping.
+	slackDetail, slackBlockSize = 500, 2900
 )
 
-// NewSlack makes a target of an incoming webhook of Slack, or of a chat that accepts the same JSON.
-// The URL is a secret. Name may be empty.
-func NewSlack(name, address string) (alert.Target, error) {
-	u, err := parseAddress("slack", address)
+// newSlack makes a target of an incoming webhook of Slack, or of a chat that accepts the same JSON.
+// The URL is a secret.
+func newSlack(s Settings) (alert.Target, error) {
+	u, err := parseURL(s.URL)
 	if err != nil {
 		return alert.Target{}, err
 	}
-	if name, err = nameOrDefault(name, "slack", u.String()); err != nil {
+	name, err := nameOrDefault(s.Name, "slack", u.String())
+	if err != nil {
 		return alert.Target{}, err
 	}
-	p := jsonpost.New(u)
-	return alert.Target{Name: name, Batch: slackBatch, Send: func(ctx context.Context, alerts []alert.Alert) error {
-		body, err := slackBody(alerts)
+	p, err := s.poster(u)
+	if err != nil {
+		return alert.Target{}, err
+	}
+	return alert.Target{Name: name, Send: func(ctx context.Context, alerts []alert.Alert) error {
+		body, err := slackBody(message.Of(alerts, s.Runbook))
 		if err != nil {
 			return &jsonpost.Refusal{Err: err}
 		}
@@ -53,38 +56,52 @@ type slackBlock struct {
 
 // slackBody says everything twice: in blocks, and as text for notifications and for chats without
 // blocks.
-func slackBody(alerts []alert.Alert) ([]byte, error) {
-	message := struct {
+func slackBody(m message.Message) ([]byte, error) {
+	what := []string{
+		"*" + escape(m.Title) + "*", escape(m.Summary),
+		fmt.Sprintf("%s, since %s", escape(m.Namespace), m.Since.UTC().Format(time.RFC3339)),
+	}
+	if !m.Until.IsZero() {
+		what[2] += ", until " + m.Until.UTC().Format(time.RFC3339)
+	}
+	what[2] += ", incident " + escape(m.Alerts[0].Incident)
+	if m.Detail != "" {
+		what = append(what, escape(text.CleanLines(m.Detail, slackDetail)))
+	}
+	var next []string
+	if m.Status == message.Firing && m.Meaning != "" {
+		next = append(next, escape(m.Meaning), escape(m.HowBad), escape(m.Actions))
+	}
+	if m.Evidence != "" {
+		next = append(next, "Evidence: `"+escape(m.Evidence)+"`")
+	}
+	for _, command := range m.Commands {
+		next = append(next, "`"+escape(command)+"`")
+	}
+	if m.RunbookURL != "" {
+		next = append(next, "<"+escape(m.RunbookURL)+"|Runbook>")
+	}
+	body := struct {
 		Text   string       `json:"text"`
 		Blocks []slackBlock `json:"blocks"`
-	}{}
-	var lines []string
-	if len(alerts) > 1 {
-		heading := fmt.Sprintf("*%d alerts*", len(alerts))
-		lines = append(lines, heading)
-		message.Blocks = append(message.Blocks, section(heading))
+	}{Text: strings.Join(append(what, next...), "\n"), Blocks: []slackBlock{section(what)}}
+	if len(next) > 0 {
+		body.Blocks = append(body.Blocks, section(next))
 	}
-	for _, a := range alerts {
-		headline := fmt.Sprintf("*%s*\n%s", escape(a.Title()), escape(a.Summary))
-		facts := fmt.Sprintf("namespace %s, incident %s, since %s",
-			escape(a.Namespace), escape(a.Incident), a.At.Format(time.RFC3339))
-		if a.Resolved() {
-			facts += ", until " + a.ResolvedAt.Format(time.RFC3339)
-		}
-		if a.Detail != "" {
-			facts += "\n" + escape(text.CleanLines(a.Detail, slackDetail))
-		}
-		if command := explainCommand(a); command != "" {
-			facts += "\nwhat it means: `" + command + "`"
-		}
-		lines = append(lines, headline+"\n"+facts)
-		message.Blocks = append(message.Blocks, section(headline+"\n"+facts))
-	}
-	message.Text = strings.Join(lines, "\n\n")
-	return json.Marshal(message)
+	return json.Marshal(body)
 }
 
-func section(text string) slackBlock { return slackBlock{"section", slackText{"mrkdwn", text, true}} }
+// section is a block of some lines; what does not fit is left out.
+func section(lines []string) slackBlock {
+	size := 0
+	for i, line := range lines {
+		if size += len(line) + 1; size > slackBlockSize {
+			lines = append(lines[:i:i], "…")
+			break
+		}
+	}
+	return slackBlock{"section", slackText{"mrkdwn", strings.Join(lines, "\n"), true}}
+}
 
 // escape keeps text from becoming markup: it may come from a log, and could notify everyone in a
 // channel or show a link.

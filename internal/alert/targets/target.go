@@ -6,15 +6,47 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
+	"github.com/ktaudit/ktaudit/internal/tlsfiles"
 )
 
-// Settings is what an operator says about a target.
+// Settings is what an operator says about a target. Which fields have a meaning depends on the
+// kind.
 type Settings struct {
-	Name    string // may be empty: New then makes one from kind and address
-	Address string // an HTTP URL
-	Secret  []byte // signs what is sent, for kinds that sign
+	// Name may be empty: New then makes one from the kind and what identifies the target.
+	Name string
+	// URL is where HTTP targets are.
+	URL string
+	// Secret is what a webhook's requests are signed with, PagerDuty's routing key, or the password
+	// of the mail server.
+	Secret []byte
+	// TLS says which servers are believed, and who asks them.
+	TLS tlsfiles.Files
+	// Runbook is the page that messages link to, with a kind as the fragment; it may be empty.
+	Runbook string
+
+	Email Email
+	Exec  Exec
+}
+
+// Email says how alerts are sent as e-mail.
+type Email struct {
+	// Server is the mail server, host:port. Security is how it is reached: "tls" from the first
+	// byte, "starttls", without which nothing is sent, or "none", for a server on this machine.
+	Server, Security string
+	From             string
+	To               []string
+	Username         string // empty: the server wants none
+}
+
+// Exec says which program takes alerts.
+type Exec struct {
+	Path    string // absolute
+	Args    []string
+	Timeout time.Duration // at most alert.SendTimeout
 }
 
 // constructors are all kinds of targets that an operator can choose.
@@ -22,13 +54,16 @@ var constructors = []struct {
 	kind string
 	make func(Settings) (alert.Target, error)
 }{
-	{"alertmanager", func(s Settings) (alert.Target, error) { return NewAlertmanager(s.Name, s.Address) }},
-	{"webhook", func(s Settings) (alert.Target, error) { return NewWebhook(s.Name, s.Address, s.Secret) }},
-	{"slack", func(s Settings) (alert.Target, error) { return NewSlack(s.Name, s.Address) }},
+	{"alertmanager", newAlertmanager},
+	{"webhook", newWebhook},
+	{"slack", newSlack},
+	{"email", newEmail},
+	{"pagerduty", newPagerDuty},
+	{"exec", newExec},
 }
 
-// Kinds returns the kinds of targets that New makes. They are also the keys below
-// "alerts" in a configuration file, and the values of the metrics' label "target".
+// Kinds returns the kinds of targets that New makes. They are also keys below "alerts" in a
+// configuration file, and the values of the metrics' label "target".
 func Kinds() []string {
 	var kinds []string
 	for _, k := range constructors {
@@ -41,7 +76,11 @@ func Kinds() []string {
 func New(kind string, s Settings) (alert.Target, error) {
 	for _, k := range constructors {
 		if k.kind == kind {
-			return k.make(s)
+			target, err := k.make(s)
+			if err != nil {
+				return alert.Target{}, fmt.Errorf("%s: %w", kind, err)
+			}
+			return target, nil
 		}
 	}
 	return alert.Target{}, fmt.Errorf("unknown kind of alert target %q: want %s", kind, strings.Join(Kinds(), ", "))
@@ -69,23 +108,35 @@ func nameOrDefault(name, kind, identity string) (string, error) {
 	return name, nil
 }
 
-// parseAddress reads an HTTP URL. Its errors don't quote the URL, which may hold a secret.
-func parseAddress(kind, address string) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimSpace(address))
+// withoutUser is a URL as it identifies a target whatever its password.
+func withoutUser(u *url.URL) string {
+	identity := *u
+	identity.User = nil
+	return identity.String()
+}
+
+// parseURL reads an HTTP URL. Its errors don't quote the URL, which may hold a secret.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(text))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: the URL is malformed", kind)
+		return nil, fmt.Errorf("the URL is malformed")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("%s: the URL must start with https:// or http:// and name a host", kind)
+		return nil, fmt.Errorf("the URL must start with https:// or http:// and name a host")
 	}
 	u.Fragment = ""
 	return u, nil
 }
 
-// explainCommand is the command that says what a means; empty if there is none.
-func explainCommand(a alert.Alert) string {
-	if word := a.ExplainWord(); word != "" {
-		return "ktaudit explain " + word
+// poster returns what posts to a URL, by the settings' TLS.
+func (s Settings) poster(u *url.URL, secrets ...string) (jsonpost.Poster, error) {
+	p := jsonpost.New(u, secrets...)
+	if s.TLS == (tlsfiles.Files{}) {
+		return p, nil
 	}
-	return ""
+	c, err := s.TLS.Config()
+	if err != nil {
+		return jsonpost.Poster{}, err
+	}
+	return p.WithTLS(c), nil
 }

@@ -4,24 +4,31 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestNewMakesEveryKind(t *testing.T) {
 	t.Parallel()
+	good := Settings{
+		URL: "https://alerts.example.org", Secret: secret, Exec: Exec{Path: "/bin/true", Timeout: time.Second},
+		Email: Email{Server: "smtp.example.org:587", Security: SecurityStartTLS, From: "kt@example.org", To: []string{"on-call@example.org"}},
+	}
 	for _, kind := range Kinds() {
-		target, err := New(kind, Settings{Address: "https://alerts.example.org", Secret: secret})
+		target, err := New(kind, good)
 		must(t, err)
-		if !strings.HasPrefix(target.Name, kind+"-") || CheckName(target.Name) != nil || target.Batch < 1 || target.Send == nil {
+		if !strings.HasPrefix(target.Name, kind+"-") || CheckName(target.Name) != nil || target.Send == nil {
 			t.Errorf("%s: %+v", kind, target)
 		}
-		for _, bad := range []Settings{{Secret: secret}, {Name: "Not A Name", Address: "https://alerts.example.org", Secret: secret}} {
+		named := good
+		named.Name = "Not A Name"
+		for _, bad := range []Settings{{}, named} {
 			if _, err := New(kind, bad); err == nil {
 				t.Errorf("%s: %+v is taken", kind, bad)
 			}
 		}
 	}
 	// These are keys of configuration files and values of a metric's label.
-	for _, kind := range []string{"alertmanager", "webhook", "slack"} {
+	for _, kind := range []string{"alertmanager", "webhook", "slack", "email", "pagerduty", "exec"} {
 		if !slices.Contains(Kinds(), kind) {
 			t.Errorf("%q is gone from %q", kind, Kinds())
 		}

@@ -3,30 +3,39 @@ package targets
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/message"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 )
 
-// each makes a target of every kind at an address.
+// each makes a target of every kind that is reached by HTTP, at an address.
 func each(t *testing.T, address string) map[string]alert.Target {
 	t.Helper()
-	targets := map[string]alert.Target{}
-	for _, kind := range Kinds() {
-		target, err := New(kind, Settings{Address: address, Secret: secret})
-		must(t, err)
-		targets[kind] = target
+	made := map[string]alert.Target{}
+	for _, kind := range []string{"alertmanager", "webhook", "slack", "pagerduty"} {
+		made[kind] = makeTarget(t, kind, Settings{URL: address, Secret: secret})
 	}
-	return targets
+	return made
+}
+
+func makeTarget(t *testing.T, kind string, s Settings) alert.Target {
+	t.Helper()
+	target, err := New(kind, s)
+	must(t, err)
+	return target
 }
 
 func TestAnswersAreJudged(t *testing.T) {
@@ -119,27 +128,24 @@ func TestSecretsAreInNoErrorAndNoName(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "TOKEN", "ftp://host/TOKEN", "https:///TOKEN", "http://[TOKEN", "http://host/%zzTOKEN", "://TOKEN"} {
-		for _, kind := range Kinds() {
-			_, err := New(kind, Settings{Address: bad, Secret: secret})
+		for kind := range each(t, echo) {
+			_, err := New(kind, Settings{URL: bad, Secret: secret})
 			if err == nil || strings.Contains(err.Error(), "TOKEN") {
 				t.Errorf("%s, %q: %v", kind, bad, err)
 			}
 		}
 	}
-	if _, err := NewWebhook("", echo, []byte("short-TOKEN")); err == nil || strings.Contains(err.Error(), "TOKEN") {
-		t.Errorf("a short secret: %v", err)
-	}
-	if _, err := NewSlack("Pager One", echo); err == nil {
-		t.Error("a bad name is taken")
+	for _, bad := range []string{"short-TOKEN", "whsec_short=TOKEN", "whsec_" + "c2hvcnQ="} {
+		if _, err := New("webhook", Settings{URL: echo, Secret: []byte(bad)}); err == nil || strings.Contains(err.Error(), "TOKEN") {
+			t.Errorf("the secret %s: %v", bad, err)
+		}
 	}
 }
 
 func TestNamesOfTargetsDifferByAddressAndNotByPassword(t *testing.T) {
 	t.Parallel()
 	name := func(address string) string {
-		target, err := NewAlertmanager("", address)
-		must(t, err)
-		return target.Name
+		return makeTarget(t, "alertmanager", Settings{URL: address}).Name
 	}
 	if name("http://a:9093") == name("http://b:9093") || name("http://a:9093/x") == name("http://a:9093") {
 		t.Error("two addresses have one name")
@@ -149,106 +155,72 @@ func TestNamesOfTargetsDifferByAddressAndNotByPassword(t *testing.T) {
 	}
 }
 
-// The header a receiver computes is the one of the documentation, here computed by openssl.
-func TestSignatureOfAWebhook(t *testing.T) {
-	t.Parallel()
-	const want = "t=1790000000,v1=c60797ecea25aa46de421eeeee007147364dbf830e2cca982774fe229c2efac9"
-	got := sign(secret, time.Unix(1_790_000_000, 0), []byte(`{"version":1}`))
-	if got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	for name, err := range map[string]error{
-		"another body":   verify(secret, got, []byte(`{"version":2}`), time.Unix(1_790_000_000, 0)),
-		"another secret": verify([]byte("another secret, as long"), got, []byte(`{"version":1}`), time.Unix(1_790_000_000, 0)),
-		"much later":     verify(secret, got, []byte(`{"version":1}`), time.Unix(1_790_001_000, 0)),
-		"another time":   verify(secret, strings.Replace(got, "t=1790000000", "t=1790000001", 1), []byte(`{"version":1}`), time.Unix(1_790_000_000, 0)),
-	} {
-		if err == nil {
-			t.Errorf("%s is accepted", name)
-		}
-	}
-}
-
-func TestSlackMessage(t *testing.T) {
+// What a log says reaches people as text and as nothing else, whatever the target.
+func TestHostileTextInMessages(t *testing.T) {
 	t.Parallel()
 	a := rejected
-	a.Summary, a.Detail = "see <https://evil.example|here> & <!channel>", strings.Repeat("<&>", 2000)
-	var message struct {
-		Text   string
-		Blocks []slackBlock
-	}
-	body, err := slackBody([]alert.Alert{a, resolved(silent, began.Add(time.Hour))})
+	a.Summary, a.Detail = "key \x1b[2J\u202e\u2066\r\n.\r\nBcc: all@example.org", strings.Repeat("<&>", 2000)
+	a = filled(a)
+	m := message.Of([]alert.Alert{a}, "")
+	hook, err := alertJSON(m)
 	must(t, err)
-	must(t, json.Unmarshal(body, &message))
-	if len(message.Blocks) != 3 || message.Blocks[0].Text.Text != "*2 alerts*" {
-		t.Errorf("%+v", message.Blocks)
-	}
-	for _, b := range message.Blocks {
-		if b.Type != "section" || b.Text.Type != "mrkdwn" || len([]rune(b.Text.Text)) > 3000 || strings.ContainsAny(b.Text.Text, "<>") || !b.Text.Verbatim {
-			t.Errorf("%+v", b)
+	slack, err := slackBody(m)
+	must(t, err)
+	manager, err := alertmanagerBody([]alert.Alert{a}, "", began)
+	must(t, err)
+	pager, err := json.Marshal(pagerDutyEventOf(m, "key"))
+	must(t, err)
+	for target, body := range map[string][]byte{"webhook": hook, "slack": slack, "alertmanager": manager, "pagerduty": pager} {
+		var decoded any
+		must(t, json.Unmarshal(body, &decoded))
+		if shown := fmt.Sprint(decoded); strings.ContainsAny(shown, "\x1b\u202e\u2066\r") {
+			t.Errorf("%s: %q", target, shown)
 		}
-	}
-	for _, want := range []string{"*Critical: epoch rejected*\nsee &lt;https://evil.example|here&gt; &amp; &lt;!channel&gt;",
-		"*Resolved: log silent*", "until 2026-11-22T09:00:00Z", namespace} {
-		if !strings.Contains(message.Text, want) {
-			t.Errorf("no %q in %s", want, message.Text)
-		}
-	}
-	if strings.ContainsAny(message.Text, "<>") {
-		t.Errorf("unescaped: %s", message.Text)
 	}
 }
 
-func TestAlertmanagerMessage(t *testing.T) {
-	t.Parallel()
-	now := began.Add(time.Minute)
-	late := now.Add(30 * 24 * time.Hour)
-	for name, c := range map[string]struct {
-		alert alert.Alert
-		now   time.Time
-		ends  time.Time
-	}{
-		"fact":           {rejected, now, began.Add(alert.FactActiveFor)},
-		"late fact":      {rejected, late, late.Add(time.Hour)},
-		"condition":      {silent, now, now.Add(alert.FactActiveFor)},
-		"resolved":       {resolved(silent, now), late, now},
-		"late condition": {silent, late, late.Add(alert.FactActiveFor)},
-	} {
-		body, err := alertmanagerBody([]alert.Alert{c.alert}, c.now)
-		must(t, err)
-		var got []alertmanagerAlert
-		must(t, json.Unmarshal(body, &got))
-		if !got[0].StartsAt.Equal(c.alert.At) || !got[0].EndsAt.Equal(c.ends) {
-			t.Errorf("%s: from %s to %s, want to %s", name, got[0].StartsAt, got[0].EndsAt, c.ends)
-		}
-	}
-	body, err := alertmanagerBody([]alert.Alert{rejected, silent}, now)
-	must(t, err)
-	const want = `[{"labels":{"alertname":"KtauditEpochRejected","epoch":"12","incident":"rejected/000000000012",` +
-		`"namespace":"example.key-transparency.v1","reason":"digest_mismatch","severity":"critical"},` +
-		`"annotations":{"description":"the end digest is another\nWhat it means: ktaudit explain digest_mismatch","summary":"epoch 12 of example.key-transparency.v1 was rejected: digest_mismatch"},` +
-		`"startsAt":"2026-11-22T08:00:00Z","endsAt":"2026-11-29T08:00:00Z"},` +
-		`{"labels":{"alertname":"KtauditLogSilent","epoch":"5","incident":"silent/000000000005","namespace":"example.key-transparency.v1","severity":"warning"},`
-	if !strings.HasPrefix(string(body), want) {
-		t.Errorf("got  %s\nwant %s", body, want)
-	}
-}
-
-// Whoever reads an alert is told where it is explained, whatever its target.
-func TestEveryAlertSaysWhereItIsExplained(t *testing.T) {
+// Whoever reads an alert is told what it means and what to run, whatever its target.
+func TestEveryAlertSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	for _, a := range []alert.Alert{rejected, silent} {
-		want := "ktaudit explain " + a.ExplainWord()
-		hook, err := webhookBody(a)
+		m := message.Of([]alert.Alert{a}, "https://wiki.example.org/kt")
+		hook, err := alertJSON(m)
 		must(t, err)
-		slack, err := slackBody([]alert.Alert{a})
+		slack, err := slackBody(m)
 		must(t, err)
-		manager, err := alertmanagerBody([]alert.Alert{a}, began)
+		manager, err := alertmanagerBody(m.Alerts, "https://wiki.example.org/kt", began)
 		must(t, err)
-		for target, body := range map[string][]byte{"webhook": hook, "slack": slack, "alertmanager": manager} {
-			if !strings.Contains(string(body), want) {
-				t.Errorf("%s: %s has no %q: %s", a.Incident, target, want, body)
+		pager, err := json.Marshal(pagerDutyEventOf(m, "key"))
+		must(t, err)
+		for target, body := range map[string][]byte{"webhook": hook, "slack": slack, "alertmanager": manager, "pagerduty": pager} {
+			for _, want := range []string{m.Commands[0], m.Actions, "https://wiki.example.org/kt#" + string(a.Kind)} {
+				if !strings.Contains(string(body), want) {
+					t.Errorf("%s: %s has no %q: %s", a.Incident, target, want, body)
+				}
 			}
+		}
+	}
+}
+
+// A server that only a CA of the operator's vouches for is reached by that CA, and not without.
+func TestTLSOfATarget(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	for kind := range each(t, server.URL) {
+		s := Settings{URL: server.URL, Secret: secret}
+		if err := makeTarget(t, kind, s).Send(t.Context(), []alert.Alert{rejected}); err == nil {
+			t.Errorf("%s: a server that nobody vouches for is believed", kind)
+		}
+		s.TLS.CA = ca
+		if err := makeTarget(t, kind, s).Send(t.Context(), []alert.Alert{rejected}); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		s.TLS.CA += ".missing"
+		if _, err := New(kind, s); err == nil {
+			t.Errorf("%s: a missing CA is no problem", kind)
 		}
 	}
 }

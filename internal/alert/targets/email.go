@@ -1,0 +1,181 @@
+package targets
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/netip"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/alert/message"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
+	"github.com/ktaudit/ktaudit/internal/text"
+	gomail "github.com/wneessen/go-mail"
+)
+
+// How a mail server is reached.
+const (
+	SecurityTLS      = "tls"
+	SecurityStartTLS = "starttls"
+	SecurityNone     = "none"
+)
+
+const (
+	// emailTimeout bounds each half of a delivery: to log in, and to hand the message over.
+	emailTimeout = alert.SendTimeout / 2
+	// maxSubject keeps a subject on a phone's screen, in bytes; maxReferences is how many incidents
+	// a message names for threads.
+	maxSubject, maxReferences = 150, 50
+	maxAnswer                 = 300
+)
+
+// Check says what is wrong with the settings of e-mail.
+func (e Email) Check() error {
+	host, port, err := net.SplitHostPort(e.Server)
+	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil || n == 0 {
+		return fmt.Errorf("%.100q is not a mail server such as smtp.example.org:587", e.Server)
+	}
+	switch e.Security {
+	case SecurityTLS, SecurityStartTLS:
+	case SecurityNone:
+		if !isLoopback(host) {
+			return fmt.Errorf("%s is not on this machine, and alerts without TLS can be read, suppressed and forged: use %s or %s",
+				host, SecurityTLS, SecurityStartTLS)
+		}
+	default:
+		return fmt.Errorf("%.60q: want %s, %s or %s", e.Security, SecurityTLS, SecurityStartTLS, SecurityNone)
+	}
+	if len(e.To) == 0 {
+		return errors.New("nobody to send to: give addresses")
+	}
+	for _, address := range append([]string{e.From}, e.To...) {
+		if _, err := mail.ParseAddress(address); err != nil {
+			return fmt.Errorf("%.100q is not an e-mail address", address)
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// newEmail makes a target of the addresses of some people. All of them get one message, or none.
+func newEmail(s Settings) (alert.Target, error) {
+	if err := s.Email.Check(); err != nil {
+		return alert.Target{}, err
+	}
+	name, err := nameOrDefault(s.Name, "email", strings.Join(append([]string{s.Email.Server, s.Email.From}, s.Email.To...), "\n"))
+	if err != nil {
+		return alert.Target{}, err
+	}
+	options, err := s.emailOptions()
+	if err != nil {
+		return alert.Target{}, err
+	}
+	return alert.Target{Name: name, Send: func(ctx context.Context, alerts []alert.Alert) error {
+		msg, err := s.Email.compose(message.Of(alerts, s.Runbook))
+		if err != nil {
+			return &jsonpost.Refusal{Err: err}
+		}
+		host, _, _ := net.SplitHostPort(s.Email.Server)
+		client, err := gomail.NewClient(host, options...)
+		if err != nil {
+			return &jsonpost.Refusal{Err: err}
+		}
+		return s.emailError(client.DialAndSendWithContext(ctx, msg))
+	}}, nil
+}
+
+func (s Settings) emailOptions() ([]gomail.Option, error) {
+	host, port, _ := net.SplitHostPort(s.Email.Server)
+	number, _ := strconv.Atoi(port) // Check has read both
+	options := []gomail.Option{
+		gomail.WithPort(number), gomail.WithTimeout(emailTimeout), gomail.WithoutNoop(), gomail.WithoutRset(),
+	}
+	switch s.Email.Security {
+	case SecurityTLS:
+		options = append(options, gomail.WithSSL())
+	case SecurityStartTLS:
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
+	default:
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
+	}
+	if s.Email.Security != SecurityNone {
+		c, err := s.TLS.Config()
+		if err != nil {
+			return nil, err
+		}
+		if c.ServerName == "" {
+			c.ServerName = host
+		}
+		options = append(options, gomail.WithTLSConfig(c))
+	}
+	if s.Email.Username != "" {
+		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover),
+			gomail.WithUsername(s.Email.Username), gomail.WithPassword(string(s.Secret)))
+	}
+	return options, nil
+}
+
+// compose makes a message. The same alerts make one with the same Message-ID, and the end of a
+// condition refers to the incident that its beginning refers to, so that mail programs show them
+// together.
+func (e Email) compose(m message.Message) (*gomail.Msg, error) {
+	msg := gomail.NewMsg()
+	if err := errors.Join(msg.From(e.From), msg.To(e.To...)); err != nil {
+		return nil, err
+	}
+	from, err := mail.ParseAddress(e.From)
+	if err != nil {
+		return nil, err
+	}
+	_, domain, _ := strings.Cut(from.Address, "@")
+	var references []string
+	for _, a := range m.Alerts[:min(len(m.Alerts), maxReferences)] {
+		references = append(references, fmt.Sprintf("<incident-%.16x@%s>", sha256.Sum256([]byte(a.Namespace+"\n"+a.Incident)), domain))
+	}
+	msg.Subject(text.Clean(fmt.Sprintf("[ktaudit] %s: %s", m.Namespace, m.Title), maxSubject))
+	msg.SetMessageIDWithValue(m.ID + "@" + domain)
+	msg.SetDateWithValue(time.Now())
+	msg.SetGenHeader("References", strings.Join(references, " "))
+	msg.SetGenHeader("In-Reply-To", references[0])
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // so that no absence notice answers
+	if m.Severity == alert.Critical && m.Status == message.Firing {
+		msg.SetImportance(gomail.ImportanceHigh)
+	}
+	msg.SetBodyString(gomail.TypeTextPlain, m.Text())
+	return msg, nil
+}
+
+// emailError says whether a server will refuse the same again, and hides the password, which a
+// server might repeat.
+func (s Settings) emailError(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := 0
+	if e, ok := errors.AsType[*gomail.SendError](err); ok {
+		code = e.ErrorCode()
+	}
+	if e, ok := errors.AsType[*textproto.Error](err); ok {
+		code = e.Code
+	}
+	said := err.Error()
+	if len(s.Secret) > 0 {
+		said = strings.ReplaceAll(said, string(s.Secret), "…")
+	}
+	err = fmt.Errorf("mail server %s: %s", s.Email.Server, text.Clean(said, maxAnswer))
+	if code >= 500 && code < 600 {
+		return &jsonpost.Refusal{Err: err}
+	}
+	return err
+}

@@ -1,0 +1,292 @@
+package targets
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http/httptest"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/ktaudit/ktaudit/internal/alert"
+	"github.com/ktaudit/ktaudit/internal/jsonpost"
+)
+
+// mailServer is a mail server on this machine.
+type mailServer struct {
+	address, ca string
+	answer      error // to each recipient
+	refuseAuth  bool
+
+	mu    sync.Mutex
+	mails []receivedMail
+}
+
+type receivedMail struct {
+	user, from string
+	to         []string
+	encrypted  bool
+	data       []byte
+}
+
+// newMailServer starts a server that wants TLS from the first byte, STARTTLS, or none.
+func newMailServer(t *testing.T, security string) *mailServer {
+	t.Helper()
+	web := httptest.NewTLSServer(nil) // for its certificate, which is for 127.0.0.1
+	t.Cleanup(web.Close)
+	s := &mailServer{ca: filepath.Join(t.TempDir(), "ca.pem")}
+	must(t, os.WriteFile(s.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}), 0o600))
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &mailSession{server: s, conn: c}, nil
+	}))
+	server.Domain, server.ErrorLog = "mail.test", silentLog{}
+	certificates := &tls.Config{Certificates: web.TLS.Certificates}
+	if security == SecurityStartTLS {
+		server.TLSConfig = certificates
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s.address = listener.Addr().String()
+	if security == SecurityTLS {
+		listener = tls.NewListener(listener, certificates)
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return s
+}
+
+type silentLog struct{}
+
+func (silentLog) Printf(string, ...any) {}
+func (silentLog) Println(...any)        {}
+
+type mailSession struct {
+	server *mailServer
+	conn   *smtp.Conn
+	mail   receivedMail
+}
+
+func (s *mailSession) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+func (s *mailSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if s.server.refuseAuth {
+			return &smtp.SMTPError{Code: 535, Message: "no such password: " + password}
+		}
+		s.mail.user = user + ":" + password
+		return nil
+	}), nil
+}
+
+func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error {
+	_, s.mail.encrypted = s.conn.TLSConnectionState()
+	s.mail.from = from
+	return nil
+}
+
+func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mail.to = append(s.mail.to, to)
+	return s.server.answer
+}
+
+func (s *mailSession) Data(r io.Reader) (err error) {
+	s.mail.data, err = io.ReadAll(r)
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.mails = append(s.server.mails, s.mail)
+	return err
+}
+
+func (*mailSession) Reset()        {}
+func (*mailSession) Logout() error { return nil }
+
+// settings are for mail to a server.
+func (s *mailServer) settings(security string) Settings {
+	settings := Settings{
+		Email: Email{Server: s.address, Security: security, From: "ktaudit <kt@example.org>", To: []string{"on-call@example.org", "boss@example.org"}},
+	}
+	if security != SecurityNone {
+		settings.TLS.CA = s.ca
+		settings.Email.Username, settings.Secret = "kt", []byte("hunter2-hunter2")
+	}
+	return settings
+}
+
+func (s *mailServer) send(t *testing.T, settings Settings, alerts ...alert.Alert) error {
+	t.Helper()
+	return makeTarget(t, "email", settings).Send(t.Context(), alerts)
+}
+
+// last parses the last mail.
+func (s *mailServer) last(t *testing.T) (receivedMail, *mail.Message) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mails) == 0 {
+		t.Fatal("no mail came")
+	}
+	got := s.mails[len(s.mails)-1]
+	m, err := mail.ReadMessage(bytes.NewReader(got.data))
+	must(t, err)
+	return got, m
+}
+
+func TestEmailArrivesBySecurity(t *testing.T) {
+	t.Parallel()
+	for _, security := range []string{SecurityTLS, SecurityStartTLS, SecurityNone} {
+		server := newMailServer(t, security)
+		settings := server.settings(security)
+		must(t, server.send(t, settings, rejected))
+		got, m := server.last(t)
+		if got.encrypted != (security != SecurityNone) || got.from != "kt@example.org" || len(got.to) != 2 ||
+			security != SecurityNone && got.user != "kt:hunter2-hunter2" {
+			t.Errorf("%s: %+v", security, got)
+		}
+		if subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil || subject != "[ktaudit] "+namespace+": Critical: epoch rejected" {
+			t.Errorf("%s: subject %q, %v", security, subject, err)
+		}
+		if kind := m.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") || m.Header.Get("Auto-Submitted") != "auto-generated" {
+			t.Errorf("%s: %v", security, m.Header)
+		}
+		if !strings.Contains(string(got.data), "ktaudit incidents show rejected/000000000012") {
+			t.Errorf("%s: %s", security, got.data)
+		}
+		if security == SecurityNone {
+			continue
+		}
+		settings.TLS.CA = ""
+		if err := server.send(t, settings, rejected); err == nil {
+			t.Errorf("%s: a server that nobody vouches for is believed", security)
+		}
+	}
+	// A server without STARTTLS, or one from whose answers somebody has taken it, gets nothing.
+	server := newMailServer(t, SecurityNone)
+	if err := server.send(t, server.settings(SecurityStartTLS), rejected); err == nil || len(server.mails) > 0 {
+		t.Errorf("sent without STARTTLS: %v", err)
+	}
+}
+
+// The same alert has the same Message-ID, and the end of a condition is in the thread of its
+// beginning.
+func TestEmailThreads(t *testing.T) {
+	t.Parallel()
+	server := newMailServer(t, SecurityNone)
+	headers := func(a alert.Alert) (id, references string) {
+		t.Helper()
+		must(t, server.send(t, server.settings(SecurityNone), a))
+		_, m := server.last(t)
+		return m.Header.Get("Message-ID"), m.Header.Get("References")
+	}
+	id, thread := headers(silent)
+	again, _ := headers(silent)
+	endID, endThread := headers(resolved(silent, began.Add(time.Hour)))
+	otherID, otherThread := headers(rejected)
+	if id == "" || id != again || id == endID || id == otherID || thread == "" || thread != endThread || thread == otherThread {
+		t.Errorf("IDs %q, %q, %q, %q; threads %q, %q, %q", id, again, endID, otherID, thread, endThread, otherThread)
+	}
+	for _, one := range []string{id, endID, thread} {
+		if !strings.HasPrefix(one, "<") || !strings.HasSuffix(one, "@example.org>") {
+			t.Errorf("%q is no message ID", one)
+		}
+	}
+}
+
+// Text from a log is text: it begins no header, and ends no message.
+func TestEmailOfHostileText(t *testing.T) {
+	t.Parallel()
+	server := newMailServer(t, SecurityNone)
+	a := rejected
+	a.Summary = "x\r\nBcc: everyone@example.org\r\n\r\n<script>"
+	a.Detail = "\r\n.\r\nMAIL FROM:<evil@example.org>\r\n" + strings.Repeat("ä", 5000)
+	a.Reason = ""
+	must(t, server.send(t, server.settings(SecurityNone), filled(a)))
+	got, m := server.last(t)
+	if m.Header.Get("Bcc") != "" || len(server.mails) != 1 || len(got.to) != 2 || got.from != "kt@example.org" {
+		t.Errorf("%+v, %v", got.to, m.Header)
+	}
+	for line := range strings.SplitSeq(string(got.data), "\r\n") {
+		if len(line) > 998 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+}
+
+func TestEmailFailures(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer  error
+		auth    bool
+		refused bool
+	}{
+		"no such address": {answer: &smtp.SMTPError{Code: 550, Message: "no such user"}, refused: true},
+		"greylisted":      {answer: &smtp.SMTPError{Code: 451, Message: "try later"}},
+		"wrong password":  {auth: true, refused: true},
+	} {
+		server := newMailServer(t, SecurityTLS)
+		server.answer, server.refuseAuth = c.answer, c.auth
+		err := server.send(t, server.settings(SecurityTLS), rejected)
+		if err == nil || jsonpost.Refused(err) != c.refused || strings.Contains(err.Error(), "hunter2") || len(server.mails) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		answer := &smtp.SMTPError{}
+		if errors.As(c.answer, &answer) && !strings.Contains(err.Error(), answer.Message) {
+			t.Errorf("%s: %v does not say %q", name, err, answer.Message)
+		}
+	}
+	gone := newMailServer(t, SecurityNone)
+	settings := gone.settings(SecurityNone)
+	settings.Email.Server = "127.0.0.1:1"
+	if err := gone.send(t, settings, rejected); err == nil || jsonpost.Refused(err) {
+		t.Errorf("a server that is not there: %v", err)
+	}
+}
+
+// A server that accepts a connection and says nothing does not hold up others for long.
+func TestEmailServerThatHangs(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { listener.Close() })
+	s := &mailServer{address: listener.Addr().String()}
+	start := time.Now()
+	if err := s.send(t, s.settings(SecurityNone), rejected); err == nil || time.Since(start) > 2*alert.SendTimeout {
+		t.Errorf("after %s: %v", time.Since(start), err)
+	}
+}
+
+func TestEmailSettings(t *testing.T) {
+	t.Parallel()
+	good := Email{Server: "smtp.example.org:465", Security: SecurityTLS, From: "kt@example.org", To: []string{"on-call@example.org"}}
+	must(t, good.Check())
+	for name, spoil := range map[string]func(*Email){
+		"no port":            func(e *Email) { e.Server = "smtp.example.org" },
+		"port 0":             func(e *Email) { e.Server = "smtp.example.org:0" },
+		"no host":            func(e *Email) { e.Server = ":25" },
+		"without TLS":        func(e *Email) { e.Security = SecurityNone },
+		"another security":   func(e *Email) { e.Security = "ssl" },
+		"no sender":          func(e *Email) { e.From = "" },
+		"nobody":             func(e *Email) { e.To = nil },
+		"no address":         func(e *Email) { e.To = []string{"on-call"} },
+		"a header in it":     func(e *Email) { e.From = "kt@example.org\r\nBcc: x@example.org" },
+		"two in one address": func(e *Email) { e.To = []string{"a@example.org, b@example.org"} },
+	} {
+		e := good
+		spoil(&e)
+		if err := e.Check(); err == nil {
+			t.Errorf("%s: %+v is taken", name, e)
+		}
+	}
+	good.Server, good.Security = "[::1]:25", SecurityNone
+	must(t, good.Check())
+}
