@@ -129,7 +129,7 @@ func OfSealedMismatch(namespace string, shard uint64, detail string) Alert {
 	return Alert{
 		Kind: SealedMismatch, Namespace: namespace, Epoch: first,
 		Incident: fmt.Sprintf("%s/%09d-%.4x", SealedMismatch, shard, sha256.Sum256([]byte(detail))),
-		Summary:  fmt.Sprintf("sealed history of %s, epochs %d to %d, is not what it was", namespace, first, last),
+		Summary:  fmt.Sprintf("verdicts of %s on epochs %d to %d are not those that were sealed", namespace, first, last),
 		Detail:   detail,
 	}
 }
@@ -139,7 +139,7 @@ func OfHistoryMismatch(namespace string, generation uint64, detail string) Alert
 	return Alert{
 		Kind: SealedMismatch, Namespace: namespace,
 		Incident: fmt.Sprintf("%s/history-%012d", SealedMismatch, generation),
-		Summary:  fmt.Sprintf("the record of what is sealed of %s cannot be read, and is made anew", namespace),
+		Summary:  fmt.Sprintf("the list of seals of %s cannot be read; it is made anew from the seals", namespace),
 		Detail:   detail,
 	}
 }

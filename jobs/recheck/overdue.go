@@ -35,8 +35,8 @@ func overdueAlert(namespace string, lowest, epochs uint64, since, now time.Time)
 	return alert.Alert{
 		Kind: alert.RecheckOverdue, Namespace: namespace, Epoch: lowest, At: now,
 		Incident: fmt.Sprintf("%s/%012d/%s", alert.RecheckOverdue, lowest, now.UTC().Format("2006010215")),
-		Summary: fmt.Sprintf("what became of epoch %d of %s, which was judged, cannot be found out, though that is due since %s: epochs like that: %d",
-			lowest, namespace, since.UTC().Format(time.RFC3339), epochs),
+		Summary: fmt.Sprintf("judged epochs of %s could not be looked at again since %s: %d, the first is epoch %d",
+			namespace, since.UTC().Format(time.RFC3339), epochs, lowest),
 		Detail: "the log, or what is on the way to it, answers with errors, from a cache, or lists a batch that cannot be fetched",
 	}
 }
