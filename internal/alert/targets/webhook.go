@@ -66,7 +66,8 @@ func newWebhook(s Settings) (alert.Target, error) {
 	if err != nil {
 		return alert.Target{}, err
 	}
-	return alert.Target{Name: name, Batch: 1, Send: func(ctx context.Context, alerts []alert.Alert) error {
+	// A program hears of each alert at once, and decides by itself what people hear of it.
+	return alert.Target{Name: name, Batch: 1, Mixed: true, Send: func(ctx context.Context, alerts []alert.Alert) error {
 		for _, a := range alerts {
 			m := message.Of([]alert.Alert{a}, s.Runbook)
 			body, err := alertJSON(m)
