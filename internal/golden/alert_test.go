@@ -133,6 +133,17 @@ func deliver(t *testing.T) []object {
 	return w.audit.objects()
 }
 
+// pauseCause tells a target of a rejection, after which it hears no more of its cause for a while.
+func pauseCause(t *testing.T) []object {
+	w := emptyWorld(t)
+	_, err := alert.Outbox{Store: w.store}.Raise(t.Context(), everyAlert()[0])
+	must(t, err)
+	d, err := alert.NewDispatcher(alert.Options{Store: w.store, Namespaces: []string{namespace}, Log: zerolog.Nop()})
+	must(t, err)
+	must(t, d.Flush(t.Context()))
+	return w.audit.objects()
+}
+
 func claimTarget(t *testing.T) []object {
 	w := emptyWorld(t)
 	claim, err := w.store.Outbox(namespace).Claim(t.Context(), "hook", time.Minute)

@@ -52,6 +52,7 @@ var (
 	otherBatchHash = scrub{regexp.MustCompile(`(/other-batch-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	reauditedHash  = scrub{regexp.MustCompile(`(/\d{12}-)[0-9a-f]{16}\.json`), `${1}HASH.json`}
 	claimName      = scrub{regexp.MustCompile(`(/claims/hook/)\d{13}-[A-Z2-7]{26}\.json`), `${1}UNTIL-RANDOM.json`}
+	pauseName      = scrub{regexp.MustCompile(`(/pauses/log/)\d{13}-`), `${1}UNTIL-`}
 	clockName      = scrub{regexp.MustCompile(`(/archive/clock/)[A-Z2-7]{26}\n`), "${1}RANDOM\n"}
 	sampleBy       = scrub{regexp.MustCompile(`("by":)"[A-Z2-7]{26}"`), `${1}"RANDOM"`}
 	dueTime        = scrub{regexp.MustCompile(`(/schedule/[^/]*/)\d{12}\.json`), `${1}DUE.json`}
@@ -139,6 +140,7 @@ var kinds = []kind{
 	{"alert-of-seal", `/alerts/open/`, checkTampered, []scrub{at, summary}},
 	{"alert-delivered", `/alerts/delivered/`, deliver, []scrub{recordedAt}},
 	{"alert-closed", `/alerts/closed/`, deliver, []scrub{recordedAt}},
+	{"alert-pause", `/pauses/`, pauseCause, []scrub{pauseName}},
 	{"alert-claim", `/alerts/claims/`, claimTarget, []scrub{claimName}},
 
 	{"tlog-start", `/tlog/start\.json`, appendVerdicts, nil},
