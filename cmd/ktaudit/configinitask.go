@@ -55,12 +55,18 @@ func (c *configInitCmd) ask(ctx context.Context, in io.Reader, out io.Writer) er
 			return err
 		}
 	}
+	*c = c.withoutNone()
+	return nil
+}
+
+// withoutNone returns the command with what was answered by none left out.
+func (c configInitCmd) withoutNone() configInitCmd {
 	for _, optional := range []*string{&c.Alertmanager, &c.SlackURLFile} {
 		if *optional == "none" {
 			*optional = ""
 		}
 	}
-	return nil
+	return c
 }
 
 // askLog asks which log it is.
@@ -107,12 +113,7 @@ func (c *configInitCmd) askLog(ctx context.Context, answers <-chan string, out i
 
 // problemWith returns what is wrong with one setting, as the file would have it now.
 func (c *configInitCmd) problemWith(path string) error {
-	answered := *c
-	for _, optional := range []*string{&answered.Alertmanager, &answered.SlackURLFile} {
-		if *optional == "none" {
-			*optional = ""
-		}
-	}
+	answered := c.withoutNone()
 	_, err := config.Parse(c.File, []byte(answered.text()))
 	problems, _ := errors.AsType[config.Problems](err)
 	for _, p := range problems {

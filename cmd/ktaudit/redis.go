@@ -100,7 +100,7 @@ func (s redisSecret) read(log zerolog.Logger) (func() (string, error), error) {
 		return func() (string, error) { return password, nil }, nil
 	}
 	failed := func(err error) {
-		log.Error().Err(err).Msg("the new password of Redis cannot be read: the old one stays in use")
+		log.Error().Err(err).Msg("a changed password file of Redis cannot be read: the old password stays in use")
 	}
 	files, err := reload.New(func([][]byte) (string, error) { return secret.ReadFile(file) }, failed, file)
 	if err != nil {

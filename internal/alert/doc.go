@@ -23,14 +23,15 @@
 //     wait, and marks each delivery in the audit store before it gives the claim back. A crash
 //     between sending and marking makes the alert arrive twice. The only other ways to a duplicate
 //     are a process that stops for longer than its lease at just that moment, and clocks that
-//     differ by more than a lease. A webhook's receiver recognises a duplicate by namespace,
-//     incident and status; Alertmanager does so by itself.
+//     differ by more than a lease. A webhook's receiver recognises a duplicate by its
+//     webhook-id; Alertmanager does so by itself.
 //  4. A notice is closed when all targets have it and nothing is left to repeat. Its record stays
 //     for good, at a key that follows from the incident. The folder of open notices, the only one
 //     that is listed, holds only what is going on now.
 //
-// Alerts of one cause, that is of one log, kind, reason and status, go out as one message, so that
-// a log that publishes thousands of bad epochs does not bury people. The first goes out at once;
+// To targets that people read, those that are not [Target.Mixed], alerts of one cause, that is of
+// one log, kind, reason and status, go out as one message, so that a log that publishes thousands
+// of bad epochs does not bury people. The first goes out at once;
 // what comes after it waits for a pause to end, which is longer after each message: 1, 5 and then
 // 15 minutes. Each alert keeps its own notice, mark and record: what a crash leaves without a mark
 // is sent again, and nothing is lost between two messages. Pauses are on record, so that all

@@ -34,7 +34,7 @@ const GiveUpAfter = 12 * time.Second
 // first.
 const (
 	renewEvery     = 3 * time.Second
-	abandonedAfter = 15 * time.Second
+	abandonedAfter = GiveUpAfter + 3*time.Second // the three seconds of the argument above
 	lookEvery      = time.Second
 	leaseFor       = 30 * time.Second // asynq's
 	// lostFor is how long a lost task is remembered: longer than asynq tries to say how it ended.
