@@ -63,14 +63,17 @@ func (s *sender) undelivered(ctx context.Context, names []string, urgent bool) (
 		some := names[:min(atOnce, len(names))]
 		waits := make([]bool, len(some))
 		var group errgroup.Group
+		looking, cancel := context.WithTimeout(ctx, s.dispatcher.options.gather)
 		for i, name := range some {
 			group.Go(func() (err error) {
-				waits[i], err = s.isWaiting(ctx, name, now, urgent)
+				waits[i], err = s.isWaiting(looking, name, now, urgent)
 				return err
 			})
 		}
 		// What cannot be read is tried again under the claim, where it delays nothing else.
-		if err := group.Wait(); err != nil && ctx.Err() != nil {
+		err := group.Wait()
+		cancel()
+		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}
 		if first := slices.Index(waits, true); first >= 0 {
