@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -45,16 +43,13 @@ func newPing(h config.Heartbeat) (func(context.Context) error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
-	u, err := url.Parse(strings.TrimSpace(address))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("heartbeat: the URL must start with https:// or http:// and name a host")
-	}
-	if h.TLS == (config.TLS{}) {
-		return jsonpost.New(u).Get, nil
-	}
-	c, err := h.TLS.Files().Config()
+	u, err := jsonpost.ParseAddress(address)
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
-	return jsonpost.New(u).WithTLS(c).Get, nil
+	poster, err := jsonpost.New(u).WithTLS(h.TLS.Files())
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
+	return poster.Get, nil
 }

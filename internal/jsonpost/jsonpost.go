@@ -22,6 +22,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ktaudit/ktaudit/internal/tlsfiles"
 	"github.com/ktaudit/ktaudit/internal/wait"
 )
 
@@ -92,10 +93,30 @@ func New(address *url.URL, secrets ...string) Poster {
 	return p
 }
 
-// WithTLS returns a Poster that reaches the address by a TLS configuration.
-func (p Poster) WithTLS(c *tls.Config) Poster {
+// ParseAddress reads an HTTP URL. Its errors don't quote the URL, which may hold a secret.
+func ParseAddress(text string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	switch {
+	case err != nil:
+		return nil, errors.New("the URL is malformed")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, errors.New("the URL must start with https:// or http:// and name a host")
+	}
+	u.Fragment = ""
+	return u, nil
+}
+
+// WithTLS returns a Poster that reaches the address by the TLS files, if there are any.
+func (p Poster) WithTLS(files tlsfiles.Files) (Poster, error) {
+	if files == (tlsfiles.Files{}) {
+		return p, nil
+	}
+	c, err := files.Config()
+	if err != nil {
+		return Poster{}, err
+	}
 	p.client = newClient(c)
-	return p
+	return p, nil
 }
 
 // Post returns nil for a 2xx answer, a *Refusal for an answer that will not change by itself, and

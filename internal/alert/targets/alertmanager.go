@@ -26,7 +26,7 @@ const repeatEvery = time.Minute
 // resolved because ktaudit is down: a week after a fact was found, or a week after a condition was
 // last seen. When a condition ends, endsAt is when it did.
 func newAlertmanager(s Settings) (alert.Target, error) {
-	u, err := parseURL(s.URL)
+	u, err := jsonpost.ParseAddress(s.URL)
 	if err != nil {
 		return alert.Target{}, err
 	}

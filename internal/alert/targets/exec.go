@@ -43,8 +43,8 @@ func (e Exec) Check() error {
 }
 
 // newExec makes a target of a program. It is started for each message, with the JSON that webhooks
-// get on standard input, and has taken it if it ends with status 0 in time. Then it and what it
-// started are killed.
+// get on standard input, and has taken it if it ends with status 0 in time. If it does not end in
+// time, it and what it started are killed.
 func newExec(s Settings) (alert.Target, error) {
 	if err := s.Exec.Check(); err != nil {
 		return alert.Target{}, err

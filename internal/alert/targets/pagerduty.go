@@ -28,7 +28,7 @@ const (
 // Facts of one cause make one incident there. Each condition makes one of its own, which its end
 // resolves: conditions that began together may end apart.
 func newPagerDuty(s Settings) (alert.Target, error) {
-	u, err := parseURL(s.URL)
+	u, err := jsonpost.ParseAddress(s.URL)
 	if err != nil {
 		return alert.Target{}, err
 	}

@@ -22,7 +22,7 @@ const (
 // newSlack makes a target of an incoming webhook of Slack, or of a chat that accepts the same JSON.
 // The URL is a secret.
 func newSlack(s Settings) (alert.Target, error) {
-	u, err := parseURL(s.URL)
+	u, err := jsonpost.ParseAddress(s.URL)
 	if err != nil {
 		return alert.Target{}, err
 	}

@@ -115,28 +115,7 @@ func withoutUser(u *url.URL) string {
 	return identity.String()
 }
 
-// parseURL reads an HTTP URL. Its errors don't quote the URL, which may hold a secret.
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimSpace(text))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the URL is malformed")
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("the URL must start with https:// or http:// and name a host")
-	}
-	u.Fragment = ""
-	return u, nil
-}
-
 // poster returns what posts to a URL, by the settings' TLS.
 func (s Settings) poster(u *url.URL, secrets ...string) (jsonpost.Poster, error) {
-	p := jsonpost.New(u, secrets...)
-	if s.TLS == (tlsfiles.Files{}) {
-		return p, nil
-	}
-	c, err := s.TLS.Config()
-	if err != nil {
-		return jsonpost.Poster{}, err
-	}
-	return p.WithTLS(c), nil
+	return jsonpost.New(u, secrets...).WithTLS(s.TLS)
 }

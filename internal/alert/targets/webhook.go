@@ -50,7 +50,7 @@ const (
 // newWebhook makes a target of any HTTP server that accepts JSON, one alert per request, signed
 // with the secret. A request may come twice, with the same webhook-id.
 func newWebhook(s Settings) (alert.Target, error) {
-	u, err := parseURL(s.URL)
+	u, err := jsonpost.ParseAddress(s.URL)
 	if err != nil {
 		return alert.Target{}, err
 	}
