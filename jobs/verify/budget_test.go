@@ -11,7 +11,7 @@ import (
 // whatever its size, it is judged within the budget or not at all.
 func TestShippedLimits(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../deploy/kubernetes/worker.yaml")
+	text, err := os.ReadFile("../../deploy/kubernetes/base/worker.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
