@@ -15,7 +15,7 @@ func TestShippedLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`limits: \{memory: (\d+)Gi\}`).FindSubmatch(text)
+	found := regexp.MustCompile(`limits: \{memory: (\d+)Gi[,}]`).FindSubmatch(text)
 	if found == nil {
 		t.Fatal("the worker has no memory limit")
 	}
