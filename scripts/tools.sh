@@ -208,10 +208,12 @@ debian_program() {
     found "$program" "" "$(command -v "$program")"
     return
   fi
-  if [ ! -e "$debian/$file" ]; then # of a package that is there for another program
+  if [ ! -e "$debian/$file" ] && [ ! -e "$debian/${file#usr/}" ]; then # of a package that is there for another program
     how=$(debian_how "$package") || exit
     install "$program" "" "$how" debian_unpack "$package" || return 0
   fi
+  # On an installed system /sbin is /usr/sbin; in packages it is not.
+  [ -e "$debian/$file" ] || file=${file#usr/}
   cat >"$tools/bin/$program" <<WRAPPER
 #!/bin/sh
 # Runs $program of .tools/debian with the libraries that were unpacked beside it.
