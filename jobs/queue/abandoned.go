@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/wait"
@@ -58,26 +59,32 @@ func (r *Redis) ReviveAbandoned(ctx context.Context, namespaces []string, log ze
 			queues = append(queues, Name(namespace, class))
 		}
 	}
-	seen := map[string]map[string]seenLease{}
+	var group sync.WaitGroup // a queue whose node of Redis does not answer delays no other
+	for _, queue := range queues {
+		group.Go(func() { r.reviveAbandonedOf(ctx, queue, log) })
+	}
+	group.Wait()
+}
+
+func (r *Redis) reviveAbandonedOf(ctx context.Context, queue string, log zerolog.Logger) {
+	var seen map[string]seenLease
 	for wait.For(ctx, lookEvery) == nil {
-		for _, queue := range queues {
-			now, err := r.inFlight(ctx, queue, seen[queue])
-			if err != nil {
-				continue // what was seen before is still true
+		now, err := r.inFlight(ctx, queue, seen)
+		if err != nil {
+			continue // what was seen before is still true
+		}
+		seen = now
+		back := 0
+		for id, one := range now {
+			if time.Since(one.since) < abandonedAfter {
+				continue
 			}
-			seen[queue] = now
-			back := 0
-			for id, one := range now {
-				if time.Since(one.since) < abandonedAfter {
-					continue
-				}
-				if revived, err := r.revive(ctx, queue, id, one.score); err == nil && revived {
-					back++
-				}
+			if revived, err := r.revive(ctx, queue, id, one.score); err == nil && revived {
+				back++
 			}
-			if back > 0 {
-				log.Warn().Str("queue", queue).Int("epochs", back).Msg("a worker was killed or cut off: its epochs are on the queue again")
-			}
+		}
+		if back > 0 {
+			log.Warn().Str("queue", queue).Int("epochs", back).Msg("a worker was killed or cut off: its epochs are on the queue again")
 		}
 	}
 }

@@ -28,19 +28,38 @@ func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		began := time.Now()
 		c := parse(cmd)
-		if c.endsTask() && slices.ContainsFunc(c.keys, h.leases.isLost) {
-			cmd.SetErr(errLeaseLost)
-			return errLeaseLost
+		if c.endsTask() && h.leases.keepBack(c.keys) {
+			return nil // after an error asynq would say it again
+		}
+		if set, isLease := c.sortedSet(); isLease {
+			all := c.members()
+			if kept := h.leases.withoutLost(set, all); len(kept) < len(all) {
+				return h.renewOnly(ctx, cmd, next, set, kept)
+			}
 		}
 		err := next(ctx, cmd)
 		if redisclient.IsFull(err) {
-			err = c.again(ctx, cmd, next, err)
+			err = c.retryWhenFull(ctx, cmd, next, err)
 		}
 		if err == nil {
-			h.leases.saw(c, cmd, began)
+			h.leases.noteSuccess(c, cmd, began)
 		}
 		return err
 	}
+}
+
+// renewOnly renews the leases that are left of a renewal of asynq's without those that were lost.
+func (h hook) renewOnly(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, set string, kept []member) error {
+	if len(kept) == 0 {
+		return nil
+	}
+	args := []any{"zadd", set, "xx"}
+	for _, m := range kept {
+		args = append(args, m.score, m.id)
+	}
+	err := h.ProcessHook(next)(ctx, redis.NewIntCmd(ctx, args...))
+	cmd.SetErr(err)
+	return err
 }
 
 func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
@@ -66,8 +85,7 @@ func parse(cmd redis.Cmder) command {
 	return c
 }
 
-// Kinds of scripts and sorted sets that may grow a little in a full Redis, by how their keys end or
-// begin.
+// isDequeue: asynq takes a task. What a script does shows in how its keys end or begin.
 func (c command) isDequeue() bool {
 	return len(c.keys) == 4 && endWith(c.keys, ":pending", ":paused", ":active", ":lease")
 }
@@ -87,8 +105,24 @@ func (c command) isBeat() bool {
 	return len(c.keys) == 2 && strings.HasPrefix(c.keys[0], "asynq:servers:") && strings.HasPrefix(c.keys[1], "asynq:workers:")
 }
 
-// set returns the key of the sorted set of leases, or of those that are alive, which a ZADD is for.
-func (c command) set() (key string, isLease bool) {
+// member is one of a sorted set.
+type member struct {
+	id    string
+	score float64
+}
+
+// members returns those that a ZADD XX renews.
+func (c command) members() (all []member) {
+	for i := 3; i+1 < len(c.args); i += 2 { // after zadd key xx
+		score, _ := c.args[i].(float64)
+		id, _ := c.args[i+1].(string)
+		all = append(all, member{id, score})
+	}
+	return all
+}
+
+// sortedSet returns the key of the sorted set, of leases or of those alive, that a ZADD is for.
+func (c command) sortedSet() (key string, isLease bool) {
 	if len(c.args) < 4 || c.args[0] != "zadd" {
 		return "", false
 	}
@@ -124,9 +158,9 @@ for i = 2, #ARGV, 2 do
 end
 return 0`
 
-// again runs once more what a full Redis refused, if that may be, and returns how it ended.
-func (c command) again(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, refused error) error {
-	if key, _ := c.set(); key != "" {
+// retryWhenFull runs once more what a full Redis refused, if that may be, and returns how it ended.
+func (c command) retryWhenFull(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, refused error) error {
+	if key, _ := c.sortedSet(); key != "" {
 		mode, pairs := "", c.args[2:]
 		if pairs[0] == "xx" {
 			mode, pairs = "xx", pairs[1:]

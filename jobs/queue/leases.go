@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // GiveUpAfter is how long a worker goes on with a task whose lease it cannot renew.
@@ -37,7 +39,7 @@ const (
 	abandonedAfter = GiveUpAfter + 3*time.Second // the three seconds of the argument above
 	lookEvery      = time.Second
 	leaseFor       = 30 * time.Second // asynq's
-	// lostFor is how long a lost task is remembered: longer than asynq tries to say how it ended.
+	// lostFor is longer than asynq may say how a run ended, counted from the end.
 	lostFor = 2 * leaseFor
 )
 
@@ -46,10 +48,10 @@ const errLeaseLost = answer("the task's lease was not renewed in time, so that a
 
 // leases are those of the tasks in flight in this process.
 type leases struct {
-	mu    sync.Mutex
-	held  map[string]*lease // by the task's key
-	taken []taken
-	lost  map[string]*lease
+	mu       sync.Mutex
+	held     map[string]*lease    // by the task's key
+	lost     map[string]*lostTask // by the task's key
+	dequeued []dequeuedTask       // which asynq has not begun with
 }
 
 type lease struct {
@@ -57,16 +59,28 @@ type lease struct {
 	renewed   time.Time // when the last renewal was sent that was acknowledged
 	score     float64   // which it wrote; 0: not known
 	cancel    context.CancelCauseFunc
+	lost      *lostTask // nil as long as it is held
 }
 
-// taken is a task that was taken from a queue and is not held yet.
-type taken struct {
-	message string // as asynq has it, with the ID in it
-	at      time.Time
+// lostTask is a task whose lease was lost. It is remembered until each run at it has ended and
+// asynq has said so, which is kept from Redis; what asynq never says is waited for until lostFor
+// after the end.
+type lostTask struct {
+	lease               // the one that was lost last
+	running, unsaid int // runs that go on; runs whose end asynq has not said
+	ended           time.Time
+	forgotten       chan struct{} // is closed then
 }
 
-// Hold keeps the lease of a task that a worker begins with. The context that it returns ends when
-// the lease is lost; release must be called when the work has ended.
+type dequeuedTask struct {
+	id string
+	at time.Time // before the command was sent that took it
+}
+
+// Hold keeps the lease of a task that a worker begins with. While a run of this process at the same
+// task goes on that has lost its lease, Hold waits: asynq's words on the two could not be told
+// apart. The context that it returns ends when the lease is lost; release must be called when the
+// work has ended.
 func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Context, release func()) {
 	if r.IsEmbedded() { // which nobody else takes tasks from
 		return ctx, func() {}
@@ -76,16 +90,27 @@ func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Con
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held == nil {
-		l.held, l.lost = map[string]*lease{}, map[string]*lease{}
+		l.held, l.lost = map[string]*lease{}, map[string]*lostTask{}
 	}
-	one := &lease{queue, id, l.takenAt(id), 0, cancel}
+	one := &lease{queue: queue, id: id, renewed: l.takenAt(id), cancel: cancel}
 	l.held[key] = one
-	delete(l.lost, key)
+	for before := l.lost[key]; before != nil && holding.Err() == nil; before = l.lost[key] {
+		l.mu.Unlock()
+		select {
+		case <-before.forgotten:
+		case <-holding.Done():
+		}
+		l.mu.Lock()
+	}
 	return holding, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.held[key] == one {
+		if one.lost == nil {
 			delete(l.held, key)
+		} else {
+			one.lost.running--
+			one.lost.ended = time.Now()
+			l.forgetEnded(key)
 		}
 		cancel(nil)
 	}
@@ -93,57 +118,115 @@ func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Con
 
 // takenAt returns since when a task is in flight. asynq may have waited for Redis since it took it.
 func (l *leases) takenAt(id string) time.Time {
-	for i, t := range l.taken {
-		if strings.Contains(t.message, id) {
-			l.taken = append(l.taken[:i], l.taken[i+1:]...)
-			return t.at
-		}
+	i := slices.IndexFunc(l.dequeued, func(t dequeuedTask) bool { return t.id == id })
+	if i < 0 {
+		return time.Now()
 	}
-	return time.Now()
+	at := l.dequeued[i].at
+	l.dequeued = slices.Delete(l.dequeued, i, i+1)
+	return at
 }
 
-// saw takes note of a command that succeeded and was sent after began.
-func (l *leases) saw(c command, cmd redis.Cmder, began time.Time) {
+// noteSuccess takes note of a command that succeeded and was sent after began.
+func (l *leases) noteSuccess(c command, cmd redis.Cmder, began time.Time) {
 	if c.isDequeue() {
 		message, _ := cmd.(*redis.Cmd).Text()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.taken = append(l.taken, taken{message, began})
+		l.dequeued = append(l.dequeued, dequeuedTask{messageID(message), began})
 		return
 	}
-	key, isLease := c.set()
+	key, isLease := c.sortedSet()
 	if !isLease {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tasks := strings.TrimSuffix(key, "lease") + "t:"
-	for i := 3; i+1 < len(c.args); i += 2 { // after zadd key xx
-		score, _ := c.args[i].(float64)
-		id, _ := c.args[i+1].(string)
-		one := l.held[tasks+id]
+	for _, m := range c.members() {
+		task := taskOfLease(key, m.id)
+		one := l.held[task]
 		if one == nil {
 			continue
 		}
 		if elapsed(one.renewed, began) >= GiveUpAfter { // by now it may be another's that was renewed
-			l.lose(tasks+id, one)
+			l.lose(task, one)
 			continue
 		}
-		one.renewed, one.score = began, score
+		one.renewed, one.score = began, m.score
 	}
+}
+
+// messageID returns the ID in a task's message, which asynq encodes as a TaskMessage of its
+// asynq.proto; "" if there is none.
+func messageID(message string) string {
+	const idField = 3
+	for b := []byte(message); len(b) > 0; {
+		field, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return ""
+		}
+		b = b[n:]
+		if field == idField && kind == protowire.BytesType {
+			id, _ := protowire.ConsumeString(b)
+			return id
+		}
+		if n = protowire.ConsumeFieldValue(field, kind, b); n < 0 {
+			return ""
+		}
+		b = b[n:]
+	}
+	return ""
 }
 
 func (l *leases) lose(key string, one *lease) {
 	delete(l.held, key)
-	l.lost[key] = one
+	lost := l.lost[key]
+	if lost == nil {
+		lost = &lostTask{forgotten: make(chan struct{})}
+		l.lost[key] = lost
+	}
+	lost.lease = *one
+	lost.running++
+	lost.unsaid++
+	one.lost = lost
 	one.cancel(errLeaseLost)
 }
 
-func (l *leases) isLost(key string) bool {
+// keepBack tells whether what asynq says of a task's end is of a run that lost the task, so that it
+// must not reach Redis.
+func (l *leases) keepBack(keys []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lost[key] != nil
+	for _, key := range keys {
+		if lost := l.lost[key]; lost != nil {
+			lost.unsaid--
+			l.forgetEnded(key)
+			return true
+		}
+	}
+	return false
 }
+
+// forgetEnded forgets a lost task of which asynq says no more.
+func (l *leases) forgetEnded(key string) {
+	if lost := l.lost[key]; lost.running == 0 && lost.unsaid <= 0 {
+		delete(l.lost, key)
+		close(lost.forgotten)
+	}
+}
+
+// withoutLost returns those of a set of leases that are not of lost tasks.
+func (l *leases) withoutLost(set string, all []member) []member {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(all), func(m member) bool {
+		task := taskOfLease(set, m.id)
+		return l.lost[task] != nil && l.held[task] == nil
+	})
+}
+
+// taskOfLease returns the key of a task, given that of the leases of its queue.
+func taskOfLease(set, id string) string { return strings.TrimSuffix(set, "lease") + "t:" + id }
 
 // elapsed is the longer of what the wall clock and the monotonic clock have counted, which stands
 // still while a machine sleeps.
@@ -157,19 +240,55 @@ func (r *Redis) KeepLeases(ctx context.Context, log zerolog.Logger) {
 	if r.IsEmbedded() {
 		return
 	}
-	var group errgroup.Group
-	group.SetLimit(1) // renewals: the next begins when the last has ended
-	var renewed time.Time
+	// A queue whose node of Redis does not answer costs other queues nothing.
+	type queueCalls struct {
+		renewals, revivals errgroup.Group // one of each at a time
+		renewed            time.Time
+	}
+	calls := map[string]*queueCalls{}
+	of := func(queue string) *queueCalls {
+		if calls[queue] == nil {
+			calls[queue] = &queueCalls{}
+			calls[queue].renewals.SetLimit(1)
+			calls[queue].revivals.SetLimit(1)
+		}
+		return calls[queue]
+	}
 	for wait.For(ctx, lookEvery) == nil {
 		if n := r.leases.giveUp(time.Now()); n > 0 {
 			log.Warn().Int("epochs", n).Stringer("after", GiveUpAfter).
 				Msg("leases of epochs in flight could not be renewed: the epochs are given up, and go back to the queue")
 		}
-		if time.Since(renewed) >= renewEvery && group.TryGo(func() error { r.renew(ctx); return nil }) {
-			renewed = time.Now()
+		held, lost := r.leases.byQueue()
+		for queue, ids := range held {
+			c := of(queue)
+			if time.Since(c.renewed) >= renewEvery && c.renewals.TryGo(func() error { r.renew(ctx, queue, ids); return nil }) {
+				c.renewed = time.Now()
+			}
+		}
+		for queue, tasks := range lost {
+			of(queue).revivals.TryGo(func() error { r.reviveLost(ctx, tasks); return nil })
 		}
 	}
-	_ = group.Wait()
+	for _, c := range calls {
+		_, _ = c.renewals.Wait(), c.revivals.Wait()
+	}
+}
+
+// byQueue returns the IDs of the tasks that are held, and those that were lost and may be put back.
+func (l *leases) byQueue() (held map[string][]string, lost map[string][]lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held, lost = map[string][]string{}, map[string][]lease{}
+	for _, one := range l.held {
+		held[one.queue] = append(held[one.queue], one.id)
+	}
+	for key, one := range l.lost {
+		if one.score != 0 && l.held[key] == nil && elapsed(one.renewed, time.Now()) >= abandonedAfter {
+			lost[one.queue] = append(lost[one.queue], one.lease)
+		}
+	}
+	return held, lost
 }
 
 // giveUp gives up what was not renewed in time, and returns how many tasks that are.
@@ -183,40 +302,35 @@ func (l *leases) giveUp(now time.Time) (n int) {
 		}
 	}
 	for key, one := range l.lost {
-		if elapsed(one.renewed, now) >= lostFor {
-			delete(l.lost, key)
+		if one.running == 0 && elapsed(one.ended, now) >= lostFor {
+			one.unsaid = 0
+			l.forgetEnded(key)
 		}
 	}
-	for len(l.taken) > 0 && elapsed(l.taken[0].at, now) >= lostFor { // which asynq did not begin with
-		l.taken = l.taken[1:]
+	for len(l.dequeued) > 0 && elapsed(l.dequeued[0].at, now) >= lostFor { // which asynq did not begin with
+		l.dequeued = l.dequeued[1:]
 	}
 	return n
 }
 
-// renew renews all leases, and puts back what was lost and is nobody's yet.
-func (r *Redis) renew(ctx context.Context) {
+func (r *Redis) renew(ctx context.Context, queue string, ids []string) {
 	ctx, cancel := context.WithTimeout(ctx, GiveUpAfter)
 	defer cancel()
 	until := float64(time.Now().Add(leaseFor).Unix())
-	byQueue, lost := map[string][]redis.Z{}, []lease{}
-	r.leases.mu.Lock()
-	for _, one := range r.leases.held {
-		byQueue[one.queue] = append(byQueue[one.queue], redis.Z{Score: until, Member: one.id})
+	all := make([]redis.Z, len(ids))
+	for i, id := range ids {
+		all[i] = redis.Z{Score: until, Member: id}
 	}
-	for _, one := range r.leases.lost {
-		if one.score != 0 && elapsed(one.renewed, time.Now()) >= abandonedAfter {
-			lost = append(lost, *one)
-		}
-	}
-	r.leases.mu.Unlock()
-	var group sync.WaitGroup
-	for queue, all := range byQueue {
-		group.Go(func() { _ = r.Client.ZAddXX(ctx, Key(queue, "lease"), all...).Err() })
-	}
+	_ = r.Client.ZAddXX(ctx, Key(queue, "lease"), all...).Err() // noteSuccess sees it
+}
+
+// reviveLost puts back what was lost and is nobody's yet.
+func (r *Redis) reviveLost(ctx context.Context, lost []lease) {
+	ctx, cancel := context.WithTimeout(ctx, GiveUpAfter)
+	defer cancel()
 	for _, one := range lost {
 		if _, err := r.revive(ctx, one.queue, one.id, strconv.FormatFloat(one.score, 'f', -1, 64)); err != nil {
-			break // the next time
+			return // the next time
 		}
 	}
-	group.Wait()
 }
