@@ -37,19 +37,33 @@ func newHeartbeat(settings *config.Config, namespaces []config.Namespace, m *met
 	}), nil
 }
 
-// newPing returns what pings the address of a heartbeat once. Its errors do not show the address.
+// newPing returns what pings the address of a heartbeat once. The address is read each time: its
+// file may have changed. Errors do not show it.
 func newPing(h config.Heartbeat) (func(context.Context) error, error) {
-	address, err := h.Address()
-	if err != nil {
+	var poster jsonpost.Poster
+	var known string
+	renew := func() error {
+		address, err := h.Address()
+		if err != nil || address == known {
+			return err
+		}
+		u, err := jsonpost.ParseAddress(address)
+		if err != nil {
+			return err
+		}
+		p, err := jsonpost.New(u).WithTLS(h.TLS.Files())
+		if err == nil {
+			poster, known = p, address
+		}
+		return err
+	}
+	if err := renew(); err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
-	u, err := jsonpost.ParseAddress(address)
-	if err != nil {
-		return nil, fmt.Errorf("heartbeat: %w", err)
-	}
-	poster, err := jsonpost.New(u).WithTLS(h.TLS.Files())
-	if err != nil {
-		return nil, fmt.Errorf("heartbeat: %w", err)
-	}
-	return poster.Get, nil
+	return func(ctx context.Context) error {
+		if err := renew(); err != nil {
+			return err
+		}
+		return poster.Get(ctx)
+	}, nil
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ktaudit/ktaudit/internal/config"
 )
 
 // TestHeartbeat: a run with a rejection pings nothing for as long as the alert cannot be delivered,
@@ -76,4 +78,40 @@ func TestHeartbeat(t *testing.T) {
 	waitForMetric(`ktaudit_heartbeats_total{result="sent"} 1`)
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	_ = cmd.Wait()
+}
+
+// TestHeartbeatFileIsReadAgain: the address may change while a scheduler runs. While it cannot be
+// read nothing is pinged.
+func TestHeartbeatFileIsReadAgain(t *testing.T) {
+	t.Parallel()
+	var pinged []string
+	monitor := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { pinged = append(pinged, r.URL.Path) }))
+	defer monitor.Close()
+	file := filepath.Join(t.TempDir(), "url")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(monitor.URL + "/first\n")
+	ping, err := newPing(config.Heartbeat{URLFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"", "ftp://hunter2.example"} {
+		write(bad)
+		if err := ping(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("with the address %q: %v", bad, err)
+		}
+	}
+	write(monitor.URL + "/second\n")
+	if err := ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(pinged, []string{"/first", "/second"}) {
+		t.Errorf("pinged are %q", pinged)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -121,5 +122,21 @@ func TestRedisPasswordRotates(t *testing.T) {
 	server.Do(t, "client", "kill", "user", "audit")
 	if err := probe(); err != nil {
 		t.Errorf("with an empty file: %v", err)
+	}
+}
+
+// A replica takes no epochs: who is to enqueue them, or to work on them, is told so in a line.
+func TestReplicaIsRefused(t *testing.T) {
+	t.Parallel()
+	a := newAudited(t, "3")
+	master := testservers.Redis(t)
+	host, port, _ := net.SplitHostPort(master.Addr())
+	replica := testservers.Redis(t, "--replicaof", host, port)
+	jobstest.Eventually(t, "the replica has caught up", func() bool {
+		return strings.Contains(replica.Do(t, "info", "replication"), "master_link_status:up")
+	})
+	a.configure(newReceiver(t))
+	for _, args := range [][]string{{"enqueue", "--from", "1", "--to", "3"}, {"worker"}, {"scheduler"}} {
+		a.exits(2, "it is a replica", append(args, "--redis", replica.URL())...)
 	}
 }

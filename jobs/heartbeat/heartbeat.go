@@ -16,7 +16,8 @@ const (
 	// minPause is the shortest time between two pings: services that are pinged refuse more than a
 	// few in a minute.
 	minPause = 30 * time.Second
-	// quietAfter is how long there may be no ping before the log says why.
+	// quietAfter is how long there may be no ping before the log says why, and how long a sign
+	// counts: what gave it may hang since. A poll that is longer than usual makes it longer.
 	quietAfter = 5 * time.Minute
 )
 
@@ -40,14 +41,20 @@ type Heartbeat struct {
 	complete chan struct{} // all signs are there
 
 	mu     sync.Mutex
-	signs  map[string]error // nil: it was seen since the last ping
-	last   time.Time        // when the last ping was tried
-	since  time.Time        // since when no ping went well
-	logged string           // why there is none, as the log has it
+	signs  map[string]sign
+	last   time.Time // when the last ping was tried
+	since  time.Time // since when no ping went well
+	logged string    // why there is none, as the log has it
 }
 
-// errAwaited stands for a sign that was not seen since the last ping.
-var errAwaited = errors.New("not finished since the last ping")
+// sign is what was seen last, good (nil) or bad, and when.
+type sign struct {
+	err error
+	at  time.Time
+}
+
+// awaited stands for a sign that was not seen since the last ping.
+var awaited = sign{err: errors.New("not finished since the last ping")}
 
 const storeSign = "writing to the audit store"
 
@@ -56,9 +63,9 @@ func passSign(namespace string) string  { return "alerts of " + namespace }
 
 // New returns a heartbeat that has seen no sign yet.
 func New(c Config) *Heartbeat {
-	h := &Heartbeat{config: c, complete: make(chan struct{}, 1), signs: map[string]error{storeSign: errAwaited}, since: time.Now()}
+	h := &Heartbeat{config: c, complete: make(chan struct{}, 1), signs: map[string]sign{storeSign: awaited}, since: time.Now()}
 	for _, namespace := range c.Namespaces {
-		h.signs[roundSign(namespace)], h.signs[passSign(namespace)] = errAwaited, errAwaited
+		h.signs[roundSign(namespace)], h.signs[passSign(namespace)] = awaited, awaited
 	}
 	return h
 }
@@ -85,17 +92,18 @@ func (h *Heartbeat) StoreTried(since time.Time) {
 }
 
 // note takes in a sign, good or bad. One that is not expected is none.
-func (h *Heartbeat) note(sign string, err error) {
+func (h *Heartbeat) note(of string, err error) {
 	if h == nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, expected := h.signs[sign]; !expected {
+	if _, expected := h.signs[of]; !expected {
 		return
 	}
-	h.signs[sign] = err
-	if h.isComplete(time.Now()) {
+	now := time.Now()
+	h.signs[of] = sign{err, now}
+	if h.isComplete(now) {
 		select {
 		case h.complete <- struct{}{}:
 		default:
@@ -105,13 +113,23 @@ func (h *Heartbeat) note(sign string, err error) {
 
 // isComplete reports whether all is well, and the last ping long enough ago. h.mu is held.
 func (h *Heartbeat) isComplete(now time.Time) bool {
-	for _, err := range h.signs {
-		if err != nil {
+	for _, s := range h.signs {
+		if h.missing(s, now) != nil {
 			return false
 		}
 	}
 	return now.Sub(h.last) >= minPause
 }
+
+// missing returns why a sign is none, or nil.
+func (h *Heartbeat) missing(s sign, now time.Time) error {
+	if s.err == nil && now.Sub(s.at) > h.patience() {
+		return fmt.Errorf("not finished since %s", s.at.UTC().Format(time.RFC3339))
+	}
+	return s.err
+}
+
+func (h *Heartbeat) patience() time.Duration { return max(quietAfter, 3*h.config.Poll) }
 
 // take uses up all signs, and reports whether they were still there.
 func (h *Heartbeat) take(now time.Time) bool {
@@ -121,8 +139,8 @@ func (h *Heartbeat) take(now time.Time) bool {
 		return false
 	}
 	h.last = now
-	for sign := range h.signs {
-		h.signs[sign] = errAwaited
+	for of := range h.signs {
+		h.signs[of] = awaited
 	}
 	return true
 }
@@ -174,13 +192,13 @@ func (h *Heartbeat) ping(ctx context.Context) {
 func (h *Heartbeat) logSilence(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now.Sub(h.since) < max(quietAfter, 3*h.config.Poll) {
+	if now.Sub(h.since) < h.patience() {
 		return
 	}
 	var missing []string
-	for sign, err := range h.signs {
-		if err != nil {
-			missing = append(missing, fmt.Sprintf("%s: %v", sign, err))
+	for of, s := range h.signs {
+		if err := h.missing(s, now); err != nil {
+			missing = append(missing, fmt.Sprintf("%s: %v", of, err))
 		}
 	}
 	if len(missing) > 0 {

@@ -138,6 +138,31 @@ func others(h *Heartbeat) {
 	h.StoreTried(time.Time{})
 }
 
+// TestOldSigns: after a hang no sign of before it counts.
+func TestOldSigns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var m monitor
+		h := m.start(t)
+		allButStore(h)
+		time.Sleep(quietAfter + time.Second)
+		h.StoreTried(time.Time{})
+		synctest.Wait()
+		if m.pings != 0 {
+			t.Error("it is pinged by signs of long ago")
+		}
+		time.Sleep(quietAfter)
+		if log := m.log.String(); !strings.Contains(log, "following one: not finished since 2000-01-01") {
+			t.Errorf("the log says %q", log)
+		}
+		allWell(h)
+		synctest.Wait()
+		if m.pings != 1 {
+			t.Errorf("%d pings once all is well", m.pings)
+		}
+	})
+}
+
 // TestRecovers: what was amiss and is well again is pinged, and said.
 func TestRecovers(t *testing.T) {
 	t.Parallel()

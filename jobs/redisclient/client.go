@@ -53,10 +53,13 @@ func (a Access) options() (*redis.UniversalOptions, string, error) {
 }
 
 // authenticateSentinel returns what is done on each new connection: on one to a Sentinel, which
-// go-redis gives one password for ever, the password as it is now is shown. A connection to Redis
-// is authenticated by then, or needs no password.
+// go-redis gives one password for ever, the password as it is now is shown. It is not shown to
+// Redis itself, which go-redis calls FailoverClient and has given its own by then.
 func authenticateSentinel(user string, password func() (string, error)) func(context.Context, *redis.Conn) error {
 	return func(ctx context.Context, c *redis.Conn) error {
+		if strings.Contains(c.String(), "FailoverClient") {
+			return nil
+		}
 		if err := c.Ping(ctx).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOAUTH") {
 			return nil // what else is wrong shows when the connection is used
 		}

@@ -61,6 +61,25 @@ func TestSentinelFailoverWithTLS(t *testing.T) {
 	}
 }
 
+// The Sentinels' password is shown to Sentinels only, here under a user of theirs. Redis, which has
+// the same one, does not get it.
+func TestSentinelPasswordIsForSentinels(t *testing.T) {
+	t.Parallel()
+	ca := testservers.NewCA(t)
+	servers := testservers.NewRedisSentinels(t, ca, "hunter2", "hunter2")
+	access := Access{
+		URL: "rediss-sentinel://" + strings.Join(servers.Addrs, ",") + "/0?master=main&sentinel_user=default", TLS: clientTLS(t, ca, ""),
+		SentinelPassword: static("hunter2"),
+	}
+	if _, err := access.Connect(t.Context(), zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "NOAUTH") {
+		t.Errorf("without the password of Redis: %v", err)
+	}
+	access.Password = static("hunter2")
+	c := must[*Connection](t)(access.Connect(t.Context(), zerolog.Nop()))
+	defer c.Close()
+	must[string](t)(c.Client.Set(t.Context(), "key", "value", 0).Result())
+}
+
 // A server is believed under its own name only, and asks for a client certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel()

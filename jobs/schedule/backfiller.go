@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/alert"
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/frontier"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
 	"github.com/ktaudit/ktaudit/jobs/queue"
@@ -111,7 +111,7 @@ func (b *backfiller) round(ctx context.Context, now time.Time) error {
 		return nil // there may be history, of which nothing is known yet
 	}
 	if end == 0 {
-		b.progress.setHistoryResult(nil)
+		b.progress.setHistoryResult(nil, time.Now())
 		b.progress.setKeylessHistory(keyless{})
 		return nil
 	}
@@ -119,7 +119,7 @@ func (b *backfiller) round(ctx context.Context, now time.Time) error {
 	result, err := b.fill(ctx, now, end)
 	result.foundGaps = result.foundGaps && err == nil
 	b.last = result
-	b.progress.setHistoryResult(err)
+	b.progress.setHistoryResult(err, time.Now())
 	return err
 }
 

@@ -230,7 +230,7 @@ const roundsIncident = "/scheduler-"
 // trouble may come again before the log has published. One stands for all trouble at the same time,
 // though the log goes on meanwhile and other schedulers know another newest epoch.
 func (f *follower) alertOnFailingRounds(ctx context.Context, now time.Time, failure error, open []alert.Alert) error {
-	history, known := f.progress.historyResult()
+	history, known := f.progress.historyTrouble(now, f.config.Poll)
 	failure = errors.Join(failure, history)
 	if failure == nil {
 		f.failingSince = time.Time{}

@@ -32,7 +32,7 @@ func mustHave(t testing.TB, r *queue.Redis, s Config) *scheduledLog {
 		t.Fatal(err)
 	}
 	l := scheduler.logs[0]
-	l.progress.setHistoryResult(nil) // as after a round of history that went well
+	l.progress.setHistoryResult(nil, time.Now()) // as after a round of history that went well
 	return l
 }
 

@@ -126,11 +126,11 @@ func (f *follower) round(ctx context.Context, now time.Time) error {
 
 // trouble returns what is wrong after a round that has not failed, or nil.
 func (f *follower) trouble(now time.Time) error {
-	switch history, known := f.progress.historyResult(); {
+	switch err, known := f.progress.historyTrouble(now, f.config.Poll); {
 	case !known:
 		return errors.New("history was not looked at yet")
-	case history != nil:
-		return history
+	case err != nil:
+		return err
 	}
 	if behind := f.lag(now); behind.Exceeds(f.config.MaxLagEpochs, f.config.MaxLag, now) {
 		return fmt.Errorf("%d epochs have no verdict, the first of them since %s, which is more than max_lag: are workers running?",

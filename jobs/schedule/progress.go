@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type progress struct {
 	// the last epoch up to which all are verified; 0: none or not known
 	verified atomic.Uint64
 	// what the last round of history ended with; nil: there was none yet
-	history atomic.Pointer[error]
+	history atomic.Pointer[historyResult]
 	// the lowest epoch of history that waits for a key; nil: none
 	keyless atomic.Pointer[keyless]
 }
@@ -79,16 +80,28 @@ func (p *progress) verifiedUpTo() uint64 { return p.verified.Load() }
 
 func (p *progress) setVerifiedUpTo(epoch uint64) { p.verified.Store(epoch) }
 
-// historyResult returns what the last round of history ended with, and whether there was one.
-func (p *progress) historyResult() (err error, known bool) {
-	last := p.history.Load()
-	if last == nil {
-		return nil, false
-	}
-	return *last, true
+// historyResult is what a round of history ended with, and when.
+type historyResult struct {
+	err error
+	at  time.Time
 }
 
-func (p *progress) setHistoryResult(err error) { p.history.Store(&err) }
+// historyTrouble returns what is wrong with the work at history, of which there is a round each
+// poll, and whether there was a round yet.
+func (p *progress) historyTrouble(now time.Time, poll time.Duration) (err error, known bool) {
+	switch last := p.history.Load(); {
+	case last == nil:
+		return nil, false
+	case last.err == nil && now.Sub(last.at) > roundTimeout+3*poll: // a round takes no longer
+		return fmt.Errorf("history was not looked at since %s", last.at.UTC().Format(time.RFC3339)), true
+	default:
+		return last.err, true
+	}
+}
+
+func (p *progress) setHistoryResult(err error, at time.Time) {
+	p.history.Store(&historyResult{err, at})
+}
 
 // keylessHistory returns the lowest epoch of history that waits for a key.
 func (p *progress) keylessHistory() keyless {

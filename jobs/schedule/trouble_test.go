@@ -15,12 +15,13 @@ import (
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name    string
-		maxLag  units.Lag
-		judged  []uint64
-		history error
-		after   time.Duration // since the log published
-		want    string        // empty: no trouble
+		name       string
+		maxLag     units.Lag
+		judged     []uint64
+		history    error
+		historyAge time.Duration
+		after      time.Duration // since the log published
+		want       string        // empty: no trouble
 	}{
 		{name: "all judged", maxLag: units.Lag{Age: 15 * time.Minute}, judged: jobstest.Span(1, 4), after: time.Hour},
 		{name: "just published", maxLag: units.Lag{Age: 15 * time.Minute}, judged: jobstest.Span(1, 2), after: 14 * time.Minute},
@@ -29,6 +30,7 @@ func TestTrouble(t *testing.T) {
 		{name: "too many", maxLag: units.Lag{Epochs: 2}, judged: jobstest.Span(1, 1), after: time.Minute, want: "3 epochs have no verdict"},
 		{name: "may lag for ever", judged: jobstest.Span(1, 1), after: time.Hour},
 		{name: "history fails", judged: jobstest.Span(1, 4), history: errors.New("connection refused"), want: "connection refused"},
+		{name: "history hangs", judged: jobstest.Span(1, 4), historyAge: time.Hour, want: "history was not looked at since"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +43,7 @@ func TestTrouble(t *testing.T) {
 			r := queuetest.Embedded(t)
 			for range 2 { // a restart does not begin to count anew
 				f := mustFollow(t, r, s)
-				f.progress.setHistoryResult(c.history)
+				f.progress.setHistoryResult(c.history, now.Add(-c.historyAge))
 				f.mustRound(t, now)
 				err := f.trouble(now)
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
@@ -74,7 +76,7 @@ func TestOnRound(t *testing.T) {
 	if err := <-rounds; err == nil || !strings.Contains(err.Error(), "history was not looked at yet") {
 		t.Errorf("before history was looked at: %v", err)
 	}
-	l.progress.setHistoryResult(nil)
+	l.progress.setHistoryResult(nil, time.Now())
 	<-rounds // may have begun before
 	if err := <-rounds; err != nil {
 		t.Errorf("all is well: %v", err)

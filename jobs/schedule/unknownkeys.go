@@ -47,7 +47,7 @@ func (f *follower) alertOnUnknownKeys(ctx context.Context, now time.Time, publis
 	}
 	were := f.wereKeyless
 	f.wereKeyless = lowest.epoch != 0
-	_, historyKnown := f.progress.historyResult()
+	_, historyKnown := f.progress.historyTrouble(now, f.config.Poll)
 	var standing *alert.Alert // one alert stands for all
 	for _, a := range open {
 		if a.Kind != alert.UnknownKey && a.Kind != alert.KeyOverdue {

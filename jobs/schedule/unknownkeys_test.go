@@ -53,7 +53,7 @@ func TestUnknownKeys(t *testing.T) {
 	r := queuetest.Embedded(t)
 	f, replica := mustFollow(t, r, w.schedule()), mustFollow(t, r, w.schedule())
 	for _, one := range []*follower{f, replica} {
-		one.progress.setHistoryResult(nil)
+		one.progress.setHistoryResult(nil, time.Now())
 	}
 	now := time.Now()
 	f.mustRound(t, now)
@@ -145,7 +145,7 @@ func TestUnknownKeysForTooLong(t *testing.T) {
 			config.KeyOverdueAfter, config.KeyOverdueEpochs = c.after, c.epochs
 			f, replica := mustFollow(t, r, config), mustFollow(t, r, config)
 			for _, one := range []*follower{f, replica} {
-				one.progress.setHistoryResult(nil)
+				one.progress.setHistoryResult(nil, time.Now())
 			}
 			now := time.Now()
 			f.mustRound(t, now)
