@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -62,19 +63,13 @@ func (s *sender) undelivered(ctx context.Context, names []string, urgent bool) (
 	for len(names) > 0 {
 		some := names[:min(atOnce, len(names))]
 		waits := make([]bool, len(some))
-		var group errgroup.Group
-		looking, cancel := context.WithTimeout(ctx, s.dispatcher.options.gather)
-		for i, name := range some {
-			group.Go(func() (err error) {
-				waits[i], err = s.isWaiting(looking, name, now, urgent)
-				return err
-			})
-		}
 		// What cannot be read is tried again under the claim, where it delays nothing else.
-		err := group.Wait()
-		cancel()
-		if err != nil && ctx.Err() != nil {
-			return nil, err
+		_ = s.read(ctx, time.Now().Add(s.dispatcher.options.gather), len(some), func(ctx context.Context, i int) (err error) {
+			waits[i], err = s.isWaiting(ctx, some[i], now, urgent)
+			return err
+		})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		if first := slices.Index(waits, true); first >= 0 {
 			return names[first:], nil
@@ -122,25 +117,32 @@ func (s *sender) deliverUntil(
 			return false, err
 		}
 	}
-	s.refused = 0
-	var unread []error
+	s.refused, s.requests = 0, 0
 	for len(waiting) > 0 {
 		n := s.countOfNext(waiting)
-		alerts, err := s.gather(ctx, end, waiting[:n], open)
-		unread = append(unread, err)
+		alerts := s.gather(ctx, end, waiting[:n], open)
 		waiting = waiting[n:]
 		for _, group := range s.groups(alerts) {
 			if err := s.deliverGroup(ctx, end, group, urgent); errors.Is(err, errUntilNextClaim) {
-				return s.refused < refusalsToPause, ctx.Err()
+				return s.endClaim(ctx, s.refused < refusalsToPause)
 			} else if err != nil {
 				return false, err
 			}
 		}
 		if ctx.Err() != nil || time.Now().After(end) {
-			return true, ctx.Err()
+			return s.endClaim(ctx, true)
 		}
 	}
-	return false, errors.Join(unread...)
+	return false, nil
+}
+
+// endClaim is how a delivery ends that has not come to its end. If nothing at all was sent meanwhile,
+// the next will do no better.
+func (s *sender) endClaim(ctx context.Context, more bool) (bool, error) {
+	if ctx.Err() == nil && s.requests == 0 {
+		return false, fmt.Errorf("the audit store is too slow: no alert could be read and sent in %s", s.dispatcher.options.lease/2)
+	}
+	return more, ctx.Err()
 }
 
 // countOfNext is how many of the waiting notices may be in the next message: those of the same kind
@@ -212,6 +214,10 @@ func (s *sender) sendAll(ctx context.Context, end time.Time, alerts []Alert) (se
 			size = min(2*size, s.target.limit())
 		case !jsonpost.Refused(err):
 			return sent, err
+		case jsonpost.RefusesAll(err):
+			s.refusals, s.refused = append(s.refusals, err), refusalsToPause
+			s.next = time.Now().Add(jitter(s.dispatcher.options.retry.refused))
+			return sent, errUntilNextClaim
 		case len(batch) > 1:
 			size = len(batch) / 2
 		default:
@@ -226,86 +232,19 @@ func (s *sender) sendAll(ctx context.Context, end time.Time, alerts []Alert) (se
 	return sent, nil
 }
 
-// gather loads the alerts in notices that can be sent now, in their order. It gives up after a
-// while, and at the end, so that a store that hangs delays no other alert, nor a request until
-// another process has the claim. The error is of those that cannot be read.
-func (s *sender) gather(ctx context.Context, end time.Time, names []string, open map[string]bool) ([]Alert, error) {
-	soon := time.Now().Add(s.dispatcher.options.gather)
-	if end.Before(soon) {
-		soon = end
-	}
-	ctx, cancel := context.WithDeadline(ctx, soon)
-	defer cancel()
-	all := make([]Alert, len(names))
-	isReady := make([]bool, len(names))
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for i, name := range names {
-		if ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			a, state, err := s.check(ctx, name, open)
-			all[i], isReady[i] = a, err == nil && state == ready
-			return err
-		})
-	}
-	err := group.Wait()
-	var alerts []Alert
-	for i, a := range all {
-		if isReady[i] {
-			alerts = append(alerts, a)
-		}
-	}
-	if len(alerts) > 0 && errors.Is(err, context.DeadlineExceeded) {
-		err = nil // the others are for the next message
-	}
-	return alerts, err
-}
-
-// readiness reports whether an alert can be sent.
-type readiness int
-
-const (
-	nothingToSend readiness = iota // the notice is closed or unreadable, or the target has it
-	// the end of a condition whose beginning the target does not have
-	afterBeginning
-	ready
-)
-
-// check loads a notice and reports whether it can be sent now. The end of a condition is not sent
-// before its beginning.
-func (s *sender) check(ctx context.Context, name string, open map[string]bool) (Alert, readiness, error) {
-	a, ok, err := s.dispatcher.load(ctx, name)
-	if err != nil || !ok {
-		return Alert{}, nothingToSend, err
-	}
-	if beginning := a.beginningName(); a.Resolved() && open[beginning] && !s.has(beginning) {
-		return a, afterBeginning, nil
-	}
-	marked, err := s.isMarked(ctx, name)
-	if err != nil || marked {
-		return Alert{}, nothingToSend, err
-	}
-	return a, ready, nil
-}
-
-// isMarked reports whether any process has recorded that the target has a notice.
-func (s *sender) isMarked(ctx context.Context, name string) (bool, error) {
-	marked, err := s.box.Delivered(ctx, s.target.Name, name)
-	if marked {
-		s.setDelivered(name, time.Time{})
-	}
-	return marked, err
-}
-
 // send makes one request. It is not interrupted, because then nobody would know whether the request
 // arrived.
 func (s *sender) send(ctx context.Context, batch []Alert) error {
 	ctx, cancel := detach(ctx, SendTimeout)
 	defer cancel()
+	s.requests++
 	err := s.target.Send(ctx, batch)
 	result := Delivered
+	if part, ok := errors.AsType[*PartError](err); ok {
+		s.log.Error().Err(part).Int("alerts", len(batch)).
+			Msg("alerts reached only some of those they are for: check the others' addresses; nothing is sent again")
+		err, result = nil, Refused
+	}
 	switch {
 	case jsonpost.Refused(err):
 		result = Refused

@@ -63,7 +63,15 @@ func readPause(name string) (cause string, p pause, ok bool) {
 func (s *sender) isPaused(a Alert, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return now.Before(s.pauses[a.cause()].until)
+	until := s.pauses[a.cause()].until
+	return now.Before(until) && until.Before(s.latestPause(now))
+}
+
+// latestPause is when no pause of now lasts any more. One that ends later was begun by a clock that
+// was or is wrong, and does not count.
+func (s *sender) latestPause(now time.Time) time.Time {
+	lengths := s.dispatcher.options.pauses
+	return now.Add(2 * lengths[len(lengths)-1])
 }
 
 // isKnownPaused is isPaused for a notice, as far as it was loaded.
@@ -72,11 +80,9 @@ func (s *sender) isKnownPaused(name string, now time.Time) bool {
 	return ok && s.isPaused(a, now)
 }
 
-// readPauses learns which pauses others began. One that ends later than any can was begun by a
-// clock that is wrong. It is called under the claim.
+// readPauses learns which pauses others began. It is called under the claim.
 func (s *sender) readPauses(ctx context.Context, now time.Time) error {
-	lengths := s.dispatcher.options.pauses
-	latest := now.Add(2 * lengths[len(lengths)-1])
+	latest := s.latestPause(now)
 	s.mu.Lock()
 	maps.DeleteFunc(s.pauses, func(_ string, p pause) bool { return now.After(p.until.Add(forgetPause)) })
 	s.mu.Unlock()

@@ -43,15 +43,18 @@ type sender struct {
 	box        auditstore.Outbox
 	log        zerolog.Logger
 
-	busy sync.Mutex // held during a round, which owns the fields down to refusals
+	busy sync.Mutex // held during a round, which owns the fields down to requests
 
-	unmarked  map[string]Alert     // sent, but the mark could not be written
-	notBefore map[string]time.Time // when alerts that were refused are tried again
-	next      time.Time            // nothing is tried before
-	delays    *backoff.ExponentialBackOff
-	failures  int     // failed rounds in a row
-	refusals  []error // of this round
-	refused   int     // refusals of single alerts in a row
+	unmarked   map[string]Alert     // sent, but the mark could not be written
+	notBefore  map[string]time.Time // when what was refused or could not be read is tried again
+	unreadable map[string]int       // how many times a notice could not be read
+	next       time.Time            // nothing is tried before
+	delays     *backoff.ExponentialBackOff
+	failures   int     // failed rounds in a row
+	refusals   []error // of this round
+	unread     []error // what could not be read in this round
+	refused    int     // refusals of single alerts in a row
+	requests   int     // under this claim
 
 	mu        sync.Mutex
 	delivered map[string]time.Time // what the target has; when this process last sent it, or zero
@@ -65,7 +68,7 @@ func newSender(n *namespaceDispatcher, t Target) *sender {
 	return &sender{
 		dispatcher: n, target: t, box: n.box, delays: delays,
 		log:      n.log.With().Str("target", t.Name).Logger(),
-		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, delivered: map[string]time.Time{}, pauses: map[string]pause{},
+		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, unreadable: map[string]int{}, delivered: map[string]time.Time{}, pauses: map[string]pause{},
 	}
 }
 
@@ -80,9 +83,10 @@ func (s *sender) round(ctx context.Context, names []string, urgent bool) error {
 	for name := range s.notBefore {
 		if !open[name] {
 			delete(s.notBefore, name)
+			delete(s.unreadable, name)
 		}
 	}
-	s.refusals = nil
+	s.refusals, s.unread = nil, nil
 	more, err := true, error(nil)
 	for more && err == nil {
 		more, err = s.deliver(ctx, names, open, urgent)
@@ -99,13 +103,9 @@ func (s *sender) round(ctx context.Context, names []string, urgent bool) error {
 
 // finishRound decides when the next round is, and logs what went wrong in this one.
 func (s *sender) finishRound(err error) error {
-	if err == nil && len(s.refusals) == 0 {
-		s.failures = 0
-		s.delays.Reset()
-		return nil
-	}
-	level := zerolog.ErrorLevel
-	if err != nil {
+	level, message := zerolog.ErrorLevel, "alerts were not delivered: they stay in the audit store and are sent again"
+	switch {
+	case err != nil:
 		s.failures++
 		delay := s.delays.NextBackOff()
 		if e, ok := errors.AsType[*jsonpost.RetryAfterError](err); ok {
@@ -115,14 +115,19 @@ func (s *sender) finishRound(err error) error {
 		if s.failures < failuresToError && len(s.refusals) == 0 {
 			level = zerolog.WarnLevel
 		}
+	default: // what was refused or is unreadable waits by itself, and delays nothing else
+		s.failures = 0
+		s.delays.Reset()
+		if len(s.refusals)+len(s.unread) == 0 {
+			return nil
+		}
 	}
-	message := "alerts were not delivered: they stay in the audit store and are sent again"
 	if len(s.refusals) > 0 {
 		message = "alerts were not delivered: the target refuses them; check its address and secret"
 	}
 	err = fmt.Errorf("alerts of %s to %s: %w", s.dispatcher.namespace, s.target.Name,
-		errors.Join(append(s.refusals, err)...))
-	s.log.WithLevel(level).Err(err).Int("refused", len(s.refusals)).
+		errors.Join(slices.Concat(s.refusals, s.unread, []error{err})...))
+	s.log.WithLevel(level).Err(err).Int("refused", len(s.refusals)).Int("unreadable", len(s.unread)).
 		Float64("next_attempt_seconds", max(0, time.Until(s.next).Seconds())).Msg(message)
 	return err
 }

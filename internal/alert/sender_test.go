@@ -123,18 +123,20 @@ func TestRefusalsAreLoudAndRetriedSlowly(t *testing.T) {
 
 func TestATargetThatRefusesEverythingIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	var attempts atomic.Int64
-	rc := newReceiver(t, func(*http.Request, message) int {
-		attempts.Add(1)
-		return http.StatusForbidden
-	})
-	open := inMemory()
-	for epoch := range uint64(50) {
-		raise(t, open(t), OfVerdict(rejection(epoch)))
-	}
-	d := dispatcher(t, open(t), Options{}, rc.target(t, "hook"))
-	if err := d.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "403 Forbidden") || attempts.Load() != refusalsToPause {
-		t.Errorf("%d attempts, %v", attempts.Load(), err)
+	for code, want := range map[int]int64{http.StatusBadRequest: refusalsToPause, http.StatusForbidden: 1} {
+		var attempts atomic.Int64
+		rc := newReceiver(t, func(*http.Request, message) int {
+			attempts.Add(1)
+			return code
+		})
+		open := inMemory()
+		for epoch := range uint64(50) {
+			raise(t, open(t), OfVerdict(rejection(epoch)))
+		}
+		d := dispatcher(t, open(t), Options{}, rc.target(t, "hook"))
+		if err := d.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), http.StatusText(code)) || attempts.Load() != want {
+			t.Errorf("%d attempts, want %d, %v", attempts.Load(), want, err)
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func TestGoldenTargetNames(t *testing.T) {
 		must(t, err)
 		text += target.Name + "\n"
 	}
-	const want = "log\nalertmanager-b7199c9d\nwebhook-ca7a8d51\nslack-42899365\npagerduty-07f1e421\nemail-878a41c0\nexec-ff0a02a0\n"
+	const want = "log\nalertmanager-b7199c9d\nwebhook-ca7a8d51\nslack-42899365\npagerduty-8f10122a\nemail-878a41c0\nexec-ff0a02a0\n"
 	if text != want {
 		t.Errorf("target names\n%swant\n%s", text, want)
 	}

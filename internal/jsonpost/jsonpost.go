@@ -135,7 +135,7 @@ func (p Poster) do(ctx context.Context, method string, body io.Reader, header ma
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, p.address.String(), body)
 	if err != nil {
-		return &Refusal{p.redact(err)}
+		return &Refusal{Err: p.redact(err), All: true}
 	}
 	if method == http.MethodPost {
 		request.Header.Set("Content-Type", "application/json")
@@ -170,8 +170,10 @@ func (p Poster) answerError(response *http.Response, answer []byte) error {
 			return &RetryAfterError{err, after}
 		}
 		return err
-	default:
-		return &Refusal{err}
+	case code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity:
+		return &Refusal{Err: err}
+	default: // the address or the right to post there is at fault
+		return &Refusal{Err: err, All: true}
 	}
 }
 
@@ -208,7 +210,10 @@ func quote(answer string) string {
 
 // Refusal is an answer that will be the same next time: the request, or the right to send it, is at
 // fault.
-type Refusal struct{ Err error }
+type Refusal struct {
+	Err error
+	All bool // whatever is sent is refused
+}
 
 func (e *Refusal) Error() string { return e.Err.Error() }
 func (e *Refusal) Unwrap() error { return e.Err }
@@ -217,6 +222,12 @@ func (e *Refusal) Unwrap() error { return e.Err }
 func Refused(err error) bool {
 	_, ok := errors.AsType[*Refusal](err)
 	return ok
+}
+
+// RefusesAll reports whether an error is a Refusal of whatever is sent.
+func RefusesAll(err error) bool {
+	e, ok := errors.AsType[*Refusal](err)
+	return ok && e.All
 }
 
 // RetryAfterError is a failure that may pass, with the pause that the target asked for.

@@ -3,12 +3,14 @@ package targets
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"net/mail"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +70,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// newEmail makes a target of the addresses of some people. All of them get one message, or none.
+// newEmail makes a target of the addresses of some people, who get one message. Those whom the
+// server refuses do not keep it from the others.
 func newEmail(s Settings) (alert.Target, error) {
 	if err := s.Email.Check(); err != nil {
 		return alert.Target{}, err
@@ -82,17 +85,52 @@ func newEmail(s Settings) (alert.Target, error) {
 		return alert.Target{}, err
 	}
 	return alert.Target{Name: name, Send: func(ctx context.Context, alerts []alert.Alert) error {
-		msg, err := s.Email.compose(message.Of(alerts, s.Runbook))
-		if err != nil {
-			return &jsonpost.Refusal{Err: err}
+		m := message.Of(alerts, s.Runbook)
+		_, err := s.sendEmail(ctx, options, m, s.Email.To)
+		if !isOfRecipient(err) || len(s.Email.To) == 1 {
+			return s.emailError(err)
 		}
-		host, _, _ := net.SplitHostPort(s.Email.Server)
-		client, err := gomail.NewClient(host, options...)
-		if err != nil {
-			return &jsonpost.Refusal{Err: err}
+		each := make([][]string, len(s.Email.To))
+		for i, to := range s.Email.To {
+			each[i] = []string{to}
 		}
-		return s.emailError(client.DialAndSendWithContext(ctx, msg))
+		some, err := s.sendEmail(ctx, options, m, each...)
+		if err = s.emailError(err); err != nil && some {
+			return &alert.PartError{Err: err}
+		}
+		return err
 	}}, nil
+}
+
+// sendEmail sends a message once for each of some lists of recipients, and reports whether the
+// server took any.
+func (s Settings) sendEmail(ctx context.Context, options []gomail.Option, m message.Message, to ...[]string) (some bool, err error) {
+	var all []*gomail.Msg
+	for _, recipients := range to {
+		msg, err := s.Email.compose(m, recipients)
+		if err != nil {
+			return false, &jsonpost.Refusal{Err: err}
+		}
+		all = append(all, msg)
+	}
+	host, _, _ := net.SplitHostPort(s.Email.Server)
+	client, err := gomail.NewClient(host, options...)
+	if err != nil {
+		return false, &jsonpost.Refusal{Err: err, All: true}
+	}
+	err = client.DialAndSendWithContext(ctx, all...)
+	isDelivered := (*gomail.Msg).IsDelivered
+	if !slices.ContainsFunc(all, func(msg *gomail.Msg) bool { return !isDelivered(msg) }) {
+		return true, nil // however the connection ended then
+	}
+	return slices.ContainsFunc(all, isDelivered), err
+}
+
+// isOfRecipient reports whether a server refused some recipient, after which it has not taken the
+// message for any.
+func isOfRecipient(err error) bool {
+	e, ok := errors.AsType[*gomail.SendError](err)
+	return ok && e.Reason == gomail.ErrSMTPRcptTo
 }
 
 func (s Settings) emailOptions() ([]gomail.Option, error) {
@@ -129,9 +167,9 @@ func (s Settings) emailOptions() ([]gomail.Option, error) {
 // compose makes a message. The same alerts make one with the same Message-ID, and the end of a
 // condition refers to the incident that its beginning refers to, so that mail programs show them
 // together.
-func (e Email) compose(m message.Message) (*gomail.Msg, error) {
+func (e Email) compose(m message.Message, to []string) (*gomail.Msg, error) {
 	msg := gomail.NewMsg()
-	if err := errors.Join(msg.From(e.From), msg.To(e.To...)); err != nil {
+	if err := errors.Join(msg.From(e.From), msg.To(to...)); err != nil {
 		return nil, err
 	}
 	from, err := mail.ParseAddress(e.From)
@@ -157,25 +195,30 @@ func (e Email) compose(m message.Message) (*gomail.Msg, error) {
 }
 
 // emailError says whether a server will refuse the same again, and hides the password, which a
-// server might repeat.
+// server might repeat as it was sent.
 func (s Settings) emailError(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || jsonpost.Refused(err) {
+		return err
 	}
-	code := 0
+	code, all := 0, true // it refused before it saw the message
 	if e, ok := errors.AsType[*gomail.SendError](err); ok {
 		code = e.ErrorCode()
+		all = e.Reason == gomail.ErrSMTPMailFrom || e.Reason == gomail.ErrSMTPRcptTo
 	}
 	if e, ok := errors.AsType[*textproto.Error](err); ok {
 		code = e.Code
 	}
 	said := err.Error()
 	if len(s.Secret) > 0 {
-		said = strings.ReplaceAll(said, string(s.Secret), "…")
+		user, password := s.Email.Username, string(s.Secret)
+		for _, login := range []string{password, "\x00" + user + "\x00" + password, user + "\x00" + user + "\x00" + password} {
+			said = strings.ReplaceAll(said, base64.StdEncoding.EncodeToString([]byte(login)), "…")
+		}
+		said = strings.ReplaceAll(said, password, "…")
 	}
 	err = fmt.Errorf("mail server %s: %s", s.Email.Server, text.Clean(said, maxAnswer))
 	if code >= 500 && code < 600 {
-		return &jsonpost.Refusal{Err: err}
+		return &jsonpost.Refusal{Err: err, All: all}
 	}
 	return err
 }

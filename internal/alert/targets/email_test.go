@@ -3,6 +3,7 @@ package targets
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,8 +28,10 @@ import (
 // mailServer is a mail server on this machine.
 type mailServer struct {
 	address, ca string
-	answer      error // to each recipient
+	answer      error  // to each recipient
+	only        string // the only recipient who gets that answer; empty: all do
 	refuseAuth  bool
+	hangsUp     bool // on QUIT
 
 	mu    sync.Mutex
 	mails []receivedMail
@@ -61,9 +65,34 @@ func newMailServer(t *testing.T, security string) *mailServer {
 	if security == SecurityTLS {
 		listener = tls.NewListener(listener, certificates)
 	}
-	go func() { _ = server.Serve(listener) }()
+	go func() { _ = server.Serve(hangingUp{listener, s}) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return s
+}
+
+// hangingUp are connections that end without an answer to QUIT, if the server is to do that.
+type hangingUp struct {
+	net.Listener
+	server *mailServer
+}
+
+func (l hangingUp) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil && l.server.hangsUp {
+		c = withoutQuit{c}
+	}
+	return c, err
+}
+
+type withoutQuit struct{ net.Conn }
+
+func (c withoutQuit) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if bytes.HasPrefix(p[:n], []byte("QUIT")) {
+		c.Close()
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 type silentLog struct{}
@@ -82,7 +111,8 @@ func (s *mailSession) AuthMechanisms() []string { return []string{sasl.Plain} }
 func (s *mailSession) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, user, password string) error {
 		if s.server.refuseAuth {
-			return &smtp.SMTPError{Code: 535, Message: "no such password: " + password}
+			login := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
+			return &smtp.SMTPError{Code: 535, Message: "no such password: " + password + " in " + login}
 		}
 		s.mail.user = user + ":" + password
 		return nil
@@ -96,8 +126,11 @@ func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error {
 }
 
 func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if s.server.answer != nil && (s.server.only == "" || s.server.only == to) {
+		return s.server.answer
+	}
 	s.mail.to = append(s.mail.to, to)
-	return s.server.answer
+	return nil
 }
 
 func (s *mailSession) Data(r io.Reader) (err error) {
@@ -108,7 +141,7 @@ func (s *mailSession) Data(r io.Reader) (err error) {
 	return err
 }
 
-func (*mailSession) Reset()        {}
+func (s *mailSession) Reset()      { s.mail.to = nil }
 func (*mailSession) Logout() error { return nil }
 
 // settings are for mail to a server.
@@ -236,7 +269,7 @@ func TestEmailFailures(t *testing.T) {
 		server := newMailServer(t, SecurityTLS)
 		server.answer, server.refuseAuth = c.answer, c.auth
 		err := server.send(t, server.settings(SecurityTLS), rejected)
-		if err == nil || jsonpost.Refused(err) != c.refused || strings.Contains(err.Error(), "hunter2") || len(server.mails) > 0 {
+		if err == nil || jsonpost.Refused(err) != c.refused || jsonpost.RefusesAll(err) != c.refused || hasSecret(err) || len(server.mails) > 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 		answer := &smtp.SMTPError{}
@@ -249,6 +282,38 @@ func TestEmailFailures(t *testing.T) {
 	settings.Email.Server = "127.0.0.1:1"
 	if err := gone.send(t, settings, rejected); err == nil || jsonpost.Refused(err) {
 		t.Errorf("a server that is not there: %v", err)
+	}
+}
+
+// hasSecret reports whether an error shows the password, as it is or as it was sent.
+func hasSecret(err error) bool {
+	return strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), base64.StdEncoding.EncodeToString([]byte("\x00kt\x00hunter2-hunter2")))
+}
+
+// A message that the server has taken is sent, however the connection ends.
+func TestEmailIsSentOnceThoughTheServerHangsUp(t *testing.T) {
+	t.Parallel()
+	server := newMailServer(t, SecurityNone)
+	server.hangsUp = true
+	must(t, server.send(t, server.settings(SecurityNone), rejected))
+	if len(server.mails) != 1 {
+		t.Errorf("%d mails came", len(server.mails))
+	}
+}
+
+// One recipient whom the server refuses does not silence the others, and is told of.
+func TestEmailReachesTheOthers(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{550, 452} {
+		server := newMailServer(t, SecurityTLS)
+		server.answer, server.only = &smtp.SMTPError{Code: code, Message: "not this one"}, "boss@example.org"
+		err := server.send(t, server.settings(SecurityTLS), rejected)
+		if _, part := errors.AsType[*alert.PartError](err); !part || !strings.Contains(err.Error(), "boss@example.org") {
+			t.Errorf("%d: %v", code, err)
+		}
+		if got, _ := server.last(t); len(server.mails) != 1 || !slices.Equal(got.to, []string{"on-call@example.org"}) {
+			t.Errorf("%d: %d mails came, the last for %q", code, len(server.mails), got.to)
+		}
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	execBatch = 1000
 	// maxComplaint is how much is kept of what a program writes, and quoted in an error.
 	maxComplaint = 400
+	// exitRefused is the exit status of a program that will never take what it was given: EX_DATAERR
+	// of sysexits.h.
+	exitRefused = 65
 	// execGrace is how long after its end what a program left behind may keep its output open.
 	execGrace = time.Second
 )
@@ -43,8 +46,8 @@ func (e Exec) Check() error {
 }
 
 // newExec makes a target of a program. It is started for each message, with the JSON that webhooks
-// get on standard input, and has taken it if it ends with status 0 in time. If it does not end in
-// time, it and what it started are killed.
+// get on standard input, and has taken it if it ends with status 0 in time; with exitRefused it
+// never will. If it does not end in time, it and what it started are killed.
 func newExec(s Settings) (alert.Target, error) {
 	if err := s.Exec.Check(); err != nil {
 		return alert.Target{}, err
@@ -85,14 +88,18 @@ func (e Exec) run(ctx context.Context, input []byte) error {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("was killed after %s", e.Timeout)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		return &jsonpost.Refusal{Err: fmt.Errorf("cannot be started: %w", err)}
+		return &jsonpost.Refusal{Err: fmt.Errorf("cannot be started: %w", err), All: true}
 	case command.ProcessState != nil && command.ProcessState.Success(): // it did not read its input
 		return nil
 	}
 	if said := strings.TrimSpace(string(complaint)); said != "" {
-		return fmt.Errorf("%s: %w: %q", e.Path, err, text.Clean(said, maxComplaint))
+		err = fmt.Errorf("%w: %q", err, text.Clean(said, maxComplaint))
 	}
-	return fmt.Errorf("%s: %w", e.Path, err)
+	err = fmt.Errorf("%s: %w", e.Path, err)
+	if command.ProcessState != nil && command.ProcessState.ExitCode() == exitRefused {
+		return &jsonpost.Refusal{Err: err}
+	}
+	return err
 }
 
 // beginning keeps the first bytes that are written to it.

@@ -57,8 +57,12 @@ func TestExecFailures(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	never := script(t, "echo what is this >&2; exit 65", 10*time.Second).Send(t.Context(), []alert.Alert{rejected})
+	if !jsonpost.Refused(never) || jsonpost.RefusesAll(never) || !strings.Contains(never.Error(), "what is this") {
+		t.Errorf("a program that will never take the alert: %v", never)
+	}
 	gone := makeTarget(t, "exec", Settings{Exec: Exec{Path: filepath.Join(t.TempDir(), "none"), Timeout: time.Second}})
-	if err := gone.Send(t.Context(), []alert.Alert{rejected}); !jsonpost.Refused(err) {
+	if err := gone.Send(t.Context(), []alert.Alert{rejected}); !jsonpost.RefusesAll(err) {
 		t.Errorf("a program that is not there: %v", err)
 	}
 	for _, bad := range []Exec{{Path: "notify", Timeout: time.Second}, {Path: "/bin/true"}, {Path: "/bin/true", Timeout: time.Hour}} {

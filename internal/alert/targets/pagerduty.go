@@ -36,7 +36,7 @@ func newPagerDuty(s Settings) (alert.Target, error) {
 	if routingKey == "" {
 		return alert.Target{}, errors.New("the routing key is missing: copy the integration key of an Events API v2 integration")
 	}
-	name, err := nameOrDefault(s.Name, "pagerduty", withoutUser(u)+" "+routingKey)
+	name, err := nameOrDefault(s.Name, "pagerduty", withoutUser(u)) // of the key nothing: it may be replaced
 	if err != nil {
 		return alert.Target{}, err
 	}
