@@ -113,7 +113,7 @@ func (s *sender) deliverUntil(
 	ctx context.Context, end time.Time, waiting []string, open map[string]bool, urgent bool,
 ) (more bool, err error) {
 	if !s.target.Mixed {
-		if err := s.readPauses(ctx, time.Now()); err != nil {
+		if err := s.pauses.Read(ctx, time.Now()); err != nil {
 			return false, err
 		}
 	}
@@ -136,8 +136,8 @@ func (s *sender) deliverUntil(
 	return false, nil
 }
 
-// endClaim is how a delivery ends that has not come to its end. If nothing at all was sent meanwhile,
-// the next will do no better.
+// endClaim is how a delivery ends that has not come to its end. If nothing at all was sent
+// meanwhile, the next will do no better.
 func (s *sender) endClaim(ctx context.Context, more bool) (bool, error) {
 	if ctx.Err() == nil && s.requests == 0 {
 		return false, fmt.Errorf("the audit store is too slow: no alert could be read and sent in %s", s.dispatcher.options.lease/2)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/alert/pauses"
 	"github.com/rs/zerolog"
 )
 
@@ -84,7 +85,7 @@ func NewDispatcher(o Options) (*Dispatcher, error) {
 		o.gather = gatherTime
 	}
 	if o.pauses == nil {
-		o.pauses = defaultPauses
+		o.pauses = pauses.Default
 	}
 	o.retry = o.retry.withDefaults()
 	d := &Dispatcher{}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/internal/alert/pauses"
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 	"github.com/rs/zerolog"
 )
@@ -56,9 +57,10 @@ type sender struct {
 	refused    int     // refusals of single alerts in a row
 	requests   int     // under this claim
 
+	pauses *pauses.Pauses
+
 	mu        sync.Mutex
 	delivered map[string]time.Time // what the target has; when this process last sent it, or zero
-	pauses    map[string]pause     // of causes, by their names
 }
 
 func newSender(n *namespaceDispatcher, t Target) *sender {
@@ -68,7 +70,8 @@ func newSender(n *namespaceDispatcher, t Target) *sender {
 	return &sender{
 		dispatcher: n, target: t, box: n.box, delays: delays,
 		log:      n.log.With().Str("target", t.Name).Logger(),
-		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, unreadable: map[string]int{}, delivered: map[string]time.Time{}, pauses: map[string]pause{},
+		unmarked: map[string]Alert{}, notBefore: map[string]time.Time{}, unreadable: map[string]int{}, delivered: map[string]time.Time{},
+		pauses: pauses.New(n.options.Store.Folder(n.namespace, pauses.Folder), t.Name, n.options.pauses),
 	}
 }
 

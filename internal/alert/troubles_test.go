@@ -106,21 +106,3 @@ func TestAStoreThatIsTooSlowIsSaid(t *testing.T) {
 		t.Errorf("it ends with %v, %d were sent", err, sent.Load())
 	}
 }
-
-// A clock that was set back since a pause began does not make it longer.
-func TestPauseOfAClockThatWasSetBack(t *testing.T) {
-	t.Parallel()
-	a, now := filled(OfVerdict(rejection(1))), time.Now()
-	s := &sender{
-		dispatcher: &namespaceDispatcher{options: Options{pauses: defaultPauses}},
-		pauses:     map[string]pause{a.cause(): {until: now.Add(time.Minute)}},
-	}
-	for _, c := range []struct {
-		at   time.Time
-		want bool
-	}{{now, true}, {now.Add(2 * time.Minute), false}, {now.Add(-24 * time.Hour), false}} {
-		if got := s.isPaused(a, c.at); got != c.want {
-			t.Errorf("%s from when it began: paused %v, want %v", c.at.Sub(now), got, c.want)
-		}
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type mailServer struct {
 	answer      error  // to each recipient
 	only        string // the only recipient who gets that answer; empty: all do
 	refuseAuth  bool
-	hangsUp     bool // on QUIT
+	hangsUp     atomic.Bool // on QUIT
 
 	mu    sync.Mutex
 	mails []receivedMail
@@ -78,7 +79,7 @@ type hangingUp struct {
 
 func (l hangingUp) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err == nil && l.server.hangsUp {
+	if err == nil && l.server.hangsUp.Load() {
 		c = withoutQuit{c}
 	}
 	return c, err
@@ -294,7 +295,7 @@ func hasSecret(err error) bool {
 func TestEmailIsSentOnceThoughTheServerHangsUp(t *testing.T) {
 	t.Parallel()
 	server := newMailServer(t, SecurityNone)
-	server.hangsUp = true
+	server.hangsUp.Store(true)
 	must(t, server.send(t, server.settings(SecurityNone), rejected))
 	if len(server.mails) != 1 {
 		t.Errorf("%d mails came", len(server.mails))

@@ -23,8 +23,8 @@ const (
 	execBatch = 1000
 	// maxComplaint is how much is kept of what a program writes, and quoted in an error.
 	maxComplaint = 400
-	// exitRefused is the exit status of a program that will never take what it was given: EX_DATAERR
-	// of sysexits.h.
+	// exitRefused is the exit status of a program that will never take what it was given:
+	// EX_DATAERR of sysexits.h.
 	exitRefused = 65
 	// execGrace is how long after its end what a program left behind may keep its output open.
 	execGrace = time.Second
