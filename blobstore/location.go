@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -13,26 +14,27 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/spelling"
 	"github.com/ktaudit/ktaudit/internal/text"
+	"github.com/ktaudit/ktaudit/internal/tlsfiles"
 	"gocloud.dev/blob"
 )
 
 // scheme is a kind of bucket that a URL can name.
 type scheme struct {
 	parameters []string // besides prefix, which all have
-	open       func(context.Context, *url.URL) (*blob.Bucket, error)
+	open       func(context.Context, *url.URL, *http.Transport) (*blob.Bucket, error)
 	example    string
 }
 
 var schemes = map[string]scheme{
-	"azblob": {[]string{"cdn", "domain", "localemu", "protocol", "storage_account"}, openAzure, "azblob://CONTAINER"},
+	"azblob": {withTLS("cdn", "domain", "localemu", "protocol", "storage_account"), openAzure, "azblob://CONTAINER"},
 	"file":   {[]string{"create_dir"}, nil, "file:///FOLDER or a plain path"},
-	"gs":     {[]string{"access_id", "anonymous", "grpc", "private_key_path", "universe_domain", "zonal"}, openGoogle, "gs://BUCKET"},
+	"gs":     {withTLS("access_id", "anonymous", "grpc", "private_key_path", "universe_domain", "zonal"), openGoogle, "gs://BUCKET"},
 	"mem":    {[]string{"nomd5"}, openMemory, "mem://"},
-	"s3": {[]string{"accelerate", "anonymous", "disable_https", "dualstack", "endpoint", "fips", "hostname_immutable", "kmskeyid",
+	"s3": {withTLS("accelerate", "anonymous", "disable_https", "dualstack", "endpoint", "fips", "hostname_immutable", "kmskeyid",
 		"profile", "rate_limiter_capacity", "region", "request_checksum_calculation", "response_checksum_validation", "role",
-		"s3ForcePathStyle", "ssetype", "use_path_style"}, openS3, "s3://BUCKET"},
-	s3list.SchemeHTTP:  {s3list.Parameters(), s3list.Open, s3list.SchemeHTTP + "://HOST:PORT"},
-	s3list.SchemeHTTPS: {s3list.Parameters(), s3list.Open, s3list.SchemeHTTPS + "://HOST"},
+		"s3ForcePathStyle", "ssetype", "use_path_style"), openS3, "s3://BUCKET"},
+	s3list.SchemeHTTP:  {s3list.Parameters(), openPublicLog, s3list.SchemeHTTP + "://HOST:PORT"},
+	s3list.SchemeHTTPS: {s3list.Parameters(), openPublicLog, s3list.SchemeHTTPS + "://HOST"},
 }
 
 // otherNames are schemes that other programs use for the same services.
@@ -50,6 +52,7 @@ type location struct {
 	folder    string   // of local disk
 	createDir bool     // make the folder
 	prefix    string   // of all keys; empty or ending in "/"
+	tls       tlsfiles.Files
 }
 
 // parse understands a bucket URL or a plain path. Its errors don't repeat the URL when it may hold
@@ -163,10 +166,27 @@ func (l *location) parameters(s scheme) error {
 	default:
 		return fmt.Errorf("create_dir=%s: want true or false", v)
 	}
-	q.Del("prefix")
-	q.Del("create_dir")
+	l.tls = tlsfiles.Files{
+		CA: q.Get("ca_file"), Certificate: q.Get("certificate"), Key: q.Get("certificate_key"), ServerName: q.Get("server_name"),
+	}
+	switch {
+	case l.tls == (tlsfiles.Files{}):
+	case isPlainHTTP(q):
+		return fmt.Errorf("%s have no effect without TLS: reach the server by https", strings.Join(tlsParameters, ", "))
+	case q.Get("grpc") == "true", q.Get("zonal") == "true":
+		return fmt.Errorf("%s have no effect with gRPC", strings.Join(tlsParameters, ", "))
+	}
+	for _, name := range append([]string{"prefix", "create_dir"}, tlsParameters...) {
+		q.Del(name)
+	}
 	l.url.RawQuery = q.Encode()
 	return nil
+}
+
+// isPlainHTTP reports whether parameters ask for a server without TLS.
+func isPlainHTTP(q url.Values) bool {
+	return strings.HasPrefix(q.Get("endpoint"), "http://") || q.Get("disable_https") == "true" || q.Get("protocol") == "http" ||
+		q.Get("localemu") == "true" && q.Get("protocol") == ""
 }
 
 func (l *location) filePath(rest string) error {

@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/localdisk"
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
@@ -35,8 +35,9 @@ const openTimeout = 15 * time.Second
 //	mem://            memory: new and empty each time
 //	s3list+https://HOST  a public log, read-only: see package s3list
 //
-// All take prefix=FOLDER/, the others gocloud's parameters; credentials come from where each
-// service's own programs find them. It asks the service for a first listing, so that a wrong name,
+// All take prefix=FOLDER/, the services' ca_file=, certificate=, certificate_key= and server_name=
+// for TLS, and gocloud's parameters; credentials come from where each service's own programs find
+// them. It asks the service for a first listing, so that a wrong name,
 // missing credentials or an unreachable service is said here, in one error that tells what to
 // change, and not by the first of a million jobs.
 //
@@ -95,7 +96,11 @@ func (l *location) openFolder() (*blob.Bucket, error) {
 func (l *location) openService(ctx context.Context, ask func(context.Context, *blob.Bucket) error) (*blob.Bucket, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	b, err := schemes[l.scheme].open(ctx, l.url)
+	transport, err := l.transport()
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", l.shown, err)
+	}
+	b, err := schemes[l.scheme].open(ctx, l.url, transport)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", l.shown, err)
 	}
@@ -158,6 +163,10 @@ func (l *location) why(err error) string {
 		return "may not be listed without credentials, so it is no public log"
 	case code == gcerrors.PermissionDenied:
 		return "refuses these credentials: they must allow listing"
+	case isCertificateRefused(err):
+		return "refuses ktaudit's TLS certificate, or wants one: add certificate= and certificate_key= to the URL"
+	case isUnknownCA(err):
+		return "has a certificate of a CA that is not believed: add ca_file= to the URL, if it is yours"
 	case l.scheme == "azblob" && !azureCredentials():
 		return "cannot be listed, and no credentials are set (" + azureHint + ")"
 	default:
@@ -165,13 +174,23 @@ func (l *location) why(err error) string {
 	}
 }
 
-func openMemory(context.Context, *url.URL) (*blob.Bucket, error) { return memblob.OpenBucket(nil), nil }
+func openMemory(context.Context, *url.URL, *http.Transport) (*blob.Bucket, error) {
+	return memblob.OpenBucket(nil), nil
+}
+
+func openPublicLog(ctx context.Context, u *url.URL, _ *http.Transport) (*blob.Bucket, error) {
+	return s3list.Open(ctx, u)
+}
 
 // openGoogle looks for credentials itself: gocloud prints a warning on standard output when there
 // are none, and goes on.
-func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+func openGoogle(ctx context.Context, u *url.URL, transport *http.Transport) (*blob.Bucket, error) {
 	q := u.Query()
-	opener := &gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(gcp.DefaultTransport())}
+	base := gcp.DefaultTransport()
+	if transport != nil {
+		base = transport
+	}
+	opener := &gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(base)}
 	emulator := os.Getenv("STORAGE_EMULATOR_HOST") != "" || os.Getenv("STORAGE_EMULATOR_HOST_GRPC") != ""
 	if !emulator && q.Get("anonymous") != "true" && q.Get("access_id") != "-" {
 		// The tokens outlive the opening.
@@ -182,31 +201,19 @@ func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 				"or run `gcloud auth application-default login`; a public bucket takes anonymous=true in its URL: %w", err)
 		}
 		opener.TokenSource = gcp.CredentialsTokenSource(credentials)
-		if opener.Client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), opener.TokenSource); err != nil {
+		if opener.Client, err = gcp.NewHTTPClient(base, opener.TokenSource); err != nil {
 			return nil, err
 		}
 	}
-	return opener.OpenBucketURL(ctx, u)
-}
-
-const azureHint = "set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or run `az login`"
-
-func azureCredentials() bool {
-	for _, name := range []string{"AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING",
-		"AZURE_STORAGEBLOB_CONNECTIONSTRING"} {
-		if os.Getenv(name) != "" {
-			return true
-		}
+	if transport == nil {
+		return opener.OpenBucketURL(ctx, u)
 	}
-	return false
-}
-
-// openAzure says at once when nothing names the account; whether the credentials are any good the
-// first listing shows.
-func openAzure(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
-	account := azureblob.NewDefaultServiceURLOptions().AccountName
-	if account == "" && u.Query().Get("storage_account") == "" {
-		return nil, errors.New("no storage account: set AZURE_STORAGE_ACCOUNT, or add storage_account=… to the URL, and " + azureHint)
+	// gocloud would take another client for whoever has no credentials.
+	own := *u
+	q.Del("anonymous")
+	if q.Get("access_id") == "-" {
+		q.Del("access_id")
 	}
-	return blob.OpenBucket(ctx, u.String())
+	own.RawQuery = q.Encode()
+	return opener.OpenBucketURL(ctx, &own)
 }

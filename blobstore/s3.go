@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
@@ -17,21 +19,21 @@ import (
 
 // openS3 fills in what S3 servers other than AWS's leave open, and looks for credentials before the
 // first request does.
-func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+func openS3(ctx context.Context, u *url.URL, transport *http.Transport) (*blob.Bucket, error) {
 	q := u.Query()
 	if q.Has("endpoint") && !q.Has("response_checksum_validation") {
 		// Their objects often have no checksum, about which AWS's library complains on standard
 		// error for each read.
 		q.Set("response_checksum_validation", "when_required")
 	}
-	b, options, err := dialS3(ctx, u, q)
+	b, options, err := dialS3(ctx, u, q, transport)
 	if err == nil && options.Region == "" {
 		_ = b.Close()
 		if !q.Has("endpoint") {
 			return nil, errors.New("no region: add region=… to the URL or set AWS_REGION")
 		}
 		q.Set("region", "us-east-1") // which such servers expect unless told otherwise
-		b, options, err = dialS3(ctx, u, q)
+		b, options, err = dialS3(ctx, u, q, transport)
 	}
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	return b, nil
 }
 
-func dialS3(ctx context.Context, u *url.URL, q url.Values) (*blob.Bucket, s3.Options, error) {
+func dialS3(ctx context.Context, u *url.URL, q url.Values, transport *http.Transport) (*blob.Bucket, s3.Options, error) {
 	full := *u
 	full.RawQuery = q.Encode()
 	opener := new(s3blob.URLOpener)
@@ -62,6 +64,11 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values) (*blob.Bucket, s3.Opt
 	options := client.Options()
 	if options.Retryer, err = retryer(ctx, q, options.Retryer); err != nil {
 		return nil, s3.Options{}, err
+	}
+	if transport != nil {
+		options.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = transport.TLSClientConfig
+		})
 	}
 	b, err = s3blob.OpenBucket(ctx, s3.New(options), u.Host, &opener.Options)
 	return b, options, err

@@ -1,0 +1,42 @@
+package blobstore
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/ktaudit/ktaudit/internal/tlsfiles"
+)
+
+// tlsParameters are those of a URL that say whom ktaudit believes as the service, and what
+// certificate it shows: names of PEM files, and the name that the server must have.
+var tlsParameters = []string{"ca_file", "certificate", "certificate_key", "server_name"}
+
+func withTLS(parameters ...string) []string { return append(parameters, tlsParameters...) }
+
+// transport returns what reaches the service by the URL's parameters for TLS; nil without any.
+func (l *location) transport() (*http.Transport, error) {
+	if l.tls == (tlsfiles.Files{}) {
+		return nil, nil
+	}
+	c, err := l.tls.Config()
+	if err != nil {
+		return nil, err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = c
+	return t, nil
+}
+
+// isCertificateRefused reports whether the service ended a connection over the certificate that it
+// was shown, or over none. net/http leaves only the text of that.
+func isCertificateRefused(err error) bool {
+	_, alert, ok := strings.Cut(err.Error(), "remote error: tls: ")
+	return ok && strings.Contains(alert, "certificate")
+}
+
+func isUnknownCA(err error) bool {
+	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
+	return ok
+}
