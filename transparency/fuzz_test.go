@@ -109,6 +109,7 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	f.Add([]byte("\n0\n" + strings.Repeat("0", 42) + "1=\n\n— 0 00000000\n")) // bits at the end that are read over
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := ParseCheckpoint(data)
 		if err != nil {

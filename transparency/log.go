@@ -8,6 +8,7 @@ import (
 
 	"filippo.io/torchwood"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
+	"github.com/ktaudit/ktaudit/transparency/tlogproof"
 	"github.com/ktaudit/ktaudit/verdict"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -168,7 +169,7 @@ func ParseCheckpoint(data []byte) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	c, err := torchwood.ParseCheckpoint(n.Text)
+	c, err := tlogproof.ParseCheckpoint(n.Text)
 	if err == nil && c.N > verdict.MaxEpoch {
 		err = fmt.Errorf("a tree of %d entries", c.N)
 	}

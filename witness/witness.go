@@ -169,9 +169,7 @@ func (w *Witness) read(body []byte) (*log, request, error) {
 		return nil, r, fmt.Errorf("%w: %s: %w", ErrMalformed, origin, err)
 	}
 	r.text = []byte(signed.Text)
-	if r.checkpoint, err = torchwood.ParseCheckpoint(signed.Text); err == nil && r.checkpoint.String() != signed.Text {
-		err = errors.New("it is written in another way than checkpoints are")
-	}
+	r.checkpoint, err = tlogproof.ParseCheckpoint(signed.Text)
 	switch {
 	case err != nil:
 		return nil, r, fmt.Errorf("%w: checkpoint of %s: %w", ErrMalformed, origin, err)

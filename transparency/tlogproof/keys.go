@@ -116,6 +116,16 @@ type Checkpoint struct {
 	Others int
 }
 
+// ParseCheckpoint reads the text of a checkpoint in the one form that it can have. Torchwood reads
+// over bits at the end of the root's base64, so that two texts would be one checkpoint.
+func ParseCheckpoint(text string) (torchwood.Checkpoint, error) {
+	c, err := torchwood.ParseCheckpoint(text)
+	if err == nil && c.String() != text {
+		err = errors.New("a checkpoint in another form than checkpoints have")
+	}
+	return c, err
+}
+
 // CheckCheckpoint checks a signed checkpoint: an ErrSignature if it is not the auditor's, an
 // ErrMalformed if it has signatures in another form than such notes have. Whether enough witnesses
 // cosigned it is left to the caller.
@@ -123,6 +133,9 @@ func (k Keys) CheckCheckpoint(signed []byte) (Checkpoint, error) {
 	tree, checked, err := torchwood.VerifyCheckpoint(signed, k.policy())
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	if _, err := ParseCheckpoint(checked.Text); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if err := checkForm(checked); err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %w", ErrMalformed, err)

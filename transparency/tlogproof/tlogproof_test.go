@@ -285,3 +285,17 @@ func TestCosignedAsOfNoDate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The root of a checkpoint has bits to spare in base64. With others than zeros it would be another
+// text on the same tree.
+func TestCheckpointsAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	strict := "log.example\n3\n" + strings.Repeat("A", 43) + "=\n"
+	loose := "log.example\n3\n" + strings.Repeat("A", 42) + "B=\n"
+	if _, err := ParseCheckpoint(strict); err != nil {
+		t.Error(err)
+	}
+	if _, err := ParseCheckpoint(loose); err == nil {
+		t.Errorf("%q is read", loose)
+	}
+}
