@@ -2,28 +2,40 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 )
 
+// logPatience is how long a line may take to be written.
+const logPatience = 5 * time.Second
+
 // logLines writes the log to standard error and counts the lines that it does not take: a journal
-// that was restarted, a reader that died, a full disk. Work goes on without them. Before the first
-// line that can be written again comes one that says how many are missing.
+// that was restarted, a reader that died or hangs, a full disk. Work goes on without them. Before
+// the first line that can be written again comes one that says how many are missing.
 type logLines struct {
 	formatted io.Writer // takes log lines as JSON
 	format    func(io.Writer) io.Writer
 	w         io.Writer // takes them as they are shown
+	patience  time.Duration
 	lost      atomic.Uint64
 
 	mu      sync.Mutex
 	missing uint64 // of those lost, the ones that nothing was said of
+	// written has how the last write ended. While one hangs, further lines are lost at once.
+	written chan error
+	hangs   bool
 }
 
+// errLogHangs stands for a line that was not written since an earlier one hangs.
+var errLogHangs = errors.New("an earlier line is still being written")
+
 func newLogLines(w io.Writer, format func(io.Writer) io.Writer) *logLines {
-	l := &logLines{format: format, w: w}
+	l := &logLines{format: format, w: w, patience: logPatience, written: make(chan error, 1)}
 	l.formatted = format(l)
 	return l
 }
@@ -32,16 +44,49 @@ func newLogLines(w io.Writer, format func(io.Writer) io.Writer) *logLines {
 func (l *logLines) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hangs {
+		select {
+		case err := <-l.written:
+			l.hangs = false
+			l.count(err)
+		default:
+		}
+	}
 	if l.missing > 0 {
-		if _, err := l.w.Write(l.sayMissing()); err == nil {
+		if err := l.write(l.sayMissing()); err == nil {
 			l.missing = 0
 		}
 	}
-	if _, err := l.w.Write(line); err != nil {
+	l.count(l.write(line))
+	return len(line), nil
+}
+
+func (l *logLines) count(err error) {
+	if err != nil {
 		l.missing++
 		l.lost.Add(1)
 	}
-	return len(line), nil
+}
+
+// write returns when a line was written, or is left to be. It is called under mu.
+func (l *logLines) write(line []byte) error {
+	if l.hangs {
+		return errLogHangs
+	}
+	line = bytes.Clone(line) // the caller uses its memory again
+	go func() {
+		_, err := l.w.Write(line)
+		l.written <- err
+	}()
+	timer := time.NewTimer(l.patience)
+	defer timer.Stop()
+	select {
+	case err := <-l.written:
+		return err
+	case <-timer.C:
+		l.hangs = true
+		return nil // it may come yet
+	}
 }
 
 func (l *logLines) sayMissing() []byte {
