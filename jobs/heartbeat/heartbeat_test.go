@@ -152,6 +152,7 @@ func TestOldSigns(t *testing.T) {
 			t.Error("it is pinged by signs of long ago")
 		}
 		time.Sleep(quietAfter)
+		synctest.Wait()
 		if log := m.log.String(); !strings.Contains(log, "following one: not finished since 2000-01-01") {
 			t.Errorf("the log says %q", log)
 		}
