@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -52,6 +53,7 @@ type leases struct {
 	held     map[string]*lease    // by the task's key
 	lost     map[string]*lostTask // by the task's key
 	dequeued []dequeuedTask       // which asynq has not begun with
+	patience time.Duration        // how long Hold waits, for tests; lostFor if zero
 }
 
 type lease struct {
@@ -77,10 +79,14 @@ type dequeuedTask struct {
 	at time.Time // before the command was sent that took it
 }
 
-// Hold keeps the lease of a task that a worker begins with. While a run of this process at the same
-// task goes on that has lost its lease, Hold waits: asynq's words on the two could not be told
-// apart. The context that it returns ends when the lease is lost; release must be called when the
-// work has ended.
+// Hold keeps the lease of a task that a worker begins with.
+//
+// While a run of this process at the same task goes on that has lost its lease, Hold waits: asynq's
+// words on the two could not be told apart. It does not wait for ever, since a run may hang: then
+// the first end that asynq says counts for nothing, whosever it is, and the task is taken again.
+//
+// The context that it returns ends when the lease is lost; release must be called when the work has
+// ended.
 func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Context, release func()) {
 	if r.IsEmbedded() { // which nobody else takes tasks from
 		return ctx, func() {}
@@ -94,10 +100,15 @@ func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Con
 	}
 	one := &lease{queue: queue, id: id, renewed: l.takenAt(id), cancel: cancel}
 	l.held[key] = one
-	for before := l.lost[key]; before != nil && holding.Err() == nil; before = l.lost[key] {
+	patience := time.NewTimer(cmp.Or(l.patience, lostFor))
+	defer patience.Stop()
+	for isPatient := true; isPatient && l.lost[key] != nil && holding.Err() == nil; {
+		before := l.lost[key]
 		l.mu.Unlock()
 		select {
 		case <-before.forgotten:
+		case <-patience.C:
+			isPatient = false
 		case <-holding.Done():
 		}
 		l.mu.Lock()
@@ -198,7 +209,7 @@ func (l *leases) keepBack(keys []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range keys {
-		if lost := l.lost[key]; lost != nil {
+		if lost := l.lost[key]; lost != nil && lost.unsaid > 0 {
 			lost.unsaid--
 			l.forgetEnded(key)
 			return true
@@ -209,7 +220,7 @@ func (l *leases) keepBack(keys []string) bool {
 
 // forgetEnded forgets a lost task of which asynq says no more.
 func (l *leases) forgetEnded(key string) {
-	if lost := l.lost[key]; lost.running == 0 && lost.unsaid <= 0 {
+	if lost := l.lost[key]; lost.running == 0 && lost.unsaid == 0 {
 		delete(l.lost, key)
 		close(lost.forgotten)
 	}

@@ -133,6 +133,22 @@ func TestARunThatLostItsTaskDoesNotEndTheNext(t *testing.T) {
 	}
 }
 
+// A run that hangs for ever after it lost its task does not keep the task from being done.
+func TestARunThatHangsKeepsNoTask(t *testing.T) {
+	t.Parallel()
+	r := connect(t)
+	r.leases.patience = time.Millisecond
+	run, _ := hold(t, r, "hanging")
+	loseAll(t, r, run)
+	for _, sends := range []int{0, 1} { // the first end could be that of the run that hangs
+		_, release := hold(t, r, "hanging")
+		release()
+		if on := sent(t, r, ending(t, "hanging")); len(on) != sends {
+			t.Errorf("sent is %v, want %d", on, sends)
+		}
+	}
+}
+
 func isHeld(r *Redis, id string) bool {
 	r.leases.mu.Lock()
 	defer r.leases.mu.Unlock()
