@@ -100,6 +100,7 @@ func page(t *testing.T) string {
 	m.AlertRaised(namespace, "rejected")
 	m.AlertSent("slack", nil)
 	m.AlertSent("slack", errors.New("down"))
+	m.WatchLostLogLines(func() uint64 { return 1 })
 	m.WatchMemory(1, func() int64 { return 1 })
 	m.WatchStalled(func() map[string]observe.Stall { return map[string]observe.Stall{"example": {}} })
 	m.WatchIncidents(func(context.Context) (metrics.IncidentCounts, error) { return metrics.IncidentCounts{}, nil })

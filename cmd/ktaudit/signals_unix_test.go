@@ -212,7 +212,7 @@ func TestLogAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func() *os.File {
-		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0) // as a writer, too: there is no end before the first line
 		if err != nil {
 			t.Fatal(err)
 		}
