@@ -142,7 +142,7 @@ func newWebhook(t *testing.T) *webhook {
 	t.Cleanup(server.Close)
 	target, err := targets.New("webhook", targets.Settings{Name: "hook", URL: server.URL, Secret: []byte("a secret of the webhook")})
 	jobstest.Must(t, err)
-	h.Target = target
+	h.Target = target[0]
 	return h
 }
 

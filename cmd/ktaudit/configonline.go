@@ -217,7 +217,7 @@ func tryAuditor(ctx context.Context, x config.CrossCheck) (string, error) {
 // tryTarget reads the secrets of an alert target and connects to it. Whether it takes alerts, only
 // an alert can tell.
 func tryTarget(ctx context.Context, t config.AlertTarget) (string, error) {
-	if _, err := newAlertTarget(t, ""); err != nil {
+	if _, err := newTargetsOf(t, ""); err != nil {
 		return "", err
 	}
 	settings, err := t.Settings("")

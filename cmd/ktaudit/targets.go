@@ -32,49 +32,54 @@ func newAlertTargets(c *config.Config) (alertTargets, error) {
 	made := alertTargets{kinds: map[string]string{}}
 	var errs []error
 	for _, t := range c.Alerts.Targets() {
-		target, err := newAlertTarget(t, c.Runbook)
+		some, err := newTargetsOf(t, c.Runbook)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		made.all, made.kinds[target.Name] = append(made.all, target), t.Kind
+		made.all = append(made.all, some...)
+		for _, target := range some {
+			made.kinds[target.Name] = t.Kind
+		}
 	}
 	return made, errors.Join(errs...)
 }
 
-// newAlertTarget makes a target that reads its address and secrets again when their files change.
-// Its name stays what it was, since deliveries are recorded by it.
-func newAlertTarget(t config.AlertTarget, runbook string) (alert.Target, error) {
-	target, err := readAlertTarget(t, runbook)
+// newTargetsOf makes targets that read their address and secrets again when their files change.
+// Their names stay what they were, since deliveries are recorded by them.
+func newTargetsOf(t config.AlertTarget, runbook string) ([]alert.Target, error) {
+	made, err := readTargetsOf(t, runbook)
 	files := t.SecretFiles()
 	if err != nil || len(files) == 0 {
-		return target, err
+		return made, err
 	}
-	newest, err := reload.New(func([][]byte) (alert.Target, error) { return readAlertTarget(t, runbook) }, func(error) {}, files...)
+	newest, err := reload.New(func([][]byte) ([]alert.Target, error) { return readTargetsOf(t, runbook) }, func(error) {}, files...)
 	if err != nil {
-		return alert.Target{}, fmt.Errorf("%s: %w", t, err)
+		return nil, fmt.Errorf("%s: %w", t, err)
 	}
-	target.Send = func(ctx context.Context, alerts []alert.Alert) error {
-		latest, unreadable := newest.Get() // with what could be read last
-		err := latest.Send(ctx, alerts)
-		if err != nil {
-			err = errors.Join(err, unreadable)
+	for i := range made {
+		made[i].Send = func(ctx context.Context, alerts []alert.Alert) error {
+			latest, unreadable := newest.Get() // with what could be read last
+			err := latest[i].Send(ctx, alerts)
+			if err != nil {
+				err = errors.Join(err, unreadable)
+			}
+			return err
 		}
-		return err
 	}
-	return target, nil
+	return made, nil
 }
 
-func readAlertTarget(t config.AlertTarget, runbook string) (alert.Target, error) {
+func readTargetsOf(t config.AlertTarget, runbook string) ([]alert.Target, error) {
 	settings, err := t.Settings(runbook)
 	if err != nil {
-		return alert.Target{}, err
+		return nil, err
 	}
-	target, err := targets.New(t.Kind, settings)
+	made, err := targets.New(t.Kind, settings)
 	if err != nil {
-		return alert.Target{}, fmt.Errorf("%s: %w", t, err)
+		return nil, fmt.Errorf("%s: %w", t, err)
 	}
-	return target, nil
+	return made, nil
 }
 
 // dispatcher returns one that sends the alerts of some logs to the targets, counts them in m and

@@ -23,7 +23,12 @@ func classOf(notice string) string {
 }
 
 // isPaused reports whether the target hears no more of an alert's cause for now.
-func (s *sender) isPaused(a Alert, now time.Time) bool { return s.pauses.IsPaused(a.cause(), now) }
+func (s *sender) isPaused(a Alert, now time.Time) bool {
+	return !s.isQuiet(a) && s.pauses.IsPaused(a.cause(), now)
+}
+
+// isQuiet reports whether an alert disturbs nobody.
+func (s *sender) isQuiet(a Alert) bool { return s.target.QuietEnds && a.Resolved() }
 
 // isKnownPaused is isPaused for a notice, as far as it was loaded.
 func (s *sender) isKnownPaused(name string, now time.Time) bool {

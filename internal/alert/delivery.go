@@ -189,7 +189,7 @@ func (s *sender) deliverGroup(ctx context.Context, end time.Time, group []Alert,
 		return nil
 	}
 	sent, err := s.sendAll(ctx, end, group)
-	if sent && (err == nil || errors.Is(err, errUntilNextClaim)) {
+	if sent && !s.isQuiet(group[0]) && (err == nil || errors.Is(err, errUntilNextClaim)) {
 		err = errors.Join(err, s.beginPause(ctx, group[0].cause()))
 	}
 	return err
@@ -240,11 +240,6 @@ func (s *sender) send(ctx context.Context, batch []Alert) error {
 	s.requests++
 	err := s.target.Send(ctx, batch)
 	result := Delivered
-	if part, ok := errors.AsType[*PartError](err); ok {
-		s.log.Error().Err(part).Int("alerts", len(batch)).
-			Msg("alerts reached only some of those they are for: check the others' addresses; nothing is sent again")
-		err, result = nil, Refused
-	}
 	switch {
 	case jsonpost.Refused(err):
 		result = Refused

@@ -222,6 +222,21 @@ func TestEndsInGroups(t *testing.T) {
 	}
 }
 
+// A target that the end of a condition disturbs nobody at gets each end at once.
+func TestQuietEnds(t *testing.T) {
+	t.Parallel()
+	store, r := auditstore.New(memblob.OpenBucket(nil)), &reader{}
+	target := r.target("reader")
+	target.QuietEnds = true
+	raise(t, store, OfSkipped(namespace, 1, 9), OfSkipped(namespace, 2, 9))
+	start(t, dispatcher(t, store, patient(), target))
+	eventually(t, "both began", func() bool { return len(r.count()) == 2 })
+	for epoch := uint64(1); epoch <= 2; epoch++ {
+		must(t, Outbox{store}.Resolve(t.Context(), namespace, SkippedIncident(epoch), began.Add(time.Hour)))
+		eventually(t, "its end comes", func() bool { return r.count()["resolved "+SkippedIncident(epoch)] == 1 })
+	}
+}
+
 // Of a message that a target refuses one alert may be at fault. It keeps no other from being sent,
 // and a target that refuses everything is left alone soon.
 func TestARefusedGroupIsSentInHalves(t *testing.T) {

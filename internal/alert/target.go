@@ -23,20 +23,15 @@ type Target struct {
 	// Mixed targets take alerts of any cause at once, and tell people of them as they see fit. To
 	// others goes one message for each cause, and no more of them than people can read.
 	Mixed bool
+	// QuietEnds targets disturb nobody with the end of a condition, which is sent at once.
+	QuietEnds bool
 	// Repeat is how often what is open is sent again; 0 for never.
 	Repeat time.Duration
 	// Send sends alerts, once: of one namespace, kind, reason and status, unless the target is
-	// Mixed. It returns a *jsonpost.Refusal if the same would be refused again, and a *PartError if
-	// somebody has them all the same.
+	// Mixed. It returns a *jsonpost.Refusal if the same would be refused again. An error means that
+	// nobody has them, as far as is known.
 	Send func(ctx context.Context, alerts []Alert) error
 }
-
-// PartError says that some of those whom a target tells were not reached. The others were, so that
-// nothing is sent again.
-type PartError struct{ Err error }
-
-func (e *PartError) Error() string { return e.Err.Error() }
-func (e *PartError) Unwrap() error { return e.Err }
 
 // limit is how many alerts Send takes at once.
 func (t Target) limit() int { return cmp.Or(t.Batch, auditstore.MaxOpenNotices) }

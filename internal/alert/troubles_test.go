@@ -37,32 +37,6 @@ func TestATargetThatRefusesWhateverComesIsAskedOnce(t *testing.T) {
 	}
 }
 
-// What reached some people is not sent to them again, and the others are told of.
-func TestWhatReachedSomeIsNotSentAgain(t *testing.T) {
-	t.Parallel()
-	store := auditstore.New(memblob.OpenBucket(nil))
-	raise(t, store, OfVerdict(rejection(1)))
-	asked := 0
-	var results []Result
-	target := Target{Name: "people", Send: func(context.Context, []Alert) error {
-		asked++
-		return &PartError{errors.New("550 boss@example.org: no such user")}
-	}}
-	log, text := logger()
-	d := dispatcher(t, store, Options{Log: log, OnDelivery: func(target string, _ Kind, r Result) {
-		if target == "people" {
-			results = append(results, r)
-		}
-	}}, target)
-	for range 2 {
-		must(t, d.Flush(t.Context()))
-	}
-	if asked != 1 || len(results) != 1 || results[0] != Refused || !strings.Contains(text.String(), "550 boss@example.org") {
-		t.Errorf("asked %d times, results %q, log %s", asked, results, text)
-	}
-	wantOpen(t, store)
-}
-
 // faulty is a bucket that fails to read some objects.
 type faulty struct {
 	mortal

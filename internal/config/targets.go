@@ -196,7 +196,8 @@ func (v checker) alerts() {
 	names, addresses := map[string]string{alert.LogName: "ktaudit's own log"}, map[string]string{}
 	for _, t := range v.Alerts.Targets() {
 		v.targetName(t, names)
-		v.targetAddress(t.path+".", t.url, addresses)
+		v.targetURL(t, addresses)
+		v.targetOnce(t, addresses)
 		switch {
 		case t.secretURL:
 			v.secretGiven(t.path+".", "url", t.url.file, t.url.env)
@@ -225,13 +226,14 @@ func (v checker) targetName(t AlertTarget, names map[string]string) {
 		return
 	}
 	path, other := t.path+".name", names[t.name]
-	v.check(path, targets.CheckName(t.name))
+	v.check(path, targets.CheckName(t.Kind, t.name))
 	v.must(path, other == "", "%s is already the name of %s: choose another", t.name, other)
 	names[t.name] = t.path
 }
 
-// targetAddress checks where a target is. Addresses holds which target has each address first.
-func (v checker) targetAddress(path string, u givenURL, addresses map[string]string) {
+// targetURL checks where a target is. Addresses holds which target has each address first.
+func (v checker) targetURL(t AlertTarget, addresses map[string]string) {
+	path, u := t.path+".", t.url
 	if u.text != "" {
 		v.check(path+"url", checkHTTP(u.text))
 		v.must(path+"url_file", u.file == "", "url is given as well: choose one")
@@ -239,13 +241,40 @@ func (v checker) targetAddress(path string, u givenURL, addresses map[string]str
 	}
 	v.secret(path, "url", u.file, u.env)
 	for _, a := range []struct{ field, value string }{{"url", u.text}, {"url_file", u.file}, {"url_env", u.env}} {
-		if a.value == "" || strings.HasPrefix(path, "alerts.pagerduty") { // whose URL is that of many
+		if a.value == "" || t.Kind == "pagerduty" { // whose URL is that of many
 			continue
 		}
 		key := a.field + " " + a.value
 		other := addresses[key]
-		v.must(path+a.field, other == "", "is the same target as %s, and would get each alert twice: remove one", other)
-		addresses[key] = strings.TrimSuffix(path, ".")
+		v.must(path+a.field, other == "", alertedTwice, other)
+		addresses[key] = t.path
+	}
+}
+
+const alertedTwice = "is the same target as %s, and would get each alert twice: remove one"
+
+// targetOnce checks that no target without a URL of its own is there twice.
+func (v checker) targetOnce(t AlertTarget, addresses map[string]string) {
+	switch t.Kind {
+	case "pagerduty":
+		if t.name == "" { // and of the routing key, which may be replaced, no name can be made
+			key := "pagerduty " + t.url.text
+			other := addresses[key]
+			v.must(t.path+".name", other == "", "is missing, and %s has none either: give each integration a name", other)
+			addresses[key] = t.path
+		}
+	case "email":
+		for _, to := range t.email.To {
+			key := strings.Join([]string{"email", t.email.Server, t.email.From, to}, "\n")
+			other := addresses[key]
+			v.must(t.path+".to", other == "" || other == t.path, "%s gets each alert from %s already: remove one", to, other)
+			addresses[key] = t.path
+		}
+	case "exec":
+		key := fmt.Sprintf("exec %q %q", t.exec.Path, t.exec.Args)
+		other := addresses[key]
+		v.must(t.path+".path", other == "", alertedTwice, other)
+		addresses[key] = t.path
 	}
 }
 

@@ -121,7 +121,7 @@ func deliver(t *testing.T) []object {
 	hook, err := targets.New("webhook", targets.Settings{Name: "hook", URL: server.URL, Secret: []byte("a secret of the webhook")})
 	must(t, err)
 	d, err := alert.NewDispatcher(alert.Options{
-		Store: w.store, Namespaces: []string{namespace}, Targets: []alert.Target{hook}, Log: zerolog.Nop(),
+		Store: w.store, Namespaces: []string{namespace}, Targets: hook, Log: zerolog.Nop(),
 	})
 	must(t, err)
 	for range 5 { // a notice is closed in the pass after the one that delivers it
@@ -170,9 +170,9 @@ func TestGoldenTargetNames(t *testing.T) {
 		}}},
 		{"exec", targets.Settings{Exec: targets.Exec{Path: "/usr/local/bin/notify", Args: []string{"-v"}, Timeout: time.Second}}},
 	} {
-		target, err := targets.New(c.kind, c.s)
+		made, err := targets.New(c.kind, c.s)
 		must(t, err)
-		text += target.Name + "\n"
+		text += made[0].Name + "\n"
 	}
 	const want = "log\nalertmanager-b7199c9d\nwebhook-ca7a8d51\nslack-42899365\npagerduty-8f10122a\nemail-878a41c0\nexec-ff0a02a0\n"
 	if text != want {

@@ -49,7 +49,7 @@ func newReceiver(t *testing.T, name string) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Target = target
+	r.Target = target[0]
 	return r
 }
 

@@ -127,7 +127,7 @@ func (l *live) startScheduler(t *testing.T, r *queue.Redis, s Config, recent uin
 		t.Fatal(err)
 	}
 	dispatcher, err := alert.NewDispatcher(alert.Options{
-		Store: s.Store, Namespaces: []string{jobstest.Namespace}, Targets: []alert.Target{target}, Every: 50 * time.Millisecond, Log: zerolog.Nop(),
+		Store: s.Store, Namespaces: []string{jobstest.Namespace}, Targets: target, Every: 50 * time.Millisecond, Log: zerolog.Nop(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +35,8 @@ const (
 	// a message names for threads.
 	maxSubject, maxReferences = 150, 50
 	maxAnswer                 = 300
+	// maxRecipients is how many connections to the mail server a message takes at most.
+	maxRecipients = 20
 )
 
 // Check says what is wrong with the settings of e-mail.
@@ -54,12 +55,19 @@ func (e Email) Check() error {
 	default:
 		return fmt.Errorf("%.60q: want %s, %s or %s", e.Security, SecurityTLS, SecurityStartTLS, SecurityNone)
 	}
-	if len(e.To) == 0 {
-		return errors.New("nobody to send to: give addresses")
+	if len(e.To) == 0 || len(e.To) > maxRecipients {
+		return fmt.Errorf("%d addresses to send to: want 1 to %d; a mailing list's can be one of them", len(e.To), maxRecipients)
 	}
-	for _, address := range append([]string{e.From}, e.To...) {
-		if _, err := mail.ParseAddress(address); err != nil {
-			return fmt.Errorf("%.100q is not an e-mail address", address)
+	seen := map[string]bool{}
+	for i, text := range append([]string{e.From}, e.To...) {
+		address, err := mail.ParseAddress(text)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%.100q is not an e-mail address", text)
+		case i > 0 && seen[address.Address]:
+			return fmt.Errorf("%.100q would get each alert twice: remove one", text)
+		case i > 0:
+			seen[address.Address] = true
 		}
 	}
 	return nil
@@ -70,67 +78,48 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// newEmail makes a target of the addresses of some people, who get one message. Those whom the
-// server refuses do not keep it from the others.
-func newEmail(s Settings) (alert.Target, error) {
+// newEmail makes a target of each address, so that a recipient whom the server refuses, now or for
+// good, neither keeps a message from the others nor loses it himself.
+func newEmail(s Settings) ([]alert.Target, error) {
 	if err := s.Email.Check(); err != nil {
-		return alert.Target{}, err
-	}
-	name, err := nameOrDefault(s.Name, "email", strings.Join(append([]string{s.Email.Server, s.Email.From}, s.Email.To...), "\n"))
-	if err != nil {
-		return alert.Target{}, err
+		return nil, err
 	}
 	options, err := s.emailOptions()
 	if err != nil {
-		return alert.Target{}, err
+		return nil, err
 	}
-	return alert.Target{Name: name, Send: func(ctx context.Context, alerts []alert.Alert) error {
-		m := message.Of(alerts, s.Runbook)
-		_, err := s.sendEmail(ctx, options, m, s.Email.To)
-		if !isOfRecipient(err) || len(s.Email.To) == 1 {
-			return s.emailError(err)
+	var all []alert.Target
+	for _, to := range s.Email.To {
+		name := s.Name
+		if name != "" {
+			name = fmt.Sprintf("%s-%.4x", name, sha256.Sum256([]byte(to)))
 		}
-		each := make([][]string, len(s.Email.To))
-		for i, to := range s.Email.To {
-			each[i] = []string{to}
+		name, err := nameOrDefault(name, "email", strings.Join([]string{s.Email.Server, s.Email.From, to}, "\n"))
+		if err != nil {
+			return nil, err
 		}
-		some, err := s.sendEmail(ctx, options, m, each...)
-		if err = s.emailError(err); err != nil && some {
-			return &alert.PartError{Err: err}
-		}
-		return err
-	}}, nil
+		all = append(all, alert.Target{Name: name, Send: func(ctx context.Context, alerts []alert.Alert) error {
+			return s.emailError(s.sendEmail(ctx, options, message.Of(alerts, s.Runbook), to))
+		}})
+	}
+	return all, nil
 }
 
-// sendEmail sends a message once for each of some lists of recipients, and reports whether the
-// server took any.
-func (s Settings) sendEmail(ctx context.Context, options []gomail.Option, m message.Message, to ...[]string) (some bool, err error) {
-	var all []*gomail.Msg
-	for _, recipients := range to {
-		msg, err := s.Email.compose(m, recipients)
-		if err != nil {
-			return false, &jsonpost.Refusal{Err: err}
-		}
-		all = append(all, msg)
+func (s Settings) sendEmail(ctx context.Context, options []gomail.Option, m message.Message, to string) error {
+	msg, err := s.Email.compose(m, to)
+	if err != nil {
+		return &jsonpost.Refusal{Err: err}
 	}
 	host, _, _ := net.SplitHostPort(s.Email.Server)
 	client, err := gomail.NewClient(host, options...)
 	if err != nil {
-		return false, &jsonpost.Refusal{Err: err, All: true}
+		return &jsonpost.Refusal{Err: err, All: true}
 	}
-	err = client.DialAndSendWithContext(ctx, all...)
-	isDelivered := (*gomail.Msg).IsDelivered
-	if !slices.ContainsFunc(all, func(msg *gomail.Msg) bool { return !isDelivered(msg) }) {
-		return true, nil // however the connection ended then
+	err = client.DialAndSendWithContext(ctx, msg)
+	if msg.IsDelivered() {
+		return nil // however the connection ended then
 	}
-	return slices.ContainsFunc(all, isDelivered), err
-}
-
-// isOfRecipient reports whether a server refused some recipient, after which it has not taken the
-// message for any.
-func isOfRecipient(err error) bool {
-	e, ok := errors.AsType[*gomail.SendError](err)
-	return ok && e.Reason == gomail.ErrSMTPRcptTo
+	return err
 }
 
 func (s Settings) emailOptions() ([]gomail.Option, error) {
@@ -167,9 +156,9 @@ func (s Settings) emailOptions() ([]gomail.Option, error) {
 // compose makes a message. The same alerts make one with the same Message-ID, and the end of a
 // condition refers to the incident that its beginning refers to, so that mail programs show them
 // together.
-func (e Email) compose(m message.Message, to []string) (*gomail.Msg, error) {
+func (e Email) compose(m message.Message, to string) (*gomail.Msg, error) {
 	msg := gomail.NewMsg()
-	if err := errors.Join(msg.From(e.From), msg.To(to...)); err != nil {
+	if err := errors.Join(msg.From(e.From), msg.To(to)); err != nil {
 		return nil, err
 	}
 	from, err := mail.ParseAddress(e.From)

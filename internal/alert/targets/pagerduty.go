@@ -45,7 +45,7 @@ func newPagerDuty(s Settings) (alert.Target, error) {
 		return alert.Target{}, err
 	}
 	d := pagerDuty{routingKey: routingKey, runbook: s.Runbook, poster: p, accepted: map[string]bool{}}
-	return alert.Target{Name: name, Send: d.send}, nil
+	return alert.Target{Name: name, QuietEnds: true, Send: d.send}, nil
 }
 
 type pagerDuty struct {
@@ -55,6 +55,7 @@ type pagerDuty struct {
 	mu sync.Mutex // held while events are sent
 	// accepted are the events of a delivery that has not succeeded yet. Of many conditions
 	// PagerDuty takes no more than some in a minute: the next attempt goes on where this one ended.
+	// An ID never comes again for anything else: an incident is raised once, and ends once.
 	accepted map[string]bool
 }
 

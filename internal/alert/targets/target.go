@@ -16,7 +16,8 @@ import (
 // Settings is what an operator says about a target. Which fields have a meaning depends on the
 // kind.
 type Settings struct {
-	// Name may be empty: New then makes one from the kind and what identifies the target.
+	// Name may be empty: New then makes one from the kind and what identifies the target. CheckName
+	// says what others are like.
 	Name string
 	// URL is where HTTP targets are.
 	URL string
@@ -52,14 +53,21 @@ type Exec struct {
 // constructors are all kinds of targets that an operator can choose.
 var constructors = []struct {
 	kind string
-	make func(Settings) (alert.Target, error)
+	make func(Settings) ([]alert.Target, error)
 }{
-	{"alertmanager", newAlertmanager},
-	{"webhook", newWebhook},
-	{"slack", newSlack},
+	{"alertmanager", one(newAlertmanager)},
+	{"webhook", one(newWebhook)},
+	{"slack", one(newSlack)},
 	{"email", newEmail},
-	{"pagerduty", newPagerDuty},
-	{"exec", newExec},
+	{"pagerduty", one(newPagerDuty)},
+	{"exec", one(newExec)},
+}
+
+func one(make func(Settings) (alert.Target, error)) func(Settings) ([]alert.Target, error) {
+	return func(s Settings) ([]alert.Target, error) {
+		target, err := make(s)
+		return []alert.Target{target}, err
+	}
 }
 
 // Kinds returns the kinds of targets that New makes. They are also keys below "alerts" in a
@@ -72,26 +80,33 @@ func Kinds() []string {
 	return kinds
 }
 
-// New makes a target of one of the Kinds.
-func New(kind string, s Settings) (alert.Target, error) {
+// New makes the targets of one of the Kinds: one, or of e-mail one for each address.
+func New(kind string, s Settings) ([]alert.Target, error) {
 	for _, k := range constructors {
 		if k.kind == kind {
-			target, err := k.make(s)
+			made, err := k.make(s)
 			if err != nil {
-				return alert.Target{}, fmt.Errorf("%s: %w", kind, err)
+				return nil, fmt.Errorf("%s: %w", kind, err)
 			}
-			return target, nil
+			return made, nil
 		}
 	}
-	return alert.Target{}, fmt.Errorf("unknown kind of alert target %q: want %s", kind, strings.Join(Kinds(), ", "))
+	return nil, fmt.Errorf("unknown kind of alert target %q: want %s", kind, strings.Join(Kinds(), ", "))
 }
 
-var targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
 
-// CheckName says what is wrong with a name for a target.
-func CheckName(name string) error {
-	if !targetName.MatchString(name) {
-		return fmt.Errorf("%.60q: want up to 64 lower-case letters, digits, - and _", name)
+// maxName is how long a name is at most. That of e-mail gets a suffix for each address.
+const maxName, maxEmailName = 64, 64 - len("-0a1b2c3d")
+
+// CheckName says what is wrong with a name in the Settings of a kind of target.
+func CheckName(kind, name string) error {
+	longest := maxName
+	if kind == "email" {
+		longest = maxEmailName
+	}
+	if len(name) > longest || !targetName.MatchString(name) {
+		return fmt.Errorf("%.60q: want up to %d lower-case letters, digits, - and _", name, longest)
 	}
 	return nil
 }
@@ -102,7 +117,7 @@ func nameOrDefault(name, kind, identity string) (string, error) {
 	if name == "" {
 		return fmt.Sprintf("%s-%.4x", kind, sha256.Sum256([]byte(identity))), nil
 	}
-	if err := CheckName(name); err != nil {
+	if err := CheckName("", name); err != nil {
 		return "", fmt.Errorf("name of an alert target: %w", err)
 	}
 	return name, nil

@@ -14,10 +14,10 @@ func TestNewMakesEveryKind(t *testing.T) {
 		Email: Email{Server: "smtp.example.org:587", Security: SecurityStartTLS, From: "kt@example.org", To: []string{"on-call@example.org"}},
 	}
 	for _, kind := range Kinds() {
-		target, err := New(kind, good)
+		made, err := New(kind, good)
 		must(t, err)
-		if !strings.HasPrefix(target.Name, kind+"-") || CheckName(target.Name) != nil || target.Send == nil {
-			t.Errorf("%s: %+v", kind, target)
+		if target := made[0]; len(made) != 1 || !strings.HasPrefix(target.Name, kind+"-") || CheckName("", target.Name) != nil || target.Send == nil {
+			t.Errorf("%s: %+v", kind, made)
 		}
 		named := good
 		named.Name = "Not A Name"

@@ -33,9 +33,9 @@ func each(t *testing.T, address string) map[string]alert.Target {
 
 func makeTarget(t *testing.T, kind string, s Settings) alert.Target {
 	t.Helper()
-	target, err := New(kind, s)
+	made, err := New(kind, s)
 	must(t, err)
-	return target
+	return made[0]
 }
 
 func TestAnswersAreJudged(t *testing.T) {
