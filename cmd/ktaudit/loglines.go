@@ -26,6 +26,7 @@ type logLines struct {
 
 	mu      sync.Mutex
 	missing uint64 // of those lost, the ones that nothing was said of
+	saying  uint64 // how many of them the line says that is being written; 0: it is another
 	// written has how the last write ended. While one hangs, further lines are lost at once.
 	written chan error
 	hangs   bool
@@ -48,17 +49,29 @@ func (l *logLines) Write(line []byte) (int, error) {
 		select {
 		case err := <-l.written:
 			l.hangs = false
-			l.count(err)
+			l.noteWritten(err)
 		default:
 		}
 	}
-	if l.missing > 0 {
-		if err := l.write(l.sayMissing()); err == nil {
-			l.missing = 0
+	if l.missing > 0 && !l.hangs {
+		l.saying = l.missing
+		if err := l.write(l.sayMissing()); !l.hangs {
+			l.noteWritten(err)
 		}
 	}
 	l.count(l.write(line))
 	return len(line), nil
+}
+
+// noteWritten takes note of how the write of a line ended, or of how many are missing.
+func (l *logLines) noteWritten(err error) {
+	switch {
+	case l.saying == 0:
+		l.count(err)
+	case err == nil:
+		l.missing -= l.saying
+	}
+	l.saying = 0
 }
 
 func (l *logLines) count(err error) {

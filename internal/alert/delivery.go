@@ -190,7 +190,9 @@ func (s *sender) deliverGroup(ctx context.Context, end time.Time, group []Alert,
 	}
 	sent, err := s.sendAll(ctx, end, group)
 	if sent && !s.isQuiet(group[0]) && (err == nil || errors.Is(err, errUntilNextClaim)) {
-		err = errors.Join(err, s.beginPause(ctx, group[0].cause()))
+		if pauseErr := s.beginPause(ctx, group[0].cause()); pauseErr != nil {
+			return pauseErr
+		}
 	}
 	return err
 }
@@ -216,14 +218,14 @@ func (s *sender) sendAll(ctx context.Context, end time.Time, alerts []Alert) (se
 			return sent, err
 		case jsonpost.RefusesAll(err):
 			s.refusals, s.refused = append(s.refusals, err), refusalsToPause
-			s.next = time.Now().Add(jitter(s.dispatcher.options.retry.refused))
+			s.putOff()
 			return sent, errUntilNextClaim
 		case len(batch) > 1:
 			size = len(batch) / 2
 		default:
 			s.postpone(batch[0], err)
 			if s.refused++; s.refused == refusalsToPause {
-				s.next = time.Now().Add(jitter(s.dispatcher.options.retry.refused))
+				s.putOff()
 				return sent, errUntilNextClaim
 			}
 			alerts = alerts[1:]

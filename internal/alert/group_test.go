@@ -222,7 +222,7 @@ func TestEndsInGroups(t *testing.T) {
 	}
 }
 
-// A target that the end of a condition disturbs nobody at gets each end at once.
+// A QuietEnds target gets the end of each condition at once.
 func TestQuietEnds(t *testing.T) {
 	t.Parallel()
 	store, r := auditstore.New(memblob.OpenBucket(nil)), &reader{}

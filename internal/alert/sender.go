@@ -95,7 +95,7 @@ func (s *sender) round(ctx context.Context, names []string, urgent bool) error {
 		more, err = s.deliver(ctx, names, open, urgent)
 		more = more && urgent
 	}
-	if err == nil {
+	if err == nil && time.Now().After(s.next) { // a target that was just put off is left alone
 		err = s.repeat(ctx, names, open)
 	}
 	if errors.Is(err, auditstore.ErrClaimed) || ctx.Err() != nil {
@@ -121,8 +121,11 @@ func (s *sender) finishRound(err error) error {
 	default: // what was refused or is unreadable waits by itself, and delays nothing else
 		s.failures = 0
 		s.delays.Reset()
-		if len(s.refusals)+len(s.unread) == 0 {
+		switch {
+		case len(s.refusals)+len(s.unread) == 0:
 			return nil
+		case len(s.refusals) == 0: // a read that fails passes, or a dispatcher says that it cannot be read
+			level = zerolog.WarnLevel
 		}
 	}
 	if len(s.refusals) > 0 {
@@ -134,6 +137,9 @@ func (s *sender) finishRound(err error) error {
 		Float64("next_attempt_seconds", max(0, time.Until(s.next).Seconds())).Msg(message)
 	return err
 }
+
+// putOff leaves a target that refuses whatever is sent for a later round.
+func (s *sender) putOff() { s.next = time.Now().Add(jitter(s.dispatcher.options.retry.refused)) }
 
 // repeat sends again what the target has and may forget. Several processes may do so at once.
 func (s *sender) repeat(ctx context.Context, names []string, open map[string]bool) error {
@@ -159,7 +165,13 @@ func (s *sender) repeat(ctx context.Context, names []string, open map[string]boo
 	}
 	for batch := range slices.Chunk(due, s.target.limit()) {
 		if err := s.target.Send(ctx, batch); err != nil {
-			return fmt.Errorf("repeating what is open: %w", err)
+			err = fmt.Errorf("repeating what is open: %w", err)
+			if jsonpost.Refused(err) {
+				s.refusals = append(s.refusals, err)
+				s.putOff()
+				return nil
+			}
+			return err
 		}
 		for _, a := range batch {
 			s.setDelivered(a.noticeName(), now)

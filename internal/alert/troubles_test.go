@@ -37,6 +37,38 @@ func TestATargetThatRefusesWhateverComesIsAskedOnce(t *testing.T) {
 	}
 }
 
+// Nor is it asked to take once more what it has, which it will want repeated.
+func TestATargetThatRefusesIsNotSentRepetitions(t *testing.T) {
+	t.Parallel()
+	store := auditstore.New(memblob.OpenBucket(nil))
+	var asked, refuses atomic.Int64
+	target := Target{Name: "locked", Repeat: time.Nanosecond, Send: func(context.Context, []Alert) error {
+		asked.Add(1)
+		if refuses.Load() == 0 {
+			return nil
+		}
+		return &jsonpost.Refusal{Err: errors.New("401 who are you"), All: true}
+	}}
+	raise(t, store, OfSilent(namespace, 5, began))
+	d := dispatcher(t, store, Options{retry: retryTimes{first: time.Millisecond, longest: time.Millisecond, refused: time.Hour, claimed: time.Millisecond}}, target)
+	must(t, d.Flush(t.Context()))
+	sender := d.namespaces[0].senders[1]
+	for _, more := range []func(){func() { raise(t, store, OfSilent(namespace, 6, began)) }, func() {}} {
+		more()
+		refuses.Store(1)
+		asked.Store(0)
+		sender.next = time.Time{}
+		for range 5 {
+			names, err := store.Outbox(namespace).Open(t.Context())
+			must(t, err)
+			_ = sender.round(t.Context(), names, false)
+		}
+		if n := asked.Load(); n != 1 || time.Until(sender.next) < 30*time.Minute {
+			t.Errorf("it was asked %d times, and is asked again in %s", n, time.Until(sender.next))
+		}
+	}
+}
+
 // faulty is a bucket that fails to read some objects.
 type faulty struct {
 	mortal

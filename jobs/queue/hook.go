@@ -28,7 +28,7 @@ func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		began := time.Now()
 		c := parse(cmd)
-		if c.endsTask() && h.leases.keepBack(c.keys) {
+		if c.endsTask() && h.leases.swallowEnd(c.keys) {
 			return nil // after an error asynq would say it again
 		}
 		if set, isLease := c.sortedSet(); isLease {

@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +24,8 @@ const GiveUpAfter = 12 * time.Second
 // KeepLeases more often. asynq takes a task from a worker that does not only when by its clock the
 // lease is over for half a minute, one to two minutes after the worker was killed. Here a lease is
 // over when who watches it (see ReviveAbandoned) has seen it unchanged for abandonedAfter, by the
-// watcher's own clock. No two clocks are compared.
+// watcher's own clock. No two clocks are compared: a worker that puts back what it lost itself asks
+// once for the lease that it wrote, so that another's clock has no time to come to the same number.
 //
 // No epoch is judged twice at once for it. A worker gives up what it has not renewed for
 // GiveUpAfter, counted from before the renewal was sent that Redis acknowledged: within a second of
@@ -45,7 +47,7 @@ const (
 )
 
 // errLeaseLost is why the work at a task ends that may be another worker's by now.
-const errLeaseLost = answer("the task's lease was not renewed in time, so that another worker may have it")
+var errLeaseLost = errors.New("the task's lease was not renewed in time, so that another worker may have it")
 
 // leases are those of the tasks in flight in this process.
 type leases struct {
@@ -54,6 +56,7 @@ type leases struct {
 	lost     map[string]*lostTask // by the task's key
 	dequeued []dequeuedTask       // which asynq has not begun with
 	patience time.Duration        // how long Hold waits, for tests; lostFor if zero
+	unlogged int                  // tasks that were lost since giveUp last returned
 }
 
 type lease struct {
@@ -68,15 +71,16 @@ type lease struct {
 // asynq has said so, which is kept from Redis; what asynq never says is waited for until lostFor
 // after the end.
 type lostTask struct {
-	lease               // the one that was lost last
-	running, unsaid int // runs that go on; runs whose end asynq has not said
-	ended           time.Time
-	forgotten       chan struct{} // is closed then
+	lease                   // the one that was lost last; without a score once it was put back
+	running, endsToCome int // runs that go on; runs whose end asynq has not said
+	hangs               bool
+	ended               time.Time
+	forgotten           chan struct{} // is closed then
 }
 
 type dequeuedTask struct {
-	id string
-	at time.Time // before the command was sent that took it
+	key string
+	at  time.Time // before the command was sent that took it
 }
 
 // Hold keeps the lease of a task that a worker begins with.
@@ -93,43 +97,63 @@ func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Con
 	}
 	holding, cancel := context.WithCancelCause(ctx)
 	l, key := &r.leases, Key(queue, "t:"+id)
+	one := l.hold(key, &lease{queue: queue, id: id, cancel: cancel})
+	l.awaitForgotten(holding, key)
+	return holding, func() {
+		l.release(key, one)
+		cancel(nil)
+	}
+}
+
+func (l *leases) hold(key string, one *lease) *lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held == nil {
 		l.held, l.lost = map[string]*lease{}, map[string]*lostTask{}
 	}
-	one := &lease{queue: queue, id: id, renewed: l.takenAt(id), cancel: cancel}
+	one.renewed = l.takenAt(key)
 	l.held[key] = one
-	patience := time.NewTimer(cmp.Or(l.patience, lostFor))
-	defer patience.Stop()
-	for isPatient := true; isPatient && l.lost[key] != nil && holding.Err() == nil; {
-		before := l.lost[key]
+	return one
+}
+
+// awaitForgotten returns when a lost task is forgotten, ctx has ended, or patience is over: then a
+// run at it hangs.
+func (l *leases) awaitForgotten(ctx context.Context, key string) {
+	patience, cancel := context.WithTimeout(ctx, cmp.Or(l.patience, lostFor))
+	defer cancel()
+	for {
+		l.mu.Lock()
+		lost := l.lost[key]
+		if lost != nil && patience.Err() != nil {
+			lost.hangs = ctx.Err() == nil
+		}
 		l.mu.Unlock()
+		if lost == nil || patience.Err() != nil {
+			return
+		}
 		select {
-		case <-before.forgotten:
-		case <-patience.C:
-			isPatient = false
-		case <-holding.Done():
+		case <-lost.forgotten:
+		case <-patience.Done():
 		}
-		l.mu.Lock()
 	}
-	return holding, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if one.lost == nil {
-			delete(l.held, key)
-		} else {
-			one.lost.running--
-			one.lost.ended = time.Now()
-			l.forgetEnded(key)
-		}
-		cancel(nil)
+}
+
+func (l *leases) release(key string, one *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case one.lost != nil:
+		one.lost.running--
+		one.lost.ended = time.Now()
+		l.forgetEnded(key)
+	case l.held[key] == one: // and not that of a later run, which began when this one took too long
+		delete(l.held, key)
 	}
 }
 
 // takenAt returns since when a task is in flight. asynq may have waited for Redis since it took it.
-func (l *leases) takenAt(id string) time.Time {
-	i := slices.IndexFunc(l.dequeued, func(t dequeuedTask) bool { return t.id == id })
+func (l *leases) takenAt(key string) time.Time {
+	i := slices.IndexFunc(l.dequeued, func(t dequeuedTask) bool { return t.key == key })
 	if i < 0 {
 		return time.Now()
 	}
@@ -144,7 +168,7 @@ func (l *leases) noteSuccess(c command, cmd redis.Cmder, began time.Time) {
 		message, _ := cmd.(*redis.Cmd).Text()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.dequeued = append(l.dequeued, dequeuedTask{messageID(message), began})
+		l.dequeued = append(l.dequeued, dequeuedTask{taskOfLease(c.keys[3], messageID(message)), began})
 		return
 	}
 	key, isLease := c.sortedSet()
@@ -198,29 +222,36 @@ func (l *leases) lose(key string, one *lease) {
 	}
 	lost.lease = *one
 	lost.running++
-	lost.unsaid++
+	lost.endsToCome++
+	l.unlogged++
 	one.lost = lost
 	one.cancel(errLeaseLost)
 }
 
-// keepBack tells whether what asynq says of a task's end is of a run that lost the task, so that it
-// must not reach Redis.
-func (l *leases) keepBack(keys []string) bool {
+// swallowEnd tells whether what asynq says of a task's end must not reach Redis, since a run that
+// lost the task may be meant. asynq says how a run ended after the run has released its lease. What
+// it says before that its recoverer says, or it has stopped waiting for the run; either may come
+// again.
+func (l *leases) swallowEnd(keys []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range keys {
-		if lost := l.lost[key]; lost != nil && lost.unsaid > 0 {
-			lost.unsaid--
-			l.forgetEnded(key)
-			return true
+		lost := l.lost[key]
+		if lost == nil || lost.endsToCome == 0 {
+			continue
 		}
+		if lost.endsToCome > lost.running || lost.hangs {
+			lost.endsToCome--
+			l.forgetEnded(key)
+		}
+		return true
 	}
 	return false
 }
 
 // forgetEnded forgets a lost task of which asynq says no more.
 func (l *leases) forgetEnded(key string) {
-	if lost := l.lost[key]; lost.running == 0 && lost.unsaid == 0 {
+	if lost := l.lost[key]; lost != nil && lost.running == 0 && lost.endsToCome == 0 {
 		delete(l.lost, key)
 		close(lost.forgotten)
 	}
@@ -265,10 +296,13 @@ func (r *Redis) KeepLeases(ctx context.Context, log zerolog.Logger) {
 		}
 		return calls[queue]
 	}
+	var logging sync.WaitGroup // a log that hangs must not delay the next look
 	for wait.For(ctx, lookEvery) == nil {
 		if n := r.leases.giveUp(time.Now()); n > 0 {
-			log.Warn().Int("epochs", n).Stringer("after", GiveUpAfter).
-				Msg("leases of epochs in flight could not be renewed: the epochs are given up, and go back to the queue")
+			logging.Go(func() {
+				log.Warn().Int("epochs", n).Stringer("after", GiveUpAfter).
+					Msg("leases of epochs in flight could not be renewed: the epochs are given up, and go back to the queue")
+			})
 		}
 		held, lost := r.leases.byQueue()
 		for queue, ids := range held {
@@ -284,6 +318,7 @@ func (r *Redis) KeepLeases(ctx context.Context, log zerolog.Logger) {
 	for _, c := range calls {
 		_, _ = c.renewals.Wait(), c.revivals.Wait()
 	}
+	logging.Wait()
 }
 
 // byQueue returns the IDs of the tasks that are held, and those that were lost and may be put back.
@@ -302,25 +337,26 @@ func (l *leases) byQueue() (held map[string][]string, lost map[string][]lease) {
 	return held, lost
 }
 
-// giveUp gives up what was not renewed in time, and returns how many tasks that are.
+// giveUp gives up what was not renewed in time, and returns how many tasks were lost since the last
+// time.
 func (l *leases) giveUp(now time.Time) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, one := range l.held {
 		if elapsed(one.renewed, now) >= GiveUpAfter {
 			l.lose(key, one)
-			n++
 		}
 	}
 	for key, one := range l.lost {
 		if one.running == 0 && elapsed(one.ended, now) >= lostFor {
-			one.unsaid = 0
+			one.endsToCome = 0
 			l.forgetEnded(key)
 		}
 	}
 	for len(l.dequeued) > 0 && elapsed(l.dequeued[0].at, now) >= lostFor { // which asynq did not begin with
 		l.dequeued = l.dequeued[1:]
 	}
+	n, l.unlogged = l.unlogged, 0
 	return n
 }
 
@@ -343,5 +379,15 @@ func (r *Redis) reviveLost(ctx context.Context, lost []lease) {
 		if _, err := r.revive(ctx, one.queue, one.id, strconv.FormatFloat(one.score, 'f', -1, 64)); err != nil {
 			return // the next time
 		}
+		r.leases.noteRevived(one)
+	}
+}
+
+// noteRevived takes note that a lost task was put back, or is somebody else's.
+func (l *leases) noteRevived(one lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lost := l.lost[Key(one.queue, "t:"+one.id)]; lost != nil && lost.score == one.score {
+		lost.score = 0
 	}
 }

@@ -149,6 +149,72 @@ func TestARunThatHangsKeepsNoTask(t *testing.T) {
 	}
 }
 
+// Of a task that is held twice, since asynq did not wait for the first run, the second run's lease
+// outlasts the first.
+func TestAReleaseEndsNoOtherRunsLease(t *testing.T) {
+	t.Parallel()
+	r := connect(t)
+	_, releaseFirst := hold(t, r, "twice")
+	second, release := hold(t, r, "twice")
+	releaseFirst()
+	if !isHeld(r, "twice") {
+		t.Error("the second run holds nothing")
+	}
+	loseAll(t, r, second)
+	release()
+}
+
+// What asynq's recoverer says of a task whose run goes on, as often as it does, is not taken for the
+// end of that run, which is not sent either.
+func TestTheRecovererEndsNoRun(t *testing.T) {
+	t.Parallel()
+	r := connect(t)
+	run, release := hold(t, r, "recovered")
+	loseAll(t, r, run)
+	if on := sent(t, r, ending(t, "recovered"), ending(t, "recovered")); on != nil {
+		t.Errorf("sent is %v", on)
+	}
+	release()
+	if on := sent(t, r, ending(t, "recovered")); on != nil {
+		t.Errorf("the end of the run that lost the task was sent: %v", on)
+	}
+	if on := sent(t, r, ending(t, "recovered")); len(on) != 1 {
+		t.Errorf("a later run's end was not sent: %v", on)
+	}
+}
+
+// A lost task is put back once: another worker's clock may write the same score later.
+func TestALostTaskIsPutBackOnce(t *testing.T) {
+	t.Parallel()
+	r := connect(t)
+	run, release := hold(t, r, "back")
+	defer release()
+	sent(t, r, renewal(t, "back"))
+	loseAll(t, r, run)
+	lost := func() []lease {
+		r.leases.lost[Key(someQueue, "t:back")].renewed = time.Now().Add(-abandonedAfter)
+		_, lost := r.leases.byQueue()
+		return lost[someQueue]
+	}
+	r.reviveLost(t.Context(), lost())
+	if again := lost(); len(again) != 0 {
+		t.Errorf("it is put back again: %+v", again)
+	}
+}
+
+// What is lost when its renewal comes too late counts among what is lost.
+func TestLateRenewalsAreLosses(t *testing.T) {
+	t.Parallel()
+	r := connect(t)
+	run, release := hold(t, r, "late")
+	defer release()
+	r.leases.held[Key(someQueue, "t:late")].renewed = time.Now().Add(-GiveUpAfter)
+	sent(t, r, renewal(t, "late"))
+	if n := r.leases.giveUp(time.Now()); n != 1 || !errors.Is(context.Cause(run), errLeaseLost) {
+		t.Errorf("%d tasks were lost: %v", n, context.Cause(run))
+	}
+}
+
 func isHeld(r *Redis, id string) bool {
 	r.leases.mu.Lock()
 	defer r.leases.mu.Unlock()
@@ -189,11 +255,17 @@ func TestDequeuedTasksAreFoundByTheirID(t *testing.T) {
 		dequeue.SetVal(r.Client.HGet(t.Context(), Key(someQueue, "t:"+id), "msg").Val())
 		r.leases.noteSuccess(parse(dequeue), dequeue, began.Add(time.Duration(i)*time.Minute))
 	}
-	if at := r.leases.takenAt("log/1"); !at.Equal(began.Add(time.Minute)) {
+	if at := r.leases.takenAt(Key("some.log:fresh", "t:log/1")); time.Since(at) > time.Minute {
+		t.Errorf("the task of another queue is taken for it, since %s", at)
+	}
+	if at := r.leases.takenAt(Key(someQueue, "t:log/1")); !at.Equal(began.Add(time.Minute)) {
 		t.Errorf("taken at %s, want a minute after %s", at, began)
 	}
-	if at := r.leases.takenAt("log/12"); !at.Equal(began) {
+	if at := r.leases.takenAt(Key(someQueue, "t:log/12")); !at.Equal(began) {
 		t.Errorf("taken at %s, want %s", at, began)
+	}
+	if at := r.leases.takenAt(Key(someQueue, "t:log/1")); time.Since(at) > time.Minute {
+		t.Errorf("a time is used twice: %s", at)
 	}
 	for _, junk := range []string{"", "\x1a", "\x1a\x7f", "\xff\xff", "\x18\x05"} {
 		if id := messageID(junk); id != "" {
@@ -225,7 +297,7 @@ func TestAQueueThatHangsKeepsNoOtherLease(t *testing.T) {
 	_, release = hold(t, r, "1")
 	defer release()
 	go func() { r.KeepLeases(ctx, zerolog.Nop()); close(ended) }()
-	jobstest.Eventually(t, "the other queue's is renewed again and again", func() bool { return renewed.Load() == 3 })
+	jobstest.Eventually(t, "the other queue's is renewed again and again", func() bool { return renewed.Load() >= 3 })
 }
 
 // beforeCommands is a hook that is called before each command.
