@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
@@ -173,7 +174,7 @@ func (l *location) parameters(s scheme) error {
 	case l.tls == (tlsfiles.Files{}):
 	case isPlainHTTP(q):
 		return fmt.Errorf("%s have no effect without TLS: reach the server by https", strings.Join(tlsParameters, ", "))
-	case q.Get("grpc") == "true", q.Get("zonal") == "true":
+	case isTrue(q, "grpc"), isTrue(q, "zonal"):
 		return fmt.Errorf("%s have no effect with gRPC", strings.Join(tlsParameters, ", "))
 	}
 	for _, name := range append([]string{"prefix", "create_dir"}, tlsParameters...) {
@@ -185,8 +186,14 @@ func (l *location) parameters(s scheme) error {
 
 // isPlainHTTP reports whether parameters ask for a server without TLS.
 func isPlainHTTP(q url.Values) bool {
-	return strings.HasPrefix(q.Get("endpoint"), "http://") || q.Get("disable_https") == "true" || q.Get("protocol") == "http" ||
-		q.Get("localemu") == "true" && q.Get("protocol") == ""
+	scheme, _, _ := strings.Cut(q.Get("endpoint"), "://")
+	return strings.EqualFold(scheme, "http") || isTrue(q, "disable_https") || q.Get("protocol") == "http"
+}
+
+// isTrue reads a parameter as gocloud does.
+func isTrue(q url.Values, name string) bool {
+	is, err := strconv.ParseBool(q.Get(name))
+	return err == nil && is
 }
 
 func (l *location) filePath(rest string) error {

@@ -35,9 +35,9 @@ const openTimeout = 15 * time.Second
 //	mem://            memory: new and empty each time
 //	s3list+https://HOST  a public log, read-only: see package s3list
 //
-// All take prefix=FOLDER/, the services' ca_file=, certificate=, certificate_key= and server_name=
-// for TLS, and gocloud's parameters; credentials come from where each service's own programs find
-// them. It asks the service for a first listing, so that a wrong name,
+// All take prefix=FOLDER/, the services also ca_file=, certificate=, certificate_key= and
+// server_name= for TLS, and gocloud's parameters. Credentials come from where each service's own
+// programs find them. It asks the service for a first listing, so that a wrong name,
 // missing credentials or an unreachable service is said here, in one error that tells what to
 // change, and not by the first of a million jobs.
 //
@@ -167,6 +167,8 @@ func (l *location) why(err error) string {
 		return "refuses ktaudit's TLS certificate, or wants one: add certificate= and certificate_key= to the URL"
 	case isUnknownCA(err):
 		return "has a certificate of a CA that is not believed: add ca_file= to the URL, if it is yours"
+	case isOtherName(err):
+		return "has a certificate for another name: add server_name= to the URL, if it is the one you expect"
 	case l.scheme == "azblob" && !azureCredentials():
 		return "cannot be listed, and no credentials are set (" + azureHint + ")"
 	default:
@@ -192,7 +194,7 @@ func openGoogle(ctx context.Context, u *url.URL, transport *http.Transport) (*bl
 	}
 	opener := &gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(base)}
 	emulator := os.Getenv("STORAGE_EMULATOR_HOST") != "" || os.Getenv("STORAGE_EMULATOR_HOST_GRPC") != ""
-	if !emulator && q.Get("anonymous") != "true" && q.Get("access_id") != "-" {
+	if !emulator && !isTrue(q, "anonymous") && q.Get("access_id") != "-" {
 		// The tokens outlive the opening.
 		credentials, err := gcp.DefaultCredentialsWithParams(context.WithoutCancel(ctx),
 			google.CredentialsParams{UniverseDomain: q.Get("universe_domain")})

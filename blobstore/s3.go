@@ -38,7 +38,7 @@ func openS3(ctx context.Context, u *url.URL, transport *http.Transport) (*blob.B
 	if err != nil {
 		return nil, err
 	}
-	if q.Get("anonymous") == "true" {
+	if isTrue(q, "anonymous") {
 		return b, nil
 	}
 	if _, err := options.Credentials.Retrieve(ctx); err != nil {
@@ -66,8 +66,16 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values, transport *http.Trans
 		return nil, s3.Options{}, err
 	}
 	if transport != nil {
-		options.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.TLSClientConfig = transport.TLSClientConfig
+		client, ok := options.HTTPClient.(*awshttp.BuildableClient)
+		if !ok {
+			return nil, s3.Options{}, fmt.Errorf("AWS's library has an HTTP client without settings of TLS: %T", options.HTTPClient)
+		}
+		options.HTTPClient = client.WithTransportOptions(func(t *http.Transport) {
+			c := transport.TLSClientConfig.Clone()
+			if c.RootCAs == nil && t.TLSClientConfig != nil {
+				c.RootCAs = t.TLSClientConfig.RootCAs // of AWS_CA_BUNDLE
+			}
+			t.TLSClientConfig = c
 		})
 	}
 	b, err = s3blob.OpenBucket(ctx, s3.New(options), u.Host, &opener.Options)

@@ -36,6 +36,11 @@ func isCertificateRefused(err error) bool {
 	return ok && strings.Contains(alert, "certificate")
 }
 
+func isOtherName(err error) bool {
+	_, ok := errors.AsType[x509.HostnameError](err)
+	return ok
+}
+
 func isUnknownCA(err error) bool {
 	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
 	return ok

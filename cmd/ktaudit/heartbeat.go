@@ -9,6 +9,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jsonpost"
 	"github.com/ktaudit/ktaudit/internal/metrics"
 	"github.com/ktaudit/ktaudit/jobs/heartbeat"
+	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"github.com/rs/zerolog"
 )
 
@@ -30,10 +31,10 @@ func newHeartbeat(settings *config.Config, namespaces []config.Namespace, m *met
 	}
 	var slowest time.Duration
 	for _, n := range namespaces {
-		slowest = max(slowest, n.Poll)
+		slowest = max(slowest, schedule.RoundWithin(n.Poll))
 	}
 	return heartbeat.New(heartbeat.Config{
-		Namespaces: namesOf(namespaces), Ping: ping, OnPing: m.HeartbeatSent, Poll: slowest, Log: log,
+		Namespaces: namesOf(namespaces), Ping: ping, OnPing: m.HeartbeatSent, SignLasts: slowest, Log: log,
 	}), nil
 }
 

@@ -88,7 +88,7 @@ func (s *sender) isWaiting(ctx context.Context, name string, now time.Time, urge
 			return err != nil, err
 		}
 	}
-	marked, err := s.isMarked(ctx, name)
+	marked, err := s.readMark(ctx, name)
 	return !marked, err
 }
 

@@ -82,15 +82,15 @@ func (s *sender) check(ctx context.Context, name string, open map[string]bool) (
 	if beginning := a.beginningName(); a.Resolved() && open[beginning] && !s.has(beginning) {
 		return a, afterBeginning, nil
 	}
-	marked, err := s.isMarked(ctx, name)
+	marked, err := s.readMark(ctx, name)
 	if err != nil || marked {
 		return Alert{}, nothingToSend, err
 	}
 	return a, ready, nil
 }
 
-// isMarked reports whether any process has recorded that the target has a notice.
-func (s *sender) isMarked(ctx context.Context, name string) (bool, error) {
+// readMark reports whether any process has recorded that the target has a notice.
+func (s *sender) readMark(ctx context.Context, name string) (bool, error) {
 	marked, err := s.box.Delivered(ctx, s.target.Name, name)
 	if marked {
 		s.setDelivered(name, time.Time{})

@@ -225,11 +225,19 @@ func (v checker) targetName(t AlertTarget, names map[string]string) {
 	if t.name == "" {
 		return
 	}
-	path, other := t.path+".name", names[t.name]
-	v.check(path, targets.CheckName(t.Kind, t.name))
-	v.must(path, other == "", "%s is already the name of %s: choose another", t.name, other)
-	names[t.name] = t.path
+	v.check(t.path+".name", targets.CheckName(t.Kind, t.name))
+	v.once(t, "name", t.name, names, "is already the name of %s: choose another")
 }
+
+// once checks that no other target has a key. The format of the problem takes the one that has it
+// first, as seen holds it.
+func (v checker) once(t AlertTarget, field, key string, seen map[string]string, format string) {
+	other := seen[key]
+	v.must(t.path+"."+field, other == "" || other == t.path, format, other)
+	seen[key] = t.path
+}
+
+const alertedTwice = "is the same target as %s, and would get each alert twice: remove one"
 
 // targetURL checks where a target is. Addresses holds which target has each address first.
 func (v checker) targetURL(t AlertTarget, addresses map[string]string) {
@@ -241,40 +249,26 @@ func (v checker) targetURL(t AlertTarget, addresses map[string]string) {
 	}
 	v.secret(path, "url", u.file, u.env)
 	for _, a := range []struct{ field, value string }{{"url", u.text}, {"url_file", u.file}, {"url_env", u.env}} {
-		if a.value == "" || t.Kind == "pagerduty" { // whose URL is that of many
-			continue
+		if a.value != "" && t.Kind != "pagerduty" { // whose URL is that of many
+			v.once(t, a.field, a.field+" "+a.value, addresses, alertedTwice)
 		}
-		key := a.field + " " + a.value
-		other := addresses[key]
-		v.must(path+a.field, other == "", alertedTwice, other)
-		addresses[key] = t.path
 	}
 }
-
-const alertedTwice = "is the same target as %s, and would get each alert twice: remove one"
 
 // targetOnce checks that no target without a URL of its own is there twice.
 func (v checker) targetOnce(t AlertTarget, addresses map[string]string) {
 	switch t.Kind {
 	case "pagerduty":
 		if t.name == "" { // and of the routing key, which may be replaced, no name can be made
-			key := "pagerduty " + t.url.text
-			other := addresses[key]
-			v.must(t.path+".name", other == "", "is missing, and %s has none either: give each integration a name", other)
-			addresses[key] = t.path
+			v.once(t, "name", "pagerduty "+t.url.text, addresses, "is missing, and %s has none either: give each integration a name")
 		}
 	case "email":
 		for _, to := range t.email.To {
-			key := strings.Join([]string{"email", t.email.Server, t.email.From, to}, "\n")
-			other := addresses[key]
-			v.must(t.path+".to", other == "" || other == t.path, "%s gets each alert from %s already: remove one", to, other)
-			addresses[key] = t.path
+			key := strings.Join([]string{"email", t.email.Server, targets.Mailbox(t.email.From), targets.Mailbox(to)}, "\n")
+			v.once(t, "to", key, addresses, "has an address that gets each alert from %s already: remove one")
 		}
 	case "exec":
-		key := fmt.Sprintf("exec %q %q", t.exec.Path, t.exec.Args)
-		other := addresses[key]
-		v.must(t.path+".path", other == "", alertedTwice, other)
-		addresses[key] = t.path
+		v.once(t, "path", fmt.Sprintf("exec %q %q", t.exec.Path, t.exec.Args), addresses, alertedTwice)
 	}
 }
 

@@ -16,8 +16,8 @@ const (
 	// minPause is the shortest time between two pings: services that are pinged refuse more than a
 	// few in a minute.
 	minPause = 30 * time.Second
-	// quietAfter is how long there may be no ping before the log says why, and how long a sign
-	// counts: what gave it may hang since. A poll that is longer than usual makes it longer.
+	// quietAfter is how long there may be no ping before the log says why, if signs do not last
+	// longer.
 	quietAfter = 5 * time.Minute
 )
 
@@ -29,9 +29,10 @@ type Config struct {
 	Ping func(ctx context.Context) error
 	// OnPing, if not nil, is called with what came of each ping.
 	OnPing func(err error)
-	// Poll is the longest time between two rounds of a log.
-	Poll time.Duration
-	Log  zerolog.Logger
+	// SignLasts is how long a good sign counts, since what gave it may hang then; at least
+	// quietAfter.
+	SignLasts time.Duration
+	Log       zerolog.Logger
 }
 
 // Heartbeat collects the signs that all is well, and pings when it has them all. A nil one does
@@ -129,10 +130,10 @@ func (h *Heartbeat) missing(s sign, now time.Time) error {
 	return s.err
 }
 
-func (h *Heartbeat) patience() time.Duration { return max(quietAfter, 3*h.config.Poll) }
+func (h *Heartbeat) patience() time.Duration { return max(quietAfter, h.config.SignLasts) }
 
-// take uses up all signs, and reports whether they were still there.
-func (h *Heartbeat) take(now time.Time) bool {
+// useUp uses up all signs, and reports whether they were still there.
+func (h *Heartbeat) useUp(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.isComplete(now) {
@@ -159,7 +160,7 @@ func (h *Heartbeat) Run(ctx context.Context) {
 		case <-look.C:
 			h.logSilence(time.Now())
 		case <-h.complete:
-			if h.take(time.Now()) {
+			if h.useUp(time.Now()) {
 				h.ping(ctx)
 			}
 		}

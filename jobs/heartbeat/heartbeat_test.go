@@ -25,7 +25,7 @@ type monitor struct {
 func (m *monitor) start(t *testing.T) *Heartbeat {
 	t.Helper()
 	h := New(Config{
-		Namespaces: []string{"one", "two"}, Poll: 30 * time.Second, Log: zerolog.New(&m.log),
+		Namespaces: []string{"one", "two"}, SignLasts: 90 * time.Second, Log: zerolog.New(&m.log),
 		Ping: func(context.Context) error {
 			if m.down {
 				return errors.New("answered 503")

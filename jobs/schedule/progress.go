@@ -80,6 +80,10 @@ func (p *progress) verifiedUpTo() uint64 { return p.verified.Load() }
 
 func (p *progress) setVerifiedUpTo(epoch uint64) { p.verified.Store(epoch) }
 
+// RoundWithin is how long it takes at most from the end of one round to that of the next, if they
+// are so far apart. A scheduler that takes longer hangs.
+func RoundWithin(poll time.Duration) time.Duration { return roundTimeout + 3*poll }
+
 // historyResult is what a round of history ended with, and when.
 type historyResult struct {
 	err error
@@ -92,7 +96,7 @@ func (p *progress) historyTrouble(now time.Time, poll time.Duration) (err error,
 	switch last := p.history.Load(); {
 	case last == nil:
 		return nil, false
-	case last.err == nil && now.Sub(last.at) > roundTimeout+3*poll: // a round takes no longer
+	case last.err == nil && now.Sub(last.at) > RoundWithin(poll):
 		return fmt.Errorf("history was not looked at since %s", last.at.UTC().Format(time.RFC3339)), true
 	default:
 		return last.err, true

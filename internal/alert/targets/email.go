@@ -60,17 +60,26 @@ func (e Email) Check() error {
 	}
 	seen := map[string]bool{}
 	for i, text := range append([]string{e.From}, e.To...) {
-		address, err := mail.ParseAddress(text)
+		mailbox := Mailbox(text)
 		switch {
-		case err != nil:
+		case mailbox == "":
 			return fmt.Errorf("%.100q is not an e-mail address", text)
-		case i > 0 && seen[address.Address]:
+		case i > 0 && seen[mailbox]:
 			return fmt.Errorf("%.100q would get each alert twice: remove one", text)
 		case i > 0:
-			seen[address.Address] = true
+			seen[mailbox] = true
 		}
 	}
 	return nil
+}
+
+// Mailbox is where mail to an address goes, which may have a name in front; empty if it is none.
+func Mailbox(text string) string {
+	address, err := mail.ParseAddress(text)
+	if err != nil {
+		return ""
+	}
+	return address.Address
 }
 
 func isLoopback(host string) bool {
@@ -92,9 +101,9 @@ func newEmail(s Settings) ([]alert.Target, error) {
 	for _, to := range s.Email.To {
 		name := s.Name
 		if name != "" {
-			name = fmt.Sprintf("%s-%.4x", name, sha256.Sum256([]byte(to)))
+			name = fmt.Sprintf("%s-%.4x", name, sha256.Sum256([]byte(Mailbox(to))))
 		}
-		name, err := nameOrDefault(name, "email", strings.Join([]string{s.Email.Server, s.Email.From, to}, "\n"))
+		name, err := nameOrDefault(name, "email", strings.Join([]string{s.Email.Server, Mailbox(s.Email.From), Mailbox(to)}, "\n"))
 		if err != nil {
 			return nil, err
 		}
@@ -161,11 +170,7 @@ func (e Email) compose(m message.Message, to string) (*gomail.Msg, error) {
 	if err := errors.Join(msg.From(e.From), msg.To(to)); err != nil {
 		return nil, err
 	}
-	from, err := mail.ParseAddress(e.From)
-	if err != nil {
-		return nil, err
-	}
-	_, domain, _ := strings.Cut(from.Address, "@")
+	_, domain, _ := strings.Cut(Mailbox(e.From), "@")
 	var references []string
 	for _, a := range m.Alerts[:min(len(m.Alerts), maxReferences)] {
 		references = append(references, fmt.Sprintf("<incident-%.16x@%s>", sha256.Sum256([]byte(a.Namespace+"\n"+a.Incident)), domain))
