@@ -24,7 +24,7 @@ const (
 
 var (
 	// ErrNoCheckpoint says that nothing was signed yet, or that the verdict log was not begun.
-	ErrNoCheckpoint = errors.New("the verdict log has no checkpoint yet")
+	ErrNoCheckpoint = errors.New("the verdict log has no checkpoint yet: schedulers make one, or `ktaudit log append`")
 
 	// ErrNotOurs says that a checkpoint is not signed by a key that was given, or of another
 	// origin. If the key was changed, the former one must be given, too; if not, somebody changed

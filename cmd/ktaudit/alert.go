@@ -48,7 +48,7 @@ func (c alertTestCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	trials := []*trial{}
 	for i, t := range targets.all {
-		one := &trial{target: t.Name, err: errNotTried}
+		one := &trial{target: t.Name, kind: targets.kinds[t.Name], err: errNotTried}
 		targets.all[i].Send, trials = one.sending(t.Send), append(trials, one)
 	}
 	if settings.Heartbeat.IsOn() {
@@ -105,19 +105,23 @@ var errNotTried = errors.New("the test alert was not sent to it")
 
 // trial is what came of a test alert at a target.
 type trial struct {
-	target string
-	mu     sync.Mutex
-	err    error
+	target, kind string
+	mu           sync.Mutex
+	err          error
 }
 
-// sending returns send, with what came of a test alert noted. That it has ended does not count.
+// sending returns send, with what came of a test alert noted, or of alerts that come before it and
+// keep it from being sent. That it has ended does not count.
 func (r *trial) sending(send func(context.Context, []alert.Alert) error) func(context.Context, []alert.Alert) error {
 	return func(ctx context.Context, alerts []alert.Alert) error {
 		err := send(ctx, alerts)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if alerts[0].Kind == alert.Test && !alerts[0].Resolved() {
+		switch isTest := alerts[0].Kind == alert.Test && !alerts[0].Resolved(); {
+		case isTest:
 			r.err = err
+		case err != nil && errors.Is(r.err, errNotTried):
+			r.err = fmt.Errorf("%w, for alerts that wait could not be sent: %w", errNotTried, err)
 		}
 		return err
 	}
@@ -145,14 +149,28 @@ func (a *app) printTrials(namespace string, trials []*trial) error {
 		switch {
 		case r.err == nil:
 			a.printf("%-20s reached\n", r.target)
-		case jsonpost.Refused(r.err):
-			a.printf("%-20s not reached: %v; check its address or path, and its secret\n", r.target, r.err)
 		default:
-			a.printf("%-20s not reached: %v; check that it works, and can be reached from here\n", r.target, r.err)
+			a.printf("%-20s not reached: %v; %s\n", r.target, r.err, r.hint())
 		}
 	}
 	if slices.ContainsFunc(trials, func(r *trial) bool { return r.err != nil }) {
 		return errors.New("not every target was reached: put right what is said above, and try again")
 	}
 	return nil
+}
+
+// hint says what to check of a target that was not reached.
+func (r *trial) hint() string {
+	switch refused := jsonpost.Refused(r.err); {
+	case r.kind == "exec" && refused:
+		return "check its path, and that it may be executed"
+	case r.kind == "exec":
+		return "it was started, and failed or took longer than its timeout"
+	case r.kind == "email" && refused:
+		return "check the addresses, the user name and the password"
+	case refused:
+		return "check its address and its secret"
+	default:
+		return "check that it works, and can be reached from here"
+	}
 }

@@ -17,7 +17,8 @@ type configCmd struct {
 }
 
 type configCheckCmd struct {
-	File   string `arg:"" help:"Configuration file."`
+	File   string `arg:"" optional:"" help:"Configuration file. By default ktaudit.yaml, as config init writes it."`
+	Config string `placeholder:"FILE" help:"The same, as other commands have it."`
 	Online bool   `help:"Also try everything that the file names: Redis, the audit store, logs, signed digests, other auditors, alert targets and witnesses. Sends no alert."`
 	Show   bool   `group:"output" help:"Print the configuration with all defaults and presets filled in, without secrets."`
 }
@@ -55,6 +56,7 @@ func (j rawJSON) MarshalJSON() ([]byte, error) { return j, nil }
 
 // Run checks the file.
 func (c configCheckCmd) Run(ctx context.Context, a *app) error {
+	c.File = cmp.Or(c.File, c.Config, "ktaudit.yaml")
 	loaded, err := config.Load(c.File)
 	if a.json {
 		return c.json(ctx, a, loaded, err)

@@ -122,7 +122,7 @@ func (c configInitCmd) text() string {
 		line("  - namespace: %s", quoted(c.Namespace))
 		line("    log_directory: %s", quoted(c.LogDirectory))
 	}
-	line("    # The first epoch to audit. Everything since then is: for a large log that may be terabytes.")
+	line("    # The first epoch to audit. All later ones are, too: for a large log that may be terabytes.")
 	if c.First != 0 {
 		line("    first: %d", c.First)
 	} else {

@@ -33,7 +33,7 @@ func (c *configInitCmd) ask(ctx context.Context, in io.Reader, out io.Writer) er
 		first = strconv.FormatUint(c.First, 10)
 	}
 	common := []question{
-		{"First epoch to audit", "Everything since then is audited, which may be terabytes for a large log. `ktaudit head` and the log's own pages say where it is now.",
+		{"First epoch to audit", "This epoch and all later ones are audited, which may be terabytes for a large log. The log's own pages say where it is now.",
 			&first, strconv.FormatUint(c.usualFirst(), 10), "namespaces[0].first"},
 		{"Where do verdicts go?", "A folder, or a bucket such as s3://example-audit?region=eu-central-1.", &c.AuditStore, c.store(), "audit_store"},
 		{"Redis", "embedded is enough for one process; several share one, such as redis://localhost:6379/0.", &c.Redis, c.queue(), "redis"},

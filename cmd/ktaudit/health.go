@@ -115,12 +115,23 @@ func (c healthCmd) address() (string, error) {
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("--listen: %q is not an address such as 127.0.0.1:9464 or :9464", address)
+	case !isPort(port):
+		return "", fmt.Errorf("--listen: %.60q is no port: give a number of at most 65535", port)
 	case port == "" || port == "0":
 		return "", fmt.Errorf("--listen: %s names no port: give the one that the process logs when it begins to serve metrics", address)
 	case c.Timeout <= 0:
 		return "", fmt.Errorf("--timeout=%v leaves no time to answer: give more", c.Timeout)
 	}
 	return address, nil
+}
+
+// isPort reports whether a port is one, or empty.
+func isPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	_, err := net.LookupPort("tcp", port) // which asks nobody
+	return err == nil
 }
 
 // askHealth asks the process that listens on address, which net.Dial takes as net.Listen does: an

@@ -208,10 +208,10 @@ func (c incidentsShowCmd) Run(ctx context.Context, a *app) (err error) {
 		}{namespace.Namespace, d, text})
 	}
 	a.printDetails(namespace.Namespace, d, text)
-	if c.Config != "" && !d.Acknowledged && !d.Ended {
-		a.printCommands(text.CommandsFor(explain.Values{Config: c.Config, Namespace: namespace.Namespace, Incident: d.Incident, Epoch: d.From}))
-	} else if !d.Acknowledged && !d.Ended {
-		a.printf("\nOnce it is dealt with: ktaudit incidents ack %s --reason TEXT --by NAME\n", d.Incident)
+	if !d.Acknowledged && !d.Ended {
+		a.printCommands(text.CommandsFor(explain.Values{
+			Config: c.Config, Store: c.AuditStore, Namespace: namespace.Namespace, Incident: d.Incident, Epoch: d.From,
+		}))
 	}
 	return nil
 }

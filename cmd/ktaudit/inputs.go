@@ -24,6 +24,7 @@ type input struct {
 	epochs iter.Seq[uint64] // ascending
 	whole  bool             // epochs are all that are there, and what they leave out is missing
 	once   bool             // it is a pipe, and can be read only once
+	lone   bool             // a copy of which nothing says that it is whole, and not the log's own batch
 	// open opens an epoch's batch. The name is set as soon as it is known, even with an error.
 	open func(ctx context.Context, epoch uint64) (validator.Name, batch, error)
 }
@@ -158,7 +159,7 @@ func (c verifyCmd) fileInput(path string) (input, error) {
 	}
 	epochs := between(name.Epoch, name.Epoch)
 	if path == standardInput {
-		return input{label: "standard input", epochs: epochs, once: true, open: func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
+		return input{label: "standard input", epochs: epochs, once: true, lone: true, open: func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
 			opened, err := openStandardInput(ctx, c.limitFlags.fetcher())
 			return name, opened, err
 		}}, nil
@@ -167,7 +168,7 @@ func (c verifyCmd) fileInput(path string) (input, error) {
 	if err != nil {
 		return input{}, err
 	}
-	in := input{label: path, epochs: epochs, once: !info.Mode().IsRegular()}
+	in := input{label: path, epochs: epochs, once: !info.Mode().IsRegular(), lone: true}
 	in.open = func(ctx context.Context, _ uint64) (validator.Name, batch, error) {
 		opened, err := openFile(ctx, path, c.limitFlags.fetcher())
 		return name, opened, err

@@ -30,7 +30,7 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return `Combines scheduler and worker in one process that needs no Redis. It follows all logs of the configuration, or one of them,
 audits new epochs as they are published and history from --from on, and sends alerts. It runs until SIGTERM or Ctrl-C and
-then exits with 0.
+then exits with 0. A second signal ends it at once.
 
 With --to, or for a log that is closed, it audits that range and ends when every epoch has a verdict. It then prints the status of
 the range and exits as status does.

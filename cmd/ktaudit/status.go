@@ -40,7 +40,7 @@ another critical incident of these epochs is open. The command incidents lists a
 count, too.
 
 Where the log directory is known and no --to is given, it asks the log for its newest epoch, and exits with 1 if the audit is
-further behind than --max-lag, with 2 if the log cannot be asked. With --max-lag or a configuration file it also exits with 1 if
+further behind than --max-lag, with 2 if nothing is wrong but the log cannot be asked. With --max-lag or a configuration file it also exits with 1 if
 Redis does not answer, or if no worker or scheduler is alive while there is something left to audit.
 
 Examples:

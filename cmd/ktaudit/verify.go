@@ -67,6 +67,7 @@ type result struct {
 	Outcome        string  `json:"outcome"` // verified, rejected or missing
 	Reason         string  `json:"reason,omitempty"`
 	Detail         string  `json:"detail,omitempty"`
+	Note           string  `json:"note,omitempty"` // what the outcome does not show
 	Inserted       int     `json:"inserted"`
 	Unchanged      int     `json:"unchanged"`
 	Bytes          int64   `json:"bytes"`
@@ -229,11 +230,17 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 		return r, r.judgeFetch(in, err)
 	}
 	info, err := batch.Info()
-	if err != nil {
+	switch {
+	case err != nil:
 		return r, fmt.Errorf("%s: %w", in.label, err)
+	case in.lone && info.StoredBytes == 0: // which says nothing of the log
+		return r, fmt.Errorf("%s is empty: did what writes it fail?", in.label)
 	}
 	r.Outcome, r.Reason, r.Detail = string(judged.Outcome), string(judged.Reason), judged.Detail
 	r.Inserted, r.Unchanged, r.begins = judged.Inserted, judged.Unchanged, judged.PreviousDigest
+	if in.lone && r.Reason == string(verdict.MalformedProof) {
+		r.Note = "a copy that was cut short, or another file, looks like this, too: only the log's own batch can be held against it"
+	}
 	r.Bytes, r.StoredBytes, r.Compression, r.SHA256 = info.Bytes, info.StoredBytes, info.Compression, info.SHA256
 	return r, nil
 }
@@ -307,6 +314,9 @@ func (s *verifySummary) print(a *app, r result) error {
 		a.printf("  %s\n", r.Detail)
 	default:
 		a.printf("  %s\n          %s\n", r.Reason, r.Detail)
+	}
+	if r.Note != "" {
+		a.printf("          %s\n", r.Note)
 	}
 	if s := r.Strays; s != nil {
 		a.printf("          strays: %s\n", namesText(s.Names, s.More))

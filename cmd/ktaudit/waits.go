@@ -9,8 +9,9 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
 
-// waitLogEvery is how often a run says in the log what it waits for, where there is no bar.
-const waitLogEvery = time.Minute
+// Where there is no bar, a run says in the log what it waits for: soon, for it may look as if
+// nothing happened, and then now and then.
+const waitLogFirst, waitLogEvery = 3 * time.Second, time.Minute
 
 // showWaits returns what shows which epoch a run waits for: beside the bar, or else in the log.
 func (a *app) showWaits() func(*worker.Wait) {
@@ -29,7 +30,7 @@ func (a *app) showWaits() func(*worker.Wait) {
 		case w == nil:
 			logAt = time.Time{}
 		case logAt.IsZero():
-			logAt = now.Add(waitLogEvery)
+			logAt = now.Add(waitLogFirst)
 		case !now.Before(logAt):
 			logAt = now.Add(waitLogEvery)
 			a.log.Warn().Msg(waitingFor(*w))
@@ -39,10 +40,15 @@ func (a *app) showWaits() func(*worker.Wait) {
 
 // waitingFor is one line that says which epoch is waited for, why, and for how long.
 func waitingFor(w worker.Wait) string {
-	why := strings.TrimPrefix(text.Clean(w.Why, maxWhy), fmt.Sprintf("epoch %d: ", w.Epoch))
-	line := fmt.Sprintf("waiting for epoch %d until %s: %s", w.Epoch, clockText(w.Until), why)
+	line := fmt.Sprintf("waiting for epoch %d", w.Epoch)
 	if w.More > 0 {
-		line = fmt.Sprintf("waiting for epoch %d, and %d more, until %s: %s", w.Epoch, w.More, clockText(w.Until), why)
+		line += fmt.Sprintf(", and %d more", w.More)
 	}
-	return line
+	if w.Again.IsZero() {
+		line += fmt.Sprintf(", until %s", clockText(w.Until))
+	} else {
+		line += fmt.Sprintf(", which is looked at again at %s (--settle 0s is for a log that is completely written)", clockText(w.Again))
+	}
+	why := strings.TrimPrefix(text.Clean(w.Why, maxWhy), fmt.Sprintf("epoch %d: ", w.Epoch))
+	return line + ": " + why
 }

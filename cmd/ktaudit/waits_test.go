@@ -11,8 +11,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Where there is no bar, a run says in the log what it waits for: after a minute, and then once a
-// minute, until it waits no more.
+// Where there is no bar, a run says in the log what it waits for: after some seconds, and then once
+// a minute, until it waits no more.
 func TestWaitsAreLoggedWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,9 +26,9 @@ func TestWaitsAreLoggedWithoutATerminal(t *testing.T) {
 		}
 		lines := func() int { return strings.Count(log.String(), "\n") }
 		w := &worker.Wait{Epoch: 12, Why: "epoch 12: not published", Until: time.Now().Add(time.Hour), More: 2}
-		waitFor(time.Minute, w)
+		waitFor(waitLogFirst, w)
 		if lines() != 0 {
-			t.Errorf("within a minute it says %s", log.String())
+			t.Errorf("within %s it says %s", waitLogFirst, log.String())
 		}
 		waitFor(2*time.Minute, w)
 		if lines() != 2 {
@@ -39,9 +39,13 @@ func TestWaitsAreLoggedWithoutATerminal(t *testing.T) {
 				t.Errorf("it says %s, want %q in it", log.String(), want)
 			}
 		}
+		if line := waitingFor(worker.Wait{Epoch: 4, Why: "epoch 4: rejected", Until: time.Now().Add(time.Hour), Again: time.Now()}); strings.Contains(line, "until") ||
+			!strings.Contains(line, "waiting for epoch 4, which is looked at again at "+clockText(time.Now())) {
+			t.Errorf("of an epoch that is too recent it says %s", line)
+		}
 		before := lines()
 		waitFor(3*time.Minute, nil)
-		waitFor(time.Minute, w) // anew
+		waitFor(waitLogFirst, w) // anew
 		if lines() != before {
 			t.Errorf("after it waited no more it says %s", log.String())
 		}

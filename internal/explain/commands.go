@@ -36,19 +36,24 @@ const acknowledged = "What happened stays on record. The incident is open until 
 
 // Values are what an alert is about, for its commands.
 type Values struct {
-	Config    string // the configuration file
+	Config    string // the configuration file; if it is empty, Store counts
+	Store     string // the audit store
 	Namespace string
 	Incident  string
 	Epoch     uint64 // 0 if it is about none
 }
 
-// CommandsFor returns the commands of a text, filled in; those that need an epoch only if there is
-// one.
+// CommandsFor returns the commands of a text, filled in; those that need an epoch or a configuration
+// file only if there is one.
 func (t Text) CommandsFor(v Values) []string {
-	fill := strings.NewReplacer("CONFIG", v.Config, "NAMESPACE", v.Namespace, "ID", v.Incident, "EPOCH", strconv.FormatUint(v.Epoch, 10))
+	log := "--config " + v.Config
+	if v.Config == "" {
+		log = "--audit-store " + v.Store
+	}
+	fill := strings.NewReplacer("--config CONFIG", log, "CONFIG", v.Config, "NAMESPACE", v.Namespace, "ID", v.Incident, "EPOCH", strconv.FormatUint(v.Epoch, 10))
 	var commands []string
 	for _, c := range t.Commands {
-		if v.Epoch > 0 || !strings.Contains(c, "EPOCH") {
+		if (v.Epoch > 0 || !strings.Contains(c, "EPOCH")) && (v.Config != "" || c != checkConfig) {
 			commands = append(commands, fill.Replace(c))
 		}
 	}

@@ -121,7 +121,7 @@ func (r *run) takeIn(a attempt) {
 	r.withoutQueue = r.withoutQueue && !a.queued
 	_, contradicted := errors.AsType[*audit.ContradictionError](a.err)
 	if a.err != nil && !errors.Is(a.err, context.Canceled) && !errors.Is(a.err, share.ErrReclaimed) {
-		open.why = a.err
+		open.why, open.againAt = a.err, time.Time{}
 	}
 	switch {
 	case a.err == nil || contradicted:
@@ -130,6 +130,9 @@ func (r *run) takeIn(a attempt) {
 	case errors.Is(a.err, audit.ErrTooRecent):
 		if open.tooRecentSince.IsZero() {
 			open.tooRecentSince = time.Now()
+		}
+		if after, ok := audit.RetryAfter(a.err); ok {
+			open.againAt = time.Now().Add(after)
 		}
 		open.restsUntil = time.Now().Add(2*r.auditor.MinAge + idleAfter)
 	case audit.IsNotYet(a.err):
@@ -198,7 +201,7 @@ func (r *run) wait() *Wait {
 		}
 		waiting++
 		if first == nil || epoch < first.Epoch {
-			first = &Wait{Epoch: epoch, Why: open.why.Error(), Until: r.until(open)}
+			first = &Wait{Epoch: epoch, Why: open.why.Error(), Until: r.until(open), Again: open.againAt}
 		}
 	}
 	if first != nil {

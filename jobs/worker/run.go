@@ -59,7 +59,9 @@ type Wait struct {
 	Epoch uint64
 	Why   string
 	Until time.Time // when it is given up
-	More  int       // how many other epochs are waited for
+	// Again is when it is looked at again, if that is known: it was written too recently.
+	Again time.Time
+	More  int // how many other epochs are waited for
 }
 
 // RunSummary says how far a run has come.
@@ -145,6 +147,7 @@ type epochState struct {
 	failingSince   time.Time // when it first failed
 	tooRecentSince time.Time // when it was first found to be written too recently
 	why            error     // why it has no verdict, when it was last tried
+	againAt        time.Time // when that ends; zero if it was not too recent when last tried
 	restsUntil     time.Time // when the queue should have brought it back since it was last so
 }
 

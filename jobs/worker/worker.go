@@ -244,6 +244,9 @@ func (w *Worker) failed(ctx context.Context, auditor *audit.Auditor, epoch uint6
 	case errors.Is(err, signature.ErrUnknownKey):
 		event = w.faults[auditor.Namespace].event(w.log, zerolog.WarnLevel)
 		message = "epoch waits: configure the key that it is signed with, if that is the log's, and restart"
+	case errors.Is(err, audit.ErrTooRecent):
+		event = w.faults[auditor.Namespace].event(w.log, zerolog.InfoLevel)
+		message = "epoch looks wrong: it is looked at again before it is rejected, since it may be incomplete"
 	case audit.IsNotYet(err):
 		event, message = w.log.Debug(), "epoch not ready (not published, not signed or too recent); it is tried again"
 	case errors.Is(err, context.Canceled):
