@@ -43,8 +43,8 @@ type Values struct {
 	Epoch     uint64 // 0 if it is about none
 }
 
-// CommandsFor returns the commands of a text, filled in; those that need an epoch or a configuration
-// file only if there is one.
+// CommandsFor returns the commands of a text, filled in; those that need an epoch or a
+// configuration file only if there is one.
 func (t Text) CommandsFor(v Values) []string {
 	log := "--config " + v.Config
 	if v.Config == "" {
