@@ -24,6 +24,15 @@ func TestContract(t *testing.T) {
 		"hash far outside":       func(dst, src []byte) { Hash(dst, offsets(33, math.MaxUint32), src, offsets(33, 0), 1) },
 		"no source":              func(dst, _ []byte) { Hash(dst, offsets(1, 0), nil, offsets(1, 0), 0) },
 		"no destination":         func(_, src []byte) { Hash(nil, offsets(1, 0), src, offsets(1, 0), 0) },
+		"pairs, more hashes":     func(dst, src []byte) { HashPairs(dst, offsets(2, 0), src, offsets(1, 0), src, offsets(1, 0)) },
+		"pairs, fewer halves":    func(dst, src []byte) { HashPairs(dst, offsets(2, 0), src, offsets(2, 0), src, offsets(1, 0)) },
+		"first half cut short":   func(dst, src []byte) { HashPairs(dst, offsets(1, 0), src, offsets(1, 993), src, offsets(1, 0)) },
+		"second half cut short":  func(dst, src []byte) { HashPairs(dst, offsets(1, 0), src, offsets(1, 0), src, offsets(1, 993)) },
+		"hash of pair cut short": func(dst, src []byte) { HashPairs(dst, offsets(1, 993), src, offsets(1, 0), src, offsets(1, 0)) },
+		"half far outside": func(dst, src []byte) {
+			HashPairs(dst, offsets(33, 0), src, offsets(33, 0), src, offsets(33, math.MaxUint32))
+		},
+		"no second half":         func(dst, src []byte) { HashPairs(dst, offsets(1, 0), src, offsets(1, 0), nil, offsets(1, 0)) },
 		"strided length":         func(dst, src []byte) { HashStrided(dst, 32, src, 64, 1, 65) },
 		"negative number":        func(dst, src []byte) { HashStrided(dst, 32, src, 64, -1, 1) },
 		"too many messages":      func(dst, src []byte) { HashStrided(dst, 32, src, 64, 17, 1) },
@@ -59,6 +68,7 @@ func TestNothing(t *testing.T) {
 	eachPath(t, func(*testing.T) {
 		Hash(nil, nil, nil, nil, Window)
 		HashStrided(nil, Size, nil, Window, 0, Window)
+		HashPairs(nil, nil, nil, nil, nil, nil)
 	})
 }
 
@@ -82,7 +92,9 @@ func FuzzHash(f *testing.F) {
 			use(t, path)
 			dst := make([]byte, n*Size)
 			Hash(dst, dstOff, src, srcOff, int(msgLen))
-			if first == nil {
+			pairs := make([]byte, n*Size)
+			HashPairs(pairs, dstOff, src, srcOff, src[Window/2:], srcOff)
+			if dst = append(dst, pairs...); first == nil {
 				first = dst
 			}
 			if !bytes.Equal(dst, first) {

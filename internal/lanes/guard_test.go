@@ -3,10 +3,12 @@
 package lanes
 
 import (
+	"bytes"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"lukechampine.com/blake3"
 )
 
 // TestPageEnds puts messages and hashes right behind and right in front of pages that cannot be
@@ -26,6 +28,20 @@ func TestPageEnds(t *testing.T) {
 				clear(dst)
 				Hash(dst, dstOff, src, srcOff, Window)
 				check(t, dst, src, n)
+				clear(dst)
+				halves := guarded(t, n*Window/2, atEnd)
+				copy(halves, src)
+				off := make([]uint32, n)
+				for i := range n {
+					off[i] = uint32(i * Window / 2)
+				}
+				HashPairs(dst, off, halves, off, halves, off)
+				for i := range n {
+					half := halves[i*Window/2:][:Window/2]
+					if got, want := [Size]byte(dst[i*Size:]), blake3.Sum256(append(bytes.Clone(half), half...)); got != want {
+						t.Fatalf("%d pairs: hash %d is %x, want %x", n, i, got, want)
+					}
+				}
 			}
 		}
 	})
@@ -41,6 +57,11 @@ func TestOffsetsAtPageEnds(t *testing.T) {
 				srcOff[i], dstOff[i] = uint32(i*Window), uint32(i*Size)
 			}
 			Hash(dst, dstOff, src, srcOff, Window)
+			check(t, dst, src, n)
+			clear(dst)
+			secondOff := guardedOffsets(t, n)
+			copy(secondOff, srcOff)
+			HashPairs(dst, dstOff, src, srcOff, src[Window/2:], secondOff)
 			check(t, dst, src, n)
 		}
 	})

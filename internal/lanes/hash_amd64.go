@@ -13,35 +13,37 @@ func supportedPaths() []int {
 	return paths
 }
 
-// hash hashes messages whose offsets have been checked.
-func hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen uint32) {
+// hash hashes messages whose offsets have been checked, at least one.
+func hash(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
+	n, i := len(dstOff), 0
+	d, f, s := &dst[0], &first.b[0], &second.b[0]
 	switch active.Load() {
 	case avx512:
-		for ; len(srcOff) >= 32; dstOff, srcOff = dstOff[32:], srcOff[32:] {
-			ahead := srcOff[min(64, len(srcOff)-32):]
-			hash32AVX512(&dst[0], &dstOff[0], &src[0], &srcOff[0], &ahead[0], msgLen)
+		for ; n-i >= 32; i += 32 {
+			ahead := min(i+64, n-32)
+			hash32AVX512(d, &dstOff[i], f, &first.off[i], &first.off[ahead], s, &second.off[i], &second.off[ahead], msgLen)
 		}
-		if n := len(srcOff); n >= fewAVX512 {
-			d, s := pad(dstOff), pad(srcOff)
-			if n > 16 {
-				hash32AVX512(&dst[0], &d[0], &src[0], &s[0], &s[0], msgLen)
+		if left := n - i; left >= fewAVX512 {
+			dOff, fOff, sOff := pad(dstOff[i:]), pad(first.off[i:]), pad(second.off[i:])
+			if left > 16 {
+				hash32AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
 			} else {
-				hash16AVX512(&dst[0], &d[0], &src[0], &s[0], &s[0], msgLen)
+				hash16AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
 			}
 			return
 		}
 	case avx2:
-		for ; len(srcOff) >= 8; dstOff, srcOff = dstOff[8:], srcOff[8:] {
-			ahead := srcOff[min(32, len(srcOff)-8):]
-			hash8AVX2(&dst[0], &dstOff[0], &src[0], &srcOff[0], &ahead[0], msgLen)
+		for ; n-i >= 8; i += 8 {
+			ahead := min(i+32, n-8)
+			hash8AVX2(d, &dstOff[i], f, &first.off[i], &first.off[ahead], s, &second.off[i], &second.off[ahead], msgLen)
 		}
-		if len(srcOff) >= fewAVX2 {
-			d, s := pad(dstOff), pad(srcOff)
-			hash8AVX2(&dst[0], &d[0], &src[0], &s[0], &s[0], msgLen)
+		if n-i >= fewAVX2 {
+			dOff, fOff, sOff := pad(dstOff[i:]), pad(first.off[i:]), pad(second.off[i:])
+			hash8AVX2(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
 			return
 		}
 	}
-	hashGeneric(dst, dstOff, src, srcOff, msgLen)
+	hashGeneric(dst, dstOff[i:], half{first.b, first.off[i:]}, half{second.b, second.off[i:]}, msgLen)
 }
 
 // From these numbers of messages on, a kernel whose other lanes are idle is quicker than one

@@ -49,13 +49,26 @@ func Hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen int) 
 	if len(srcOff) == 0 {
 		return
 	}
-	if last := largest(srcOff); int64(last)+Window > int64(len(src)) {
-		panic(fmt.Sprintf("lanes: message window at offset %d does not fit in %d bytes", last, len(src)))
+	mustFit("message window", srcOff, Window, src)
+	mustFit("hash", dstOff, Size, dst)
+	hash(dst, dstOff, half{src, srcOff}, half{src[Window/2:], srcOff}, uint32(msgLen))
+}
+
+// HashPairs hashes messages of 64 bytes that lie in two halves, of 32 bytes each: message i at
+// first[firstOff[i]:] and second[secondOff[i]:], to the 32 bytes at dst[dstOff[i]:]. The three
+// lists of offsets have the same length.
+func HashPairs(dst []byte, dstOff []uint32, first []byte, firstOff []uint32, second []byte, secondOff []uint32) {
+	n := len(dstOff)
+	if len(firstOff) != n || len(secondOff) != n {
+		panic(fmt.Sprintf("lanes: %d hash offsets for %d and %d halves", n, len(firstOff), len(secondOff)))
 	}
-	if last := largest(dstOff); int64(last)+Size > int64(len(dst)) {
-		panic(fmt.Sprintf("lanes: hash at offset %d does not fit in %d bytes", last, len(dst)))
+	if n == 0 {
+		return
 	}
-	hash(dst, dstOff, src, srcOff, uint32(msgLen))
+	mustFit("first half", firstOff, Window/2, first)
+	mustFit("second half", secondOff, Window/2, second)
+	mustFit("hash", dstOff, Size, dst)
+	hash(dst, dstOff, half{first, firstOff}, half{second, secondOff}, Window)
 }
 
 // HashStrided hashes n messages of msgLen bytes, message i at src[i*srcStride:], each to the 32
@@ -84,15 +97,28 @@ func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen
 		dstOff[i], srcOff[i] = uint32(i*dstStride), uint32(i*srcStride)
 	}
 	for ; n > batch; n -= batch {
-		hash(dst, dstOff[:], src, srcOff[:], uint32(msgLen))
+		hash(dst, dstOff[:], half{src, srcOff[:]}, half{src[Window/2:], srcOff[:]}, uint32(msgLen))
 		dst, src = dst[batch*dstStride:], src[batch*srcStride:]
 	}
-	hash(dst, dstOff[:n], src, srcOff[:n], uint32(msgLen))
+	hash(dst, dstOff[:n], half{src, srcOff[:n]}, half{src[Window/2:], srcOff[:n]}, uint32(msgLen))
+}
+
+// half is where the first or the second 32 bytes of messages lie.
+type half struct {
+	b   []byte
+	off []uint32
 }
 
 func checkLength(msgLen int) {
 	if msgLen < 0 || msgLen > Window {
 		panic(fmt.Sprintf("lanes: messages of %d bytes, want 0 to %d", msgLen, Window))
+	}
+}
+
+// mustFit panics unless there are size bytes at each offset of b.
+func mustFit(what string, offsets []uint32, size int, b []byte) {
+	if last := largest(offsets); int64(last)+int64(size) > int64(len(b)) {
+		panic(fmt.Sprintf("lanes: %s at offset %d does not fit in %d bytes", what, last, len(b)))
 	}
 }
 
@@ -115,8 +141,11 @@ func largest(offsets []uint32) uint32 {
 }
 
 // hashGeneric hashes one message after the other.
-func hashGeneric(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen uint32) {
-	for i, off := range srcOff {
-		compress((*[Size]byte)(dst[dstOff[i]:]), (*[Window]byte)(src[off:]), msgLen)
+func hashGeneric(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
+	var m [Window]byte
+	for i := range dstOff {
+		*(*[Window / 2]byte)(m[:]) = [Window / 2]byte(first.b[first.off[i]:])
+		*(*[Window / 2]byte)(m[Window/2:]) = [Window / 2]byte(second.b[second.off[i]:])
+		compress((*[Size]byte)(dst[dstOff[i]:]), &m, msgLen)
 	}
 }

@@ -63,6 +63,33 @@ func TestRandom(t *testing.T) {
 	})
 }
 
+// TestPairs hashes messages whose halves are anywhere in two slices, to places with gaps between
+// them that must stay as they were.
+func TestPairs(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		r := source(6)
+		random := rand.New(r)
+		for n := range 300 {
+			first, second, dst := make([]byte, 4096), make([]byte, 1024), make([]byte, 40*n)
+			for _, b := range [][]byte{first, second, dst} {
+				fill(r, b)
+			}
+			want := bytes.Clone(dst)
+			firstOff, secondOff, dstOff := make([]uint32, n), make([]uint32, n), make([]uint32, n)
+			for i, place := range random.Perm(n) {
+				firstOff[i], secondOff[i] = uint32(random.IntN(len(first)-31)), uint32(random.IntN(len(second)-31))
+				dstOff[i] = uint32(40 * place)
+				h := blake3.Sum256(append(bytes.Clone(first[firstOff[i]:][:32]), second[secondOff[i]:][:32]...))
+				copy(want[dstOff[i]:], h[:])
+			}
+			HashPairs(dst, dstOff, first, firstOff, second, secondOff)
+			if !bytes.Equal(dst, want) {
+				t.Fatalf("%d messages: wrong hashes", n)
+			}
+		}
+	})
+}
+
 // TestAccumulated pins the hash of the hashes of a million messages, so that no path can change
 // together with the library that the other tests compare with.
 func TestAccumulated(t *testing.T) {
@@ -184,6 +211,7 @@ func TestAllocations(t *testing.T) {
 		got := testing.AllocsPerRun(10, func() {
 			HashStrided(dst, Size, src, Window, 71, Window)
 			Hash(dst, off, src, off, Window)
+			HashPairs(dst, off, src, off, src, off)
 		})
 		if got != 0 {
 			t.Errorf("%v allocations", got)

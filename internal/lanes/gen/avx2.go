@@ -52,20 +52,20 @@ func (k avx2) third(p pointers, i int) operand.Mem { return k.word(p, 16+i-8) }
 // quarter of message i+4, and transposing 4×4 words within the halves of the registers is all there
 // is left to do.
 func (k avx2) load(p pointers) {
-	for pair := range 2 { // two quarters at a time, to read each offset only twice
+	for half, from := range p.halves {
 		rows := func(quarter int) []reg.VecPhysical { return ymm[4*quarter:][:4] }
 		for i := range 4 {
-			m := row(k.ctx, p.src, p.srcOff, i).Offset(32 * pair)
+			m := row(k.ctx, from.base, from.off, i)
 			k.ctx.VMOVDQU(m, rows(0)[i].AsX())
 			k.ctx.VMOVDQU(m.Offset(16), rows(1)[i].AsX())
-			m = row(k.ctx, p.src, p.srcOff, 4+i).Offset(32 * pair)
+			m = row(k.ctx, from.base, from.off, 4+i)
 			k.ctx.VINSERTI128(operand.Imm(1), m, rows(0)[i], rows(0)[i])
 			k.ctx.VINSERTI128(operand.Imm(1), m.Offset(16), rows(1)[i], rows(1)[i])
 		}
 		for quarter := range 2 {
 			k.transpose4(rows(quarter), ymm[8+4*quarter:])
 			for i, v := range rows(quarter) {
-				k.ctx.VMOVDQA(v, k.word(p, 8*pair+4*quarter+i))
+				k.ctx.VMOVDQA(v, k.word(p, 8*half+4*quarter+i))
 			}
 		}
 	}

@@ -63,12 +63,11 @@ func (k avx512) load(p pointers, g int) {
 	rows := func(half, set int) []reg.VecPhysical { return zmm[8*half+4*set:][:4] }
 	for set := range 2 {
 		for i := range 4 {
-			m := row(k.ctx, p.src, p.srcOff, 16*g+8*set+i)
-			k.ctx.VMOVDQU(m, rows(0, set)[i].AsY())
-			k.ctx.VMOVDQU(m.Offset(32), rows(1, set)[i].AsY())
-			m = row(k.ctx, p.src, p.srcOff, 16*g+8*set+4+i)
-			k.ctx.VINSERTI64X4(operand.Imm(1), m, rows(0, set)[i], rows(0, set)[i])
-			k.ctx.VINSERTI64X4(operand.Imm(1), m.Offset(32), rows(1, set)[i], rows(1, set)[i])
+			for half, from := range p.halves {
+				v := rows(half, set)[i]
+				k.ctx.VMOVDQU(row(k.ctx, from.base, from.off, 16*g+8*set+i), v.AsY())
+				k.ctx.VINSERTI64X4(operand.Imm(1), row(k.ctx, from.base, from.off, 16*g+8*set+4+i), v, v)
+			}
 		}
 	}
 	for half := range 2 {

@@ -103,28 +103,36 @@ func defineTables(ctx *build.Context) tables {
 
 // pointers are the general registers that hold a kernel's parameters.
 type pointers struct {
-	dst, dstOff, src, srcOff, ahead reg.Register
-	scratch                         reg.Register // aligned stack space
-	msgLen                          reg.GPVirtual
+	dst, dstOff reg.Register
+	halves      [2]half
+	scratch     reg.Register // aligned stack space
+	msgLen      reg.GPVirtual
 }
+
+// half is where the first or the second 32 bytes of the messages are, and of later ones.
+type half struct{ base, off, ahead reg.Register }
 
 // begin opens a kernel for the given number of lanes, with scratch space of size bytes aligned to
 // align.
 func begin(ctx *build.Context, name string, lanes, size, align int) pointers {
 	ctx.Function(name)
 	ctx.Doc(
-		fmt.Sprintf("%s hashes %d messages of msgLen bytes: the one whose 64 bytes start at", name, lanes),
-		"src[srcOff[i]] goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is",
-		"written. It checks no bounds. Meanwhile it fetches the messages at src[ahead[i]] into the cache.",
+		fmt.Sprintf("%s hashes %d messages of msgLen bytes: the one whose first 32 bytes start at", name, lanes),
+		"first[firstOff[i]], and the others at second[secondOff[i]], goes to the 32 bytes at",
+		"dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. Meanwhile",
+		"it fetches the halves at first[firstAhead[i]] and second[secondAhead[i]] into the cache.",
 	)
 	ctx.Pragma("noescape")
-	ctx.SignatureExpr("func(dst *byte, dstOff *uint32, src *byte, srcOff, ahead *uint32, msgLen uint32)")
+	ctx.SignatureExpr("func(dst *byte, dstOff *uint32, first *byte, firstOff, firstAhead *uint32, " +
+		"second *byte, secondOff, secondAhead *uint32, msgLen uint32)")
+	param := func(name string) reg.Register { return ctx.Load(ctx.Param(name), ctx.GP64()) }
 	p := pointers{
-		dst:    ctx.Load(ctx.Param("dst"), ctx.GP64()),
-		dstOff: ctx.Load(ctx.Param("dstOff"), ctx.GP64()),
-		src:    ctx.Load(ctx.Param("src"), ctx.GP64()),
-		srcOff: ctx.Load(ctx.Param("srcOff"), ctx.GP64()),
-		ahead:  ctx.Load(ctx.Param("ahead"), ctx.GP64()),
+		dst:    param("dst"),
+		dstOff: param("dstOff"),
+		halves: [2]half{
+			{param("first"), param("firstOff"), param("firstAhead")},
+			{param("second"), param("secondOff"), param("secondAhead")},
+		},
 	}
 	p.msgLen = ctx.GP32()
 	ctx.Load(ctx.Param("msgLen"), p.msgLen)
@@ -145,13 +153,13 @@ func row(ctx *build.Context, base, offsets reg.Register, i int) operand.Mem {
 	return operand.Mem{Base: base, Index: off, Scale: 1}
 }
 
-// prefetch asks for messages that come after this group. A window that is not aligned lies in two
-// cache lines.
+// prefetch asks for messages that come after this group: for the first byte of the first half and
+// the last byte of the second, since a message that is not aligned lies in two cache lines.
 func prefetch(ctx *build.Context, p pointers, lanes int) {
+	first, second := p.halves[0], p.halves[1]
 	for i := range lanes {
-		m := row(ctx, p.src, p.ahead, i)
-		ctx.PREFETCHT0(m)
-		ctx.PREFETCHT0(m.Offset(63))
+		ctx.PREFETCHT0(row(ctx, first.base, first.ahead, i))
+		ctx.PREFETCHT0(row(ctx, second.base, second.ahead, i).Offset(31))
 	}
 }
 

@@ -10,11 +10,11 @@
 // before it) and many are quick: put word i of message j into lane j of vector register i, and the
 // scalar program runs on all the lanes at once. A kernel has four parts.
 //
-//  1. Load. A message is 64 contiguous bytes at its own offset, so the words of one message come in
-//     a row, while the program wants the words of one index side by side. The rows are transposed
-//     with unpack and shuffle instructions. The first stage of the transposition is free: a
-//     register is filled from two rows with an insert from memory. The transposed words go to
-//     scratch space on the stack, one vector for each word.
+//  1. Load. A message is two halves of 32 contiguous bytes, each at an offset of its own, so the
+//     words of one half come in a row, while the program wants the words of one index side by
+//     side. The rows are transposed with unpack and shuffle instructions. The first stage of the
+//     transposition is free: a register is filled from two rows with an insert from memory. The
+//     transposed words go to scratch space on the stack, one vector for each word.
 //
 //  2. State. Words 0 to 7 are BLAKE3's initial value, 8 to 11 its first half again, 12 and 13 the
 //     counter (zero), 14 the message length and 15 the flags: one block that is the first and the
@@ -60,6 +60,7 @@ import (
 	"os"
 
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
@@ -88,8 +89,8 @@ func run() error {
 	return os.WriteFile(stubFile, stubs, 0o644)
 }
 
-// generate returns the assembly and the Go declarations of every kernel.
-func generate() (asm, stubs []byte, err error) {
+// program returns every kernel.
+func program() (*ir.File, error) {
 	ctx := build.NewContext()
 	t := defineTables(ctx)
 	avx512{ctx: ctx, tables: t, groups: 2}.kernel("hash32AVX512")
@@ -98,9 +99,15 @@ func generate() (asm, stubs []byte, err error) {
 
 	file, err := ctx.Result()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := pass.Compile.Execute(file); err != nil {
+	return file, pass.Compile.Execute(file)
+}
+
+// generate returns the assembly and the Go declarations of every kernel.
+func generate() (asm, stubs []byte, err error) {
+	file, err := program()
+	if err != nil {
 		return nil, nil, err
 	}
 	// The command line is fixed, so that the header does not depend on how the program was started.
