@@ -3,6 +3,7 @@ package validator
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -29,7 +30,7 @@ func benchProof(elements int) []byte {
 		depth := 0
 		for _, j := range []int{i - 1, i + 1} {
 			if j >= 0 && j < len(leaves) {
-				depth = max(depth, commonPrefix(e.label[:], leaves[j].label[:])+1)
+				depth = max(depth, int(labelOf(e).commonPrefix(labelOf(leaves[j])))+1)
 			}
 		}
 		for d := depth; d < depth+12; d++ {
@@ -46,6 +47,14 @@ func benchProof(elements int) []byte {
 	proof = append(proof, leaves...)
 	slices.SortStableFunc(proof, akdOrder)
 	return encode(proof)
+}
+
+func labelOf(e refElement) *label {
+	l := &label{length: int32(e.bits)}
+	for i := range l.words {
+		l.words[i] = binary.BigEndian.Uint64(e.label[8*i:])
+	}
+	return l
 }
 
 func BenchmarkVerify(b *testing.B) {

@@ -11,14 +11,42 @@ const (
 	labelBits = 256 // bits of a label
 )
 
-// length reads the length in bits of a staged label.
-func length(label []byte) int { return int(binary.BigEndian.Uint32(label)) }
+// label is a node's label: its first length bits, from the highest of the first word on. The others
+// are zero.
+type label struct {
+	words  [labelSize / 8]uint64
+	length int32
+}
 
-// commonPrefix returns how many leading bits two 32-byte labels share.
-func commonPrefix(a, b []byte) int {
-	for i := 0; i < labelSize; i += 8 {
-		if x := binary.BigEndian.Uint64(a[i:]) ^ binary.BigEndian.Uint64(b[i:]); x != 0 {
-			return 8*i + bits.LeadingZeros64(x)
+// put writes the label as it is hashed: length, big-endian, and 32 bytes.
+func (l *label) put(b []byte) {
+	_ = b[4+labelSize-1]
+	binary.BigEndian.PutUint32(b, uint32(l.length))
+	for i, w := range l.words {
+		binary.BigEndian.PutUint64(b[4+8*i:], w)
+	}
+}
+
+// side is the label's first bit: below which side of the root it is.
+func (l *label) side() int { return int(l.words[0] >> 63) }
+
+// prefix returns the label of the node above l at a depth.
+func (l *label) prefix(depth int32) label {
+	p := label{length: depth}
+	for i, w := range l.words {
+		p.words[i] = w & leading(int(depth)-64*i)
+	}
+	return p
+}
+
+// leading returns a word whose first n bits are set, of which there are at most 64.
+func leading(n int) uint64 { return ^(^uint64(0) >> uint(max(n, 0))) }
+
+// commonPrefix returns how many leading bits two labels share, whatever their lengths.
+func (l *label) commonPrefix(o *label) int32 {
+	for i := range l.words {
+		if x := l.words[i] ^ o.words[i]; x != 0 {
+			return int32(64*i + bits.LeadingZeros64(x))
 		}
 	}
 	return labelBits

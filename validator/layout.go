@@ -5,13 +5,12 @@ package validator
 type layout interface {
 	// edgeSize is the length of an edge in bytes.
 	edgeSize() int
-	// leaves makes the edges of all staged leaves, in rows firstLeaf and following.
+	// leaves makes the edges of all staged leaves, from firstLeaf on.
 	leaves(s *sweep)
 	// labels prepares the staged labels of interior nodes for level.
 	labels(s *sweep)
-	// level makes the edges of tasks, whose children's edges are made and whose rows are
-	// consecutive.
-	level(s *sweep, tasks []uint32)
+	// level makes the edges of tasks, whose children's edges are made.
+	level(s *sweep, tasks []task)
 	// root returns the digest of a tree whose root has the given edge.
 	root(edge []byte) Digest
 	// rootAbove returns the digest of a tree whose root has one child, on the given side, or none

@@ -33,7 +33,7 @@ func (x *experimentalLayout) leaves(s *sweep) {
 		copy(value, h[:])
 	}
 	for i := range s.leaves {
-		edge := s.edges[(s.firstLeaf+i)*size:]
+		edge := s.edges[int(s.firstLeaf)+i*size:]
 		copy(edge, s.leafNodes[64*i:64*i+DigestSize])
 		copy(edge[DigestSize:], s.leafLabels[64*i:64*i+4+labelSize])
 	}
@@ -41,11 +41,11 @@ func (x *experimentalLayout) leaves(s *sweep) {
 
 func (*experimentalLayout) labels(*sweep) {}
 
-func (x *experimentalLayout) level(s *sweep, tasks []uint32) {
-	for _, t := range tasks {
-		t := &s.tasks[t]
+func (x *experimentalLayout) level(s *sweep, tasks []task) {
+	for i := range tasks {
+		t := &tasks[i]
 		value := hash(x.domain, s.edge(t.left), s.edge(t.right))
-		edge := s.edges[int(t.row)*x.edgeSize():]
+		edge := s.edge(t.edge)
 		copy(edge, value[:])
 		copy(edge[DigestSize:], s.nodeLabels[64*t.label:64*t.label+4+labelSize])
 	}

@@ -25,27 +25,35 @@ func (w *whatsAppLayout) leaves(s *sweep) {
 	}
 	hashAt(s.leafNodes, s.inserted, DigestSize+8)
 	hashEach(s.leafNodes[DigestSize:], 64, s.leafLabels, s.leaves, 4+labelSize)
-	hashEach(s.edges[s.firstLeaf*DigestSize:], DigestSize, s.leafNodes, s.leaves, 64)
+	hashEach(s.edges[s.firstLeaf:], DigestSize, s.leafNodes, s.leaves, 64)
 }
 
 // labels hashes the labels of interior nodes: both trees use them.
 func (*whatsAppLayout) labels(s *sweep) {
-	hashed := s.stage(0, DigestSize*s.nodes)
-	hashEach(hashed, DigestSize, s.nodeLabels, s.nodes, 4+labelSize)
+	hashEach(s.stage(DigestSize*s.nodes), DigestSize, s.nodeLabels, s.nodes, 4+labelSize)
 }
 
-func (*whatsAppLayout) level(s *sweep, tasks []uint32) {
-	labels := s.staged[0]
-	pairs, nodes := s.stage(1, 64*len(tasks)), s.stage(2, 64*len(tasks))
-	for i, t := range tasks {
-		t := &s.tasks[t]
-		pair := pairs[64*i : 64*i+64]
-		copy(pair[:DigestSize], s.edge(t.left))
-		copy(pair[DigestSize:], s.edge(t.right))
-		copy(nodes[64*i+DigestSize:64*i+64], labels[DigestSize*t.label:])
+func (*whatsAppLayout) level(s *sweep, tasks []task) {
+	p := &s.pairs
+	for len(tasks) > 0 {
+		n := min(len(tasks), len(p.left))
+		for i := range tasks[:n] {
+			t := &tasks[i]
+			p.left[i], p.right[i], p.edge[i] = uint32(t.left), uint32(t.right), uint32(t.edge)
+			p.label[i], p.value[i] = DigestSize*t.label, uint32(DigestSize*i)
+		}
+		hashPairs(p.values[:], p.value[:n], s.edges, p.left[:n], s.edges, p.right[:n])
+		hashPairs(s.edges, p.edge[:n], p.values[:], p.value[:n], s.staged, p.label[:n])
+		tasks = tasks[n:]
 	}
-	hashEach(nodes, 64, pairs, len(tasks), 64)
-	hashEach(s.edge(tasks[0])[:DigestSize*len(tasks)], DigestSize, nodes, len(tasks), 64)
+}
+
+// pairs is where the messages of some tasks lie: the edges of both sides, then the value that they
+// give and the hash of the label.
+type pairs struct {
+	left, right, value, label, edge [128]uint32
+
+	values [128 * DigestSize]byte
 }
 
 func (*whatsAppLayout) root(edge []byte) Digest { return Digest(edge) }

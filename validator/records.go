@@ -31,12 +31,29 @@ const (
 
 type record []byte
 
-func (r record) index() int     { return int(binary.LittleEndian.Uint32(r)) }
-func (r record) bits() int      { return int(binary.LittleEndian.Uint16(r[4:]) &^ insertedFlag) }
-func (r record) inserted() bool { return r[5]&(insertedFlag>>8) != 0 }
-func (r record) value() []byte  { return r[7 : 7+DigestSize] }
-func (r record) label() []byte  { return r[recordHead : recordHead+int(r[6])] }
-func (r record) size() int      { return recordHead + int(r[6]) }
+func (r record) index() int              { return int(binary.LittleEndian.Uint32(r)) }
+func (r record) bits() int               { return int(binary.LittleEndian.Uint16(r[4:]) &^ insertedFlag) }
+func (r record) inserted() bool          { return r[5]&(insertedFlag>>8) != 0 }
+func (r record) label() []byte           { return r[recordHead : recordHead+int(r[6])] }
+func (r record) value() [DigestSize]byte { return [DigestSize]byte(r[recordHead-DigestSize:]) }
+func (r record) size() int               { return recordHead + int(r[6]) }
+
+// fullLabel returns the label with all its bits. It may read what follows the record, which is
+// quicker than to read up to its end.
+func (r record) fullLabel() label {
+	l := label{length: int32(r.bits())}
+	var short [labelSize]byte
+	b := short[:]
+	if len(r) >= recordMax {
+		b = r[recordHead:recordMax]
+	} else {
+		copy(b, r.label())
+	}
+	for i := range l.words {
+		l.words[i] = binary.BigEndian.Uint64(b[8*i:]) & leading(8*int(r[6])-64*i)
+	}
+	return l
+}
 
 // key is the first 64 bits of the label.
 func (r record) key() uint64 { return leadingBits(r.label()) }

@@ -1,9 +1,6 @@
 package validator
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "bytes"
 
 // The trie of sorted labels is the Cartesian tree of the lengths of neighbours' common prefixes:
 // between each two neighbours there is one interior node, whose depth is that length. A stack of
@@ -15,7 +12,7 @@ import (
 // element, and it has the same label in both. A node with nothing inserted below it is the same in
 // both, and is hashed once.
 //
-// The pass does not hash. It lists tasks, one for each node of each tree, with their height: how
+// The pass does not hash. It lists tasks, one for each interior node of each tree, by height: how
 // many tasks must come before. flush then runs all tasks of one height together, which gives the
 // hash function thousands of independent messages at a time. It is called for a fixed number of
 // leaves, so that its input stays in the processor's cache, and memory does not grow with the
@@ -24,64 +21,68 @@ const (
 	sweepLeaves = 2048
 	shortLeaves = 512 // where setting up a sweep is a noticeable cost
 	maxOpen     = labelBits + 1
-
-	none = ^uint32(0) // no task: the tree has no node here
 )
 
-// A subtree is a complete part of both trees: the tasks that make its top's edge in the end tree
-// and in the start tree, where it may be none. An edge is what a parent hashes of a child; see
-// layout.
+// edgeAt is where an edge stands in sweep.edges, or will: a byte offset. An edge is what a parent
+// hashes of a child; see layout.
+type edgeAt uint32
+
+const none = ^edgeAt(0) // the tree has no node here
+
+// A subtree is a complete part of both trees, by the edge of its top in the end tree and in the
+// start tree, where it may be none. The heights say how many tasks must come before.
 type subtree struct {
-	end, start uint32
-	// The subtree's top is at depth 0: it is the root itself.
-	endIsRoot, startIsRoot bool
-	// The first bit of the labels below the top, if that is not the root.
-	endSide, startSide int
+	end, start             edgeAt
+	endHeight, startHeight uint16
 }
 
 // openNode is an interior node whose right side still grows.
 type openNode struct {
-	depth int
+	depth int32
 	left  subtree
 }
 
-// task makes one edge: that of a leaf, or that of an interior node from its children's edges.
+// task makes the edge of an interior node from its children's.
 type task struct {
-	left, right uint32 // tasks; unused for height 0
-	label       uint32 // which of sweep.nodeLabels
-	row         uint32 // which of sweep.edges it fills
-	height      uint16
+	left, right, edge edgeAt
+	label             uint32 // which of sweep.nodeLabels
 }
 
+// Rows of sweep.edges: those that outlast a flush, then the leaves', then the interior nodes'.
 type sweep struct {
-	layout layout
+	layout   layout
+	edgeSize edgeAt
 
 	leaves     int    // staged
 	leafLabels []byte // 64 bytes each: length (4, big-endian), label (32), zeros
 	leafNodes  []byte // 64 bytes each: value, then what the layout makes of it
 	inserted   []uint32
 	nodes      int
-	nodeLabels []byte // as leafLabels, for interior nodes
-	tasks      []task
-	edges      []byte // layout.edgeSize() bytes a row
-	rows       int
-	firstLeaf  int // row of the first staged leaf
-	top        uint16
+	nodeLabels []byte   // as leafLabels, for interior nodes
+	levels     [][]task // by height, less 1
+	edges      []byte   // layout.edgeSize() bytes a row
+	firstLeaf  edgeAt   // of the first staged leaf
+	firstNode  edgeAt   // of the first interior node
+	next       edgeAt   // of the next interior node, or prepared subtree
 
 	stack     []openNode
 	current   subtree // what ends with the last label
 	begun     bool
-	last      [4 + labelSize]byte // length and label of the last leaf
-	lastIndex int                 // of the last leaf's element
+	last      label
+	lastIndex int // of the last leaf's element
+	// The first bit of the last label that the start tree has, and whether the start tree's root
+	// has two children, since the last subtree ended.
+	startSide   int
+	startIsRoot bool
 
 	ended []ended    // since the last flush
 	done  []prepared // all
 
 	overlap *overlap // the first of those since the last subtree ended; see firstOverlap
-	byLevel []uint32
-	ends    []int
 	kept    []byte
-	staged  [3][]byte // the layout's, for a level at a time
+	// The layout's: the hashed labels, and a batch of tasks.
+	staged []byte
+	pairs  pairs
 }
 
 // overlap is two elements with the same label, or where one's label is a prefix of the other's.
@@ -89,19 +90,22 @@ type overlap struct{ a, b int }
 
 // newSweep makes a sweep that stages up to the given number of leaves, or of prepared subtrees.
 func newSweep(l layout, leaves int) *sweep {
-	// At a flush each open node may keep two finished tasks; each leaf closes one node, in at most
-	// two trees. There are never more open nodes than leaves.
+	// At a flush each open node may keep two edges; each leaf closes one node, in at most two
+	// trees. There are never more open nodes than leaves.
 	open := min(leaves, maxOpen)
 	interior := leaves + open
-	rows := 2*open + 2 + 2*leaves + 2*interior
+	size := edgeAt(l.edgeSize())
+	keeps := edgeAt(2*open+2) * size
 	s := &sweep{
-		layout:     l,
+		layout: l, edgeSize: size,
 		leafLabels: make([]byte, 64*leaves),
 		leafNodes:  make([]byte, 64*leaves),
 		nodeLabels: make([]byte, 64*interior),
-		tasks:      make([]task, 0, rows),
-		edges:      make([]byte, rows*l.edgeSize()),
+		firstLeaf:  keeps,
+		firstNode:  keeps + edgeAt(leaves)*size,
 	}
+	s.next = s.firstNode
+	s.edges = make([]byte, s.firstNode+edgeAt(2*leaves+2*interior)*size)
 	return s
 }
 
@@ -110,58 +114,57 @@ func (s *sweep) addLeaf(r record) {
 	if 64*s.leaves == len(s.leafLabels) {
 		s.flush()
 	}
-	i := s.leaves
-	label := s.leafLabels[64*i : 64*i+4+labelSize]
-	binary.BigEndian.PutUint32(label, uint32(r.bits()))
-	clear(label[4+copy(label[4:], r.label()):])
+	label := r.fullLabel()
 	if !s.advance(label, r.index()) {
 		return
 	}
-	if i == 0 {
-		s.firstLeaf = s.rows
-	}
-	t := s.addTask(task{row: uint32(s.rows)})
-	s.rows++
+	i := s.leaves
 	s.leaves++
-	copy(s.leafNodes[64*i:], r.value())
-	s.current = subtree{end: t, start: t, endSide: int(label[4] >> 7)}
-	s.current.startSide = s.current.endSide
+	label.put(s.leafLabels[64*i:])
+	*(*[DigestSize]byte)(s.leafNodes[64*i:]) = r.value()
+	edge := s.firstLeaf + edgeAt(i)*s.edgeSize
+	s.current = subtree{end: edge, start: edge}
 	if r.inserted() {
 		s.inserted = append(s.inserted, uint32(64*i))
 		s.current.start = none
+	} else {
+		s.startSide = label.side()
 	}
 }
 
 // addPrepared adds a subtree whose edges are known, under the label of any leaf in it. One sweep
 // takes either leaves or prepared subtrees, and of the latter no more than newSweep was told.
 func (s *sweep) addPrepared(p *prepared) {
-	if !s.advance(p.label[:], p.index) {
+	if !s.advance(p.label, p.index) {
 		return
 	}
-	row := func(edge []byte) uint32 {
-		size := s.layout.edgeSize()
-		copy(s.edges[s.rows*size:], edge)
-		s.rows++
-		return s.addTask(task{row: uint32(s.rows - 1)})
-	}
-	side := int(p.label[4] >> 7)
-	s.current = subtree{end: row(p.endEdge), start: none, endSide: side, startSide: side}
+	s.current = subtree{end: s.newEdge(), start: none}
+	copy(s.edge(s.current.end), p.endEdge)
 	switch p.start {
 	case none:
+		return
 	case p.end:
 		s.current.start = s.current.end
 	default:
-		s.current.start = row(p.startEdge)
+		s.current.start = s.newEdge()
+		copy(s.edge(s.current.start), p.startEdge)
 	}
+	s.startSide = p.label.side()
+}
+
+// newEdge returns the place of another edge.
+func (s *sweep) newEdge() edgeAt {
+	s.next += s.edgeSize
+	return s.next - s.edgeSize
 }
 
 // advance completes the nodes that end before this label, opens the one between the last label and
 // this one, and reports whether the two are apart. If they overlap it records that, and changes
 // nothing else.
-func (s *sweep) advance(label []byte, index int) bool {
+func (s *sweep) advance(l label, index int) bool {
 	if s.begun {
-		common := commonPrefix(s.last[4:], label[4:])
-		if common >= min(length(s.last[:]), length(label)) {
+		common := s.last.commonPrefix(&l)
+		if common >= min(s.last.length, l.length) {
 			s.addOverlap(index)
 			return false
 		}
@@ -169,7 +172,7 @@ func (s *sweep) advance(label []byte, index int) bool {
 		s.stack = append(s.stack, openNode{depth: common, left: s.current})
 	}
 	s.begun = true
-	copy(s.last[:], label)
+	s.last = l
 	s.lastIndex = index
 	return true
 }
@@ -188,67 +191,57 @@ func firstOverlap(a, b *overlap) *overlap {
 }
 
 // close completes the open nodes that are deeper than depth. All of them end with the last leaf.
-func (s *sweep) close(depth int) {
-	for len(s.stack) > 0 && s.stack[len(s.stack)-1].depth > depth {
-		n := s.stack[len(s.stack)-1]
-		s.stack = s.stack[:len(s.stack)-1]
-		s.current = s.join(n, s.current)
+func (s *sweep) close(depth int32) {
+	n := len(s.stack)
+	for n > 0 && s.stack[n-1].depth > depth {
+		n--
+		s.join(&s.stack[n])
 	}
+	s.stack = s.stack[:n]
 }
 
-// join adds the tasks of a node whose right side is complete as well.
-func (s *sweep) join(n openNode, right subtree) subtree {
-	left := n.left
-	label := s.interiorLabel(n.depth)
-	joined := subtree{endIsRoot: n.depth == 0, endSide: left.endSide}
-	joined.end = s.addInterior(left.end, right.end, label)
+// join adds the tasks of a node whose right side, the current subtree, is complete as well, which
+// makes it the current one.
+func (s *sweep) join(n *openNode) {
+	left, right := n.left, s.current
+	label := uint32(s.nodes)
+	s.nodes++
+	prefix := s.last.prefix(n.depth)
+	prefix.put(s.nodeLabels[64*label:])
+	joined := &s.current
+	joined.end, joined.endHeight = s.addTask(left.end, right.end, left.endHeight, right.endHeight, label)
 	switch {
 	case left.start == none:
-		joined.start, joined.startIsRoot, joined.startSide = right.start, right.startIsRoot, right.startSide
+		return // the start tree has the right side only
 	case right.start == none:
-		joined.start, joined.startIsRoot, joined.startSide = left.start, left.startIsRoot, left.startSide
+		joined.start, joined.startHeight = left.start, left.startHeight
+		return
+	case left.start == left.end && right.start == right.end:
+		joined.start, joined.startHeight = joined.end, joined.endHeight
 	default:
-		joined.startIsRoot, joined.startSide = n.depth == 0, left.startSide
-		if left.start == left.end && right.start == right.end {
-			joined.start = joined.end
-		} else {
-			joined.start = s.addInterior(left.start, right.start, label)
-		}
+		joined.start, joined.startHeight = s.addTask(left.start, right.start, left.startHeight, right.startHeight, label)
 	}
-	return joined
+	s.startIsRoot = n.depth == 0
 }
 
-// interiorLabel stages the label of a node above the last leaf: the leaf's first depth bits.
-func (s *sweep) interiorLabel(depth int) uint32 {
-	label := s.nodeLabels[64*s.nodes : 64*s.nodes+4+labelSize]
-	binary.BigEndian.PutUint32(label, uint32(depth))
-	whole := depth / 8
-	clear(label[4+copy(label[4:], s.last[4:4+whole]):])
-	if rest := depth % 8; rest != 0 {
-		label[4+whole] = s.last[4+whole] &^ (0xff >> rest)
+func (s *sweep) addTask(left, right edgeAt, leftHeight, rightHeight uint16, label uint32) (edgeAt, uint16) {
+	below := max(leftHeight, rightHeight)
+	for int(below) >= len(s.levels) {
+		s.levels = append(s.levels, nil)
 	}
-	s.nodes++
-	return uint32(s.nodes - 1)
+	edge := s.newEdge()
+	level := &s.levels[below]
+	*level = append(*level, task{left, right, edge, label})
+	return edge, below + 1
 }
 
-func (s *sweep) addInterior(left, right, label uint32) uint32 {
-	height := 1 + max(s.tasks[left].height, s.tasks[right].height)
-	s.top = max(s.top, height)
-	return s.addTask(task{left: left, right: right, label: label, height: height})
-}
-
-func (s *sweep) addTask(t task) uint32 {
-	s.tasks = append(s.tasks, t)
-	return uint32(len(s.tasks) - 1)
-}
-
-// flush runs all tasks. The edges that are still needed move to the first rows, as finished tasks.
+// flush runs all tasks. The edges that are still needed move to the first rows.
 func (s *sweep) flush() {
 	s.layout.leaves(s)
 	s.layout.labels(s)
-	s.sortByHeight()
-	for h := 1; h <= int(s.top); h++ {
-		s.layout.level(s, s.byLevel[s.ends[h-1]:s.ends[h]])
+	for h := range s.levels {
+		s.layout.level(s, s.levels[h])
+		s.levels[h] = s.levels[h][:0]
 	}
 	for i := range s.ended {
 		s.ended[i].export(s)
@@ -257,40 +250,12 @@ func (s *sweep) flush() {
 	s.carry()
 }
 
-// sortByHeight fills byLevel with the interior tasks in order of height, and gives them rows in
-// that order. Those of height h are byLevel[ends[h-1]:ends[h]].
-func (s *sweep) sortByHeight() {
-	s.ends = append(s.ends[:0], make([]int, int(s.top)+2)...)
-	n := 0
-	for i := range s.tasks {
-		if h := s.tasks[i].height; h > 0 {
-			s.ends[h+1]++
-			n++
-		}
-	}
-	for h := 1; h < len(s.ends); h++ {
-		s.ends[h] += s.ends[h-1]
-	}
-	s.byLevel = append(s.byLevel[:0], make([]uint32, n)...)
-	for i := range s.tasks {
-		if h := s.tasks[i].height; h > 0 {
-			s.byLevel[s.ends[h]] = uint32(i)
-			s.ends[h]++
-		}
-	}
-	for i, t := range s.byLevel {
-		s.tasks[t].row = uint32(s.rows + i)
-	}
-	s.rows += n
-}
-
 // carry keeps the edges of the complete left sides of open nodes, and of the last subtree, and
 // drops everything else.
 func (s *sweep) carry() {
-	size := s.layout.edgeSize()
 	s.kept = s.kept[:0]
 	keep := func(t *subtree) {
-		end := uint32(len(s.kept) / size)
+		end := edgeAt(len(s.kept))
 		s.kept = append(s.kept, s.edge(t.end)...)
 		switch t.start {
 		case none:
@@ -298,9 +263,9 @@ func (s *sweep) carry() {
 			t.start = end
 		default:
 			s.kept = append(s.kept, s.edge(t.start)...)
-			t.start = end + 1
+			t.start = end + s.edgeSize
 		}
-		t.end = end
+		t.end, t.endHeight, t.startHeight = end, 0, 0
 	}
 	for i := range s.stack {
 		keep(&s.stack[i].left)
@@ -309,20 +274,12 @@ func (s *sweep) carry() {
 		keep(&s.current)
 	}
 	copy(s.edges, s.kept)
-	s.rows = len(s.kept) / size
-	s.tasks = s.tasks[:0]
-	for row := range s.rows {
-		s.tasks = append(s.tasks, task{row: uint32(row)})
-	}
-	s.leaves, s.nodes, s.inserted, s.top = 0, 0, s.inserted[:0], 0
+	s.next = s.firstNode
+	s.leaves, s.nodes, s.inserted = 0, 0, s.inserted[:0]
 }
 
-// edge returns the edge that a finished task has made.
-func (s *sweep) edge(t uint32) []byte {
-	size := s.layout.edgeSize()
-	row := int(s.tasks[t].row)
-	return s.edges[row*size : (row+1)*size]
-}
+// edge returns an edge that was made.
+func (s *sweep) edge(at edgeAt) []byte { return s.edges[at : at+s.edgeSize] }
 
 // endSubtree completes everything that is open: all labels since the last call are one subtree,
 // which is in done after the next flush. The next label begins another.
@@ -332,12 +289,14 @@ func (s *sweep) endSubtree(bucket, elements int) {
 	if !s.begun {
 		return
 	}
+	endIsRoot := len(s.stack) > 0 && s.stack[0].depth == 0
 	s.close(-1)
 	s.begun = false
 	s.ended = append(s.ended, ended{
 		subtree: s.current, bucket: bucket, elements: elements, label: s.last, index: s.lastIndex, overlap: s.overlap,
+		endIsRoot: endIsRoot, startIsRoot: s.startIsRoot, startSide: s.startSide,
 	})
-	s.overlap = nil
+	s.overlap, s.startIsRoot = nil, false
 }
 
 // ended is a subtree that nothing will be added to, with the label of one of its leaves.
@@ -345,9 +304,13 @@ type ended struct {
 	subtree
 	bucket   int
 	elements int // how many are in it
-	label    [4 + labelSize]byte
+	label    label
 	index    int      // of the label's element
 	overlap  *overlap // the first of those in it
+	// The subtree's top is at depth 0: it is the root itself.
+	endIsRoot, startIsRoot bool
+	// The first bit of the labels below the start tree's top, if that is not the root.
+	startSide int
 }
 
 // export copies the subtree's edges out of the sweep.
@@ -370,11 +333,11 @@ type prepared struct {
 	endEdge, startEdge []byte
 }
 
-// stage returns one of the layout's buffers, for n bytes.
-func (s *sweep) stage(i, n int) []byte {
-	if cap(s.staged[i]) < n {
-		s.staged[i] = make([]byte, n)
+// stage makes staged n bytes long, and returns it.
+func (s *sweep) stage(n int) []byte {
+	if cap(s.staged) < n {
+		s.staged = make([]byte, n)
 	}
-	s.staged[i] = s.staged[i][:n]
-	return s.staged[i]
+	s.staged = s.staged[:n]
+	return s.staged
 }

@@ -347,5 +347,5 @@ func (v *verification) digests() (start, end Digest) {
 		return digest(nil, false, 0), digest(nil, false, 0)
 	}
 	top := &v.done[0]
-	return digest(top.startEdge, top.startIsRoot, top.startSide), digest(top.endEdge, top.endIsRoot, top.endSide)
+	return digest(top.startEdge, top.startIsRoot, top.startSide), digest(top.endEdge, top.endIsRoot, top.label.side())
 }
