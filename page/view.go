@@ -2,26 +2,30 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/ktaudit/ktaudit/page/documents"
-
 	"github.com/ktaudit/ktaudit/internal/units"
+	"github.com/ktaudit/ktaudit/page/documents"
 	"github.com/ktaudit/ktaudit/page/summary"
 )
 
 //go:embed templates
 var templateFiles embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"utc": utc, "n": number, "size": size, "short": short, "stamp": stamp, "plural": plural,
-}).ParseFS(templateFiles, "templates/*.html"))
+// templates are parsed when they are first needed.
+var templates = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"utc": utc, "n": number, "size": size, "short": short, "stamp": stamp, "plural": plural,
+	}).ParseFS(templateFiles, "templates/*.html"))
+})
 
 // frame is what all pages have.
 type frame struct {
@@ -39,10 +43,7 @@ type frame struct {
 
 // rootOf is the relative URL of the root from a path.
 func rootOf(path string) string {
-	if depth := strings.Count(path, "/"); depth > 0 {
-		return strings.Repeat("../", depth)
-	}
-	return "./"
+	return cmp.Or(strings.Repeat("../", strings.Count(path, "/")), "./")
 }
 
 // frame is that of the page at a path.
@@ -79,7 +80,7 @@ func (f frame) link(path string) string {
 // render makes a page of a template.
 func render(name, kind string, view any) (*documents.Document, error) {
 	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name, view); err != nil {
+	if err := templates().ExecuteTemplate(&b, name, view); err != nil {
 		return nil, err
 	}
 	return documents.New(kind, documents.TypeHTML, documents.ForSeconds, b.Bytes()), nil

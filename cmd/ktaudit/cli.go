@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 	"github.com/ktaudit/ktaudit/internal/config"
@@ -102,11 +104,6 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 		}
 	}()
 	ignoreEmptyVariables()
-	var c cli
-	parser, err := newParser(&c, stdout, stderr)
-	if err != nil {
-		return fail(stderr, err)
-	}
 	switch {
 	case len(args) == 0:
 		args = []string{"--help"}
@@ -115,6 +112,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 		args = append(slices.Clone(args[1:]), "--help")
 	case args[0] == "--version": // as in programs where it is a flag
 		args = append([]string{"version"}, args[1:]...)
+	}
+	grammar, flags := grammarFor(args[0])
+	parser, err := newParser(grammar, stdout, stderr)
+	if err != nil {
+		return fail(stderr, err)
 	}
 	parsed, err := parse(parser, args)
 	switch {
@@ -126,7 +128,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	if err := lanes.EnvironmentError(); err != nil {
 		return fail(stderr, err)
 	}
-	a := newApp(c.globals, parsed, stdout, stderr)
+	a := newApp(*flags, parsed, stdout, stderr)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.out.failed = cancel
@@ -167,9 +169,41 @@ type unfinishedError struct {
 func (e *unfinishedError) Error() string { return fmt.Sprintf("%v (%s)", e.err, e.progress) }
 func (e *unfinishedError) Unwrap() error { return e.err }
 
-// newParser builds kong's parser for c.
-func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
-	return kong.New(c,
+// grammarFor returns the grammar for a command line that begins with a word, and where its common
+// flags will be: of a command that has its own grammar that one alone, since kong takes most of a
+// short command's time to read all of them, and otherwise the whole.
+func grammarFor(word string) (grammar any, flags *globals) {
+	if !slices.Contains([]string{"completion", "__complete", "man"}, word) { // which walk the whole grammar
+		for _, field := range reflect.VisibleFields(reflect.TypeFor[cli]()) {
+			if _, isCommand := field.Tag.Lookup("cmd"); isCommand && commandName(field) == word {
+				common := reflect.StructField{Name: "Globals", Type: reflect.TypeFor[globals](), Tag: `embed:""`}
+				one := reflect.New(reflect.StructOf([]reflect.StructField{common, field}))
+				return one.Interface(), one.Elem().Field(0).Addr().Interface().(*globals)
+			}
+		}
+	}
+	var whole cli
+	return &whole, &whole.globals
+}
+
+// commandName is what kong calls a command.
+func commandName(field reflect.StructField) string {
+	if name := field.Tag.Get("name"); name != "" {
+		return name
+	}
+	var name strings.Builder
+	for i, r := range field.Name {
+		if i > 0 && unicode.IsUpper(r) {
+			name.WriteByte('-')
+		}
+		name.WriteRune(unicode.ToLower(r))
+	}
+	return name.String()
+}
+
+// newParser builds kong's parser for a grammar: a *cli, or a part of it.
+func newParser(grammar any, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(grammar,
 		kong.Name("ktaudit"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),

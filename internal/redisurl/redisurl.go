@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Schemes are the schemes that Parse knows.
@@ -26,12 +27,17 @@ func Schemes() []string {
 var ErrScheme = errors.New("not a Redis URL")
 
 // plainHost is a host with a port, in which there is no room for a password.
-var plainHost = regexp.MustCompile(`^([a-zA-Z0-9.-]{1,100}|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$`)
+var plainHost = lazy(`^([a-zA-Z0-9.-]{1,100}|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$`)
+
+// lazy compiles a pattern when it is first needed, which takes a millisecond.
+func lazy(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // Explain says what to write in place of a text that is no URL. It quotes what cannot be a secret
 // only.
 func Explain(text string) error {
-	if plainHost.MatchString(text) {
+	if plainHost().MatchString(text) {
 		return fmt.Errorf("%s is no URL: write redis://%s/0, or rediss://%s/0 for TLS", text, text, text)
 	}
 	return fmt.Errorf("use embedded, or a URL that begins with %s://", strings.Join(Schemes(), "://, "))
@@ -72,11 +78,11 @@ func Parse(text string) (URL, error) {
 
 // plainParts is a URL without userinfo, split by spaces: hosts with ports, a database and a query
 // of names and values, in which an @ is part of a value.
-var plainParts = regexp.MustCompile(`^([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?(,([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?)* [0-9]* (\w+=[^&]*(&\w+=[^&]*)*)?$`)
+var plainParts = lazy(`^([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?(,([^@:,\[\] ]+|\[[0-9a-fA-F:.%]+\])(:[0-9]+)?)* [0-9]* (\w+=[^&]*(&\w+=[^&]*)*)?$`)
 
 // isPlain reports whether the parts can only be hosts, a database and a query.
 func (u URL) isPlain() bool {
-	return u.Userinfo == "" && plainParts.MatchString(u.Hosts+" "+u.Path+" "+u.Query)
+	return u.Userinfo == "" && plainParts().MatchString(u.Hosts+" "+u.Path+" "+u.Query)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
