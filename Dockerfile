@@ -8,8 +8,9 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION TARGETOS TARGETARCH
+# The tag leaves out what only Google's DirectPath needs, a sixth of the program.
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/ktaudit ./cmd/ktaudit
+    go build -trimpath -tags disable_grpc_modules -ldflags "-s -w -X main.version=$VERSION" -o /out/ktaudit ./cmd/ktaudit
 # OpenShift runs it as any user of group 0.
 RUN mkdir -p /out/root/data && chmod 0770 /out/root/data
 
