@@ -173,7 +173,7 @@ func (l *location) parameters(s scheme) error {
 	switch {
 	case l.tls == (tlsfiles.Files{}):
 	case isPlainHTTP(q):
-		return fmt.Errorf("%s have no effect without TLS: reach the server by https", strings.Join(tlsParameters, ", "))
+		return errWithoutTLS
 	case isTrue(q, "grpc"), isTrue(q, "zonal"):
 		return fmt.Errorf("%s have no effect with gRPC", strings.Join(tlsParameters, ", "))
 	}

@@ -194,6 +194,9 @@ func openGoogle(ctx context.Context, u *url.URL, transport *http.Transport) (*bl
 	}
 	opener := &gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(base)}
 	emulator := os.Getenv("STORAGE_EMULATOR_HOST") != "" || os.Getenv("STORAGE_EMULATOR_HOST_GRPC") != ""
+	if emulator && transport != nil {
+		return nil, errWithoutTLS // gocloud asks an emulator by a client of its own
+	}
 	if !emulator && !isTrue(q, "anonymous") && q.Get("access_id") != "-" {
 		// The tokens outlive the opening.
 		credentials, err := gcp.DefaultCredentialsWithParams(context.WithoutCancel(ctx),

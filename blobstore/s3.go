@@ -75,7 +75,7 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values, transport *http.Trans
 			if c.RootCAs == nil && t.TLSClientConfig != nil {
 				c.RootCAs = t.TLSClientConfig.RootCAs // of AWS_CA_BUNDLE
 			}
-			t.TLSClientConfig = c
+			t.TLSClientConfig, t.Proxy = c, onlyTLS(t.Proxy)
 		})
 	}
 	b, err = s3blob.OpenBucket(ctx, s3.New(options), u.Host, &opener.Options)

@@ -3,7 +3,9 @@ package blobstore
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/ktaudit/ktaudit/internal/tlsfiles"
@@ -26,8 +28,22 @@ func (l *location) transport() (*http.Transport, error) {
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = c
+	t.Proxy = onlyTLS(t.Proxy)
 	return t, nil
 }
+
+// onlyTLS refuses what would be sent without TLS, to which the environment may have led: settings
+// of TLS would have no effect. A transport asks for a request's proxy first.
+func onlyTLS(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if r.URL.Scheme != "https" {
+			return nil, errWithoutTLS
+		}
+		return proxy(r)
+	}
+}
+
+var errWithoutTLS = fmt.Errorf("%s have no effect without TLS: reach the server by https", strings.Join(tlsParameters, ", "))
 
 // isCertificateRefused reports whether the service ended a connection over the certificate that it
 // was shown, or over none. net/http leaves only the text of that.

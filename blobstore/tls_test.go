@@ -159,6 +159,32 @@ func TestTLSWithoutTLS(t *testing.T) {
 	}
 }
 
+// Nor may the environment lead to a server without TLS.
+func TestTLSWithoutTLSByTheEnvironment(t *testing.T) { // sets the environment
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	t.Cleanup(server.Close)
+	host := server.Listener.Addr().String()
+	ca := testservers.NewCA(t).File
+	for url, environment := range map[string]map[string]string{
+		"s3://bucket?region=us-east-1":  {"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+		"gs://bucket?anonymous=true":    {"STORAGE_EMULATOR_HOST": host},
+		"azblob://c?storage_account=a1": {"AZURE_STORAGE_DOMAIN": host, "AZURE_STORAGE_PROTOCOL": "http", "AZURE_STORAGE_IS_LOCAL_EMULATOR": "true", "AZURE_STORAGE_SAS_TOKEN": "sv=1"},
+	} {
+		t.Run(url, func(t *testing.T) {
+			for name, value := range environment {
+				t.Setenv(name, value)
+			}
+			if _, err := OpenBucket(t.Context(), url+"&ca_file="+ca); err == nil || !strings.Contains(err.Error(), "no effect without TLS") {
+				t.Errorf("it ends with %v", err)
+			}
+		})
+	}
+	if asked > 0 {
+		t.Errorf("the server was asked %d times", asked)
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

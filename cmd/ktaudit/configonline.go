@@ -112,8 +112,9 @@ func onlineChecks(a *app, c *config.Config, open *closers) []onlineCheck {
 			checks = append(checks, onlineCheck{fmt.Sprintf("%scross_check[%d]", path, j), func(ctx context.Context) (string, error) { return tryAuditor(ctx, x) }})
 		}
 	}
+	var names sync.Map // of the targets, where each stands
 	for _, t := range c.Alerts.Targets() {
-		checks = append(checks, onlineCheck{t.String(), func(ctx context.Context) (string, error) { return tryTarget(ctx, t) }})
+		checks = append(checks, onlineCheck{t.String(), func(ctx context.Context) (string, error) { return tryTarget(ctx, t, &names) }})
 	}
 	if c.Heartbeat.IsOn() {
 		checks = append(checks, onlineCheck{"heartbeat", func(ctx context.Context) (string, error) { return tryHeartbeat(ctx, c.Heartbeat) }})
@@ -216,9 +217,15 @@ func tryAuditor(ctx context.Context, x config.CrossCheck) (string, error) {
 
 // tryTarget reads the secrets of an alert target and connects to it. Whether it takes alerts, only
 // an alert can tell.
-func tryTarget(ctx context.Context, t config.AlertTarget) (string, error) {
-	if _, err := newTargetsOf(t, ""); err != nil {
+func tryTarget(ctx context.Context, t config.AlertTarget, names *sync.Map) (string, error) {
+	made, err := newTargetsOf(t, "")
+	if err != nil {
 		return "", err
+	}
+	for _, one := range made {
+		if other, taken := names.LoadOrStore(one.Name, t.String()); taken {
+			return "", fmt.Errorf("is the same target as %v, or has the name of one of its addresses: remove it, or give it another name", other)
+		}
 	}
 	settings, err := t.Settings("")
 	if err != nil {

@@ -275,6 +275,9 @@ func (v checker) targetOnce(t AlertTarget, addresses map[string]string) {
 // secret checks that at most one place of a secret is given.
 func (v checker) secret(path, what, file, env string) {
 	v.must(path+what+"_env", file == "" || env == "", "%s_file is given as well: choose one", what)
+	if strings.Contains(file, "://") || strings.HasPrefix(file, "whsec_") {
+		v.must(path+what+"_file", false, "is the %s itself, and not a file's name: put it into a file, and name that", what)
+	}
 	v.check(path+what+"_env", checkVariable(env))
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func (f *Files[T]) haveChanged() bool {
 func (f *Files[T]) read() {
 	contents, seen := make([][]byte, len(f.paths)), make([]os.FileInfo, len(f.paths))
 	for i, path := range f.paths {
-		if contents[i], seen[i], f.err = readFile(path); f.err != nil {
+		if contents[i], seen[i], f.err = ReadFile(path, maxBytes); f.err != nil {
 			return
 		}
 	}
@@ -96,9 +97,10 @@ func (f *Files[T]) read() {
 	}
 }
 
-// readFile returns a file's contents, and what it was like before they were read.
-func readFile(path string) ([]byte, os.FileInfo, error) {
-	file, err := os.Open(path)
+// ReadFile returns the contents of a regular file of at most a number of bytes, and what it was
+// like before they were read. It does not wait: a named pipe may never have a writer.
+func ReadFile(path string, limit int64) ([]byte, os.FileInfo, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,9 +109,12 @@ func readFile(path string) ([]byte, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	if err == nil && len(data) > maxBytes {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxBytes)
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is no regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
 	return data, info, err
 }

@@ -217,10 +217,10 @@ func mayImport(room, imported string) bool {
 		return true
 	case slices.Contains(low, room):
 		// Within low only the plainest: epochset counts in verdict's shards, observe has verdict's
-		// outcomes, resume waits, httpcache cuts, tlsfiles reloads.
+		// outcomes, resume waits, httpcache cuts, tlsfiles and secret read files as reload does.
 		return imported == "verdict" && (room == "verdict/epochset" || room == "jobs/observe") ||
 			imported == "internal/wait" && room == "internal/resume" || imported == "internal/text" && room == "internal/httpcache" ||
-			imported == "internal/reload" && room == "internal/tlsfiles"
+			imported == "internal/reload" && (room == "internal/tlsfiles" || room == "internal/secret")
 	case slices.Contains(low, imported):
 		return true
 	}

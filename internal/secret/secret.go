@@ -2,11 +2,12 @@ package secret
 
 import (
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"runtime"
 	"strings"
+
+	"github.com/ktaudit/ktaudit/internal/reload"
 )
 
 // maxBytes bounds a file that holds a secret and perhaps a line end.
@@ -35,17 +36,9 @@ func Read(what, file, env string) (string, error) {
 // ReadFile returns the secret that a file holds, without the white space around it. No error
 // repeats any of it.
 func ReadFile(path string) (string, error) {
-	f, err := os.Open(path)
+	data, _, err := reload.ReadFile(path, maxBytes)
 	if err != nil {
 		return "", err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxBytes {
-		return "", fmt.Errorf("%s is too large for a secret", path)
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" {

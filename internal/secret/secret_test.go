@@ -26,7 +26,7 @@ func TestSecrets(t *testing.T) {
 		{"variable", "", "KTAUDIT_TEST_SECRET", "hunter2", ""},
 		{"none", "", "", "", ""},
 		{"empty file", file("empty", "\n"), "", "", "secret_file: " + filepath.Join(dir, "empty") + " is empty"},
-		{"large file", file("large", strings.Repeat("hunter2", 10_000)), "", "", "secret_file: " + filepath.Join(dir, "large") + " is too large for a secret"},
+		{"large file", file("large", strings.Repeat("hunter2", 10_000)), "", "", "secret_file: " + filepath.Join(dir, "large") + " is larger than 65536 bytes"},
 		{"no file", filepath.Join(dir, "none"), "", "", "secret_file: open " + filepath.Join(dir, "none") + ": no such file or directory"},
 		{"empty variable", "", "KTAUDIT_TEST_EMPTY", "", "secret_env: the environment variable KTAUDIT_TEST_EMPTY is empty"},
 	} {

@@ -7,8 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/reload"
@@ -64,17 +62,9 @@ func (f Files) Config() (*tls.Config, error) {
 // readCAs reads certificates that servers' own are checked against. What else a file holds is
 // refused: a key in it is a mistake, and a damaged certificate would be missed only later.
 func readCAs(path string) (*x509.CertPool, error) {
-	file, err := os.Open(path)
+	rest, _, err := reload.ReadFile(path, maxCABytes)
 	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	rest, err := io.ReadAll(io.LimitReader(file, maxCABytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(rest) > maxCABytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes: want CA certificates in PEM", path, maxCABytes)
+		return nil, fmt.Errorf("CA certificates in PEM: %w", err)
 	}
 	pool, found := x509.NewCertPool(), 0
 	for {

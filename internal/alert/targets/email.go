@@ -79,7 +79,8 @@ func Mailbox(text string) string {
 	if err != nil {
 		return ""
 	}
-	return address.Address
+	at := strings.LastIndex(address.Address, "@")
+	return address.Address[:at] + strings.ToLower(address.Address[at:])
 }
 
 func isLoopback(host string) bool {
@@ -120,6 +121,9 @@ func (s Settings) sendEmail(ctx context.Context, options []gomail.Option, m mess
 		return &jsonpost.Refusal{Err: err}
 	}
 	host, _, _ := net.SplitHostPort(s.Email.Server)
+	if strings.Contains(host, ":") { // of IPv6, where gomail puts a port behind it
+		host = "[" + host + "]"
+	}
 	client, err := gomail.NewClient(host, options...)
 	if err != nil {
 		return &jsonpost.Refusal{Err: err, All: true}
@@ -170,7 +174,8 @@ func (e Email) compose(m message.Message, to string) (*gomail.Msg, error) {
 	if err := errors.Join(msg.From(e.From), msg.To(to)); err != nil {
 		return nil, err
 	}
-	_, domain, _ := strings.Cut(Mailbox(e.From), "@")
+	from := Mailbox(e.From)
+	domain := from[strings.LastIndex(from, "@")+1:]
 	var references []string
 	for _, a := range m.Alerts[:min(len(m.Alerts), maxReferences)] {
 		references = append(references, fmt.Sprintf("<incident-%.16x@%s>", sha256.Sum256([]byte(a.Namespace+"\n"+a.Incident)), domain))

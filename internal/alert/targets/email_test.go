@@ -214,6 +214,47 @@ func TestEmailArrivesBySecurity(t *testing.T) {
 	}
 }
 
+// A server may have an IPv6 address, and a sender an @ in quotes.
+func TestEmailOddAddresses(t *testing.T) {
+	t.Parallel()
+	for _, security := range []string{SecurityTLS, SecurityNone} {
+		server := newMailServer(t, security)
+		listener, err := net.Listen("tcp", "[::1]:0")
+		must(t, err)
+		t.Cleanup(func() { listener.Close() })
+		go forward(listener, server.address)
+		settings := server.settings(security)
+		settings.Email.Server, settings.Email.From = listener.Addr().String(), `"a@b"@Example.org`
+		if security == SecurityTLS {
+			settings.TLS.ServerName = "127.0.0.1"
+		}
+		must(t, server.send(t, settings, rejected))
+		if _, m := server.last(t); strings.Count(m.Header.Get("Message-ID"), "@") != 1 || !strings.HasSuffix(m.Header.Get("Message-ID"), "@example.org>") {
+			t.Errorf("%s: Message-ID %s", security, m.Header.Get("Message-ID"))
+		}
+	}
+}
+
+// forward passes connections on to an address.
+func forward(from net.Listener, to string) {
+	for {
+		c, err := from.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				return
+			}
+			defer server.Close()
+			go func() { _, _ = io.Copy(server, c) }()
+			_, _ = io.Copy(c, server)
+		}()
+	}
+}
+
 // The same alert has the same Message-ID, and the end of a condition is in the thread of its
 // beginning.
 func TestEmailThreads(t *testing.T) {
@@ -399,7 +440,7 @@ func TestEmailSettings(t *testing.T) {
 		"no sender":          func(e *Email) { e.From = "" },
 		"nobody":             func(e *Email) { e.To = nil },
 		"everybody":          func(e *Email) { e.To = make([]string, maxRecipients+1) },
-		"somebody twice":     func(e *Email) { e.To = []string{"a@example.org", "A <a@example.org>"} },
+		"somebody twice":     func(e *Email) { e.To = []string{"a@example.org", "A <a@EXAMPLE.org>"} },
 		"no address":         func(e *Email) { e.To = []string{"on-call"} },
 		"a header in it":     func(e *Email) { e.From = "kt@example.org\r\nBcc: x@example.org" },
 		"two in one address": func(e *Email) { e.To = []string{"a@example.org, b@example.org"} },
