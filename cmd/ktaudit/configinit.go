@@ -74,7 +74,8 @@ func (c configInitCmd) render() ([]byte, error) {
 	for _, given := range []string{
 		c.Preset, c.Namespace, c.LogDirectory, c.VerifyingKey, c.Signatures, c.AuditStore, c.Redis, c.Listen, c.Alertmanager, c.SlackURLFile,
 	} {
-		if !utf8.ValidString(given) {
+		// Of what is no UTF-8 the command line makes U+FFFD.
+		if !utf8.ValidString(given) || strings.ContainsRune(given, utf8.RuneError) {
 			return nil, fmt.Errorf("%.60q is not UTF-8, which no YAML can hold: give another name", given)
 		}
 	}
