@@ -1,6 +1,10 @@
 package validator
 
-import "bytes"
+import (
+	"bytes"
+	"context"
+	"sync"
+)
 
 // The trie of sorted labels is the Cartesian tree of the lengths of neighbours' common prefixes:
 // between each two neighbours there is one interior node, whose depth is that length. A stack of
@@ -107,6 +111,31 @@ func newSweep(l layout, leaves int) *sweep {
 	s.next = s.firstNode
 	s.edges = make([]byte, s.firstNode+edgeAt(2*leaves+2*interior)*size)
 	return s
+}
+
+// shortSweeps are sweeps of shortLeaves that nobody uses. Of short proofs a process verifies
+// thousands a second, and the memory of a sweep is most of what each takes.
+var shortSweeps sync.Pool
+
+// takeSweep is newSweep, which makes at least as many leaves, or one that was given back.
+func takeSweep(l layout, leaves int) *sweep {
+	if leaves > shortLeaves {
+		return newSweep(l, leaves)
+	}
+	s, ok := shortSweeps.Get().(*sweep)
+	if !ok || s.edgeSize != edgeAt(l.edgeSize()) {
+		return newSweep(l, shortLeaves)
+	}
+	s.layout, s.done = l, nil
+	return s
+}
+
+// giveBack gives back a sweep once all that it has made was copied, unless its work was broken off.
+// After a flush with nothing open it is as it was when it was new, but for what is written over.
+func (s *sweep) giveBack(ctx context.Context) {
+	if len(s.leafLabels) == 64*shortLeaves && ctx.Err() == nil {
+		shortSweeps.Put(s)
+	}
 }
 
 // addLeaf adds the record that comes next in label order.

@@ -212,14 +212,16 @@ func (v *verification) sendPending() error {
 // finish hashes what has not been hashed, or was sent too early.
 func (v *verification) finish() error {
 	if len(v.records.buckets) == 1 {
-		v.leaves = min(max(v.records.count, 1), shortLeaves)
+		v.leaves = shortLeaves
 		if v.records.count >= shortAt {
 			v.records.spread(shortBits)
 		}
 	}
 	if len(v.records.buckets) == 1 {
 		v.done = make([]prepared, 1)
-		v.hash(newSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}, []snapshot{v.records.handOver(0)})
+		s := takeSweep(v.layout, v.leaves)
+		v.hash(s, &sorter{ctx: v.ctx}, []snapshot{v.records.handOver(0)})
+		s.giveBack(v.ctx)
 		return v.ctx.Err()
 	}
 	for i := range v.records.buckets {
@@ -253,7 +255,7 @@ func (v *verification) work() {
 			v.cancel()
 		}
 	}()
-	sweep, sorter := newSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}
+	sweep, sorter := takeSweep(v.layout, v.leaves), &sorter{ctx: v.ctx}
 	for unit := range v.units {
 		if v.ctx.Err() != nil {
 			continue
@@ -265,6 +267,7 @@ func (v *verification) work() {
 			}
 		}
 	}
+	sweep.giveBack(v.ctx)
 }
 
 // hash makes the subtrees of some buckets. It stops half-way when the context ends, which run
@@ -308,7 +311,7 @@ func (v *verification) judge() error {
 		first = firstOverlap(first, v.done[i].overlap)
 	}
 	if len(v.done) > 1 {
-		s := newSweep(v.layout, len(v.done))
+		s := takeSweep(v.layout, len(v.done))
 		for i := range v.done {
 			if v.done[i].elements > 0 {
 				s.addPrepared(&v.done[i])
@@ -317,6 +320,7 @@ func (v *verification) judge() error {
 		s.endSubtree(0, v.records.count)
 		s.flush()
 		v.done = s.done
+		s.giveBack(v.ctx)
 		if len(v.done) > 0 {
 			first = firstOverlap(first, v.done[0].overlap)
 		}

@@ -128,3 +128,39 @@ func TestPaddedElements(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsLeftBehind: proofs of all kinds, one after the other in any order and some of them
+// broken off, have the result that each has by itself, whatever memory they share.
+func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	type one struct {
+		proofFile
+		configuration Configuration
+		want          Result
+	}
+	var all []one
+	var proofs []proofFile
+	for _, folder := range []string{"whatsapp-v1/log", "experimental/log", "encoding", "malformed"} {
+		proofs = append(proofs, readProofs(t, folder)...)
+	}
+	for _, p := range proofs {
+		for _, c := range []Configuration{WhatsAppV1(), Experimental("ExampleLabel")} {
+			if len(p.data) < 1<<20 {
+				all = append(all, one{p, c, verify(t, p.name, p.data, c)})
+			}
+		}
+	}
+	r := rand.New(rand.NewPCG(12, 1))
+	for range 2000 {
+		p := all[r.IntN(len(all))]
+		if r.IntN(8) == 0 && len(p.data) > 0 {
+			ctx, cancel := context.WithCancel(context.Background())
+			_, _ = Verify(ctx, p.name, &cancelling{bytes.NewReader(p.data), r.IntN(len(p.data)), cancel}, p.configuration, Options{})
+			cancel()
+			continue
+		}
+		if got := verify(t, p.name, p.data, p.configuration); got != p.want {
+			t.Fatalf("%s: %+v, want %+v", p.path, got, p.want)
+		}
+	}
+}
