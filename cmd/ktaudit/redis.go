@@ -121,6 +121,18 @@ func onCommandLine(s string) bool {
 	return false
 }
 
+// embeddedWindow is config.DefaultWindow for the embedded Redis, which copies a list for each epoch
+// that is put on it.
+const embeddedWindow = 1000
+
+// defaultWindow is how many epochs of a log are on a queue at most, if nothing else is said.
+func defaultWindow(r *queue.Redis) int {
+	if r.IsEmbedded() {
+		return embeddedWindow
+	}
+	return config.DefaultWindow
+}
+
 // connect connects to the queue's Redis.
 func (f queueFlags) connect(ctx context.Context, a *app) (*queue.Redis, error) {
 	access, err := f.access(a.log)

@@ -183,7 +183,7 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Auditor, c worker.RunConfig) (report.Status, error) {
 	a.bars.start("auditing", c.To-c.From+1)
 	defer a.bars.finish()
-	c.Window, c.FaultWait, c.Worker.PollInterval = config.DefaultWindow, config.FaultWait, config.RunPollInterval
+	c.Window, c.FaultWait, c.Worker.PollInterval = defaultWindow(redis), config.FaultWait, config.RunPollInterval
 	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Done()) }
 	c.Waiting = a.showWaits()
 	incidents := incident.Recorder{Store: auditor.Store, Metrics: auditor.Metrics, Log: auditor.Log}

@@ -191,7 +191,7 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 		s := schedule.Config{
 			Anchor:    anchor,
 			Namespace: n.Namespace, Fetcher: fetcher.New(logs[i], fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
-			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
+			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: defaultWindow(o.redis),
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			KeyOverdueAfter: overdue.Age, KeyOverdueEpochs: overdue.Epochs,
 			MaxLag: maxLag.Age, MaxLagEpochs: maxLag.Epochs, OnRound: func(err error) { o.heartbeat.Round(n.Namespace, err) },
