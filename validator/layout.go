@@ -5,10 +5,13 @@ package validator
 type layout interface {
 	// edgeSize is the length of an edge in bytes.
 	edgeSize() int
-	// leaves makes the edges of all staged leaves, from firstLeaf on.
-	leaves(s *sweep)
-	// labels prepares the staged labels of interior nodes for level.
-	labels(s *sweep)
+	// leaves makes the edges of some leaves, one after the other.
+	leaves(edges []byte, staged *leaves)
+	// labelSize is the length in bytes of a label that labels has prepared.
+	labelSize() int
+	// labels prepares n labels of interior nodes for level, one after the other. They begin every
+	// 64 bytes of staged.
+	labels(prepared, staged []byte, n int)
 	// level makes the edges of tasks, whose children's edges are made.
 	level(s *sweep, tasks []task)
 	// root returns the digest of a tree whose root has the given edge.

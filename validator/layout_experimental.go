@@ -23,23 +23,29 @@ type experimentalLayout struct {
 
 func (*experimentalLayout) edgeSize() int { return DigestSize + 4 + labelSize }
 
-func (x *experimentalLayout) leaves(s *sweep) {
+func (x *experimentalLayout) leaves(edges []byte, s *leaves) {
 	size := x.edgeSize()
 	var epoch [8]byte
 	binary.BigEndian.PutUint64(epoch[:], x.epoch)
 	for _, at := range s.inserted {
-		value := s.leafNodes[at : at+DigestSize]
+		value := s.nodes[at : at+DigestSize]
 		h := hash(x.domain, value, epoch[:])
 		copy(value, h[:])
 	}
-	for i := range s.leaves {
-		edge := s.edges[int(s.firstLeaf)+i*size:]
-		copy(edge, s.leafNodes[64*i:64*i+DigestSize])
-		copy(edge[DigestSize:], s.leafLabels[64*i:64*i+4+labelSize])
+	for i := range s.count {
+		edge := edges[i*size:]
+		copy(edge, s.nodes[64*i:64*i+DigestSize])
+		copy(edge[DigestSize:], s.labels[64*i:64*i+4+labelSize])
 	}
 }
 
-func (*experimentalLayout) labels(*sweep) {}
+func (*experimentalLayout) labelSize() int { return 4 + labelSize }
+
+func (x *experimentalLayout) labels(prepared, staged []byte, n int) {
+	for i := range n {
+		copy(prepared[i*x.labelSize():], staged[64*i:64*i+x.labelSize()])
+	}
+}
 
 func (x *experimentalLayout) level(s *sweep, tasks []task) {
 	for i := range tasks {
@@ -47,7 +53,7 @@ func (x *experimentalLayout) level(s *sweep, tasks []task) {
 		value := hash(x.domain, s.edge(t.left), s.edge(t.right))
 		edge := s.edge(t.edge)
 		copy(edge, value[:])
-		copy(edge[DigestSize:], s.nodeLabels[64*t.label:64*t.label+4+labelSize])
+		copy(edge[DigestSize:], s.labels[int(t.label)*x.labelSize():])
 	}
 }
 

@@ -17,20 +17,22 @@ type whatsAppLayout struct{ epoch uint64 }
 
 func (*whatsAppLayout) edgeSize() int { return DigestSize }
 
-func (w *whatsAppLayout) leaves(s *sweep) {
+func (w *whatsAppLayout) leaves(edges []byte, s *leaves) {
 	for _, at := range s.inserted {
-		m := s.leafNodes[at : at+64]
+		m := s.nodes[at : at+64]
 		binary.BigEndian.PutUint64(m[DigestSize:], w.epoch)
 		clear(m[DigestSize+8:])
 	}
-	hashAt(s.leafNodes, s.inserted, DigestSize+8)
-	hashEach(s.leafNodes[DigestSize:], 64, s.leafLabels, s.leaves, 4+labelSize)
-	hashEach(s.edges[s.firstLeaf:], DigestSize, s.leafNodes, s.leaves, 64)
+	hashAt(s.nodes[:], s.inserted, DigestSize+8)
+	hashEach(s.nodes[DigestSize:], 64, s.labels[:], s.count, 4+labelSize)
+	hashEach(edges, DigestSize, s.nodes[:], s.count, 64)
 }
 
+func (*whatsAppLayout) labelSize() int { return DigestSize }
+
 // labels hashes the labels of interior nodes: both trees use them.
-func (*whatsAppLayout) labels(s *sweep) {
-	hashEach(s.stage(DigestSize*s.nodes), DigestSize, s.nodeLabels, s.nodes, 4+labelSize)
+func (*whatsAppLayout) labels(prepared, staged []byte, n int) {
+	hashEach(prepared, DigestSize, staged, n, 4+labelSize)
 }
 
 func (*whatsAppLayout) level(s *sweep, tasks []task) {
@@ -43,7 +45,7 @@ func (*whatsAppLayout) level(s *sweep, tasks []task) {
 			p.label[i], p.value[i] = DigestSize*t.label, uint32(DigestSize*i)
 		}
 		hashPairs(p.values[:], p.value[:n], s.edges, p.left[:n], s.edges, p.right[:n])
-		hashPairs(s.edges, p.edge[:n], p.values[:], p.value[:n], s.staged, p.label[:n])
+		hashPairs(s.edges, p.edge[:n], p.values[:], p.value[:n], s.labels, p.label[:n])
 		tasks = tasks[n:]
 	}
 }
@@ -51,9 +53,9 @@ func (*whatsAppLayout) level(s *sweep, tasks []task) {
 // pairs is where the messages of some tasks lie: the edges of both sides, then the value that they
 // give and the hash of the label.
 type pairs struct {
-	left, right, value, label, edge [128]uint32
+	left, right, value, label, edge [batch]uint32
 
-	values [128 * DigestSize]byte
+	values [batch * DigestSize]byte
 }
 
 func (*whatsAppLayout) root(edge []byte) Digest { return Digest(edge) }

@@ -25,6 +25,9 @@ const (
 	sweepLeaves = 2048
 	shortLeaves = 512 // where setting up a sweep is a noticeable cost
 	maxOpen     = labelBits + 1
+	// batch is how many leaves, labels or tasks wait to be hashed together, in the processor's
+	// first-level cache.
+	batch = 128
 )
 
 // edgeAt is where an edge stands in sweep.edges, or will: a byte offset. An edge is what a parent
@@ -49,7 +52,7 @@ type openNode struct {
 // task makes the edge of an interior node from its children's.
 type task struct {
 	left, right, edge edgeAt
-	label             uint32 // which of sweep.nodeLabels
+	label             uint32 // which of sweep.labels
 }
 
 // Rows of sweep.edges: those that outlast a flush, then the leaves', then the interior nodes'.
@@ -57,17 +60,20 @@ type sweep struct {
 	layout   layout
 	edgeSize edgeAt
 
-	leaves     int    // staged
-	leafLabels []byte // 64 bytes each: length (4, big-endian), label (32), zeros
-	leafNodes  []byte // 64 bytes each: value, then what the layout makes of it
-	inserted   []uint32
-	nodes      int
-	nodeLabels []byte   // as leafLabels, for interior nodes
-	levels     [][]task // by height, less 1
-	edges      []byte   // layout.edgeSize() bytes a row
-	firstLeaf  edgeAt   // of the first staged leaf
-	firstNode  edgeAt   // of the first interior node
-	next       edgeAt   // of the next interior node, or prepared subtree
+	capacity int // leaves between two flushes
+	leaves   int // since the last flush
+	staged   leaves
+	nodes    int      // interior ones, since the last flush
+	waiting  int      // how many of them have their label in nodeLabels
+	labels   []byte   // of the others, layout.labelSize() bytes each
+	levels   [][]task // by height, less 1
+	edges    []byte   // layout.edgeSize() bytes a row
+
+	firstLeaf edgeAt // of the first leaf
+	firstNode edgeAt // of the first interior node
+	next      edgeAt // of the next interior node, or prepared subtree
+
+	nodeLabels [64 * batch]byte // as those of leaves
 
 	stack     []openNode
 	current   subtree // what ends with the last label
@@ -84,9 +90,15 @@ type sweep struct {
 
 	overlap *overlap // the first of those since the last subtree ended; see firstOverlap
 	kept    []byte
-	// The layout's: the hashed labels, and a batch of tasks.
-	staged []byte
-	pairs  pairs
+	pairs   pairs // the layout's
+}
+
+// leaves are a batch of leaves that wait for their edges.
+type leaves struct {
+	count    int
+	labels   [64 * batch]byte // 64 bytes each: length (4, big-endian), label (32), zeros
+	nodes    [64 * batch]byte // 64 bytes each: value, then what the layout makes of it
+	inserted []uint32         // offsets in nodes
 }
 
 // overlap is two elements with the same label, or where one's label is a prefix of the other's.
@@ -101,12 +113,10 @@ func newSweep(l layout, leaves int) *sweep {
 	size := edgeAt(l.edgeSize())
 	keeps := edgeAt(2*open+2) * size
 	s := &sweep{
-		layout: l, edgeSize: size,
-		leafLabels: make([]byte, 64*leaves),
-		leafNodes:  make([]byte, 64*leaves),
-		nodeLabels: make([]byte, 64*interior),
-		firstLeaf:  keeps,
-		firstNode:  keeps + edgeAt(leaves)*size,
+		layout: l, edgeSize: size, capacity: leaves,
+		labels:    make([]byte, interior*l.labelSize()),
+		firstLeaf: keeps,
+		firstNode: keeps + edgeAt(leaves)*size,
 	}
 	s.next = s.firstNode
 	s.edges = make([]byte, s.firstNode+edgeAt(2*leaves+2*interior)*size)
@@ -133,32 +143,49 @@ func takeSweep(l layout, leaves int) *sweep {
 // giveBack gives back a sweep once all that it has made was copied, unless its work was broken off.
 // After a flush with nothing open it is as it was when it was new, but for what is written over.
 func (s *sweep) giveBack(ctx context.Context) {
-	if len(s.leafLabels) == 64*shortLeaves && ctx.Err() == nil {
+	if s.capacity == shortLeaves && ctx.Err() == nil {
 		shortSweeps.Put(s)
 	}
 }
 
 // addLeaf adds the record that comes next in label order.
 func (s *sweep) addLeaf(r record) {
-	if 64*s.leaves == len(s.leafLabels) {
+	if s.leaves == s.capacity {
 		s.flush()
 	}
 	label := r.fullLabel()
 	if !s.advance(label, r.index()) {
 		return
 	}
-	i := s.leaves
-	s.leaves++
-	label.put(s.leafLabels[64*i:])
-	*(*[DigestSize]byte)(s.leafNodes[64*i:]) = r.value()
-	edge := s.firstLeaf + edgeAt(i)*s.edgeSize
+	if s.staged.count == batch {
+		s.makeLeaves()
+	}
+	at := 64 * s.staged.count
+	label.put(s.staged.labels[at:])
+	*(*[DigestSize]byte)(s.staged.nodes[at:]) = r.value()
+	edge := s.firstLeaf + edgeAt(s.leaves)*s.edgeSize
 	s.current = subtree{end: edge, start: edge}
 	if r.inserted() {
-		s.inserted = append(s.inserted, uint32(64*i))
+		s.staged.inserted = append(s.staged.inserted, uint32(at))
 		s.current.start = none
 	} else {
 		s.startSide = label.side()
 	}
+	s.staged.count++
+	s.leaves++
+}
+
+// makeLeaves makes the edges of the leaves that wait for them.
+func (s *sweep) makeLeaves() {
+	n := s.staged.count
+	s.layout.leaves(s.edges[s.firstLeaf+edgeAt(s.leaves-n)*s.edgeSize:], &s.staged)
+	s.staged.count, s.staged.inserted = 0, s.staged.inserted[:0]
+}
+
+// makeLabels prepares the labels of interior nodes that wait for it.
+func (s *sweep) makeLabels() {
+	s.layout.labels(s.labels[(s.nodes-s.waiting)*s.layout.labelSize():], s.nodeLabels[:], s.waiting)
+	s.waiting = 0
 }
 
 // addPrepared adds a subtree whose edges are known, under the label of any leaf in it. One sweep
@@ -233,10 +260,14 @@ func (s *sweep) close(depth int32) {
 // makes it the current one.
 func (s *sweep) join(n *openNode) {
 	left, right := n.left, s.current
+	if s.waiting == batch {
+		s.makeLabels()
+	}
 	label := uint32(s.nodes)
-	s.nodes++
 	prefix := s.last.prefix(n.depth)
-	prefix.put(s.nodeLabels[64*label:])
+	prefix.put(s.nodeLabels[64*s.waiting:])
+	s.nodes++
+	s.waiting++
 	joined := &s.current
 	joined.end, joined.endHeight = s.addTask(left.end, right.end, left.endHeight, right.endHeight, label)
 	switch {
@@ -266,8 +297,8 @@ func (s *sweep) addTask(left, right edgeAt, leftHeight, rightHeight uint16, labe
 
 // flush runs all tasks. The edges that are still needed move to the first rows.
 func (s *sweep) flush() {
-	s.layout.leaves(s)
-	s.layout.labels(s)
+	s.makeLeaves()
+	s.makeLabels()
 	for h := range s.levels {
 		s.layout.level(s, s.levels[h])
 		s.levels[h] = s.levels[h][:0]
@@ -304,7 +335,7 @@ func (s *sweep) carry() {
 	}
 	copy(s.edges, s.kept)
 	s.next = s.firstNode
-	s.leaves, s.nodes, s.inserted = 0, 0, s.inserted[:0]
+	s.leaves, s.nodes = 0, 0
 }
 
 // edge returns an edge that was made.
@@ -360,13 +391,4 @@ func (e *ended) export(s *sweep) {
 type prepared struct {
 	ended
 	endEdge, startEdge []byte
-}
-
-// stage makes staged n bytes long, and returns it.
-func (s *sweep) stage(n int) []byte {
-	if cap(s.staged) < n {
-		s.staged = make([]byte, n)
-	}
-	s.staged = s.staged[:n]
-	return s.staged
 }
