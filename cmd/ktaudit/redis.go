@@ -125,9 +125,10 @@ func onCommandLine(s string) bool {
 // that is put on it.
 const embeddedWindow = 1000
 
-// defaultWindow is how many epochs of a log are on a queue at most, if nothing else is said.
+// defaultWindow is how many epochs of a log are on a queue at most, if nothing else is said. The
+// Redis may be nil, for a command that needs none.
 func defaultWindow(r *queue.Redis) int {
-	if r.IsEmbedded() {
+	if r != nil && r.IsEmbedded() {
 		return embeddedWindow
 	}
 	return config.DefaultWindow

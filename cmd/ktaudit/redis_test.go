@@ -66,7 +66,7 @@ func TestRedisAccess(t *testing.T) {
 		{"no such file", queueFlags{Redis: "redis://localhost", RedisPasswordFile: "none"}, "", "", "--redis-password-file: open none"},
 		{"an empty variable", queueFlags{Redis: "redis://localhost", settings: &config.Config{RedisPasswordEnv: "KTAUDIT_TEST_NONE"}}, "", "", "KTAUDIT_TEST_NONE is empty"},
 		{"TLS without TLS", queueFlags{Redis: "redis://localhost", RedisServerName: "a"}, "", "", "no effect with redis://"},
-		{"a CA file that is not there", queueFlags{Redis: "rediss://localhost", settings: inVariable}, "", "", "redis_tls: open none"},
+		{"a CA file that is not there", queueFlags{Redis: "rediss://localhost", settings: inVariable}, "", "", "redis_tls: CA certificates in PEM: open none"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("KTAUDIT_REDIS_PASSWORD", test.environment)
