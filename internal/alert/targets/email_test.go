@@ -219,12 +219,9 @@ func TestEmailOddAddresses(t *testing.T) {
 	t.Parallel()
 	for _, security := range []string{SecurityTLS, SecurityNone} {
 		server := newMailServer(t, security)
-		listener, err := net.Listen("tcp", "[::1]:0")
-		must(t, err)
-		t.Cleanup(func() { listener.Close() })
-		go forward(listener, server.address)
 		settings := server.settings(security)
-		settings.Email.Server, settings.Email.From = listener.Addr().String(), `"a@b"@Example.org`
+		settings.Email.Server = strings.Replace(server.address, "127.0.0.1", "[::ffff:127.0.0.1]", 1) // the same machine, also without IPv6
+		settings.Email.From = `"a@b"@Example.org`
 		if security == SecurityTLS {
 			settings.TLS.ServerName = "127.0.0.1"
 		}
@@ -232,26 +229,6 @@ func TestEmailOddAddresses(t *testing.T) {
 		if _, m := server.last(t); strings.Count(m.Header.Get("Message-ID"), "@") != 1 || !strings.HasSuffix(m.Header.Get("Message-ID"), "@example.org>") {
 			t.Errorf("%s: Message-ID %s", security, m.Header.Get("Message-ID"))
 		}
-	}
-}
-
-// forward passes connections on to an address.
-func forward(from net.Listener, to string) {
-	for {
-		c, err := from.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer c.Close()
-			server, err := net.Dial("tcp", to)
-			if err != nil {
-				return
-			}
-			defer server.Close()
-			go func() { _, _ = io.Copy(server, c) }()
-			_, _ = io.Copy(c, server)
-		}()
 	}
 }
 
