@@ -264,8 +264,7 @@ func (v checker) targetOnce(t AlertTarget, addresses map[string]string) {
 		}
 	case "email":
 		for _, to := range t.email.To {
-			key := strings.Join([]string{"email", t.email.Server, targets.Mailbox(t.email.From), targets.Mailbox(to)}, "\n")
-			v.once(t, "to", key, addresses, "has an address that gets each alert from %s already: remove one")
+			v.once(t, "to", "email "+t.email.Identity(to), addresses, "has an address that gets each alert from %s already: remove one")
 		}
 	case "exec":
 		v.once(t, "path", fmt.Sprintf("exec %q %q", t.exec.Path, t.exec.Args), addresses, alertedTwice)

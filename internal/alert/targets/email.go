@@ -60,21 +60,26 @@ func (e Email) Check() error {
 	}
 	seen := map[string]bool{}
 	for i, text := range append([]string{e.From}, e.To...) {
-		mailbox := Mailbox(text)
+		box := mailbox(text)
 		switch {
-		case mailbox == "":
+		case box == "":
 			return fmt.Errorf("%.100q is not an e-mail address", text)
-		case i > 0 && seen[mailbox]:
+		case i > 0 && seen[box]:
 			return fmt.Errorf("%.100q would get each alert twice: remove one", text)
 		case i > 0:
-			seen[mailbox] = true
+			seen[box] = true
 		}
 	}
 	return nil
 }
 
-// Mailbox is where mail to an address goes, which may have a name in front; empty if it is none.
-func Mailbox(text string) string {
+// Identity tells an address that gets mail from all others, however it is written.
+func (e Email) Identity(to string) string {
+	return strings.Join([]string{e.Server, mailbox(e.From), mailbox(to)}, "\n")
+}
+
+// mailbox is where mail to an address goes, which may have a name in front; empty if it is none.
+func mailbox(text string) string {
 	address, err := mail.ParseAddress(text)
 	if err != nil {
 		return ""
@@ -102,9 +107,9 @@ func newEmail(s Settings) ([]alert.Target, error) {
 	for _, to := range s.Email.To {
 		name := s.Name
 		if name != "" {
-			name = fmt.Sprintf("%s-%.4x", name, sha256.Sum256([]byte(Mailbox(to))))
+			name = fmt.Sprintf("%s-%.4x", name, sha256.Sum256([]byte(mailbox(to))))
 		}
-		name, err := nameOrDefault(name, "email", strings.Join([]string{s.Email.Server, Mailbox(s.Email.From), Mailbox(to)}, "\n"))
+		name, err := nameOrDefault(name, "email", s.Email.Identity(to))
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +179,7 @@ func (e Email) compose(m message.Message, to string) (*gomail.Msg, error) {
 	if err := errors.Join(msg.From(e.From), msg.To(to)); err != nil {
 		return nil, err
 	}
-	from := Mailbox(e.From)
+	from := mailbox(e.From)
 	domain := from[strings.LastIndex(from, "@")+1:]
 	var references []string
 	for _, a := range m.Alerts[:min(len(m.Alerts), maxReferences)] {
