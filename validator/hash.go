@@ -21,11 +21,6 @@ func hashEach(dst []byte, stride int, src []byte, n, length int) {
 	lanes.HashStrided(dst, stride, src, 64, n, length)
 }
 
-// hashPairs hashes messages that lie in two halves, of 32 bytes each, at the given offsets.
-func hashPairs(dst []byte, dstOff []uint32, first []byte, firstOff []uint32, second []byte, secondOff []uint32) {
-	lanes.HashPairs(dst, dstOff, first, firstOff, second, secondOff)
-}
-
 // hashAt hashes the messages of the given length at the given offsets of b, in place.
 func hashAt(b []byte, offsets []uint32, length int) {
 	lanes.Hash(b, offsets, b, offsets, length)

@@ -1,6 +1,10 @@
 package validator
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/ktaudit/ktaudit/internal/lanes"
+)
 
 var whatsAppKind = &configurationKind{
 	name: "whatsapp_v1",
@@ -44,8 +48,8 @@ func (*whatsAppLayout) level(s *sweep, tasks []task) {
 			p.left[i], p.right[i], p.edge[i] = uint32(t.left), uint32(t.right), uint32(t.edge)
 			p.label[i], p.value[i] = DigestSize*t.label, uint32(DigestSize*i)
 		}
-		hashPairs(p.values[:], p.value[:n], s.edges, p.left[:n], s.edges, p.right[:n])
-		hashPairs(s.edges, p.edge[:n], p.values[:], p.value[:n], s.labels, p.label[:n])
+		lanes.HashPairs(p.values[:], p.value[:n], s.edges, p.left[:n], s.edges, p.right[:n])
+		lanes.HashPairs(s.edges, p.edge[:n], p.values[:], p.value[:n], s.labels, p.label[:n])
 		tasks = tasks[n:]
 	}
 }

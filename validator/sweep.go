@@ -55,7 +55,7 @@ type task struct {
 	label             uint32 // which of sweep.labels
 }
 
-// Rows of sweep.edges: those that outlast a flush, then the leaves', then the interior nodes'.
+// sweep is one pass over sorted labels.
 type sweep struct {
 	layout   layout
 	edgeSize edgeAt
@@ -67,7 +67,8 @@ type sweep struct {
 	waiting  int      // how many of them have their label in nodeLabels
 	labels   []byte   // of the others, layout.labelSize() bytes each
 	levels   [][]task // by height, less 1
-	edges    []byte   // layout.edgeSize() bytes a row
+	// Edges that outlast a flush, then the leaves', then the interior nodes', edgeSize bytes each.
+	edges []byte
 
 	firstLeaf edgeAt // of the first leaf
 	firstNode edgeAt // of the first interior node
