@@ -146,10 +146,9 @@ func (a *app) printTrials(namespace string, trials []*trial) error {
 			}
 			continue
 		}
-		switch {
-		case r.err == nil:
+		if r.err == nil {
 			a.printf("%-20s reached\n", r.target)
-		default:
+		} else {
 			a.printf("%-20s not reached: %v; %s\n", r.target, r.err, r.hint())
 		}
 	}
