@@ -30,13 +30,18 @@ func (l *label) put(b []byte) {
 // side is the label's first bit: below which side of the root it is.
 func (l *label) side() int { return int(l.words[0] >> 63) }
 
-// prefix returns the label of the node above l at a depth.
-func (l *label) prefix(depth int32) label {
-	p := label{length: depth}
-	for i, w := range l.words {
-		p.words[i] = w & leading(int(depth)-64*i)
+// putPrefix writes, as put does, the label of the node above l at a depth.
+func (l *label) putPrefix(b []byte, depth int32) {
+	_ = b[4+labelSize-1]
+	binary.BigEndian.PutUint32(b, uint32(depth))
+	binary.BigEndian.PutUint64(b[4:], l.words[0]&leading(int(depth)))
+	if depth <= 64 { // nearly always: a tree of random labels is no deeper
+		clear(b[12 : 4+labelSize])
+		return
 	}
-	return p
+	for i := 1; i < len(l.words); i++ {
+		binary.BigEndian.PutUint64(b[4+8*i:], l.words[i]&leading(int(depth)-64*i))
+	}
 }
 
 // leading returns a word whose first n bits are set, of which there are at most 64.

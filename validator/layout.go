@@ -6,7 +6,7 @@ type layout interface {
 	// edgeSize is the length of an edge in bytes.
 	edgeSize() int
 	// leaves makes the edges of some leaves, one after the other.
-	leaves(edges []byte, staged *leaves)
+	leaves(edges []byte, staged *leaves, m *messages)
 	// labelSize is the length in bytes of a label that labels has prepared.
 	labelSize() int
 	// labels prepares n labels of interior nodes for level, one after the other. They begin every

@@ -15,7 +15,7 @@ var experimentalKind = &configurationKind{
 //	edge = value ‖ length ‖ label, value of a node = H(domain ‖ left edge ‖ right edge),
 //	digest = the root's value.
 //
-// Its messages are longer than one block.
+// Its messages are longer than one block, and lie nowhere in one piece.
 type experimentalLayout struct {
 	domain []byte
 	epoch  uint64
@@ -23,19 +23,18 @@ type experimentalLayout struct {
 
 func (*experimentalLayout) edgeSize() int { return DigestSize + 4 + labelSize }
 
-func (x *experimentalLayout) leaves(edges []byte, s *leaves) {
+func (x *experimentalLayout) leaves(edges []byte, s *leaves, m *messages) {
 	size := x.edgeSize()
 	var epoch [8]byte
 	binary.BigEndian.PutUint64(epoch[:], x.epoch)
 	for _, at := range s.inserted {
-		value := s.nodes[at : at+DigestSize]
-		h := hash(x.domain, value, epoch[:])
-		copy(value, h[:])
+		m.add(s.nodes[:], at, x.domain, s.nodes[at:at+DigestSize], epoch[:])
 	}
+	m.hash(s.nodes[:])
 	for i := range s.count {
 		edge := edges[i*size:]
-		copy(edge, s.nodes[64*i:64*i+DigestSize])
-		copy(edge[DigestSize:], s.labels[64*i:64*i+4+labelSize])
+		*(*[DigestSize]byte)(edge) = [DigestSize]byte(s.nodes[64*i:])
+		*(*[4 + labelSize]byte)(edge[DigestSize:]) = [4 + labelSize]byte(s.labels[64*i:])
 	}
 }
 
@@ -43,18 +42,17 @@ func (*experimentalLayout) labelSize() int { return 4 + labelSize }
 
 func (x *experimentalLayout) labels(prepared, staged []byte, n int) {
 	for i := range n {
-		copy(prepared[i*x.labelSize():], staged[64*i:64*i+x.labelSize()])
+		*(*[4 + labelSize]byte)(prepared[i*x.labelSize():]) = [4 + labelSize]byte(staged[64*i:])
 	}
 }
 
 func (x *experimentalLayout) level(s *sweep, tasks []task) {
 	for i := range tasks {
 		t := &tasks[i]
-		value := hash(x.domain, s.edge(t.left), s.edge(t.right))
-		edge := s.edge(t.edge)
-		copy(edge, value[:])
-		copy(edge[DigestSize:], s.labels[int(t.label)*x.labelSize():])
+		s.messages.add(s.edges, uint32(t.edge), x.domain, s.edge(t.left), s.edge(t.right))
+		*(*[4 + labelSize]byte)(s.edges[t.edge+DigestSize:]) = [4 + labelSize]byte(s.labels[int(t.label)*x.labelSize():])
 	}
+	s.messages.hash(s.edges)
 }
 
 func (*experimentalLayout) root(edge []byte) Digest { return Digest(edge[:DigestSize]) }

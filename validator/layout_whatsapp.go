@@ -21,7 +21,7 @@ type whatsAppLayout struct{ epoch uint64 }
 
 func (*whatsAppLayout) edgeSize() int { return DigestSize }
 
-func (w *whatsAppLayout) leaves(edges []byte, s *leaves) {
+func (w *whatsAppLayout) leaves(edges []byte, s *leaves, _ *messages) {
 	for _, at := range s.inserted {
 		m := s.nodes[at : at+64]
 		binary.BigEndian.PutUint64(m[DigestSize:], w.epoch)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/verdict"
@@ -23,6 +24,25 @@ func TestEveryConfigurationHasAReference(t *testing.T) {
 	for _, kind := range configurationKinds {
 		if l, ok := layouts[kind.name]; !ok || l.configuration.kind != kind {
 			t.Errorf("configuration %s has no reference in layouts", kind.name)
+		}
+	}
+}
+
+// TestDomainLabelsOfAnyLength: messages of one block to more than a vector kernel hashes. The sweep
+// of one proof is used for the next, which must not find anything of the last one's messages.
+func TestDomainLabelsOfAnyLength(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(9, 9))
+	leaves := randomLeaves(r, 700, 0)
+	for _, length := range []int{1, 24, 25, 55, 56, 57, 120, 121, 888, 889, 3000, 2, 888, 1} {
+		domain := strings.Repeat("d", length)
+		name, proof := refLayout{domain}.refProof(leaves[:500], leaves[500:], 7)
+		slices.SortFunc(proof, akdOrder)
+		if got := verify(t, name, encode(proof), Experimental(domain)); got.Outcome != Verified {
+			t.Errorf("%d bytes: %+v", length, got)
+		}
+		if got := verify(t, name, encode(proof), Experimental(domain+"d")); got.Outcome != Rejected {
+			t.Errorf("%d bytes, one more: %+v", length, got)
 		}
 	}
 }

@@ -24,9 +24,9 @@ const (
 	shortBits, shortAt   = 4, 4096
 
 	slabMin, slabMax = 16 << 10, 1 << 20
-	// Chunks come in seven sizes: 512 bytes, and twice as much each, so that all that have just
-	// been begun take no more than those that are full.
-	chunkMin, chunkSizes = 512, 7
+	// Chunks come in four sizes: 512 bytes, and twice as much each. What is left of the one being
+	// filled is thus no more than the full ones take, and 4 kB for each bucket at most.
+	chunkMin, chunkSizes = 512, 4
 )
 
 type record []byte
@@ -38,10 +38,9 @@ func (r record) label() []byte           { return r[recordHead : recordHead+int(
 func (r record) value() [DigestSize]byte { return [DigestSize]byte(r[recordHead-DigestSize:]) }
 func (r record) size() int               { return recordHead + int(r[6]) }
 
-// fullLabel returns the label with all its bits. It may read what follows the record, which is
+// fullLabel sets l to the label with all its bits. It may read what follows the record, which is
 // quicker than to read up to its end.
-func (r record) fullLabel() label {
-	l := label{length: int32(r.bits())}
+func (r record) fullLabel(l *label) {
 	var short [labelSize]byte
 	b := short[:]
 	if len(r) >= recordMax {
@@ -49,18 +48,23 @@ func (r record) fullLabel() label {
 	} else {
 		copy(b, r.label())
 	}
-	for i := range l.words {
-		l.words[i] = binary.BigEndian.Uint64(b[8*i:]) & leading(8*int(r[6])-64*i)
+	n := 8 * int(r[6])
+	l.length = int32(r.bits())
+	l.words[0] = binary.BigEndian.Uint64(b) & leading(n)
+	l.words[1], l.words[2], l.words[3] = 0, 0, 0
+	for i := 1; 64*i < n; i++ {
+		l.words[i] = binary.BigEndian.Uint64(b[8*i:]) & leading(n-64*i)
 	}
-	return l
 }
 
 // key is the first 64 bits of the label.
 func (r record) key() uint64 { return leadingBits(r.label()) }
 
+// leadingBits returns the first 64 bits of a label, of which those past its end are zero. It may
+// read what follows the label in its memory, which is quicker than to read up to its end.
 func leadingBits(label []byte) uint64 {
-	if len(label) >= 8 {
-		return binary.BigEndian.Uint64(label)
+	if cap(label) >= 8 {
+		return binary.BigEndian.Uint64(label[:8]) & leading(8*min(len(label), 8))
 	}
 	var key uint64
 	for i, b := range label {
@@ -127,7 +131,7 @@ func putRecord(rec []byte, e *wire.Element, index int) {
 	}
 	binary.LittleEndian.PutUint16(rec[4:], length)
 	rec[6] = uint8(len(e.Label))
-	copy(rec[7:], e.Value)
+	*(*[DigestSize]byte)(rec[7:]) = [DigestSize]byte(e.Value)
 	copy(rec[recordHead:], e.Label)
 }
 

@@ -78,9 +78,11 @@ type sweep struct {
 
 	stack     []openNode
 	current   subtree // what ends with the last label
-	begun     bool
-	last      label
-	lastIndex int // of the last leaf's element
+	last      *label  // nil before the first
+	lastIndex int     // of the last leaf's element
+	// The last leaf's label and the next one's in turns: a label that is copied right after it was
+	// written costs more than all else that is done with it.
+	leafLabels [2]label
 	// The first bit of the last label that the start tree has, and whether the start tree's root
 	// has two children, since the last subtree ended.
 	startSide   int
@@ -89,9 +91,10 @@ type sweep struct {
 	ended []ended    // since the last flush
 	done  []prepared // all
 
-	overlap *overlap // the first of those since the last subtree ended; see firstOverlap
-	kept    []byte
-	pairs   pairs // the layout's
+	overlap  *overlap // the first of those since the last subtree ended; see firstOverlap
+	kept     []byte
+	pairs    pairs // the layout's
+	messages messages
 }
 
 // leaves are a batch of leaves that wait for their edges.
@@ -154,7 +157,11 @@ func (s *sweep) addLeaf(r record) {
 	if s.leaves == s.capacity {
 		s.flush()
 	}
-	label := r.fullLabel()
+	label := &s.leafLabels[0]
+	if s.last == label {
+		label = &s.leafLabels[1]
+	}
+	r.fullLabel(label)
 	if !s.advance(label, r.index()) {
 		return
 	}
@@ -179,7 +186,7 @@ func (s *sweep) addLeaf(r record) {
 // makeLeaves makes the edges of the leaves that wait for them.
 func (s *sweep) makeLeaves() {
 	n := s.staged.count
-	s.layout.leaves(s.edges[s.firstLeaf+edgeAt(s.leaves-n)*s.edgeSize:], &s.staged)
+	s.layout.leaves(s.edges[s.firstLeaf+edgeAt(s.leaves-n)*s.edgeSize:], &s.staged, &s.messages)
 	s.staged.count, s.staged.inserted = 0, s.staged.inserted[:0]
 }
 
@@ -192,7 +199,7 @@ func (s *sweep) makeLabels() {
 // addPrepared adds a subtree whose edges are known, under the label of any leaf in it. One sweep
 // takes either leaves or prepared subtrees, and of the latter no more than newSweep was told.
 func (s *sweep) addPrepared(p *prepared) {
-	if !s.advance(p.label, p.index) {
+	if !s.advance(&p.label, p.index) {
 		return
 	}
 	s.current = subtree{end: s.newEdge(), start: none}
@@ -218,9 +225,9 @@ func (s *sweep) newEdge() edgeAt {
 // advance completes the nodes that end before this label, opens the one between the last label and
 // this one, and reports whether the two are apart. If they overlap it records that, and changes
 // nothing else.
-func (s *sweep) advance(l label, index int) bool {
-	if s.begun {
-		common := s.last.commonPrefix(&l)
+func (s *sweep) advance(l *label, index int) bool {
+	if s.last != nil {
+		common := s.last.commonPrefix(l)
 		if common >= min(s.last.length, l.length) {
 			s.addOverlap(index)
 			return false
@@ -228,7 +235,6 @@ func (s *sweep) advance(l label, index int) bool {
 		s.close(common)
 		s.stack = append(s.stack, openNode{depth: common, left: s.current})
 	}
-	s.begun = true
 	s.last = l
 	s.lastIndex = index
 	return true
@@ -265,8 +271,7 @@ func (s *sweep) join(n *openNode) {
 		s.makeLabels()
 	}
 	label := uint32(s.nodes)
-	prefix := s.last.prefix(n.depth)
-	prefix.put(s.nodeLabels[64*s.waiting:])
+	s.last.putPrefix(s.nodeLabels[64*s.waiting:], n.depth)
 	s.nodes++
 	s.waiting++
 	joined := &s.current
@@ -331,7 +336,7 @@ func (s *sweep) carry() {
 	for i := range s.stack {
 		keep(&s.stack[i].left)
 	}
-	if s.begun {
+	if s.last != nil {
 		keep(&s.current)
 	}
 	copy(s.edges, s.kept)
@@ -347,17 +352,16 @@ func (s *sweep) edge(at edgeAt) []byte { return s.edges[at : at+s.edgeSize] }
 //
 // elements is how many there were, with those that overlap.
 func (s *sweep) endSubtree(bucket, elements int) {
-	if !s.begun {
+	if s.last == nil {
 		return
 	}
 	endIsRoot := len(s.stack) > 0 && s.stack[0].depth == 0
 	s.close(-1)
-	s.begun = false
 	s.ended = append(s.ended, ended{
-		subtree: s.current, bucket: bucket, elements: elements, label: s.last, index: s.lastIndex, overlap: s.overlap,
+		subtree: s.current, bucket: bucket, elements: elements, label: *s.last, index: s.lastIndex, overlap: s.overlap,
 		endIsRoot: endIsRoot, startIsRoot: s.startIsRoot, startSide: s.startSide,
 	})
-	s.overlap, s.startIsRoot = nil, false
+	s.last, s.overlap, s.startIsRoot = nil, nil, false
 }
 
 // ended is a subtree that nothing will be added to, with the label of one of its leaves.

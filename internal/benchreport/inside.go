@@ -147,11 +147,11 @@ func hashRate(duration time.Duration) float64 {
 	start := time.Now()
 	for i := range counts {
 		group.Go(func() {
-			src, dst := make([]byte, batch*lanes.Window), make([]byte, batch*lanes.Size)
+			src, dst := make([]byte, batch*lanes.Block), make([]byte, batch*lanes.Size)
 			n := 0
 			for time.Since(start) < duration {
 				for range 16 {
-					lanes.HashStrided(dst, lanes.Size, src, lanes.Window, batch, lanes.Window)
+					lanes.HashStrided(dst, lanes.Size, src, lanes.Block, batch, lanes.Block)
 					n += batch
 				}
 			}

@@ -14,7 +14,9 @@ func TestContract(t *testing.T) {
 		return off
 	}
 	cases := map[string]func(dst, src []byte){
-		"length above 64":        func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(1, 0), 65) },
+		"length above 1024":      func(dst, src []byte) { Hash(dst, offsets(1, 0), make([]byte, 4096), offsets(1, 0), 1025) },
+		"second block missing":   func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(1, 897), 65) },
+		"strided, a block short": func(dst, src []byte) { HashStrided(dst, 32, src, 64, 16, 65) },
 		"negative length":        func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(1, 0), -1) },
 		"more hashes":            func(dst, src []byte) { Hash(dst, offsets(2, 0), src, offsets(1, 0), 1) },
 		"more messages":          func(dst, src []byte) { Hash(dst, offsets(1, 0), src, offsets(2, 0), 1) },
@@ -33,7 +35,7 @@ func TestContract(t *testing.T) {
 			HashPairs(dst, offsets(33, 0), src, offsets(33, 0), src, offsets(33, math.MaxUint32))
 		},
 		"no second half":         func(dst, src []byte) { HashPairs(dst, offsets(1, 0), src, offsets(1, 0), nil, offsets(1, 0)) },
-		"strided length":         func(dst, src []byte) { HashStrided(dst, 32, src, 64, 1, 65) },
+		"strided length":         func(dst, src []byte) { HashStrided(dst, 32, make([]byte, 4096), 64, 1, 1025) },
 		"negative number":        func(dst, src []byte) { HashStrided(dst, 32, src, 64, -1, 1) },
 		"too many messages":      func(dst, src []byte) { HashStrided(dst, 32, src, 64, 17, 1) },
 		"too many hashes":        func(dst, src []byte) { HashStrided(dst, 64, src, 32, 17, 1) },
@@ -66,25 +68,26 @@ func TestContract(t *testing.T) {
 // TestNothing makes calls that have nothing to do, on slices that have nothing.
 func TestNothing(t *testing.T) {
 	eachPath(t, func(*testing.T) {
-		Hash(nil, nil, nil, nil, Window)
-		HashStrided(nil, Size, nil, Window, 0, Window)
+		Hash(nil, nil, nil, nil, Block)
+		HashStrided(nil, Size, nil, Block, 0, Block)
 		HashPairs(nil, nil, nil, nil, nil, nil)
 	})
 }
 
 // FuzzHash compares the paths with each other on messages of any content and at any offsets.
 func FuzzHash(f *testing.F) {
-	f.Add(random(4*Window), uint8(64), uint16(64))
-	f.Add(random(100*Window), uint8(36), uint16(33))
-	f.Add(random(Window), uint8(0), uint16(1))
-	f.Fuzz(func(t *testing.T, src []byte, msgLen uint8, step uint16) {
-		if len(src) < Window || msgLen > Window {
+	f.Add(random(4*Block), uint16(64), uint16(64))
+	f.Add(random(100*Block), uint16(148), uint16(33))
+	f.Add(random(Block), uint16(0), uint16(1))
+	f.Fuzz(func(t *testing.T, src []byte, msgLen, step uint16) {
+		size := blocks(int(msgLen))
+		if msgLen > MaxLen || len(src) < size {
 			return
 		}
 		n := min(len(src)/8, 300)
 		srcOff, dstOff := make([]uint32, n), make([]uint32, n)
 		for i := range n {
-			srcOff[i] = uint32(i * int(step) % (len(src) - Window + 1))
+			srcOff[i] = uint32(i * int(step) % (len(src) - size + 1))
 			dstOff[i] = uint32(i * Size)
 		}
 		var first []byte
@@ -93,7 +96,7 @@ func FuzzHash(f *testing.F) {
 			dst := make([]byte, n*Size)
 			Hash(dst, dstOff, src, srcOff, int(msgLen))
 			pairs := make([]byte, n*Size)
-			HashPairs(pairs, dstOff, src, srcOff, src[Window/2:], srcOff)
+			HashPairs(pairs, dstOff, src, srcOff, src[Block/2:], srcOff)
 			if dst = append(dst, pairs...); first == nil {
 				first = dst
 			}

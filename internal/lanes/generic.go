@@ -12,21 +12,24 @@ var initialValue = [8]uint32{
 	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 }
 
-// rootBlock is the flags of a block that is the start (1) and the end (2) of its chunk, which is
-// the root (8).
-const rootBlock = 1 | 2 | 8
+// The flags of a block: it is the first one of its chunk, or the last one. Of a message that is one
+// chunk, the last block is that of the root (8).
+const (
+	firstBlock = 1
+	lastBlock  = 2 | 8
+)
 
-// compress writes the hash of the first msgLen bytes of m to out; the others are zero. out may be a
-// part of m.
+// compress makes the chaining value of a block the one for the next, or the hash. The block has
+// blockLen bytes, the others of m are zero.
 //
 // The rounds are written out, with the message words in the order in which each round sees them,
 // because that leaves the compiler nothing to index and nothing to check. It reads the words from
 // memory where they are needed: the sixteen words of the state are as many as there are registers.
-func compress(out *[32]byte, m *[64]byte, msgLen uint32) {
+func compress(cv *[8]uint32, m *[64]byte, blockLen, flags uint32) {
 	iv := &initialValue
-	v0, v1, v2, v3, v4, v5, v6, v7 := iv[0], iv[1], iv[2], iv[3], iv[4], iv[5], iv[6], iv[7]
-	v8, v9, v10, v11 := v0, v1, v2, v3
-	var v12, v13, v14, v15 uint32 = 0, 0, msgLen, rootBlock
+	v0, v1, v2, v3, v4, v5, v6, v7 := cv[0], cv[1], cv[2], cv[3], cv[4], cv[5], cv[6], cv[7]
+	v8, v9, v10, v11 := iv[0], iv[1], iv[2], iv[3]
+	var v12, v13, v14, v15 uint32 = 0, 0, blockLen, flags
 
 	// Round 1.
 	v0, v4, v8, v12 = mix(v0, v4, v8, v12, word(m, 0), word(m, 1))
@@ -98,14 +101,7 @@ func compress(out *[32]byte, m *[64]byte, msgLen uint32) {
 	v2, v7, v8, v13 = mix(v2, v7, v8, v13, word(m, 3), word(m, 4))
 	v3, v4, v9, v14 = mix(v3, v4, v9, v14, word(m, 7), word(m, 13))
 
-	binary.LittleEndian.PutUint32(out[0:], v0^v8)
-	binary.LittleEndian.PutUint32(out[4:], v1^v9)
-	binary.LittleEndian.PutUint32(out[8:], v2^v10)
-	binary.LittleEndian.PutUint32(out[12:], v3^v11)
-	binary.LittleEndian.PutUint32(out[16:], v4^v12)
-	binary.LittleEndian.PutUint32(out[20:], v5^v13)
-	binary.LittleEndian.PutUint32(out[24:], v6^v14)
-	binary.LittleEndian.PutUint32(out[28:], v7^v15)
+	*cv = [8]uint32{v0 ^ v8, v1 ^ v9, v2 ^ v10, v3 ^ v11, v4 ^ v12, v5 ^ v13, v6 ^ v14, v7 ^ v15}
 }
 
 // mix is BLAKE3's mixing function, on a column or a diagonal of the state and two message words. It

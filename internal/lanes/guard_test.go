@@ -17,27 +17,36 @@ func TestPageEnds(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for n := 1; n <= 100; n++ {
 			for _, atEnd := range []bool{false, true} {
-				src, dst := guarded(t, n*Window, atEnd), guarded(t, n*Size, atEnd)
+				src, dst := guarded(t, n*Block, atEnd), guarded(t, n*Size, atEnd)
 				copy(src, random(len(src)))
 				srcOff, dstOff := make([]uint32, n), make([]uint32, n)
 				for i := range n {
-					srcOff[i], dstOff[i] = uint32((n-1-i)*Window), uint32((n-1-i)*Size)
+					srcOff[i], dstOff[i] = uint32((n-1-i)*Block), uint32((n-1-i)*Size)
 				}
-				HashStrided(dst, Size, src, Window, n, Window)
+				HashStrided(dst, Size, src, Block, n, Block)
 				check(t, dst, src, n)
 				clear(dst)
-				Hash(dst, dstOff, src, srcOff, Window)
+				Hash(dst, dstOff, src, srcOff, Block)
 				check(t, dst, src, n)
 				clear(dst)
-				halves := guarded(t, n*Window/2, atEnd)
+				long := guarded(t, n*3*Block, atEnd)
+				copy(long, random(len(long)))
+				HashStrided(dst, Size, long, 3*Block, n, 3*Block)
+				for i := range n {
+					if got, want := [Size]byte(dst[i*Size:]), hashAt(long, i*3*Block, 3*Block); got != want {
+						t.Fatalf("%d messages of three blocks: hash %d is %x, want %x", n, i, got, want)
+					}
+				}
+				clear(dst)
+				halves := guarded(t, n*Block/2, atEnd)
 				copy(halves, src)
 				off := make([]uint32, n)
 				for i := range n {
-					off[i] = uint32(i * Window / 2)
+					off[i] = uint32(i * Block / 2)
 				}
 				HashPairs(dst, off, halves, off, halves, off)
 				for i := range n {
-					half := halves[i*Window/2:][:Window/2]
+					half := halves[i*Block/2:][:Block/2]
 					if got, want := [Size]byte(dst[i*Size:]), blake3.Sum256(append(bytes.Clone(half), half...)); got != want {
 						t.Fatalf("%d pairs: hash %d is %x, want %x", n, i, got, want)
 					}
@@ -51,17 +60,17 @@ func TestPageEnds(t *testing.T) {
 func TestOffsetsAtPageEnds(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		for n := 1; n <= 200; n++ {
-			src, dst := random(n*Window), make([]byte, n*Size)
+			src, dst := random(n*Block), make([]byte, n*Size)
 			srcOff, dstOff := guardedOffsets(t, n), guardedOffsets(t, n)
 			for i := range n {
-				srcOff[i], dstOff[i] = uint32(i*Window), uint32(i*Size)
+				srcOff[i], dstOff[i] = uint32(i*Block), uint32(i*Size)
 			}
-			Hash(dst, dstOff, src, srcOff, Window)
+			Hash(dst, dstOff, src, srcOff, Block)
 			check(t, dst, src, n)
 			clear(dst)
 			secondOff := guardedOffsets(t, n)
 			copy(secondOff, srcOff)
-			HashPairs(dst, dstOff, src, srcOff, src[Window/2:], secondOff)
+			HashPairs(dst, dstOff, src, srcOff, src[Block/2:], secondOff)
 			check(t, dst, src, n)
 		}
 	})
@@ -70,7 +79,7 @@ func TestOffsetsAtPageEnds(t *testing.T) {
 func check(t *testing.T, dst, src []byte, n int) {
 	t.Helper()
 	for i := range n {
-		if got, want := [Size]byte(dst[i*Size:]), hashAt(src, i*Window, Window); got != want {
+		if got, want := [Size]byte(dst[i*Size:]), hashAt(src, i*Block, Block); got != want {
 			t.Fatalf("%d messages: hash %d is %x, want %x", n, i, got, want)
 		}
 	}

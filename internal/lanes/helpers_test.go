@@ -44,13 +44,13 @@ func random(n int) []byte {
 	return b
 }
 
-// windows returns n random messages of msgLen bytes, one each stride bytes, with zeros up to the
-// end of each window.
-func windows(r *rand.ChaCha8, n, stride, msgLen int) []byte {
+// padded returns n random messages of msgLen bytes, one each stride bytes, with zeros up to the end
+// of the last block of each.
+func padded(r *rand.ChaCha8, n, stride, msgLen int) []byte {
 	b := make([]byte, n*stride)
 	fill(r, b)
 	for i := range n {
-		clear(b[i*stride+msgLen : i*stride+Window])
+		clear(b[i*stride+msgLen : i*stride+blocks(msgLen)])
 	}
 	return b
 }

@@ -2,26 +2,29 @@
 
 package lanes
 
-// hash32AVX512 hashes 32 messages of msgLen bytes: the one whose first 32 bytes start at
-// first[firstOff[i]], and the others at second[secondOff[i]], goes to the 32 bytes at
-// dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. Meanwhile
-// it fetches the halves at first[firstAhead[i]] and second[secondAhead[i]] into the cache.
+// hash32AVX512 hashes 32 messages of msgLen bytes: the one whose blocks have their first 32
+// bytes at first[firstOff[i]] and every 64 after it, the others at second[secondOff[i]] likewise,
+// goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It
+// checks no bounds. Meanwhile it fetches the halves at first[firstAhead[i]] and
+// second[secondAhead[i]] into the cache.
 //
 //go:noescape
 func hash32AVX512(dst *byte, dstOff *uint32, first *byte, firstOff *uint32, firstAhead *uint32, second *byte, secondOff *uint32, secondAhead *uint32, msgLen uint32)
 
-// hash16AVX512 hashes 16 messages of msgLen bytes: the one whose first 32 bytes start at
-// first[firstOff[i]], and the others at second[secondOff[i]], goes to the 32 bytes at
-// dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. Meanwhile
-// it fetches the halves at first[firstAhead[i]] and second[secondAhead[i]] into the cache.
+// hash16AVX512 hashes 16 messages of msgLen bytes: the one whose blocks have their first 32
+// bytes at first[firstOff[i]] and every 64 after it, the others at second[secondOff[i]] likewise,
+// goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It
+// checks no bounds. Meanwhile it fetches the halves at first[firstAhead[i]] and
+// second[secondAhead[i]] into the cache.
 //
 //go:noescape
 func hash16AVX512(dst *byte, dstOff *uint32, first *byte, firstOff *uint32, firstAhead *uint32, second *byte, secondOff *uint32, secondAhead *uint32, msgLen uint32)
 
-// hash8AVX2 hashes 8 messages of msgLen bytes: the one whose first 32 bytes start at
-// first[firstOff[i]], and the others at second[secondOff[i]], goes to the 32 bytes at
-// dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. Meanwhile
-// it fetches the halves at first[firstAhead[i]] and second[secondAhead[i]] into the cache.
+// hash8AVX2 hashes 8 messages of msgLen bytes: the one whose blocks have their first 32
+// bytes at first[firstOff[i]] and every 64 after it, the others at second[secondOff[i]] likewise,
+// goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It
+// checks no bounds. Meanwhile it fetches the halves at first[firstAhead[i]] and
+// second[secondAhead[i]] into the cache.
 //
 //go:noescape
 func hash8AVX2(dst *byte, dstOff *uint32, first *byte, firstOff *uint32, firstAhead *uint32, second *byte, secondOff *uint32, secondAhead *uint32, msgLen uint32)

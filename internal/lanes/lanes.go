@@ -1,17 +1,18 @@
 // Package lanes computes the BLAKE3 hashes of many short messages at once.
 //
-// A Key Transparency tree is made of millions of hashes of at most 64 bytes, each a single
-// compression, and most of them do not depend on each other. BLAKE3 libraries hash one message at a
-// time; this package hashes 32 together with AVX-512 and 8 with AVX2, one message to a vector lane,
-// and falls back to plain Go. The paths give the same hashes. The hash is BLAKE3 in its default
-// mode, without key, 32 bytes long, of messages of 0 to 64 bytes.
+// A Key Transparency tree is made of millions of hashes of one to three blocks of 64 bytes, and
+// most of them do not depend on each other. BLAKE3 libraries hash one message at a time; this
+// package hashes 32 together with AVX-512 and 8 with AVX2, one message to a vector lane, and falls
+// back to plain Go. The paths give the same hashes. The hash is BLAKE3 in its default mode, without
+// key, 32 bytes long, of messages of 0 to 1,024 bytes: those that are a single chunk of its tree.
 //
 // The package leaves to its callers what the messages are, and spreading them over cores.
 //
 // # Messages and hashes
 //
-// A message is read as a whole 64-byte window, of which it fills the first msgLen bytes. The caller
-// sets the others to zero, or the result is not the hash of the message. A hash fills 32 bytes.
+// A message is read in whole blocks of 64 bytes, at least one, of which it fills the first msgLen
+// bytes. The caller sets the others to zero, or the result is not the hash of the message. A hash
+// fills 32 bytes.
 // Source and destination may share memory, and are handled in order: a hash may be written over its
 // own message and over messages before it in the call, but not over a later one. Nothing outside
 // the given slices is read or written; a message or hash that is not within them is a bug, and
@@ -22,11 +23,16 @@ package lanes
 
 //go:generate go -C gen run .
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 const (
-	// Window is the number of bytes read for each message.
-	Window = 64
+	// Block is the number of bytes of a block.
+	Block = 64
+	// MaxLen is the length of the longest message.
+	MaxLen = 16 * Block
 	// Size is the number of bytes of a hash.
 	Size = 32
 
@@ -49,9 +55,9 @@ func Hash(dst []byte, dstOff []uint32, src []byte, srcOff []uint32, msgLen int) 
 	if len(srcOff) == 0 {
 		return
 	}
-	mustFit("message window", srcOff, Window, src)
+	mustFit("message", srcOff, blocks(msgLen), src)
 	mustFit("hash", dstOff, Size, dst)
-	hash(dst, dstOff, half{src, srcOff}, half{src[Window/2:], srcOff}, uint32(msgLen))
+	hash(dst, dstOff, half{src, srcOff}, half{src[Block/2:], srcOff}, uint32(msgLen))
 }
 
 // HashPairs hashes messages of 64 bytes that lie in two halves, of 32 bytes each: message i at
@@ -65,10 +71,10 @@ func HashPairs(dst []byte, dstOff []uint32, first []byte, firstOff []uint32, sec
 	if n == 0 {
 		return
 	}
-	mustFit("first half", firstOff, Window/2, first)
-	mustFit("second half", secondOff, Window/2, second)
+	mustFit("first half", firstOff, Block/2, first)
+	mustFit("second half", secondOff, Block/2, second)
 	mustFit("hash", dstOff, Size, dst)
-	hash(dst, dstOff, half{first, firstOff}, half{second, secondOff}, Window)
+	hash(dst, dstOff, half{first, firstOff}, half{second, secondOff}, Block)
 }
 
 // HashStrided hashes n messages of msgLen bytes, message i at src[i*srcStride:], each to the 32
@@ -84,34 +90,61 @@ func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen
 	if n == 0 {
 		return
 	}
-	if !fits(n, srcStride, Window, len(src)) {
-		panic(fmt.Sprintf("lanes: %d message windows, one each %d bytes, do not fit in %d bytes", n, srcStride, len(src)))
+	if !fits(n, srcStride, blocks(msgLen), len(src)) {
+		panic(fmt.Sprintf("lanes: %d messages of %d bytes, one each %d, do not fit in %d", n, blocks(msgLen), srcStride, len(src)))
 	}
 	if !fits(n, dstStride, Size, len(dst)) {
 		panic(fmt.Sprintf("lanes: %d hashes, one each %d bytes, do not fit in %d bytes", n, dstStride, len(dst)))
 	}
 	// The offsets within a batch are the same for all batches, which start further along the
 	// slices.
-	var dstOff, srcOff [batch]uint32
-	for i := range min(n, batch) {
-		dstOff[i], srcOff[i] = uint32(i*dstStride), uint32(i*srcStride)
-	}
+	var dstSpace, srcSpace [batch]uint32
+	dstOff, srcOff := every(dstStride, min(n, batch), &dstSpace), every(srcStride, min(n, batch), &srcSpace)
 	for ; n > batch; n -= batch {
-		hash(dst, dstOff[:], half{src, srcOff[:]}, half{src[Window/2:], srcOff[:]}, uint32(msgLen))
+		hash(dst, dstOff, half{src, srcOff}, half{src[Block/2:], srcOff}, uint32(msgLen))
 		dst, src = dst[batch*dstStride:], src[batch*srcStride:]
 	}
-	hash(dst, dstOff[:n], half{src, srcOff[:n]}, half{src[Window/2:], srcOff[:n]}, uint32(msgLen))
+	hash(dst, dstOff[:n], half{src, srcOff[:n]}, half{src[Block/2:], srcOff[:n]}, uint32(msgLen))
 }
 
-// half is where the first or the second 32 bytes of messages lie.
+// every32 and every64 are the offsets that nearly all calls need.
+var every32, every64 = ramp(32), ramp(64)
+
+func ramp(stride int) *[batch]uint32 {
+	var offsets [batch]uint32
+	for i := range offsets {
+		offsets[i] = uint32(i * stride)
+	}
+	return &offsets
+}
+
+// every returns n ≤ batch offsets, one every stride bytes, for which there is space.
+func every(stride, n int, space *[batch]uint32) []uint32 {
+	switch stride {
+	case 32:
+		return every32[:n]
+	case 64:
+		return every64[:n]
+	}
+	for i := range space[:n] {
+		space[i] = uint32(i * stride)
+	}
+	return space[:n]
+}
+
+// blocks is how many bytes are read of a message.
+func blocks(msgLen int) int { return max(1, (msgLen+Block-1)/Block) * Block }
+
+// half is where the first or the second 32 bytes of messages' first blocks lie. Those of the others
+// follow, one every 64 bytes.
 type half struct {
 	b   []byte
 	off []uint32
 }
 
 func checkLength(msgLen int) {
-	if msgLen < 0 || msgLen > Window {
-		panic(fmt.Sprintf("lanes: messages of %d bytes, want 0 to %d", msgLen, Window))
+	if msgLen < 0 || msgLen > MaxLen {
+		panic(fmt.Sprintf("lanes: messages of %d bytes, want 0 to %d", msgLen, MaxLen))
 	}
 }
 
@@ -142,10 +175,21 @@ func largest(offsets []uint32) uint32 {
 
 // hashGeneric hashes one message after the other.
 func hashGeneric(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
-	var m [Window]byte
+	var m [Block]byte
 	for i := range dstOff {
-		*(*[Window / 2]byte)(m[:]) = [Window / 2]byte(first.b[first.off[i]:])
-		*(*[Window / 2]byte)(m[Window/2:]) = [Window / 2]byte(second.b[second.off[i]:])
-		compress((*[Size]byte)(dst[dstOff[i]:]), &m, msgLen)
+		cv, flags := initialValue, uint32(firstBlock)
+		for at, left := 0, msgLen; ; at, left = at+Block, left-Block {
+			*(*[Block / 2]byte)(m[:]) = [Block / 2]byte(first.b[int(first.off[i])+at:])
+			*(*[Block / 2]byte)(m[Block/2:]) = [Block / 2]byte(second.b[int(second.off[i])+at:])
+			if left <= Block {
+				compress(&cv, &m, left, flags|lastBlock)
+				break
+			}
+			compress(&cv, &m, Block, flags)
+			flags = 0
+		}
+		for j, w := range cv {
+			binary.LittleEndian.PutUint32(dst[int(dstOff[i])+4*j:], w)
+		}
 	}
 }

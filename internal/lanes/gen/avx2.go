@@ -21,25 +21,49 @@ var ymm = []reg.VecPhysical{
 }
 
 func (k avx2) kernel(name string) {
-	p := begin(k.ctx, name, 8, 16*32+4*32, 32)
-	k.ctx.Comment("Load the messages and transpose them.")
-	k.load(p)
-	k.ctx.Comment("Prefetch later messages.")
-	prefetch(k.ctx, p, 8)
-	k.ctx.Comment("Set up the state.")
-	k.start(p)
-	for i, step := range halfRounds() {
-		k.ctx.Commentf("Round %d, %s.", i/2+1, [2]string{"columns", "diagonals"}[i%2])
-		k.mix(p, step)
-	}
-	k.ctx.Comment("Fold the state, transpose it back and store the hashes.")
-	for i := range 4 {
-		k.ctx.VPXOR(k.third(p, 8+i), ymm[i], ymm[i])
-		k.ctx.VPXOR(ymm[12+i], ymm[4+i], ymm[4+i])
-	}
-	k.store(p)
-	k.ctx.VZEROUPPER()
-	k.ctx.RET()
+	p := begin(k.ctx, name, 8, (16+4+8)*32, 32)
+	hash(k.ctx, p, parts{
+		load: func() {
+			k.load(p)
+			k.ctx.Comment("Prefetch later messages.")
+			prefetch(k.ctx, p, 8)
+		},
+		begin: func() {
+			for i := range 8 {
+				k.ctx.VPBROADCASTD(k.tables.initial.Offset(4*i), ymm[i])
+			}
+			for i := range 4 {
+				k.ctx.VMOVDQA(ymm[i], k.third(p, 8+i))
+			}
+		},
+		chain: func() {
+			for i := range 4 {
+				k.ctx.VPBROADCASTD(k.tables.initial.Offset(4*i), ymm[i])
+				k.ctx.VMOVDQA(ymm[i], k.third(p, 8+i))
+			}
+			for i := range 8 {
+				k.ctx.VMOVDQA(k.kept(p, i), ymm[i])
+			}
+		},
+		mix: func() {
+			k.fourth(p)
+			for i, step := range halfRounds() {
+				k.ctx.Commentf("Round %d, %s.", i/2+1, [2]string{"columns", "diagonals"}[i%2])
+				k.mix(p, step)
+			}
+			k.ctx.Comment("Fold the state.")
+			for i := range 4 {
+				k.ctx.VPXOR(k.third(p, 8+i), ymm[i], ymm[i])
+				k.ctx.VPXOR(ymm[12+i], ymm[4+i], ymm[4+i])
+			}
+		},
+		keep: func() {
+			for i := range 8 {
+				k.ctx.VMOVDQA(ymm[i], k.kept(p, i))
+			}
+		},
+		store: func() { k.store(p) },
+	})
 }
 
 // word is the place of message word i.
@@ -47,6 +71,9 @@ func (k avx2) word(p pointers, i int) operand.Mem { return operand.Mem{Base: p.s
 
 // third is the place of state word i, of the third row.
 func (k avx2) third(p pointers, i int) operand.Mem { return k.word(p, 16+i-8) }
+
+// kept is the place of word i of the chaining value while the next blocks are loaded.
+func (k avx2) kept(p pointers, i int) operand.Mem { return k.word(p, 16+4+i) }
 
 // load transposes 8 rows of 16 words. A register takes a quarter of a row of message i and the same
 // quarter of message i+4, and transposing 4×4 words within the halves of the registers is all there
@@ -71,19 +98,14 @@ func (k avx2) load(p pointers) {
 	}
 }
 
-// start sets every lane to the state before the first round.
-func (k avx2) start(p pointers) {
-	for i := range 8 {
-		k.ctx.VPBROADCASTD(k.tables.initial.Offset(4*i), ymm[i])
-	}
-	for i := range 4 {
-		k.ctx.VMOVDQA(ymm[i], k.third(p, 8+i))
-	}
+// fourth sets words 12 to 15 of the state.
+func (k avx2) fourth(p pointers) {
 	k.ctx.VPXOR(ymm[12], ymm[12], ymm[12])
 	k.ctx.VPXOR(ymm[13], ymm[13], ymm[13])
-	k.ctx.VMOVD(p.msgLen, ymm[14].AsX())
-	k.ctx.VPBROADCASTD(ymm[14].AsX(), ymm[14])
-	k.ctx.VPBROADCASTD(k.tables.flags, ymm[15])
+	for i, r := range []reg.GPVirtual{p.blockLen, p.flags} {
+		k.ctx.VMOVD(r, ymm[14+i].AsX())
+		k.ctx.VPBROADCASTD(ymm[14+i].AsX(), ymm[14+i])
+	}
 }
 
 // mix emits half a round, each operation for all four columns before the next one.

@@ -22,35 +22,74 @@ var zmm = []reg.VecPhysical{
 }
 
 func (k avx512) kernel(name string) {
-	p := begin(k.ctx, name, 16*k.groups, 1024*k.groups, 64)
-	k.ctx.Comment("Load the messages and transpose them.")
-	for g := range k.groups {
-		k.load(p, g)
-	}
-	k.ctx.Comment("Prefetch later messages.")
-	prefetch(k.ctx, p, 16*k.groups)
-	k.ctx.Comment("Set up the state.")
-	k.start(p)
-	for i, step := range halfRounds() {
-		k.ctx.Commentf("Round %d, %s.", i/2+1, [2]string{"columns", "diagonals"}[i%2])
-		k.mix(p, step)
-	}
-	k.ctx.Comment("Fold the state, transpose it back and store the hashes.")
-	for g := range k.groups {
-		for i := range 8 {
-			k.ctx.VPXORD(zmm[16*g+8+i], zmm[16*g+i], zmm[16*g+i])
-		}
-	}
-	for g := range k.groups {
-		k.store(p, g)
-	}
-	k.ctx.VZEROUPPER()
-	k.ctx.RET()
+	p := begin(k.ctx, name, 16*k.groups, (1024+8*64)*k.groups, 64)
+	hash(k.ctx, p, parts{
+		load: func() {
+			for g := range k.groups {
+				k.load(p, g)
+			}
+			k.ctx.Comment("Prefetch later messages.")
+			prefetch(k.ctx, p, 16*k.groups)
+		},
+		begin: func() {
+			k.initial(0, 8)
+			for g := range k.groups {
+				for i := range 12 {
+					if from, to := i%8, 16*g+i; from != to {
+						k.ctx.VMOVDQA64(zmm[from], zmm[to])
+					}
+				}
+			}
+		},
+		chain: func() {
+			k.initial(8, 4)
+			for g := range k.groups {
+				for i := range 4 {
+					if g > 0 {
+						k.ctx.VMOVDQA64(zmm[8+i], zmm[16*g+8+i])
+					}
+				}
+				for i := range 8 {
+					k.ctx.VMOVDQA64(k.kept(p, g, i), zmm[16*g+i])
+				}
+			}
+		},
+		mix: func() {
+			k.fourth(p)
+			for i, step := range halfRounds() {
+				k.ctx.Commentf("Round %d, %s.", i/2+1, [2]string{"columns", "diagonals"}[i%2])
+				k.mix(p, step)
+			}
+			k.ctx.Comment("Fold the state.")
+			for g := range k.groups {
+				for i := range 8 {
+					k.ctx.VPXORD(zmm[16*g+8+i], zmm[16*g+i], zmm[16*g+i])
+				}
+			}
+		},
+		keep: func() {
+			for g := range k.groups {
+				for i := range 8 {
+					k.ctx.VMOVDQA64(zmm[16*g+i], k.kept(p, g, i))
+				}
+			}
+		},
+		store: func() {
+			for g := range k.groups {
+				k.store(p, g)
+			}
+		},
+	})
 }
 
 // word is the place of message word i of group g: a vector of that word of 16 messages.
 func (k avx512) word(p pointers, g, i int) operand.Mem {
 	return operand.Mem{Base: p.scratch, Disp: 1024*g + 64*i}
+}
+
+// kept is the place of word i of group g's chaining value while the next blocks are loaded.
+func (k avx512) kept(p pointers, g, i int) operand.Mem {
+	return operand.Mem{Base: p.scratch, Disp: 1024*k.groups + 64*(8*g+i)}
 }
 
 // load transposes 16 rows of 16 words.
@@ -84,21 +123,21 @@ func (k avx512) load(p pointers, g int) {
 	}
 }
 
-// start sets every lane to the state before the first round. All groups start alike, so the second
-// copies the first.
-func (k avx512) start(p pointers) {
-	for i := range 8 {
-		k.ctx.VPBROADCASTD(k.tables.initial.Offset(4*i), zmm[i])
+// initial sets registers, from the given one on, to words of the initial value.
+func (k avx512) initial(from, words int) {
+	for i := range words {
+		k.ctx.VPBROADCASTD(k.tables.initial.Offset(4*i), zmm[from+i])
 	}
-	for i := range 4 {
-		k.ctx.VMOVDQA64(zmm[i], zmm[8+i])
-	}
-	k.ctx.VPXORD(zmm[12], zmm[12], zmm[12])
-	k.ctx.VPXORD(zmm[13], zmm[13], zmm[13])
-	k.ctx.VPBROADCASTD(p.msgLen, zmm[14])
-	k.ctx.VPBROADCASTD(k.tables.flags, zmm[15])
-	for i := range 16 * (k.groups - 1) {
-		k.ctx.VMOVDQA64(zmm[i], zmm[16+i])
+}
+
+// fourth sets words 12 to 15 of the states. They are alike in all groups.
+func (k avx512) fourth(p pointers) {
+	for g := range k.groups {
+		v := zmm[16*g:]
+		k.ctx.VPXORD(v[12], v[12], v[12])
+		k.ctx.VPXORD(v[13], v[13], v[13])
+		k.ctx.VPBROADCASTD(p.blockLen, v[14])
+		k.ctx.VPBROADCASTD(p.flags, v[15])
 	}
 }
 

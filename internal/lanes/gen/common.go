@@ -14,9 +14,13 @@ var initial = [8]uint32{
 	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 }
 
-// flags marks a block that is the start (1) and the end (2) of its chunk, which is the root (8) of
-// its tree.
-const flags = 1 | 2 | 8
+// The flags of a block: it is the first one of its chunk, or the last one. Of a message that is one
+// chunk, the last block is that of the root (8).
+const (
+	firstBlock = 1
+	lastBlock  = 2 | 8
+	blockLen   = 64
+)
 
 // permutation is the order in which a round sees the message words of the round before it.
 var permutation = [16]int{2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8}
@@ -54,7 +58,6 @@ func halfRounds() [][4]mix {
 // tables are the constants that kernels read from memory.
 type tables struct {
 	initial  operand.Mem // the initial value, a word each
-	flags    operand.Mem // the flags, one word
 	rotate16 operand.Mem // byte shuffle that rotates 32-bit words right by 16, for 32 bytes
 	rotate8  operand.Mem // the same by 8
 	lower    operand.Mem // picks quadwords for rows from the lower halves of two registers
@@ -91,7 +94,6 @@ func defineTables(ctx *build.Context) tables {
 	}
 	return tables{
 		initial:  words("initial", initial[:]...),
-		flags:    words("flags", flags),
 		rotate16: rotation("rotate16", 2),
 		rotate8:  rotation("rotate8", 1),
 		// In a two-register permutation, 0 to 7 are the quadwords of the first register and 8 to 15
@@ -105,8 +107,10 @@ func defineTables(ctx *build.Context) tables {
 type pointers struct {
 	dst, dstOff reg.Register
 	halves      [2]half
-	scratch     reg.Register // aligned stack space
-	msgLen      reg.GPVirtual
+	scratch     reg.Register  // aligned stack space
+	left        reg.GPVirtual // bytes of the messages that are not hashed
+	blockLen    reg.GPVirtual // how many of them are in the block
+	flags       reg.GPVirtual // the block's
 }
 
 // half is where the first or the second 32 bytes of the messages are, and of later ones.
@@ -117,10 +121,11 @@ type half struct{ base, off, ahead reg.Register }
 func begin(ctx *build.Context, name string, lanes, size, align int) pointers {
 	ctx.Function(name)
 	ctx.Doc(
-		fmt.Sprintf("%s hashes %d messages of msgLen bytes: the one whose first 32 bytes start at", name, lanes),
-		"first[firstOff[i]], and the others at second[secondOff[i]], goes to the 32 bytes at",
-		"dst[dstOff[i]]. All messages are read before any hash is written. It checks no bounds. Meanwhile",
-		"it fetches the halves at first[firstAhead[i]] and second[secondAhead[i]] into the cache.",
+		fmt.Sprintf("%s hashes %d messages of msgLen bytes: the one whose blocks have their first 32", name, lanes),
+		"bytes at first[firstOff[i]] and every 64 after it, the others at second[secondOff[i]] likewise,",
+		"goes to the 32 bytes at dst[dstOff[i]]. All messages are read before any hash is written. It",
+		"checks no bounds. Meanwhile it fetches the halves at first[firstAhead[i]] and",
+		"second[secondAhead[i]] into the cache.",
 	)
 	ctx.Pragma("noescape")
 	ctx.SignatureExpr("func(dst *byte, dstOff *uint32, first *byte, firstOff, firstAhead *uint32, " +
@@ -134,8 +139,8 @@ func begin(ctx *build.Context, name string, lanes, size, align int) pointers {
 			{param("second"), param("secondOff"), param("secondAhead")},
 		},
 	}
-	p.msgLen = ctx.GP32()
-	ctx.Load(ctx.Param("msgLen"), p.msgLen)
+	p.left, p.blockLen, p.flags = ctx.GP32(), ctx.GP32(), ctx.GP32()
+	ctx.Load(ctx.Param("msgLen"), p.left)
 
 	// Go aligns stack frames to 8 bytes only. Vectors that cross a cache line take two accesses
 	// each.
@@ -144,6 +149,60 @@ func begin(ctx *build.Context, name string, lanes, size, align int) pointers {
 	ctx.ANDQ(operand.I8(-align), scratch)
 	p.scratch = scratch
 	return p
+}
+
+// parts are what a kernel does with one block of each message.
+type parts struct {
+	load  func() // brings the words of the blocks to scratch space
+	begin func() // sets the state's words 0 to 11 to those of a first block
+	chain func() // the same from what keep has kept
+	mix   func() // sets the other words, mixes and folds
+	keep  func() // keeps words 0 to 7, the chaining value, where load does not touch them
+	store func() // writes them as the hashes
+}
+
+// hash emits the loop over the blocks of the messages. It goes straight through a message of one
+// block, as nearly all are.
+func hash(ctx *build.Context, p pointers, k parts) {
+	chained, mix, more := operand.LabelRef("chained"), operand.LabelRef("mix"), operand.LabelRef("more")
+	ctx.MOVL(operand.U32(firstBlock), p.flags)
+	ctx.Label("block")
+	ctx.Comment("Load the blocks and transpose them.")
+	k.load()
+	ctx.Comment("Which of the blocks are these, and how long are they?")
+	ctx.MOVL(operand.U32(blockLen), p.blockLen)
+	ctx.CMPL(p.left, operand.U8(blockLen))
+	ctx.JHI(operand.LabelRef("whole"))
+	ctx.MOVL(p.left, p.blockLen)
+	ctx.ORL(operand.U8(lastBlock), p.flags)
+	ctx.Label("whole")
+	ctx.TESTL(operand.U32(firstBlock), p.flags)
+	ctx.JEQ(chained)
+	ctx.Comment("Set up the state.")
+	k.begin()
+	ctx.Label("mix")
+	k.mix()
+	ctx.CMPL(p.left, operand.U8(blockLen))
+	ctx.JHI(more)
+	ctx.Comment("Transpose the state back and store the hashes.")
+	k.store()
+	ctx.VZEROUPPER()
+	ctx.RET()
+
+	ctx.Label("chained")
+	ctx.Comment("Set up the state with the chaining value.")
+	k.chain()
+	ctx.JMP(mix)
+
+	ctx.Label("more")
+	ctx.Comment("Go on with the next blocks.")
+	k.keep()
+	for _, half := range p.halves {
+		ctx.ADDQ(operand.U8(blockLen), half.base)
+	}
+	ctx.SUBL(operand.U8(blockLen), p.left)
+	ctx.XORL(p.flags, p.flags)
+	ctx.JMP(operand.LabelRef("block"))
 }
 
 // row loads the offset of message i and returns the address at base that it stands for.

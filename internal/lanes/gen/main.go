@@ -3,22 +3,24 @@
 //
 // # How a kernel works
 //
-// BLAKE3 of a message of at most 64 bytes is a single compression: sixteen 32-bit state words are
-// mixed with sixteen message words in seven rounds, and the hash is the upper half of the state
-// folded onto the lower half. Every step is an addition, an exclusive or or a rotation of whole
-// words, and no step depends on the data. So one message is slow (each step waits for the one
-// before it) and many are quick: put word i of message j into lane j of vector register i, and the
-// scalar program runs on all the lanes at once. A kernel has four parts.
+// BLAKE3 of a message of at most 1,024 bytes, a chunk, is a compression for each block of 64 bytes:
+// sixteen 32-bit state words are mixed with sixteen message words in seven rounds, and the upper
+// half of the state is folded onto the lower half. That is the hash, or the chaining value that the
+// next block starts from. Every step is an addition, an exclusive or or a rotation of whole words,
+// and no step depends on the data. So one message is slow (each step waits for the one before it)
+// and many are quick: put word i of message j into lane j of vector register i, and the scalar
+// program runs on all the lanes at once. A kernel has four parts.
 //
-//  1. Load. A message is two halves of 32 contiguous bytes, each at an offset of its own, so the
+//  1. Load. A block is two halves of 32 contiguous bytes, each at an offset of its own, so the
 //     words of one half come in a row, while the program wants the words of one index side by
 //     side. The rows are transposed with unpack and shuffle instructions. The first stage of the
 //     transposition is free: a register is filled from two rows with an insert from memory. The
 //     transposed words go to scratch space on the stack, one vector for each word.
 //
-//  2. State. Words 0 to 7 are BLAKE3's initial value, 8 to 11 its first half again, 12 and 13 the
-//     counter (zero), 14 the message length and 15 the flags: one block that is the first and the
-//     last of its only chunk, which is the root. The state lives in registers from here to the end.
+//  2. State. Words 0 to 7 are BLAKE3's initial value or the chaining value, 8 to 11 the first half
+//     of the initial value, 12 and 13 the counter (zero), 14 the length of the block and 15 its
+//     flags: whether it is the first one, and whether the last, of the only chunk, which is the
+//     root. The state lives in registers from here to the end.
 //
 //  3. Rounds. Each of the seven rounds mixes the four columns of the state and then its four
 //     diagonals. The message words are memory operands of the additions, which costs nothing, as
@@ -26,7 +28,7 @@
 //     at generation time, so the seven rounds are written out.
 //
 //  4. Store. Words 0 to 7, folded with 8 to 15, are transposed back into rows of 32 bytes and
-//     stored at their offsets.
+//     stored at their offsets. Between two blocks they wait in scratch space as they are.
 //
 // Everything is loaded before anything is stored. A caller may therefore write over the inputs of
 // the group itself.

@@ -25,7 +25,7 @@ func TestPlayed(t *testing.T) {
 		n := lanes[f.Name]
 		delete(lanes, f.Name)
 		for seed := range uint64(3) {
-			for _, length := range []int{64, 36, 40, 0} {
+			for _, length := range []int{64, 36, 40, 0, 65, 128, 148, 1024} {
 				play(t, file, f, rand.New(rand.NewPCG(seed, uint64(length))), n, length)
 			}
 		}
@@ -66,22 +66,33 @@ func play(t *testing.T, file *ir.File, f *ir.Function, r *rand.Rand, n, length i
 		}
 		return at
 	}
-	// half fills a buffer with halves in random order, and returns where they are.
-	half := func(used int) (buffer, off int, halves [][]byte) {
-		buffer = m.allocate(n*(32+gap) + gap)
-		places, halves := make([]int, n), make([][]byte, n)
-		for i, place := range r.Perm(n) {
-			places[i] = gap + place*(32+gap)
-			halves[i] = make([]byte, 32)
-			for j := range used {
-				halves[i][j] = byte(r.Uint32())
-			}
-			copy(m.memory[buffer+places[i]:], halves[i])
+	// half fills a buffer with one half of each block of the messages, from the given byte of them
+	// on, in random order, and returns where they begin. What is between the halves is random, too.
+	blocks := max((length+63)/64, 1)
+	size := 64*blocks - 32
+	messages := make([][]byte, n)
+	for i := range messages {
+		messages[i] = make([]byte, 64*blocks)
+		for j := range length {
+			messages[i][j] = byte(r.Uint32())
 		}
-		return buffer, offsets(places), halves
 	}
-	first, firstOff, firsts := half(min(length, 32))
-	second, secondOff, seconds := half(max(length-32, 0))
+	half := func(from int) (buffer, off int) {
+		buffer = m.allocate(n*(size+gap) + gap)
+		for i := range n * (size + gap) {
+			m.memory[buffer+i] = byte(r.Uint32())
+		}
+		places := make([]int, n)
+		for i, place := range r.Perm(n) {
+			places[i] = gap + place*(size+gap)
+			for b := range blocks {
+				copy(m.memory[buffer+places[i]+64*b:][:32], messages[i][64*b+from:])
+			}
+		}
+		return buffer, offsets(places)
+	}
+	first, firstOff := half(0)
+	second, secondOff := half(32)
 	dst := m.allocate(n * (32 + gap))
 	places := make([]int, n)
 	for i, place := range r.Perm(n) {
@@ -89,7 +100,7 @@ func play(t *testing.T, file *ir.File, f *ir.Function, r *rand.Rand, n, length i
 	}
 	want := make([]byte, n*(32+gap))
 	for i := range n {
-		h := blake3.Sum256(append(append([]byte{}, firsts[i]...), seconds[i]...)[:length])
+		h := blake3.Sum256(messages[i][:length])
 		copy(want[places[i]:], h[:])
 	}
 	m.parameters = map[string]uint64{
@@ -97,18 +108,25 @@ func play(t *testing.T, file *ir.File, f *ir.Function, r *rand.Rand, n, length i
 		"first": uint64(first), "firstOff": uint64(firstOff), "firstAhead": uint64(firstOff),
 		"second": uint64(second), "secondOff": uint64(secondOff), "secondAhead": uint64(secondOff),
 	}
-	m.general[reg.StackPointer.ID()] = 0
 	m.stack = uint64(m.allocate(stack))
 	for i := range m.memory[m.stack:] {
 		m.memory[int(m.stack)+i] = 0xa5
 	}
-	for _, node := range f.Nodes {
-		if in, ok := node.(*ir.Instruction); ok {
-			m.step(in)
+	labels := map[ir.Label]int{}
+	for i, node := range f.Nodes {
+		if l, ok := node.(ir.Label); ok {
+			labels[l] = i
 		}
 	}
-	if !m.ended {
-		t.Fatalf("%s does not return", f.Name)
+	for at, steps := 0, 0; !m.ended; at++ {
+		if steps++; at == len(f.Nodes) || steps > 1e6 {
+			t.Fatalf("%s does not return", f.Name)
+		}
+		if in, ok := f.Nodes[at].(*ir.Instruction); ok {
+			if to, jumps := m.step(in); jumps {
+				at = labels[to]
+			}
+		}
 	}
 	if got := m.memory[dst:][:len(want)]; string(got) != string(want) {
 		t.Fatalf("%s, %d bytes: got\n%x\nwant\n%x", f.Name, length, got, want)
@@ -124,10 +142,12 @@ type machine struct {
 	stack      uint64
 	general    registers
 	vectors    [32][64]byte
+	above      bool // as the last comparison found it
+	zero       bool // of the last test
 	ended      bool
 }
 
-type registers map[reg.ID]uint64
+type registers map[reg.ID]*uint64
 
 func (m *machine) allocate(n int) int {
 	at := len(m.memory)
@@ -147,10 +167,10 @@ func (m *machine) address(o operand.Mem) int {
 	case o.Base == reg.StackPointer:
 		at += int(m.stack)
 	default:
-		at += int(m.general[o.Base.ID()])
+		at += int(*m.general[o.Base.ID()])
 	}
 	if o.Index != nil {
-		at += int(m.general[o.Index.ID()]) * int(o.Scale)
+		at += int(*m.general[o.Index.ID()]) * int(o.Scale)
 	}
 	return at
 }
@@ -195,6 +215,8 @@ func width(operands []operand.Op) int {
 
 func immediate(o operand.Op) int {
 	switch v := o.(type) {
+	case operand.U32:
+		return int(v)
 	case operand.U8:
 		return int(v)
 	case operand.I8:
@@ -203,8 +225,16 @@ func immediate(o operand.Op) int {
 	panic(fmt.Sprintf("%T is no immediate operand", o))
 }
 
-func (m *machine) step(in *ir.Instruction) {
+// step does what an instruction says, and returns where it jumps to, if it does.
+func (m *machine) step(in *ir.Instruction) (to ir.Label, jumps bool) {
 	o := in.Operands
+	general := func(o operand.Op) *uint64 {
+		if _, ok := m.general[o.(reg.Register).ID()]; !ok {
+			m.general[o.(reg.Register).ID()] = new(uint64)
+		}
+		return m.general[o.(reg.Register).ID()]
+	}
+	label := func() ir.Label { return ir.Label(o[0].(operand.LabelRef)) }
 	size := width(o)
 	last := func() operand.Op { return o[len(o)-1] }
 	words := func(f func(a, b uint32) uint32) { // of two sources
@@ -239,16 +269,40 @@ func (m *machine) step(in *ir.Instruction) {
 	}
 	switch in.Opcode {
 	case "MOVQ", "MOVL":
-		from := o[0].(operand.Mem)
-		if from.Base == reg.FramePointer {
-			m.general[o[1].(reg.Register).ID()] = m.parameters[from.Symbol.Name]
-		} else {
-			m.general[o[1].(reg.Register).ID()] = uint64(binary.LittleEndian.Uint32(m.memory[m.address(from):]))
+		switch from := o[0].(type) {
+		case operand.Mem:
+			if from.Base == reg.FramePointer {
+				*general(o[1]) = m.parameters[from.Symbol.Name]
+			} else {
+				*general(o[1]) = uint64(binary.LittleEndian.Uint32(m.memory[m.address(from):]))
+			}
+		case reg.Register:
+			*general(o[1]) = *general(from)
+		default:
+			*general(o[1]) = uint64(immediate(from))
 		}
 	case "LEAQ":
-		m.general[o[1].(reg.Register).ID()] = uint64(m.address(o[0].(operand.Mem)))
+		*general(o[1]) = uint64(m.address(o[0].(operand.Mem)))
 	case "ANDQ":
-		m.general[o[1].(reg.Register).ID()] &= uint64(immediate(o[0]))
+		*general(o[1]) &= uint64(immediate(o[0]))
+	case "ADDQ":
+		*general(o[1]) += uint64(immediate(o[0]))
+	case "SUBL":
+		*general(o[1]) -= uint64(immediate(o[0]))
+	case "ORL":
+		*general(o[1]) |= uint64(immediate(o[0]))
+	case "XORL":
+		*general(o[1]) ^= *general(o[0])
+	case "CMPL":
+		m.above = *general(o[0]) > uint64(immediate(o[1]))
+	case "TESTL":
+		m.zero = *general(o[1])&uint64(immediate(o[0])) == 0
+	case "JHI":
+		return label(), m.above
+	case "JEQ":
+		return label(), m.zero
+	case "JMP":
+		return label(), true
 	case "PREFETCHT0":
 		_ = m.memory[m.address(o[0].(operand.Mem))]
 	case "VZEROUPPER":
@@ -261,12 +315,12 @@ func (m *machine) step(in *ir.Instruction) {
 		m.store(o[1], m.load(o[0], size))
 	case "VMOVD":
 		var out [16]byte
-		binary.LittleEndian.PutUint32(out[:], uint32(m.general[o[0].(reg.Register).ID()]))
+		binary.LittleEndian.PutUint32(out[:], uint32(*general(o[0])))
 		m.store(o[1], out[:])
 	case "VPBROADCASTD":
 		var word [4]byte
-		if general, ok := o[0].(reg.GPPhysical); ok {
-			binary.LittleEndian.PutUint32(word[:], uint32(m.general[general.ID()]))
+		if _, ok := o[0].(reg.GPPhysical); ok {
+			binary.LittleEndian.PutUint32(word[:], uint32(*general(o[0])))
 		} else {
 			copy(word[:], m.load(o[0], 4))
 		}
@@ -331,4 +385,5 @@ func (m *machine) step(in *ir.Instruction) {
 	default:
 		m.t.Fatalf("%s is not known to this test", in.Opcode)
 	}
+	return "", false
 }
