@@ -2,7 +2,6 @@ package fetcher
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +44,7 @@ type Info struct {
 	Bytes       int64
 	// Compression is none, zstd, gzip or s2.
 	Compression string
-	// SHA256 is the hash of the stored bytes, in hexadecimal.
+	// SHA256 is the hash of the stored bytes, in hexadecimal; empty with Options.Unhashed.
 	SHA256 string
 }
 
@@ -124,7 +123,7 @@ func (b *Batch) Info() (Info, error) {
 	}
 	return Info{
 		StoredBytes: s.bytes, Bytes: b.content.bytes, Compression: b.content.compression,
-		SHA256: hex.EncodeToString(s.sum.Sum(nil)),
+		SHA256: s.hash(),
 	}, nil
 }
 

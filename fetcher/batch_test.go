@@ -361,3 +361,33 @@ func TestContext(t *testing.T) {
 		_ = batch.Close()
 	}
 }
+
+// TestUnhashed: all but the hash is known of a batch, and what is copied is hashed nonetheless.
+func TestUnhashed(t *testing.T) {
+	t.Parallel()
+	content := []byte("the stored bytes")
+	o := Options{Unhashed: true}
+	log := one(content, nil)
+	decoded, err := Decode(t.Context(), bytes.NewReader(content), int64(len(content)), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = decoded.Close() })
+	for _, batch := range []*Batch{fetch(t, log, o, nil), decoded} {
+		if err := batch.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		want := Info{StoredBytes: int64(len(content)), Bytes: int64(len(content)), Compression: "none"}
+		if info, err := batch.Info(); err != nil || info != want {
+			t.Errorf("%+v, %v", info, err)
+		}
+	}
+	f := New(log.open(t), o)
+	object, err := f.Locate(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hash, err := f.Copy(t.Context(), object, io.Discard); err != nil || hash != sum(content) {
+		t.Errorf("copied with the hash %q, %v", hash, err)
+	}
+}

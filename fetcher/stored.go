@@ -3,6 +3,7 @@ package fetcher
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
@@ -19,14 +20,23 @@ type storedReader struct {
 	limit   int64
 	archive io.Writer // may be nil
 
-	sum   hash.Hash
-	bytes int64
-	err   error // the first one; io.EOF when all bytes were read
+	unhashed bool      // sum stays nil
+	sum      hash.Hash // of what was read
+	bytes    int64
+	err      error // the first one; io.EOF when all bytes were read
+}
+
+// hash returns the SHA-256 of what was read, in hexadecimal; empty if it is not hashed.
+func (s *storedReader) hash() string {
+	if s.sum == nil {
+		return ""
+	}
+	return hex.EncodeToString(s.sum.Sum(nil))
 }
 
 // Read never returns 0, nil for a non-empty p.
 func (s *storedReader) Read(p []byte) (int, error) {
-	if s.sum == nil {
+	if s.sum == nil && !s.unhashed {
 		s.sum = sha256.New()
 	}
 	if s.err == nil {
@@ -37,7 +47,9 @@ func (s *storedReader) Read(p []byte) (int, error) {
 	}
 	n, err := readSome(s.r, p)
 	s.bytes += int64(n)
-	s.sum.Write(p[:n])
+	if s.sum != nil {
+		s.sum.Write(p[:n])
+	}
 	if s.archive != nil && n > 0 {
 		if _, err := s.archive.Write(p[:n]); err != nil {
 			s.err = fmt.Errorf("%s: archiving it: %w", s.label, err)

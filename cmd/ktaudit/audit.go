@@ -54,10 +54,11 @@ type limitFlags struct {
 	MaxStoredBytes byteSize `group:"limits" placeholder:"SIZE" help:"Maximum size of a batch as stored. By default ${default_max_stored_bytes}."`
 	MaxElements    int      `group:"limits" placeholder:"N" help:"Maximum number of elements in a batch. By default ${default_max_elements}."`
 	MinRate        byteSize `kong:"-"`
+	Unhashed       bool     `kong:"-"` // nobody is shown the hash of a batch's bytes
 }
 
 func (f limitFlags) fetcher() fetcher.Options {
-	return fetcher.Options{MaxBytes: int64(f.MaxBytes), MaxStoredBytes: int64(f.MaxStoredBytes), MinRate: int64(f.MinRate)}
+	return fetcher.Options{MaxBytes: int64(f.MaxBytes), MaxStoredBytes: int64(f.MaxStoredBytes), MinRate: int64(f.MinRate), Unhashed: f.Unhashed}
 }
 
 func (f limitFlags) validator() validator.Options {

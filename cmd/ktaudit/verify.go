@@ -109,6 +109,7 @@ func (c verifyCmd) Run(ctx context.Context, a *app) (err error) {
 		}
 		return c.verifyBundle(ctx, a)
 	}
+	c.Unhashed = !a.json
 	v := verifier{configuration: configuration, limits: c.limitFlags}
 	var open closers
 	defer func() { err = errors.Join(err, open.close()) }()
