@@ -23,11 +23,16 @@ const (
 	bucketBits, spreadAt = 11, 32768
 	shortBits, shortAt   = 4, 4096
 
-	slabMin, slabMax = 16 << 10, 1 << 20
+	// Slabs come in four sizes: 16 kB, and four times as much each. What proofs of up to some hundred
+	// thousand elements take is kept for the next ones.
+	slabMin, slabSizes, keepSlabs = 16 << 10, 4, 8
 	// Chunks come in four sizes: 512 bytes, and twice as much each. What is left of the one being
 	// filled is thus no more than the full ones take, and 4 kB for each bucket at most.
 	chunkMin, chunkSizes = 512, 4
 )
+
+// freeSlabs are those that nobody uses, by size, as pointers to slices.
+var freeSlabs [slabSizes]sync.Pool
 
 type record []byte
 
@@ -86,9 +91,10 @@ type bucket struct {
 // records are all elements of one proof so far.
 type records struct {
 	buckets []bucket
-	slab    []byte // unused rest of the newest slab
-	grown   int    // size of the newest slab
-	held    int64  // size of all slabs
+	slab    []byte    // unused rest of the newest slab
+	slabs   []*[]byte // all of them, but for those after keepSlabs
+	begun   int       // how many there are
+	held    int64     // size of all slabs
 	count   int
 	largest int // count of a bucket
 
@@ -176,13 +182,34 @@ func (rs *records) chunk(size int) []byte {
 	}
 	n := chunkMin << size
 	if len(rs.slab) < n {
-		rs.grown = min(max(4*rs.grown, slabMin, n), slabMax)
-		rs.slab = make([]byte, rs.grown)
-		rs.held += int64(rs.grown)
+		rs.newSlab()
 	}
 	c := rs.slab[:0:n]
 	rs.slab = rs.slab[n:]
 	return c
+}
+
+// newSlab begins another slab, which may hold what others have written.
+func (rs *records) newSlab() {
+	size := min(rs.begun, slabSizes-1)
+	slab, ok := freeSlabs[size].Get().(*[]byte)
+	if !ok {
+		made := make([]byte, slabMin<<(2*size))
+		slab = &made
+	}
+	if rs.begun++; len(rs.slabs) < keepSlabs {
+		rs.slabs = append(rs.slabs, slab)
+	}
+	rs.slab = *slab
+	rs.held += int64(len(*slab))
+}
+
+// giveBack gives back the memory of records that nobody looks at any more.
+func (rs *records) giveBack() {
+	for i, slab := range rs.slabs {
+		freeSlabs[min(i, slabSizes-1)].Put(slab)
+	}
+	rs.slabs = nil
 }
 
 // recycled returns a recycled chunk, or nil if there is none.

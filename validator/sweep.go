@@ -127,18 +127,19 @@ func newSweep(l layout, leaves int) *sweep {
 	return s
 }
 
-// shortSweeps are sweeps of shortLeaves that nobody uses. Of short proofs a process verifies
-// thousands a second, and the memory of a sweep is most of what each takes.
-var shortSweeps sync.Pool
+// freeSweeps are sweeps of shortLeaves, and of sweepLeaves, that nobody uses. Of short proofs a
+// process verifies thousands a second, and the memory of a sweep is most of what each takes.
+var freeSweeps = map[int]*sync.Pool{shortLeaves: {}, sweepLeaves: {}}
 
-// takeSweep is newSweep, which makes at least as many leaves, or one that was given back.
+// takeSweep is newSweep for up to sweepLeaves, or one that was given back.
 func takeSweep(l layout, leaves int) *sweep {
-	if leaves > shortLeaves {
-		return newSweep(l, leaves)
+	capacity := sweepLeaves
+	if leaves <= shortLeaves {
+		capacity = shortLeaves
 	}
-	s, ok := shortSweeps.Get().(*sweep)
+	s, ok := freeSweeps[capacity].Get().(*sweep)
 	if !ok || s.edgeSize != edgeAt(l.edgeSize()) {
-		return newSweep(l, shortLeaves)
+		return newSweep(l, capacity)
 	}
 	s.layout, s.done = l, nil
 	return s
@@ -147,8 +148,8 @@ func takeSweep(l layout, leaves int) *sweep {
 // giveBack gives back a sweep once all that it has made was copied, unless its work was broken off.
 // After a flush with nothing open it is as it was when it was new, but for what is written over.
 func (s *sweep) giveBack(ctx context.Context) {
-	if s.capacity == shortLeaves && ctx.Err() == nil {
-		shortSweeps.Put(s)
+	if ctx.Err() == nil {
+		freeSweeps[s.capacity].Put(s)
 	}
 }
 

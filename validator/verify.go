@@ -106,6 +106,9 @@ func (v *verification) run(r io.Reader) (Result, error) {
 		close(v.units)
 		v.workers.Wait()
 	}
+	if v.fault == nil {
+		v.records.giveBack()
+	}
 	if err == nil {
 		err = v.ctx.Err() // some units may not have been hashed
 	}
