@@ -23,8 +23,8 @@ const (
 	bucketBits, spreadAt = 11, 32768
 	shortBits, shortAt   = 4, 4096
 
-	// Slabs come in four sizes: 16 kB, and four times as much each. What proofs of up to some hundred
-	// thousand elements take is kept for the next ones.
+	// Slabs come in four sizes: 16 kB, and four times as much each. What proofs of up to about a
+	// hundred thousand elements take is kept for the next ones.
 	slabMin, slabSizes, keepSlabs = 16 << 10, 4, 8
 	// Chunks come in four sizes: 512 bytes, and twice as much each. What is left of the one being
 	// filled is thus no more than the full ones take, and 4 kB for each bucket at most.
