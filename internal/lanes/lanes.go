@@ -2,9 +2,10 @@
 //
 // A Key Transparency tree is made of millions of hashes of one to three blocks of 64 bytes, and
 // most of them do not depend on each other. BLAKE3 libraries hash one message at a time; this
-// package hashes 32 together with AVX-512 and 8 with AVX2, one message to a vector lane, and falls
-// back to plain Go. The paths give the same hashes. The hash is BLAKE3 in its default mode, without
-// key, 32 bytes long, of messages of 0 to 1,024 bytes: those that are a single chunk of its tree.
+// package hashes 32 together with AVX-512, 8 with AVX2 and 4 with NEON, one message to a vector
+// lane, and falls back to plain Go. The paths give the same hashes. The hash is BLAKE3 in its
+// default mode, without key, 32 bytes long, of messages of 0 to 1,024 bytes: those that are a
+// single chunk of its tree.
 //
 // The package leaves to its callers what the messages are, and spreading them over cores.
 //

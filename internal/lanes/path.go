@@ -14,12 +14,13 @@ const Environment = "KTAUDIT_HASH"
 // The ways to compute hashes.
 const (
 	generic = iota
+	neon
 	avx2
 	avx512
 )
 
 // pathNames are the names of the paths, from the slowest to the quickest.
-var pathNames = [...]string{generic: "generic", avx2: "avx2", avx512: "avx512"}
+var pathNames = [...]string{generic: "generic", neon: "neon", avx2: "avx2", avx512: "avx512"}
 
 var (
 	// supported are the paths that this machine can run, from the slowest to the quickest.
@@ -47,7 +48,7 @@ func start(name string) error {
 // machine cannot run. The quickest path is in use then. Programs report it at start.
 func EnvironmentError() error { return environmentErr }
 
-// Path returns the name of the path in use: "avx512", "avx2" or "generic".
+// Path returns the name of the path in use: "avx512", "avx2", "neon" or "generic".
 func Path() string { return pathNames[active.Load()] }
 
 // Paths returns the names of the paths that this machine can run, the quickest first.

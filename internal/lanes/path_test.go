@@ -46,7 +46,7 @@ func TestEnvironment(t *testing.T) {
 	for _, c := range []struct{ value, path, problem string }{
 		{"", best, ""},
 		{"generic", "generic", ""},
-		{"avx1024", best, `KTAUDIT_HASH: unknown hash path "avx1024", want one of generic, avx2, avx512`},
+		{"avx1024", best, `KTAUDIT_HASH: unknown hash path "avx1024", want one of generic, neon, avx2, avx512`},
 	} {
 		err := start(c.value)
 		if got := Path(); got != c.path {

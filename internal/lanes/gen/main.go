@@ -1,5 +1,5 @@
-// Command gen writes the vector kernels of package lanes: kernels_amd64.s and their Go
-// declarations.
+// Command gen writes the vector kernels of package lanes: kernels_amd64.s, kernels_arm64.s and
+// their Go declarations.
 //
 // # How a kernel works
 //
@@ -51,6 +51,11 @@
 // only in "c += d; b ^= c", where loading it is part of the addition. Rotations by 16 and 8 are
 // byte shuffles.
 //
+// NEON has 32 registers of 4 words. The state has 16 of them, and 11 message words stay in others:
+// additions take no operand from memory, so each of the remaining 5 costs a load where it is
+// needed. A rotation by 12 or 7 is a shift and an insertion of the shifted rest (VSLI), whose
+// temporary the exclusive or before it has filled, and so costs no more than that.
+//
 // # Regenerating
 //
 // Run go generate in package lanes. The test of this module compares what the program writes with
@@ -67,11 +72,8 @@ import (
 	"github.com/mmcloughlin/avo/printer"
 )
 
-// The generated files, relative to this module's folder.
-const (
-	asmFile  = "../kernels_amd64.s"
-	stubFile = "../kernels_amd64.go"
-)
+// folder is where the generated files go, relative to this module's folder.
+const folder = "../"
 
 func main() {
 	if err := run(); err != nil {
@@ -81,17 +83,19 @@ func main() {
 }
 
 func run() error {
-	asm, stubs, err := generate()
+	files, err := generate()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(asmFile, asm, 0o644); err != nil {
-		return err
+	for name, content := range files {
+		if err := os.WriteFile(folder+name, content, 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(stubFile, stubs, 0o644)
+	return nil
 }
 
-// program returns every kernel.
+// program returns every kernel for amd64.
 func program() (*ir.File, error) {
 	ctx := build.NewContext()
 	t := defineTables(ctx)
@@ -106,19 +110,23 @@ func program() (*ir.File, error) {
 	return file, pass.Compile.Execute(file)
 }
 
-// generate returns the assembly and the Go declarations of every kernel.
-func generate() (asm, stubs []byte, err error) {
+// generate returns the files with the assembly and the Go declarations of every kernel, by name.
+func generate() (map[string][]byte, error) {
 	file, err := program()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	// The command line is fixed, so that the header does not depend on how the program was started.
 	cfg := printer.Config{Pkg: "lanes", Name: "avo", Argv: []string{"gen"}}
-	if asm, err = printer.NewGoAsm(cfg).Print(file); err != nil {
-		return nil, nil, err
+	asm, err := printer.NewGoAsm(cfg).Print(file)
+	if err != nil {
+		return nil, err
 	}
-	if stubs, err = printer.NewStubs(cfg).Print(file); err != nil {
-		return nil, nil, err
+	stubs, err := printer.NewStubs(cfg).Print(file)
+	if err != nil {
+		return nil, err
 	}
-	return asm, stubs, nil
+	files := map[string][]byte{"kernels_amd64.s": asm, "kernels_amd64.go": stubs}
+	files["kernels_arm64.s"], files["kernels_arm64.go"] = generateNEON()
+	return files, nil
 }
