@@ -163,3 +163,22 @@ func (s *sizedReader) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// TestSlabsAreOfTheirSize: whatever was given back, a slab is as large as its place in a proof says.
+func TestSlabsAreOfTheirSize(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		rs := newRecords()
+		for i := range 2 * keepSlabs {
+			rs.newSlab()
+			if want := slabMin << (2 * min(i, slabSizes-1)); len(rs.slab) != want {
+				t.Fatalf("slab %d has %d bytes, want %d", i, len(rs.slab), want)
+			}
+			if i == 2 {
+				giveBack(rs.slabs)
+				rs.slabs = nil
+			}
+		}
+		giveBack(rs.slabs)
+	}
+}

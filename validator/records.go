@@ -205,11 +205,10 @@ func (rs *records) newSlab() {
 }
 
 // giveBack gives back the memory of records that nobody looks at any more.
-func (rs *records) giveBack() {
-	for i, slab := range rs.slabs {
-		freeSlabs[min(i, slabSizes-1)].Put(slab)
+func giveBack(slabs []*[]byte) {
+	for _, slab := range slabs {
+		freeSlabs[bits.Len(uint(len(*slab)/slabMin))/2].Put(slab)
 	}
-	rs.slabs = nil
 }
 
 // recycled returns a recycled chunk, or nil if there is none.
@@ -235,11 +234,11 @@ func (rs *records) recycle(s snapshot) {
 	}
 }
 
-// spread moves everything from the one bucket to 1 << bits.
-func (rs *records) spread(bits int) {
-	all := &rs.buckets[0]
+// spread moves everything from the one bucket to 1 << bucketBits.
+func (rs *records) spread(bucketBits int) {
+	all, before := &rs.buckets[0], rs.slabs
 	all.closeChunk()
-	rs.buckets, rs.largest = make([]bucket, 1<<bits), 0
+	rs.buckets, rs.largest, rs.slab, rs.slabs = make([]bucket, 1<<bucketBits), 0, nil, nil
 	for _, chunk := range all.chunks {
 		for len(chunk) > 0 {
 			rec := record(chunk[:record(chunk).size()])
@@ -247,6 +246,7 @@ func (rs *records) spread(bits int) {
 			chunk = chunk[len(rec):]
 		}
 	}
+	giveBack(before)
 }
 
 // snapshot is a bucket as a worker sees it: its number, and its records at the time of handOver.

@@ -107,7 +107,7 @@ func (v *verification) run(r io.Reader) (Result, error) {
 		v.workers.Wait()
 	}
 	if v.fault == nil {
-		v.records.giveBack()
+		giveBack(v.records.slabs)
 	}
 	if err == nil {
 		err = v.ctx.Err() // some units may not have been hashed
