@@ -125,7 +125,7 @@ func parse(args []string) (settings, error) {
 	flags := flag.NewFlagSet("benchreport", flag.ContinueOnError)
 	flags.Bool("short", false, "measure little, to try this program")
 	flags.StringVar(&s.ktaudit, "ktaudit", "", "the ktaudit to measure")
-	flags.StringVar(&s.oracle, "oracle", "", "the akd-oracle to measure")
+	flags.StringVar(&s.oracle, "oracle", "", "the akd-oracle to measure, for processes and inside")
 	flags.StringVar(&s.oracleBy, "oracle-by", "", "the compiler that built akd-oracle, for the report")
 	rows := flags.String("rows", strings.Join(partNames(), ","), "the parts to measure, comma separated")
 	sizes := flags.String("sizes", joined(s.sizes), "leaves inserted in the epochs that are verified beside akd, comma separated")
@@ -151,8 +151,11 @@ func parse(args []string) (settings, error) {
 			return s, fmt.Errorf("there are no rows %q, only %s", name, strings.Join(partNames(), ", "))
 		}
 	}
-	if s.ktaudit == "" || s.oracle == "" || s.runs < 1 || s.longRuns < 1 || flags.NArg() > 0 {
-		return s, errors.New("want -ktaudit FILE -oracle FILE, -runs and -long-runs of 1 or more and nothing else")
+	if s.ktaudit == "" || s.runs < 1 || s.longRuns < 1 || flags.NArg() > 0 {
+		return s, errors.New("want -ktaudit FILE, -runs and -long-runs of 1 or more and nothing else")
+	}
+	if s.oracle == "" && (slices.Contains(s.rows, "processes") || slices.Contains(s.rows, "inside")) {
+		return s, errors.New("processes and inside want -oracle FILE")
 	}
 	return s, nil
 }

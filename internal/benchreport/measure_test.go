@@ -120,7 +120,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	programs := []string{"-ktaudit", "k", "-oracle", "o"}
 	for _, args := range [][]string{
-		{}, {"-ktaudit", "k"},
+		{}, {"-ktaudit", "k"}, {"-ktaudit", "k", "-rows", "start,inside"}, {"-oracle", "o"},
 		append(programs, "-sizes", "20,many"), append(programs, "-sizes", "0"), append(programs, "-runs", "0"), append(programs, "-long-runs", "0"),
 		append(programs, "extra"), append(programs, "-rows", "scale,nothing"), append(programs, "-rows", ""),
 	} {
@@ -145,6 +145,13 @@ func TestParse(t *testing.T) {
 		if s, err := parse(append(programs, test.args...)); err != nil || !test.want(s) {
 			t.Errorf("parse(%q) gave %+v, %v", test.args, s, err)
 		}
+	}
+}
+
+func TestParseWantsNoOracleWhereItIsNotMeasured(t *testing.T) {
+	t.Parallel()
+	if _, err := parse([]string{"-ktaudit", "k", "-rows", "start,scale"}); err != nil {
+		t.Error(err)
 	}
 }
 

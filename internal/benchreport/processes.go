@@ -131,7 +131,10 @@ func processesTable(sizes []size, floors []floor, runs int, oracleBy string) str
 		for _, w := range z.rows {
 			var faster, less, share, wall, ofWall, cpu, ofCPU string
 			if w.path != "" {
-				faster, less, share = ratio(akd.wall, w.wall), ratio(akd.cpu, w.cpu), percent(w.memory, akd.memory)
+				faster, less = ratio(akd.wall, w.wall), ratio(akd.cpu, w.cpu)
+				if !akd.memoryAtMost {
+					share = percent(w.memory, akd.memory)
+				}
 			}
 			if f, ok := floorOf(floors, w.path); ok {
 				wall, ofWall = duration(f.wall(z.input)), percent(f.wall(z.input), w.wall)

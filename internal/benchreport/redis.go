@@ -28,6 +28,15 @@ func startRedis() (*redisServer, error) {
 	return &redisServer{server, redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})}, nil
 }
 
+// tryRedis says whether there can be a Redis on this machine.
+func tryRedis() error {
+	server, err := startRedis()
+	if err != nil {
+		return err
+	}
+	return server.Close()
+}
+
 // Close ends the server.
 func (s *redisServer) Close() error {
 	_ = s.client.Close() // of a server that is about to go

@@ -20,14 +20,10 @@ type scaled struct {
 	idleFor         time.Duration
 }
 
-func (s scaled) theRate() float64 { return s.rate }
-
 // measureScale has different numbers of workers audit the same small epochs beside one Redis.
 func measureScale(ctx context.Context, b *bench) (string, error) {
-	if server, err := startRedis(); err != nil {
+	if err := tryRedis(); err != nil {
 		return "", &leftOutError{err.Error()}
-	} else if err := server.Close(); err != nil {
-		return "", err
 	}
 	log, err := b.smallLog(ctx)
 	if err != nil {
@@ -43,7 +39,7 @@ func measureScale(ctx context.Context, b *bench) (string, error) {
 	}
 	var results []scaled
 	for _, runs := range all {
-		results = append(results, middle(runs, scaled.theRate))
+		results = append(results, middle(runs, func(s scaled) float64 { return s.rate }))
 	}
 	return scaleTable(results, b.longRuns, runtime.NumCPU()), nil
 }
@@ -128,12 +124,13 @@ func scaleTable(results []scaled, runs, cores int) string {
 		"then the workers start, each on one of %d cores, which they share with Redis. The rate is from the first verdict to the last; %s, in turns. "+
 		"Commands inside scripts are counted; requests are what comes over connections.\n\n",
 		count(results[0].epochs), smallInserted, cores, medianOf(runs))
-	head(&b, ">workers", ">epochs/s", ">CPU of workers per epoch", ">of Redis, to enqueue", ">of Redis, to hand out", ">commands per epoch",
+	head(&b, ">workers", ">epochs/s", ">cores in use", ">CPU of workers per epoch", ">of Redis, to enqueue", ">of Redis, to hand out", ">commands per epoch",
 		">requests per epoch", ">idle: commands/s a worker", ">CPU of Redis a second", ">one Redis: epochs/s at most", ">cores of workers that it feeds")
 	for _, s := range results {
 		whole := redisSpent{commands: s.enqueuing.commands + s.auditing.commands, requests: s.enqueuing.requests + s.auditing.requests}
 		idle := float64(s.workers) * s.idleFor.Seconds()
-		row(&b, count(s.workers), perSecond(s.rate), duration(per(s.workerCPU, s.epochs)), duration(per(s.enqueuing.cpu, s.epochs)),
+		inUse := s.rate * (per(s.workerCPU, s.epochs) + per(s.auditing.cpu, s.epochs)).Seconds()
+		row(&b, count(s.workers), perSecond(s.rate), significant(inUse), duration(per(s.workerCPU, s.epochs)), duration(per(s.enqueuing.cpu, s.epochs)),
 			duration(per(s.auditing.cpu, s.epochs)), significant(float64(whole.commands)/float64(s.epochs)),
 			significant(float64(whole.requests)/float64(s.epochs)), significant(float64(s.idle.commands)/idle),
 			duration(time.Duration(float64(s.idle.cpu)/idle)), perSecond(s.limit()), significant(s.feeds()))

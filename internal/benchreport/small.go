@@ -65,10 +65,9 @@ func measureSmall(ctx context.Context, b *bench) (string, error) {
 		func(ctx context.Context) (endToEnd, error) { return b.runRange(ctx, log) },
 	}
 	note := ""
-	if server, err := startRedis(); err != nil {
+	if err := tryRedis(); err != nil {
 		note = fmt.Sprintf("Not measured with Redis: %s.\n", err)
 	} else {
-		_ = server.Close() // it was a trial; each run has one of its own
 		ways = append(ways, func(ctx context.Context) (endToEnd, error) { return b.runFleet(ctx, log) })
 	}
 	all, err := inTurns(ctx, fmt.Sprintf("%d small epochs", b.smallEpochs), b.longRuns, ways...)
