@@ -122,6 +122,7 @@ var allowed = []struct {
 		"auditor/client", "blobstore", "internal/alert", "internal/alert/targets", "internal/strictyaml", "signature", "transparency/tlogproof", "validator",
 	}},
 	{"internal/simlog", []string{"signature", "validator"}},
+	{"internal/farstore", nil},
 	{"cmd/ktaudit", []string{"*"}},
 }
 
