@@ -84,6 +84,7 @@ func parts() []part {
 		{"elements", "Cost of an element", measureElements},
 		{"kernel", "The kernel", measureKernel},
 		{"small", "Small epochs from end to end", measureSmall},
+		{"far", "Large epochs from a far store", measureFar},
 		{"scale", "Workers beside one Redis", measureScale},
 	}
 }

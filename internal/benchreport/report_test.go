@@ -58,6 +58,7 @@ func everyTable() string {
 				"worker": {cpu: 24 * time.Second, memory: 55e6}, "scheduler": {cpu: 4 * time.Second, memory: 50e6}, "redis": {cpu: 3 * time.Second},
 			}},
 		}, 3, "A note.\n"),
+		farTable(fetched{usage{wall: 12 * time.Second, cpu: 7 * time.Second, memory: 300e6}, 30, 1_200_000_000, 330, 21}, 1_200_000_000, 3),
 		scaleTable([]scaled{{
 			workers: 4, epochs: 10_000, rate: 1234.5, workerCPU: 12 * time.Second, enqueuing: redisSpent{500 * ms, 40_000, 1_000},
 			auditing: redisSpent{1500 * ms, 160_000, 29_000}, idle: redisSpent{20 * ms, 800, 400}, idleFor: 5 * time.Second,
