@@ -125,7 +125,7 @@ func scaleTable(results []scaled, runs, cores int) string {
 		"Commands inside scripts are counted; requests are what comes over connections.\n\n",
 		count(results[0].epochs), smallInserted, cores, medianOf(runs))
 	head(&b, ">workers", ">epochs/s", ">cores in use", ">CPU of workers per epoch", ">of Redis, to enqueue", ">of Redis, to hand out", ">commands per epoch",
-		">requests per epoch", ">idle: commands/s a worker", ">CPU of Redis a second", ">one Redis: epochs/s at most", ">cores of workers that it feeds")
+		">requests per epoch", ">idle: commands/s a worker", ">idle: share of Redis a worker", ">one Redis: epochs/s at most", ">cores of workers that it feeds")
 	for _, s := range results {
 		whole := redisSpent{commands: s.enqueuing.commands + s.auditing.commands, requests: s.enqueuing.requests + s.auditing.requests}
 		idle := float64(s.workers) * s.idleFor.Seconds()
@@ -133,7 +133,7 @@ func scaleTable(results []scaled, runs, cores int) string {
 		row(&b, count(s.workers), perSecond(s.rate), significant(inUse), duration(per(s.workerCPU, s.epochs)), duration(per(s.enqueuing.cpu, s.epochs)),
 			duration(per(s.auditing.cpu, s.epochs)), significant(float64(whole.commands)/float64(s.epochs)),
 			significant(float64(whole.requests)/float64(s.epochs)), significant(float64(s.idle.commands)/idle),
-			duration(time.Duration(float64(s.idle.cpu)/idle)), perSecond(s.limit()), significant(s.feeds()))
+			fmt.Sprintf("%.2f %%", 100*s.idle.cpu.Seconds()/idle), perSecond(s.limit()), significant(s.feeds()))
 	}
 	return b.String()
 }
