@@ -24,19 +24,28 @@ type scheme struct {
 	parameters []string // besides prefix, which all have
 	open       func(context.Context, *url.URL, *http.Transport) (*blob.Bucket, error)
 	example    string
+	ranges     int // parts of an object to fetch at once, unless the URL says how many
 }
 
 var schemes = map[string]scheme{
-	"azblob": {withTLS("cdn", "domain", "localemu", "protocol", "storage_account"), openAzure, "azblob://CONTAINER"},
-	"file":   {[]string{"create_dir"}, nil, "file:///FOLDER or a plain path"},
-	"gs":     {withTLS("access_id", "anonymous", "grpc", "private_key_path", "universe_domain", "zonal"), openGoogle, "gs://BUCKET"},
-	"mem":    {[]string{"nomd5"}, openMemory, "mem://"},
+	"azblob": {withTLS("cdn", "domain", "localemu", "protocol", "ranges", "storage_account"), openAzure, "azblob://CONTAINER", manyRanges},
+	"file":   {[]string{"create_dir"}, nil, "file:///FOLDER or a plain path", 1},
+	"gs":     {withTLS("access_id", "anonymous", "grpc", "private_key_path", "ranges", "universe_domain", "zonal"), openGoogle, "gs://BUCKET", manyRanges},
+	"mem":    {[]string{"nomd5"}, openMemory, "mem://", 1},
 	"s3": {withTLS("accelerate", "anonymous", "disable_https", "dualstack", "endpoint", "fips", "hostname_immutable", "kmskeyid",
-		"profile", "rate_limiter_capacity", "region", "request_checksum_calculation", "response_checksum_validation", "role",
-		"s3ForcePathStyle", "ssetype", "use_path_style"), openS3, "s3://BUCKET"},
-	s3list.SchemeHTTP:  {s3list.Parameters(), openPublicLog, s3list.SchemeHTTP + "://HOST:PORT"},
-	s3list.SchemeHTTPS: {s3list.Parameters(), openPublicLog, s3list.SchemeHTTPS + "://HOST"},
+		"profile", "ranges", "rate_limiter_capacity", "region", "request_checksum_calculation", "response_checksum_validation", "role",
+		"s3ForcePathStyle", "ssetype", "use_path_style"), openS3, "s3://BUCKET", manyRanges},
+	// Public logs are somebody else's: one request for a proof, unless their URL says otherwise.
+	s3list.SchemeHTTP:  {append(s3list.Parameters(), "ranges"), openPublicLog, s3list.SchemeHTTP + "://HOST:PORT", 1},
+	s3list.SchemeHTTPS: {append(s3list.Parameters(), "ranges"), openPublicLog, s3list.SchemeHTTPS + "://HOST", 1},
 }
+
+const (
+	// manyRanges is for services that are made for many connections. Three epochs at once keep a
+	// line of 1 Gbit/s busy with so many each if a connection gives 20 MB/s with 50 ms of latency.
+	manyRanges = 6
+	maxRanges  = 16
+)
 
 // otherNames are schemes that other programs use for the same services.
 var otherNames = map[string]string{
@@ -53,6 +62,7 @@ type location struct {
 	folder    string   // of local disk
 	createDir bool     // make the folder
 	prefix    string   // of all keys; empty or ending in "/"
+	ranges    int      // parts of an object to fetch at once
 	tls       tlsfiles.Files
 }
 
@@ -167,6 +177,12 @@ func (l *location) parameters(s scheme) error {
 	default:
 		return fmt.Errorf("create_dir=%s: want true or false", v)
 	}
+	l.ranges = s.ranges
+	if v := q.Get("ranges"); q.Has("ranges") {
+		if l.ranges, err = strconv.Atoi(v); err != nil || l.ranges < 1 || l.ranges > maxRanges {
+			return fmt.Errorf("ranges=%.40s: want a number from 1 to %d", v, maxRanges)
+		}
+	}
 	l.tls = tlsfiles.Files{
 		CA: q.Get("ca_file"), Certificate: q.Get("certificate"), Key: q.Get("certificate_key"), ServerName: q.Get("server_name"),
 	}
@@ -177,7 +193,7 @@ func (l *location) parameters(s scheme) error {
 	case isTrue(q, "grpc"), isTrue(q, "zonal"):
 		return fmt.Errorf("%s have no effect with gRPC", strings.Join(tlsParameters, ", "))
 	}
-	for _, name := range append([]string{"prefix", "create_dir"}, tlsParameters...) {
+	for _, name := range append([]string{"prefix", "create_dir", "ranges"}, tlsParameters...) {
 		q.Del(name)
 	}
 	l.url.RawQuery = q.Encode()

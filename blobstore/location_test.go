@@ -137,6 +137,27 @@ func TestFoldersAreOpenedByURLAndByPath(t *testing.T) {
 	}
 }
 
+func TestRanges(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]int{
+		"s3://b": 6, "gs://b": 6, "azblob://b": 6, "s3://b?ranges=1": 1, "s3://b?ranges=16&prefix=a/": 16,
+		"s3list+https://h": 1, "s3list+http://h:1/b": 1, "s3list+https://h?ranges=4&rate=5": 4,
+		"/log": 1, "file:///log": 1, "mem://": 1,
+	} {
+		if err := blobstore.CheckURL(url); err != nil {
+			t.Error(err)
+		}
+		if got := blobstore.Ranges(url); got != want {
+			t.Errorf("%s: %d, want %d", url, got, want)
+		}
+	}
+	for _, url := range []string{"s3://b?ranges=0", "s3://b?ranges=17", "s3://b?ranges=", "s3list+https://h?ranges=-1", "gs://b?ranges=x", "file:///log?ranges=2"} {
+		if err := blobstore.CheckURL(url); err == nil || !strings.Contains(err.Error(), "ranges") || blobstore.Ranges(url) != 1 {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestMemoryIsNewEachTime(t *testing.T) {
 	t.Parallel()
 	for range 2 {

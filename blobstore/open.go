@@ -35,11 +35,11 @@ const openTimeout = 15 * time.Second
 //	mem://            memory: new and empty each time
 //	s3list+https://HOST  a public log, read-only: see package s3list
 //
-// All take prefix=FOLDER/, the services also ca_file=, certificate=, certificate_key= and
-// server_name= for TLS, and gocloud's parameters. Credentials come from where each service's own
-// programs find them. It asks the service for a first listing, so that a wrong name,
-// missing credentials or an unreachable service is said here, in one error that tells what to
-// change, and not by the first of a million jobs.
+// All take prefix=FOLDER/, services and public logs also ranges= (see Ranges), services ca_file=,
+// certificate=, certificate_key= and server_name= for TLS, and gocloud's parameters. Credentials
+// come from where each service's own programs find them. It asks the service for a first listing,
+// so that a wrong name, missing credentials or an unreachable service is said here, in one error
+// that tells what to change, and not by the first of a million jobs.
 //
 // On local disk no link is followed below the folder, and only regular files are read; what is
 // neither file nor folder is an error where it is listed or read. For writing what must be there
@@ -61,6 +61,17 @@ func OpenUnasked(ctx context.Context, url string) (*blob.Bucket, error) {
 		return nil, err
 	}
 	return l.open(ctx, func(context.Context, *blob.Bucket) error { return nil })
+}
+
+// Ranges returns how many parts of one large object may be fetched at once from the bucket at a URL
+// that OpenBucket takes, for fetcher.Options: several from a service, one from a public log, unless
+// the URL has ranges=, and one from what is on this machine.
+func Ranges(url string) int {
+	l, err := parse(url)
+	if err != nil {
+		return 1
+	}
+	return max(l.ranges, 1) // a plain path has no parameters
 }
 
 // ErrNoAnswer is in the error for a service that could not be reached or had a fault of its own,

@@ -17,6 +17,9 @@ import (
 	"gocloud.dev/blob/s3blob"
 )
 
+// idleConnections is how many connections to a service are kept for the next requests.
+const idleConnections = 128
+
 // openS3 fills in what S3 servers other than AWS's leave open, and looks for credentials before the
 // first request does.
 func openS3(ctx context.Context, u *url.URL, transport *http.Transport) (*blob.Bucket, error) {
@@ -65,19 +68,22 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values, transport *http.Trans
 	if options.Retryer, err = retryer(ctx, q, options.Retryer); err != nil {
 		return nil, s3.Options{}, err
 	}
-	if transport != nil {
-		client, ok := options.HTTPClient.(*awshttp.BuildableClient)
-		if !ok {
-			return nil, s3.Options{}, fmt.Errorf("AWS's library has an HTTP client without settings of TLS: %T", options.HTTPClient)
-		}
-		options.HTTPClient = client.WithTransportOptions(func(t *http.Transport) {
-			c := transport.TLSClientConfig.Clone()
-			if c.RootCAs == nil && t.TLSClientConfig != nil {
-				c.RootCAs = t.TLSClientConfig.RootCAs // of AWS_CA_BUNDLE
-			}
-			t.TLSClientConfig, t.Proxy = c, onlyTLS(t.Proxy)
-		})
+	httpClient, ok := options.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		return nil, s3.Options{}, fmt.Errorf("AWS's library has an HTTP client without settings: %T", options.HTTPClient)
 	}
+	options.HTTPClient = httpClient.WithTransportOptions(func(t *http.Transport) {
+		// Several epochs at once, each in ranges: what is closed has to be opened again.
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConnections, idleConnections
+		if transport == nil {
+			return
+		}
+		c := transport.TLSClientConfig.Clone()
+		if c.RootCAs == nil && t.TLSClientConfig != nil {
+			c.RootCAs = t.TLSClientConfig.RootCAs // of AWS_CA_BUNDLE
+		}
+		t.TLSClientConfig, t.Proxy = c, onlyTLS(t.Proxy)
+	})
 	b, err = s3blob.OpenBucket(ctx, s3.New(options), u.Host, &opener.Options)
 	return b, options, err
 }

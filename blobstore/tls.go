@@ -28,6 +28,7 @@ func (l *location) transport() (*http.Transport, error) {
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = c
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConnections, idleConnections
 	t.Proxy = onlyTLS(t.Proxy)
 	return t, nil
 }

@@ -2,16 +2,14 @@ package fetcher
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"github.com/ktaudit/ktaudit/internal/patience"
-	"github.com/ktaudit/ktaudit/internal/resume"
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 )
 
 // grace is how long a transfer may take to begin, and what a small object costs that never comes.
@@ -19,38 +17,24 @@ import (
 // for another one.
 const grace = 40 * time.Second
 
-var errStalled = errors.New("body stalled")
-
-// download reads an object from its first byte to its last, in as many requests as it takes. It
+// download reads an object from its first byte to its last, in one part or in several at once. It
 // ends in io.EOF only after exactly as many bytes as the listing promised.
 type download struct {
-	ctx     context.Context // ended by patience, too
-	bucket  *blob.Bucket
-	object  Object
-	options Options
-	// patience lasts for the whole object, and counts only while a Read waits: not while the
-	// verifier keeps the source waiting
-	patience *patience.Patience
-
-	// body is the current request's, nil between requests; request is its context, ended by cancel
-	// or by idle.
-	body    *blob.Reader
-	request context.Context
-	cancel  context.CancelCauseFunc
-	idle    *time.Timer
-
-	modTime  time.Time   // of the first body
-	etag     s3list.ETag // likewise
-	offset   int64
-	failures *resume.Body
+	*transfer
+	source io.ReadCloser
 }
 
-func newDownload(ctx context.Context, bucket *blob.Bucket, object Object, o Options) *download {
-	ctx, p := patience.New(ctx, patience.Limits{Grace: grace, MinRate: o.MinRate})
-	return &download{
-		ctx: ctx, bucket: bucket, object: object, options: o, patience: p,
-		failures: resume.NewBody(o.MaxAttempts, o.Backoff),
+// newDownload begins nothing until the first Read. Turns are those of the log directory.
+func newDownload(ctx context.Context, bucket *blob.Bucket, object Object, o Options, turns chan struct{}) *download {
+	t := &transfer{bucket: bucket, object: object, options: o}
+	t.ctx, t.patience = patience.New(ctx, patience.Limits{Grace: grace, MinRate: o.MinRate})
+	d := &download{transfer: t}
+	if o.readAhead(object.Size) > 0 {
+		d.source = newRanges(t, turns)
+	} else {
+		d.source = newPart(t.ctx, t, 0, object.Size)
 	}
+	return d
 }
 
 // Read never returns 0, nil. Its errors are final: io.EOF, the context's own, or one that names the
@@ -61,146 +45,74 @@ func (d *download) Read(p []byte) (n int, err error) {
 		d.patience.Stop()
 		d.patience.Earn(n)
 	}()
-	for {
-		if d.ctx.Err() != nil { // also between reads: bodies on local disks ignore their context
-			return 0, d.ended()
-		}
-		n, err := d.read(p)
-		switch {
-		case n > 0:
-			d.failures.Received(n)
-			return n, nil
-		case err == io.EOF:
-			return 0, io.EOF
-		case err == nil && d.request.Err() == nil:
-			continue
-		}
-		if err := d.retry(err); err != nil {
-			return 0, err
-		}
-	}
+	return d.source.Read(p)
 }
 
-// read reads once from the current body, or from a new one.
-func (d *download) read(p []byte) (int, error) {
-	if d.body == nil {
-		if err := d.open(); err != nil {
-			return 0, err
-		}
-	}
-	d.idle.Reset(d.options.IdleTimeout)
-	defer d.idle.Stop()
-	left := d.object.Size - d.offset
-	if left == 0 {
-		// All bytes are here, however the body ends. If it goes on, the object has grown, or the
-		// server ignored where a resumed body was to begin.
-		if n, _ := d.body.Read(make([]byte, 1)); n > 0 {
-			return 0, fmt.Errorf("it goes on after %d bytes: %w", d.offset, ErrChanged)
-		}
-		return 0, io.EOF
-	}
-	n, err := d.body.Read(p[:min(int64(len(p)), left)])
-	d.offset += int64(n)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+// end ends the download.
+func (d *download) end() {
+	d.patience.Close()
+	_ = d.source.Close() // Read has reported its errors
 }
 
-// open requests what is missing and checks that it is part of the same object as before. Size and
-// time of writing are all that every store says of a body. A change that they do not show gives a
-// proof that does not verify; the caller then fetches it again from the start.
-func (d *download) open() error {
-	request, cancel := context.WithCancelCause(d.ctx)
-	d.request, d.cancel = request, cancel
-	idle := time.AfterFunc(d.options.IdleTimeout, func() { cancel(errStalled) })
-	d.idle = idle
-	request = patience.Pausable(request, func() func() {
-		idle.Stop()
-		return func() { idle.Reset(d.options.IdleTimeout) }
-	})
-	body, err := d.bucket.NewRangeReader(request, d.object.Key, d.offset, -1, nil)
-	if err != nil {
-		return err
-	}
-	d.body = body
-	if d.modTime.IsZero() {
-		d.modTime = body.ModTime()
-		body.As(&d.etag)
-		d.etag = shortETag(d.etag)
+// transfer is what all requests for an object have in common.
+type transfer struct {
+	ctx     context.Context // ended by patience, too
+	bucket  *blob.Bucket
+	object  Object
+	options Options
+	// patience lasts for the whole object, and counts only while a Read waits: not while the
+	// verifier keeps the source waiting
+	patience *patience.Patience
+
+	mu      sync.Mutex
+	begun   bool        // there was a body, which set the fields below
+	modTime time.Time   // of it
+	etag    s3list.ETag // likewise
+}
+
+// accept checks that a body is of the same object as those before. Size and time of writing are all
+// that every store says of a body. A change that they do not show gives a proof that does not
+// verify; the caller then fetches it again from the start.
+func (t *transfer) accept(body *blob.Reader) error {
+	var etag s3list.ETag
+	body.As(&etag)
+	etag = shortETag(etag)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.begun {
+		t.begun, t.modTime, t.etag = true, body.ModTime(), etag
 	}
 	switch {
-	case body.Size() > 0 && body.Size() != d.object.Size: // 0: the server didn't say
-		return fmt.Errorf("it has %d bytes, %d when it was listed: %w", body.Size(), d.object.Size, ErrChanged)
-	case !body.ModTime().Equal(d.modTime):
+	case body.Size() > 0 && body.Size() != t.object.Size: // 0: the server didn't say
+		return fmt.Errorf("it has %d bytes, %d when it was listed: %w", body.Size(), t.object.Size, ErrChanged)
+	case !body.ModTime().Equal(t.modTime):
 		return fmt.Errorf("it was written again at %s: %w", body.ModTime().UTC().Format(time.RFC3339), ErrChanged)
+	case etag != t.etag:
+		return fmt.Errorf("it was %q and is %q: %w", t.etag, etag, ErrChanged)
 	}
 	return nil
 }
 
 // stale returns ErrChanged if the body was of another state of the object than the listing.
-func (d *download) stale() error {
-	if d.etag == "" || d.object.ETag == "" || d.etag == d.object.ETag {
+func (t *transfer) stale() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.etag == "" || t.object.ETag == "" || t.etag == t.object.ETag {
 		return nil
 	}
-	return fmt.Errorf("batch %s: listed as %q and served as %q: %w", d.object.Key, d.object.ETag, d.etag, ErrChanged)
+	return fmt.Errorf("batch %s: listed as %q and served as %q: %w", t.object.Key, t.object.ETag, t.etag, ErrChanged)
 }
 
-// retry waits until a failed request may be made again. Its error is the one to give up with.
-func (d *download) retry(cause error) error {
-	if context.Cause(d.request) == errStalled {
-		// In place of the store's own error, which is a context error and would pass for the
-		// caller's.
-		cause = fmt.Errorf("%w: nothing came for %s", errStalled, d.options.IdleTimeout)
+// ended returns what ended a context made from the transfer's: that of the caller, or a source that
+// is too slow.
+func (t *transfer) ended(ctx context.Context, offset int64) error {
+	if err := t.patience.Exceeded(ctx); err != nil {
+		return t.failed(offset, err)
 	}
-	d.close()
-	if d.ctx.Err() != nil {
-		return d.ended()
-	}
-	if again := d.failures.Failed(); !again || isFinal(cause) {
-		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, cleaned(cause))
-	}
-	if d.failures.Wait(d.ctx) != nil {
-		return d.ended()
-	}
-	return nil
+	return ctx.Err()
 }
 
-// ended returns what ended the whole download: the caller's context, or a source that is too slow.
-func (d *download) ended() error {
-	if err := d.patience.Exceeded(d.ctx); err != nil {
-		return fmt.Errorf("batch %s: at byte %d of %d: %w", d.object.Key, d.offset, d.object.Size, err)
-	}
-	return d.ctx.Err()
-}
-
-// isFinal reports whether asking again at once is pointless. A missing object is such a case though
-// it was just listed; some stores say missing and mean forbidden.
-func isFinal(err error) bool {
-	if errors.Is(err, ErrChanged) {
-		return true
-	}
-	switch gcerrors.Code(err) {
-	case gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.Unimplemented:
-		return true
-	}
-	return false
-}
-
-// end ends the download.
-func (d *download) end() {
-	d.close()
-	d.patience.Close()
-}
-
-// close ends the current request.
-func (d *download) close() {
-	if d.cancel != nil {
-		d.idle.Stop()
-		d.cancel(nil)
-	}
-	if d.body != nil {
-		_ = d.body.Close() // Read has reported its errors
-		d.body = nil
-	}
+// failed names the object in an error.
+func (t *transfer) failed(offset int64, err error) error {
+	return fmt.Errorf("batch %s: at byte %d of %d: %w", t.object.Key, offset, t.object.Size, err)
 }

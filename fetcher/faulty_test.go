@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/blobstore/s3list"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/gcerrors"
@@ -29,7 +30,8 @@ type fault struct {
 	size    int64     // claimed in place of the true size
 	content []byte    // in place of the object's
 	modTime time.Time // in place of the object's
-	restart bool      // the offset is ignored
+	etag    s3list.ETag
+	restart bool // the range is ignored
 }
 
 // faultyBucket is an in-memory log directory whose requests go wrong as a test says.
@@ -116,8 +118,8 @@ func (b *faultyBucket) NewRangeReader(ctx context.Context, key string, offset, l
 		return nil, f.open
 	case !ok:
 		return nil, errMissing
-	case length >= 0:
-		return nil, errors.New("the fetcher asks for the rest, not for a length")
+	case length == 0:
+		return nil, errors.New("the fetcher asks for nothing")
 	}
 	if f.content != nil {
 		content = f.content
@@ -132,12 +134,15 @@ func (b *faultyBucket) NewRangeReader(ctx context.Context, key string, offset, l
 		r.attributes.ModTime = f.modTime
 	}
 	if f.restart {
-		offset = 0
+		offset, length = 0, -1
 	}
 	if offset > int64(len(content)) {
 		return nil, errors.New("416 range not satisfiable")
 	}
 	content = content[offset:]
+	if length > 0 {
+		content = content[:min(length, int64(len(content)))]
+	}
 	if f.end != nil || f.stall {
 		content = content[:min(f.cut, len(content))]
 	}
@@ -169,6 +174,13 @@ func (r *faultyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (r *faultyReader) Close() error                         { return nil }
-func (r *faultyReader) As(any) bool                          { return false }
+func (r *faultyReader) Close() error { return nil }
+
+func (r *faultyReader) As(target any) bool {
+	etag, ok := target.(*s3list.ETag)
+	if ok {
+		*etag = r.fault.etag
+	}
+	return ok
+}
 func (r *faultyReader) Attributes() *driver.ReaderAttributes { return &r.attributes }

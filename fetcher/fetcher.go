@@ -36,6 +36,12 @@ type Options struct {
 	// the time of verifying.
 	Unhashed bool
 
+	// Ranges is how many parts of one object are fetched at once, of 4 MiB each, if it has more
+	// than two; at most MaxRanges. They are held in memory until they are read. Default 1: an
+	// object is fetched with one request. See blobstore.Ranges.
+	Ranges    int
+	rangeSize int64 // of such a part; for tests
+
 	// Present, if not nil, is called with an epoch's prefix when nothing is listed under it. An
 	// error means that the log directory itself is missing or may not be read, so that the empty
 	// listing says nothing about the epoch. See blobstore.Present.
@@ -69,6 +75,8 @@ func (o Options) withDefaults() Options {
 	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), 25*time.Second)
 	o.ListTimeout = cmp.Or(max(o.ListTimeout, 0), time.Minute)
 	o.MinRate = cmp.Or(max(o.MinRate, 0), DefaultMinRate)
+	o.Ranges = min(max(o.Ranges, 1), MaxRanges)
+	o.rangeSize = cmp.Or(o.rangeSize, rangeSize)
 	return o
 }
 
@@ -85,15 +93,21 @@ func (o Options) maxBytes(stored int64) int64 {
 type Fetcher struct {
 	bucket  *blob.Bucket
 	options Options
+	turns   chan struct{} // of parts that are fetched ahead
 }
 
 // New returns a Fetcher for the log directory in bucket, which stays the caller's to close.
 func New(bucket *blob.Bucket, o Options) *Fetcher {
-	return &Fetcher{bucket: bucket, options: o.withDefaults()}
+	return &Fetcher{bucket: bucket, options: o.withDefaults(), turns: make(chan struct{}, maxTurns)}
 }
 
 // MaxWindow is how many bytes of a zstd frame's window a decoder holds at most.
 func (f *Fetcher) MaxWindow() int64 { return f.options.MaxWindow }
+
+// ReadAhead is how many bytes of an object of so many are held in memory before they are read,
+// beside the decoder and its buffers: parts that are fetched at once. It is 0 where Options.Ranges
+// is 1.
+func (f *Fetcher) ReadAhead(size int64) int64 { return f.options.readAhead(size) }
 
 // WithWindow returns a Fetcher for the same log directory whose MaxWindow is n bytes, but at least
 // 1 KiB, which is the least a frame can ask for, and at most f's. Where that is too little, reading
@@ -119,7 +133,7 @@ func (f *Fetcher) Open(ctx context.Context, object Object, archive io.Writer) (*
 		return nil, fmt.Errorf("%s: has %d bytes, limit %d: %w", label, object.Size, f.options.MaxStoredBytes, ErrTooLarge)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	body := newDownload(ctx, f.bucket, object, f.options)
+	body := newDownload(ctx, f.bucket, object, f.options, f.turns)
 	batch := newBatch(ctx, cancel, &storedReader{
 		ctx: ctx, label: label, r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: archive,
 		unhashed: f.options.Unhashed,
@@ -145,14 +159,17 @@ func Decode(ctx context.Context, r io.Reader, size int64, o Options) (*Batch, er
 }
 
 // Copy writes an object that Locate or Find returned to w as it is stored, without decompressing
-// it, and returns its SHA-256 in hexadecimal. An error is a fault of the network or of w.
+// it, and returns its SHA-256 in hexadecimal. It fetches no ranges ahead. An error is a fault of
+// the network or of w.
 func (f *Fetcher) Copy(ctx context.Context, object Object, w io.Writer) (hash string, err error) {
 	if object.Size < 0 || object.Size > f.options.MaxStoredBytes {
 		return "", fmt.Errorf("batch %s: has %d bytes, limit %d", object.Key, object.Size, f.options.MaxStoredBytes)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	body := newDownload(ctx, f.bucket, object, f.options)
+	o := f.options
+	o.Ranges = 1
+	body := newDownload(ctx, f.bucket, object, o, f.turns)
 	defer body.end()
 	stored := &storedReader{
 		ctx: ctx, label: fmt.Sprintf("batch %s", object.Key), r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: w,

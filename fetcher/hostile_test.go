@@ -26,8 +26,12 @@ type drip struct {
 	silent bool // bodies ignore their context
 }
 
-func (b *drip) NewRangeReader(ctx context.Context, _ string, offset, _ int64, _ *driver.ReaderOptions) (driver.Reader, error) {
-	return &dripReader{drip: b, ctx: ctx, left: b.size - offset}, nil
+func (b *drip) NewRangeReader(ctx context.Context, _ string, offset, length int64, _ *driver.ReaderOptions) (driver.Reader, error) {
+	left := b.size - offset
+	if length > 0 {
+		left = min(left, length)
+	}
+	return &dripReader{drip: b, ctx: ctx, left: left}, nil
 }
 
 type dripReader struct {
@@ -68,6 +72,16 @@ func (r *dripReader) Attributes() *driver.ReaderAttributes {
 // A source that brings too little ends its transfer, whatever it does to look alive, and in a time
 // that is bounded by the object's size. The times are those of synctest's clock.
 func TestHostileDrip(t *testing.T) {
+	eachWay(t, func(t *testing.T, way func(Options) Options) {
+		testHostileDrip(t, func(o Options) Options {
+			o = way(o)
+			o.rangeSize = 0 // as large as they are, so that together they are no faster
+			return o
+		})
+	})
+}
+
+func testHostileDrip(t *testing.T, way func(Options) Options) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		drip    *drip
@@ -95,7 +109,7 @@ func TestHostileDrip(t *testing.T) {
 				bucket := blob.NewBucket(test.drip)
 				defer bucket.Close()
 				began := time.Now()
-				batch, err := New(bucket, test.options).Open(t.Context(), Object{Key: key(1, digestA, digestB), Size: test.drip.size}, nil)
+				batch, err := New(bucket, way(test.options)).Open(t.Context(), Object{Key: key(1, digestA, digestB), Size: test.drip.size}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,16 +134,21 @@ func TestHostileDrip(t *testing.T) {
 }
 
 // However fast a source was before: what it brings now counts.
-func TestHostileStandstill(t *testing.T) {
+func TestHostileStandstill(t *testing.T) { eachWay(t, testHostileStandstill) }
+
+func testHostileStandstill(t *testing.T, way func(Options) Options) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := one(random(8<<20, 30), func(_ int, offset int64) fault {
+			if way(Options{}).Ranges > 0 && offset < 7<<20 {
+				return fault{}
+			}
 			return fault{cut: max(7<<20-int(offset), 0), stall: true}
 		})
 		bucket := blob.NewBucket(b)
 		defer bucket.Close()
 		began := time.Now()
-		batch, err := New(bucket, Options{MaxAttempts: 100}).Open(t.Context(), Object{Key: key(1, digestA, digestB), Size: 8 << 20}, nil)
+		batch, err := New(bucket, way(Options{MaxAttempts: 100})).Open(t.Context(), Object{Key: key(1, digestA, digestB), Size: 8 << 20}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,13 +163,15 @@ func TestHostileStandstill(t *testing.T) {
 }
 
 // A verifier that takes its time, as one that waits for memory, is not the source's fault.
-func TestSlowReader(t *testing.T) {
+func TestSlowReader(t *testing.T) { eachWay(t, testSlowReader) }
+
+func testSlowReader(t *testing.T, way func(Options) Options) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		content := random(8<<20, 31)
 		bucket := blob.NewBucket(one(content, nil))
 		defer bucket.Close()
-		batch, err := New(bucket, Options{}).Open(t.Context(), Object{Key: key(1, digestA, digestB), Size: 8 << 20}, nil)
+		batch, err := New(bucket, way(Options{})).Open(t.Context(), Object{Key: key(1, digestA, digestB), Size: 8 << 20}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,9 @@ func TestReadAhead(t *testing.T) {
 }
 
 // However a batch is left, its goroutine ends. Not in parallel, to count them.
-func TestNoGoroutineStays(t *testing.T) {
+func TestNoGoroutineStays(t *testing.T) { eachWay(t, testNoGoroutineStays) }
+
+func testNoGoroutineStays(t *testing.T, way func(Options) Options) {
 	content := random(2<<20, 13)
 	stored := zstdBytes(t, content)
 	before := runtime.NumGoroutine()
@@ -82,7 +84,7 @@ func TestNoGoroutineStays(t *testing.T) {
 					return f
 				}
 				return fault{}
-			}).open(t), Options{MaxAttempts: 1000, Backoff: time.Microsecond, IdleTimeout: time.Millisecond})
+			}).open(t), way(Options{MaxAttempts: 1000, Backoff: time.Microsecond, IdleTimeout: time.Millisecond}))
 			object, err := fetcher.Locate(ctx, 1)
 			if err != nil {
 				t.Fatal(err)

@@ -87,7 +87,9 @@ func openBucket(t *testing.T, bucketURL string) *blob.Bucket {
 }
 
 // A real S3 server is read right: directly, and over connections that break again and again.
-func TestS3(t *testing.T) {
+func TestS3(t *testing.T) { eachWay(t, testS3) }
+
+func testS3(t *testing.T, in func(Options) Options) {
 	t.Parallel()
 	server := testservers.S3(t)
 	bucketURL := server.BucketURL("log")
@@ -119,7 +121,7 @@ func TestS3(t *testing.T) {
 		return 8<<10 + random.Int64N(1<<20) // a listing gets through, a batch does not
 	})
 	for way, bucket := range map[string]*blob.Bucket{"direct": direct, "broken": openBucket(t, p.bucketURL(t, bucketURL))} {
-		f := New(bucket, stubborn)
+		f := New(bucket, in(stubborn))
 		for epoch, want := range map[uint64]struct {
 			size        int
 			compression string
@@ -167,7 +169,9 @@ func TestS3(t *testing.T) {
 
 // Losing the server in the middle of a batch, and getting another object after it, are both
 // noticed.
-func TestS3Outages(t *testing.T) {
+func TestS3Outages(t *testing.T) { eachWay(t, testS3Outages) }
+
+func testS3Outages(t *testing.T, way func(Options) Options) {
 	t.Parallel()
 	server := testservers.S3(t)
 	bucket := openBucket(t, server.BucketURL("log"))
@@ -179,7 +183,7 @@ func TestS3Outages(t *testing.T) {
 	// Past what is read ahead, so that the first body breaks off only once the test goes on
 	// reading.
 	p := startProxy(t, strings.TrimPrefix(server.Endpoint(), "http://"), func() int64 { return 4 << 20 })
-	f := New(openBucket(t, p.bucketURL(t, server.BucketURL("log"))), stubborn)
+	f := New(openBucket(t, p.bucketURL(t, server.BucketURL("log"))), way(stubborn))
 	object, err := New(bucket, Options{}).Locate(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +207,7 @@ func TestS3Outages(t *testing.T) {
 		t.Errorf("replaced: %v", err)
 	}
 
-	f = New(bucket, Options{MaxAttempts: 1}) // AWS's library has retries of its own
+	f = New(bucket, way(Options{MaxAttempts: 1})) // AWS's library has retries of its own
 	if object, err = f.Locate(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}

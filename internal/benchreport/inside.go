@@ -1,168 +1,178 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"runtime"
-	"slices"
+	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/lanes"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
-// smallBatch is up to what size a batch is measured in this process too. For larger ones the start
-// of a process does not matter.
-const smallBatch = 4 << 20
+const (
+	// smallBatch is up to what size a batch is measured in a process, too, beside akd. For larger
+	// ones the start of a process does not matter.
+	smallBatch = 4 << 20
+	// insideCommand makes this program verify a file again and again: in a process of its own,
+	// whose garbage collector has nothing else to do.
+	insideCommand = "inside"
+)
 
-// measureInside adds the time of a verification without the start of a process, for small batches,
-// and counts the elements.
-func measureInside(ctx context.Context, s settings, z *size) error {
-	data, err := os.ReadFile(z.file)
-	if err != nil {
+// repeatInside verifies a file so many times after a first time, and prints the means of wall and
+// CPU time in nanoseconds. Means, as the garbage collector works for many at once.
+func repeatInside(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%s wants FILE TIMES", insideCommand)
+	}
+	times, err := strconv.Atoi(args[1])
+	if err != nil || times < 1 {
+		return fmt.Errorf("%q is no number of times", args[1])
+	}
+	if err := verifyInside(ctx, args[0]); err != nil {
 		return err
 	}
-	result, _, err := verifyInside(ctx, z.name, data)
-	if err != nil {
-		return err
-	}
-	z.inserted, z.unchanged = result.Inserted, result.Unchanged
-	if z.bytes > smallBatch {
-		return nil
-	}
-	for i := range z.rows {
-		r := &z.rows[i]
-		if r.path == "" {
-			r.inside, err = runOracle(ctx, s.oracle, z.file, repetitions(z.bytes))
-		} else {
-			r.inside, err = repeatInside(ctx, r.path, z.name, data)
-		}
-		if err != nil {
+	start, startCPU := time.Now(), ownCPU()
+	for range times {
+		if err := verifyInside(ctx, args[0]); err != nil {
 			return err
 		}
 	}
-	return nil
+	wall, cpu := time.Since(start), ownCPU()-startCPU
+	_, err = fmt.Fprintln(out, per(wall, times).Nanoseconds(), per(cpu, times).Nanoseconds())
+	return err
 }
 
-// repetitions is how often a small batch is verified in process.
-func repetitions(size int64) int { return int(max(5, min(200, smallBatch/size))) }
-
-// runOracle lets akd verify one file many times in a process and returns the median of the times
-// that it reports, which leave out reading and decoding.
-func runOracle(ctx context.Context, oracle, file string, times int) (time.Duration, error) {
-	args := append([]string{"--timing"}, slices.Repeat([]string{file}, times)...)
-	out, err := exec.CommandContext(ctx, oracle, args...).Output()
+// verifyInside verifies the batch in a file, whose path ends with its name.
+func verifyInside(ctx context.Context, file string) error {
+	parts := strings.Split(filepath.ToSlash(file), "/")
+	name, err := validator.ParseName(strings.Join(parts[max(0, len(parts)-3):], "/"))
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", oracle, err)
+		return err
 	}
-	var taken []time.Duration
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Fields(line)
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	result, err := validator.Verify(ctx, name, f, validator.WhatsAppV1(), validator.Options{})
+	if err == nil && result.Outcome != validator.Verified {
+		err = fmt.Errorf("epoch %d was rejected: %s: %s", name.Epoch, result.Reason, result.Detail)
+	}
+	return err
+}
+
+// runInside measures ktaudit's verifier in a process that has verified before.
+func runInside(env []string, file string, times int) func(context.Context) (usage, error) {
+	return func(ctx context.Context) (usage, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return usage{}, err
+		}
+		out, err := command(ctx, env, self, insideCommand, file, strconv.Itoa(times)).Output()
+		if err != nil {
+			return usage{}, fmt.Errorf("verifying %s: %w", file, err)
+		}
+		var used usage
+		_, err = fmt.Sscan(string(out), &used.wall, &used.cpu)
+		return used, err
+	}
+}
+
+// runOracle measures akd on one file many times in a process: by what it says of the time, which
+// leaves out reading and decoding, and by the process's CPU time, which does not.
+func runOracle(oracle, file string, times int) func(context.Context) (usage, error) {
+	return func(ctx context.Context) (usage, error) {
+		args := []string{oracle, "--timing"}
+		for range times {
+			args = append(args, file)
+		}
+		cmd := command(ctx, nil, args...)
+		out, err := cmd.Output()
+		if err != nil {
+			return usage{}, fmt.Errorf("%s: %w", oracle, err)
+		}
+		wall, err := oracleMean(string(out))
+		return usage{wall: wall, cpu: per(usageOf(cmd.ProcessState, 0).cpu, times)}, err
+	}
+}
+
+// oracleMean is the mean of the times that the oracle printed.
+func oracleMean(out string) (time.Duration, error) {
+	var sum float64
+	n := 0
+	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); n++ {
+		fields := strings.Fields(lines.Text())
 		if len(fields) != 5 {
-			return 0, fmt.Errorf("%s said %q, want five fields", oracle, line)
+			return 0, fmt.Errorf("the oracle said %q, want five fields", lines.Text())
 		}
 		ms, err := strconv.ParseFloat(fields[4], 64)
 		if err != nil {
 			return 0, err
 		}
-		taken = append(taken, time.Duration(ms*float64(time.Millisecond)))
+		sum += ms
 	}
-	slices.Sort(taken)
-	return taken[len(taken)/2], nil
+	if n == 0 {
+		return 0, fmt.Errorf("the oracle said nothing")
+	}
+	return time.Duration(sum / float64(n) * float64(time.Millisecond)), nil
 }
 
-// repeatInside verifies data many times on a hash path and returns the median, decoding included.
-func repeatInside(ctx context.Context, path string, name validator.Name, data []byte) (time.Duration, error) {
-	defer lanes.Use(lanes.Path())
-	if err := lanes.Use(path); err != nil {
-		return 0, err
-	}
-	var taken []time.Duration
-	for range repetitions(int64(len(data))) {
-		_, took, err := verifyInside(ctx, name, data)
+// measureInside gives the time of a verification without the start of a process, for small batches.
+func measureInside(ctx context.Context, b *bench) (string, error) {
+	var sizes []size
+	for _, inserted := range b.sizes {
+		in, err := b.epoch(ctx, inserted)
 		if err != nil {
-			return 0, err
+			return "", err
 		}
-		taken = append(taken, took)
-	}
-	slices.Sort(taken)
-	return taken[len(taken)/2], nil
-}
-
-func verifyInside(ctx context.Context, name validator.Name, data []byte) (validator.Result, time.Duration, error) {
-	start := time.Now()
-	result, err := validator.Verify(ctx, name, bytes.NewReader(data), validator.WhatsAppV1(), validator.Options{})
-	took := time.Since(start)
-	if err == nil && result.Outcome != validator.Verified {
-		err = fmt.Errorf("epoch %d was rejected: %s: %s", name.Epoch, result.Reason, result.Detail)
-	}
-	return result, took, err
-}
-
-// floor is the highest hash rate of a hash path.
-type floor struct {
-	path string
-	rate float64 // hashes a second, all cores together
-}
-
-// hashes is how many one-block hashes an epoch requires: each element has a label, a value and a
-// share of the interior nodes of one or both trees. See docs/design.md.
-func hashes(inserted, unchanged int) float64 { return 7*float64(unchanged) + 6*float64(inserted) }
-
-// time is how long the kernel alone needs for the hashes of an epoch.
-func (f floor) time(z size) time.Duration {
-	return time.Duration(hashes(z.inserted, z.unchanged) / f.rate * float64(time.Second))
-}
-
-// measureFloors lets the kernel of each path hash from the first-level cache on all cores, and
-// takes the best of five measurements, which together last for the given time.
-func measureFloors(total time.Duration) ([]floor, error) {
-	defer lanes.Use(lanes.Path())
-	var floors []floor
-	for _, path := range lanes.Paths() {
-		if err := lanes.Use(path); err != nil {
-			return nil, err
+		if in.bytes > smallBatch {
+			continue
 		}
-		progress("kernel on %s", path)
-		best := 0.0
-		for range 5 {
-			best = max(best, hashRate(total/5))
+		times := int(max(5, min(200, smallBatch/in.bytes)))
+		if b.runs == 1 {
+			times = 2
 		}
-		floors = append(floors, floor{path: path, rate: best})
-	}
-	return floors, nil
-}
-
-// hashRate hashes on every core for a time and returns hashes a second.
-func hashRate(duration time.Duration) float64 {
-	const batch = 256
-	var group sync.WaitGroup
-	counts := make([]int, runtime.GOMAXPROCS(0))
-	start := time.Now()
-	for i := range counts {
-		group.Go(func() {
-			src, dst := make([]byte, batch*lanes.Block), make([]byte, batch*lanes.Size)
-			n := 0
-			for time.Since(start) < duration {
-				for range 16 {
-					lanes.HashStrided(dst, lanes.Size, src, lanes.Block, batch, lanes.Block)
-					n += batch
-				}
+		list := contenders(b.settings)
+		var measurements []func(context.Context) (usage, error)
+		for _, c := range list {
+			if c.path == "" {
+				measurements = append(measurements, runOracle(b.oracle, in.file, times))
+			} else {
+				measurements = append(measurements, runInside([]string{lanes.Environment + "=" + c.path}, in.file, times))
 			}
-			counts[i] = n
-		})
+		}
+		all, err := inTurns(ctx, fmt.Sprintf("%d insertions in a process", inserted), b.runs, measurements...)
+		if err != nil {
+			return "", err
+		}
+		z := size{input: in}
+		for i, c := range list {
+			z.rows = append(z.rows, usageRow{contender: c, usage: medians(all[i])})
+		}
+		sizes = append(sizes, z)
 	}
-	group.Wait()
-	took := time.Since(start).Seconds()
-	total := 0
-	for _, n := range counts {
-		total += n
+	return insideTable(sizes, b.runs), nil
+}
+
+func insideTable(sizes []size, runs int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "In a process that has been running, without its start: means of many verifications in a process, and of those %s. "+
+		"akd's time leaves out decoding, its CPU time and both of ktaudit do not.\n\n", medianOf(runs))
+	head(&b, ">inserted", ">unchanged", "program", ">time", ">faster than akd", ">CPU", ">less than akd")
+	for _, z := range sizes {
+		for _, w := range z.rows {
+			faster, less := "", ""
+			if w.path != "" {
+				faster, less = ratio(z.rows[0].wall, w.wall), ratio(z.rows[0].cpu, w.cpu)
+			}
+			row(&b, count(z.inserted), count(z.unchanged), w.label, duration(w.wall), faster, duration(w.cpu), less)
+		}
 	}
-	return float64(total) / took
+	return b.String()
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,46 +14,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ktaudit/ktaudit/internal/lanes"
-	"github.com/ktaudit/ktaudit/validator"
 )
 
 // input is one simulated epoch.
 type input struct {
 	file      string
-	name      validator.Name
 	bytes     int64
 	inserted  int
 	unchanged int
 }
 
 func (in input) elements() int { return in.inserted + in.unchanged }
-
-// contender is a program to measure.
-type contender struct {
-	label string
-	path  string // hash path of a ktaudit, empty for akd
-	argv  []string
-	env   []string
-}
-
-// contenders are akd, ktaudit with its default hash path, and ktaudit with each other path of this
-// machine.
-func contenders(s settings) []contender {
-	list := []contender{{label: "akd 0.13", argv: []string{s.oracle}}}
-	own := lanes.Path()
-	list = append(list, contender{label: "ktaudit (" + own + ")", path: own, argv: []string{s.ktaudit, "verify"}})
-	for _, path := range lanes.Paths() {
-		if path != own {
-			list = append(list, contender{
-				label: "ktaudit, " + path + " forced", path: path,
-				argv: []string{s.ktaudit, "verify"}, env: []string{lanes.Environment + "=" + path},
-			})
-		}
-	}
-	return list
-}
 
 // usage is the time and memory of a process.
 type usage struct {
@@ -63,107 +36,91 @@ type usage struct {
 	memoryAtMost bool
 }
 
-// row is a contender's usage on one epoch.
-type row struct {
-	contender
-	usage
-	// inside is the time of one verification in a process that has done others; 0 if it was not
-	// measured.
-	inside time.Duration
+func (u usage) memoryText() string {
+	switch {
+	case u.memory == 0:
+		return ""
+	case u.memoryAtMost:
+		return "≤ " + size64(u.memory)
+	}
+	return size64(u.memory)
 }
 
-// size is everything measured on one epoch.
-type size struct {
-	input
-	rows []row
-	// together is the wall time of two processes of the second contender on the same epoch at once.
-	together time.Duration
-}
-
-// simulate writes the log of one epoch and finds its batch.
-func simulate(ctx context.Context, s settings, dir string, inserted int) (input, error) {
-	log := filepath.Join(dir, strconv.Itoa(inserted))
-	if err := os.Mkdir(log, 0o755); err != nil {
-		return input{}, err
+// epoch is a simulated epoch of a size, made once.
+func (b *bench) epoch(ctx context.Context, inserted int) (input, error) {
+	if in, ok := b.epochs[inserted]; ok {
+		return in, nil
 	}
-	progress("simulating an epoch of %d insertions", inserted)
-	_, err := process(ctx, nil, s.ktaudit, "simulate", "--log-directory", log, "--epochs", "1", "--insertions",
-		strconv.Itoa(inserted), "--directory-size", strconv.FormatUint(s.directory, 10), "--compression", "none")
-	if err != nil {
-		return input{}, err
-	}
-	var in input
-	err = filepath.WalkDir(log, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(log, path)
-		if err != nil {
-			return err
-		}
-		if in.name, err = validator.ParseName(filepath.ToSlash(name)); err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		in.file, in.bytes, in.inserted = path, info.Size(), inserted
-		return nil
-	})
-	if err == nil && in.file == "" {
-		err = fmt.Errorf("simulate wrote no batch")
+	in, err := b.simulate(ctx, inserted)
+	if err == nil {
+		b.epochs[inserted] = in
 	}
 	return in, err
 }
 
-// measureSize lets the contenders verify an epoch in turns, so that all suffer when the machine is
-// slow.
-func measureSize(ctx context.Context, s settings, in input) (size, error) {
-	list := contenders(s)
-	taken := make([][]usage, len(list))
-	var together []usage
-	for n := range s.runs {
-		progress("%d insertions, run %d of %d", in.inserted, n+1, s.runs)
-		for i, c := range list {
-			used, err := process(ctx, c.env, append(slices.Clone(c.argv), in.file)...)
-			if err != nil {
-				return size{}, err
-			}
-			taken[i] = append(taken[i], used)
-		}
-		both, err := twoAtOnce(ctx, append(slices.Clone(list[1].argv), in.file)...)
-		if err != nil {
-			return size{}, err
-		}
-		together = append(together, usage{wall: both})
+// simulate writes the log of one epoch and finds its batch. Flags are added to the command.
+func (b *bench) simulate(ctx context.Context, inserted int, flags ...string) (input, error) {
+	log, err := os.MkdirTemp(b.dir, strconv.Itoa(inserted)+"-")
+	if err != nil {
+		return input{}, err
 	}
-	measured := size{input: in, together: medians(together).wall}
-	for i, c := range list {
-		measured.rows = append(measured.rows, row{contender: c, usage: medians(taken[i])})
+	progress("simulating an epoch of %d insertions", inserted)
+	made, err := b.simulateLog(ctx, log, append([]string{"--epochs", "1", "--insertions", strconv.Itoa(inserted),
+		"--directory-size", strconv.FormatUint(b.directory, 10)}, flags...)...)
+	if err != nil {
+		return input{}, err
 	}
-	return measured, nil
+	err = filepath.WalkDir(log, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			made.file = path
+		}
+		return err
+	})
+	if err == nil && made.file == "" {
+		err = fmt.Errorf("simulate wrote no batch")
+	}
+	return made, err
 }
 
-// twoAtOnce runs a program twice at the same time and returns when both are done.
-func twoAtOnce(ctx context.Context, argv ...string) (time.Duration, error) {
-	start := time.Now()
-	other := make(chan error, 1)
-	go func() {
-		_, err := process(ctx, nil, argv...)
-		other <- err
-	}()
-	_, err := process(ctx, nil, argv...)
-	if otherErr := <-other; err == nil {
-		err = otherErr
+// simulateLog writes a log and counts what is in all its epochs.
+func (b *bench) simulateLog(ctx context.Context, folder string, flags ...string) (input, error) {
+	out, err := command(ctx, nil, append([]string{b.ktaudit, "simulate", "--json", "--log-directory", folder}, flags...)...).Output()
+	if err != nil {
+		return input{}, fmt.Errorf("simulate %s: %w", strings.Join(flags, " "), err)
 	}
-	return time.Since(start), err
+	var said struct {
+		Inserted, Unchanged int
+		Bytes               int64
+	}
+	err = json.Unmarshal(out, &said)
+	return input{bytes: said.Bytes, inserted: said.Inserted, unchanged: said.Unchanged}, err
+}
+
+// inTurns makes each measurement so many times, all once before any is repeated, so that all suffer
+// when the machine is slow. It returns the results of each.
+func inTurns[T any](ctx context.Context, what string, runs int, measurements ...func(context.Context) (T, error)) ([][]T, error) {
+	results := make([][]T, len(measurements))
+	for n := range runs {
+		progress("%s, run %d of %d", what, n+1, runs)
+		for i, measure := range measurements {
+			result, err := measure(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+			results[i] = append(results[i], result)
+		}
+	}
+	return results, nil
+}
+
+// running is a measurement of a program that ends.
+func running(env []string, argv ...string) func(context.Context) (usage, error) {
+	return func(ctx context.Context) (usage, error) { return process(ctx, env, argv...) }
 }
 
 // process runs a program, which must succeed: the usage of a run that failed means nothing.
 func process(ctx context.Context, env []string, argv ...string) (usage, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd := command(ctx, env, argv...)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	start := time.Now()
@@ -172,22 +129,35 @@ func process(ctx context.Context, env []string, argv ...string) (usage, error) {
 	if err != nil {
 		return usage{}, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, output.Bytes())
 	}
-	used := usage{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
-	used.memory, used.memoryAtMost = peakMemory(cmd.ProcessState)
-	return used, nil
+	return usageOf(cmd.ProcessState, wall), nil
+}
+
+func usageOf(ended *os.ProcessState, wall time.Duration) usage {
+	used := usage{wall: wall, cpu: ended.UserTime() + ended.SystemTime()}
+	used.memory, used.memoryAtMost = peakMemory(ended)
+	return used
+}
+
+// command is a program in the environment of this one, without what would change what is measured:
+// settings of ktaudit and of Go's garbage collector.
+func command(ctx context.Context, env []string, argv ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return strings.HasPrefix(name, "KTAUDIT_") || name == "GOGC" || name == "GOMEMLIMIT" || name == "GODEBUG" || name == "GOMAXPROCS"
+	}), env...)
+	return cmd
 }
 
 // medians are the medians of each figure.
 func medians(all []usage) usage {
-	middle := func(less func(a, b usage) int) usage {
-		return slices.SortedFunc(slices.Values(all), less)[len(all)/2]
-	}
-	m := middle(func(a, b usage) int { return int(a.memory - b.memory) })
-	m.wall = middle(func(a, b usage) int { return int(a.wall - b.wall) }).wall
-	m.cpu = middle(func(a, b usage) int { return int(a.cpu - b.cpu) }).cpu
+	m := middle(all, func(u usage) int64 { return u.memory })
+	m.wall = middle(all, func(u usage) time.Duration { return u.wall }).wall
+	m.cpu = middle(all, func(u usage) time.Duration { return u.cpu }).cpu
 	return m
 }
 
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "benchreport: "+format+"\n", args...)
+// middle is the one of all that is the median by a figure.
+func middle[T any, N cmp.Ordered](all []T, by func(T) N) T {
+	return slices.SortedFunc(slices.Values(all), func(a, b T) int { return cmp.Compare(by(a), by(b)) })[len(all)/2]
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 )
 
@@ -33,19 +34,22 @@ type Limits struct {
 
 // Patience has some time on its account, which waiting for the source uses up, and each byte adds
 // to, up to a minute. Neither another request nor a lucky second starts it again. One goroutine
-// uses it. The methods of a nil Patience do nothing.
+// waits; requests that others make on its behalf may pause it. The methods of a nil Patience do
+// nothing.
 type Patience struct {
-	caller context.Context
-	end    context.CancelCauseFunc
-	timer  *time.Timer
+	caller  context.Context
+	end     context.CancelCauseFunc
+	timer   *time.Timer
+	perByte float64 // in nanoseconds
+	rate    int64
 
+	mu          sync.Mutex
 	left, total time.Duration // until the end; each is enough for it
-	perByte     float64       // in nanoseconds
-	runs        bool
-	began       time.Time
+	waits       bool          // somebody waits for the source
+	pauses      int           // that were not resumed yet
+	began       time.Time     // when the clock began to run; zero: it stands still
 	waited      time.Duration
 	received    int64
-	rate        int64
 	last        error // of an attempt
 }
 
@@ -70,8 +74,8 @@ func Pausable(ctx context.Context, pause func() (resume func())) context.Context
 }
 
 // Pause stops all clocks that a context is under, each Patience among them, for time in which we
-// keep the source waiting ourselves. The function that it returns lets them go on. It is for the
-// goroutine that uses them.
+// keep the source waiting ourselves. The function that it returns lets them go on; each pause must
+// end for that.
 func Pause(ctx context.Context) (resume func()) {
 	if pause, ok := ctx.Value(pauseKey{}).(func() func()); ok {
 		return pause()
@@ -92,11 +96,8 @@ func New(caller context.Context, l Limits) (context.Context, *Patience) {
 }
 
 func (p *Patience) pause() (resume func()) {
-	if !p.runs {
-		return func() {}
-	}
-	p.Stop()
-	return p.Start
+	p.change(func() { p.pauses++ })
+	return func() { p.change(func() { p.pauses-- }) }
 }
 
 // Of returns the Patience that ends a context, or nil.
@@ -107,21 +108,34 @@ func Of(ctx context.Context) *Patience {
 
 // Start starts to wait for the source.
 func (p *Patience) Start() {
-	if p != nil && !p.runs {
-		p.runs, p.began = true, time.Now()
-		p.timer.Reset(min(p.left, p.total))
+	if p != nil {
+		p.change(func() { p.waits = true })
 	}
 }
 
 // Stop is for time in which nobody waits for the source.
 func (p *Patience) Stop() {
-	if p != nil && p.runs {
+	if p != nil {
+		p.change(func() { p.waits = false })
+	}
+}
+
+// change makes a change with the clock up to date, and lets it run afterwards if it is to.
+func (p *Patience) change(do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.began.IsZero() {
 		p.timer.Stop()
 		took := time.Since(p.began)
-		p.runs = false
+		p.began = time.Time{}
 		p.waited += took
 		p.left = max(p.left-took, 0)
 		p.total = max(p.total-took, 0)
+	}
+	do()
+	if p.waits && p.pauses == 0 {
+		p.began = time.Now()
+		p.timer.Reset(min(p.left, p.total))
 	}
 }
 
@@ -130,20 +144,17 @@ func (p *Patience) Earn(n int) {
 	if p == nil || n == 0 {
 		return
 	}
-	ran := p.runs
-	p.Stop()
-	p.received += int64(n)
-	earned := min(float64(n)*p.perByte, float64(window)) // more might be no Duration
-	p.left = min(p.left+time.Duration(earned), max(window, p.left))
-	if ran {
-		p.Start()
-	}
+	p.change(func() {
+		p.received += int64(n)
+		earned := min(float64(n)*p.perByte, float64(window)) // more might be no Duration
+		p.left = min(p.left+time.Duration(earned), max(window, p.left))
+	})
 }
 
 // Note keeps what an attempt failed of, for the error at the end.
 func (p *Patience) Note(err error) {
 	if p != nil && err != nil && !errors.Is(err, context.Canceled) {
-		p.last = err
+		p.change(func() { p.last = err })
 	}
 }
 
@@ -160,6 +171,8 @@ func (p *Patience) Exceeded(ctx context.Context) error {
 		return nil
 	}
 	p.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	err := fmt.Errorf("%w: %d bytes came in %s, less than %d a second; the server or the line to it is at fault, try again later",
 		ErrSlow, p.received, p.waited.Round(time.Millisecond), p.rate)
 	if p.last != nil {

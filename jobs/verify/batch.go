@@ -75,7 +75,7 @@ func (v *Verifier) Batch(ctx context.Context, t observe.Attempt, object fetcher.
 	}
 	ordered := true
 	for {
-		r := v.reserve(guess, window)
+		r := v.reserve(guess, window, v.Fetcher.ReadAhead(object.Size))
 		if r.confined && !ordered {
 			found, err = v.readInPasses(ctx, t, object, o.Draft, r)
 		} else {

@@ -47,7 +47,8 @@ func (d *Draft) Drop() {
 // Download returns a batch as it is stored, if it is still the one that was judged.
 func (v *Verifier) Download(ctx context.Context, object fetcher.Object, judged verdict.Batch) ([]byte, error) {
 	window := v.widestWindow()
-	hold, ctx, err := v.Budget.memory.Acquire(ctx, v.Namespace, memoryFor(judged.StoredBytes, window))
+	memory := memoryFor(judged.StoredBytes, window) + v.Fetcher.ReadAhead(object.Size)
+	hold, ctx, err := v.Budget.memory.Acquire(ctx, v.Namespace, memory)
 	if err != nil {
 		return nil, err
 	}

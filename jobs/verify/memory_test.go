@@ -112,6 +112,24 @@ func TestMemoryForWindows(t *testing.T) {
 	}
 }
 
+// What a fetcher holds of an object before it is read is set aside with the rest, whether the batch
+// is confined or not, for as long as it is fetched.
+func TestRangesAreSetAside(t *testing.T) {
+	t.Parallel()
+	const size, ahead = 45 * MiB, 24 * MiB
+	need := memoryFor(size, 0)
+	v := &Verifier{Budget: NewBudget(need + ahead)}
+	v.Budget.Join(v.Namespace)
+	if r := v.reserve(size, 0, ahead); r.confined || r.memory != need+ahead || r.until(0) != memoryWhenSmall+ahead || r.until(size) != r.memory {
+		t.Errorf("%+v, at first %d", r, r.until(0))
+	}
+	v = &Verifier{Budget: NewBudget(need + ahead - 1)}
+	v.Budget.Join(v.Namespace)
+	if r := v.reserve(size, 0, ahead); !r.confined || r.memory != v.Budget.Size()/2 || r.passing() != r.memory-ahead-memoryForFetch {
+		t.Errorf("confined: %+v with %d for the validator", r, r.passing())
+	}
+}
+
 // Ten big epochs on a machine with memory for two at a time queue up.
 func TestBigEpochsQueueForMemory(t *testing.T) {
 	t.Parallel()

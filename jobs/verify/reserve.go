@@ -27,23 +27,25 @@ const (
 // validator is told what is left of the memory beside the fetcher's part.
 type reserve struct {
 	guess, window int64 // the bytes that the batch is expected to have, and its decoder's window
+	ahead         int64 // what is held of the stored bytes before they are read
 	memory        int64
 	confined      bool // it may need more than the budget is, and gets less
 }
 
-// reserve is what to set aside for a batch. A confined one has its log's share of the budget, at
+// reserve is what to set aside for a batch of which so many stored bytes are held before they are
+// read. A confined one has its log's share of the budget, at
 // most half of it, which leaves the rest to other epochs.
-func (v *Verifier) reserve(guess, window int64) reserve {
-	r := reserve{guess: guess, window: window, memory: memoryFor(guess, window)}
+func (v *Verifier) reserve(guess, window, ahead int64) reserve {
+	r := reserve{guess: guess, window: window, ahead: ahead, memory: memoryFor(guess, window) + ahead}
 	if r.memory > v.Budget.Size() {
 		r.confined = true
-		r.memory = max(min(v.Budget.Size()/2, v.Budget.memory.Share()), validator.PassMemory(leastInPass)+memoryForFetch+window)
+		r.memory = max(min(v.Budget.Size()/2, v.Budget.memory.Share()), validator.PassMemory(leastInPass)+memoryForFetch+window+ahead)
 	}
 	return r
 }
 
 // passing is the validator's part of a confined batch's memory when it makes passes.
-func (r reserve) passing() int64 { return r.memory - memoryForFetch - r.window }
+func (r reserve) passing() int64 { return r.memory - memoryForFetch - r.window - r.ahead }
 
 // hashing is how many of so many workers the validator may have when it reads a batch once, which
 // take no more than half of its part, and the memory that is left for the elements.
@@ -53,7 +55,7 @@ func (r reserve) hashing(workers int) (int, int64) {
 }
 
 // until is how much of the memory is needed until so many bytes have come.
-func (r reserve) until(size int64) int64 { return min(memoryFor(size, r.window), r.memory) }
+func (r reserve) until(size int64) int64 { return min(memoryFor(size, r.window)+r.ahead, r.memory) }
 
 // memoryFor is what to set aside for a batch of at most so many bytes and a decoder with such a
 // window.

@@ -1,10 +1,12 @@
-package main
+// Package plot draws curves over two logarithmic axes: numbers of elements, and seconds.
+package plot
 
 import (
 	"bytes"
 	"fmt"
 	"html"
 	"math"
+	"strconv"
 )
 
 // The plot's size and margins, in its own units.
@@ -14,41 +16,40 @@ const (
 	plotTop, plotBottom   = 40, 60
 	colourText            = "#333"
 	colourGrid            = "#ddd"
-	colourFloor           = "#999"
+	colourDashed          = "#999"
 )
 
 var colours = []string{"#c0392b", "#1f6fb4", "#2e8b57", "#b8860b", "#7b4fa3"}
 
-// point is an epoch: its elements and the seconds it took.
-type point struct{ x, y float64 }
+// Point is a number of elements, X, and the seconds that they took. Both are above 0.
+type Point struct{ X, Y float64 }
 
-type curve struct {
-	label  string
-	colour string
-	dashed bool
-	points []point
+// Curve is a line through points, with a name in the key. A dashed one is grey.
+type Curve struct {
+	Label  string
+	Dashed bool
+	Points []Point
 }
 
-// svg draws wall time against elements, both axes logarithmic: a cost that grows linearly is a line
-// that climbs one decade in each.
-func (r report) svg() []byte {
-	curves := r.curves()
+// SVG draws the curves: a cost that grows linearly is a line that climbs one decade in each
+// direction.
+func SVG(title, elements string, curves []Curve) []byte {
 	x, y := axes(curves)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" fill="%s">`+"\n",
 		plotWidth, plotHeight, colourText)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", plotWidth, plotHeight)
-	fmt.Fprintf(&b, `<text x="%d" y="22" font-size="15">Time to verify an epoch, whole process</text>`+"\n", plotLeft)
+	fmt.Fprintf(&b, `<text x="%d" y="22" font-size="15">%s</text>`+"\n", plotLeft, html.EscapeString(title))
 	x.draw(func(p float64, label string) {
 		line(&b, p, plotTop, p, plotHeight-plotBottom)
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", p, plotHeight-plotBottom+18, label)
-	}, func(v float64) string { return count(int(math.Round(v))) })
+	}, thousands)
 	y.draw(func(p float64, label string) {
 		line(&b, plotLeft, p, plotWidth-plotRight, p)
 		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", plotLeft-8, p+4, label)
 	}, seconds)
-	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">elements of the proof (inserted and unchanged)</text>`+"\n",
-		(plotLeft+plotWidth-plotRight)/2, plotHeight-18)
+	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n",
+		(plotLeft+plotWidth-plotRight)/2, plotHeight-18, html.EscapeString(elements))
 	for i, c := range curves {
 		c.draw(&b, x, y, i)
 	}
@@ -56,44 +57,24 @@ func (r report) svg() []byte {
 	return b.Bytes()
 }
 
-// curves are the contenders and the floor of ktaudit's own path.
-func (r report) curves() []curve {
-	var curves []curve
-	for i := range r.sizes[0].rows {
-		c := curve{label: r.sizes[0].rows[i].label, colour: colours[i%len(colours)]}
-		for _, z := range r.sizes {
-			c.points = append(c.points, point{float64(z.elements()), z.rows[i].wall.Seconds()})
-		}
-		curves = append(curves, c)
+func (c Curve) draw(b *bytes.Buffer, x, y axis, row int) {
+	colour, dash := colours[row%len(colours)], ""
+	if c.Dashed {
+		colour, dash = colourDashed, ` stroke-dasharray="6 4"`
 	}
-	if f, ok := r.floor(r.sizes[0].rows[1].path); ok {
-		c := curve{label: "floor (" + f.path + ")", colour: colourFloor, dashed: true}
-		for _, z := range r.sizes {
-			c.points = append(c.points, point{float64(z.elements()), f.time(z).Seconds()})
-		}
-		curves = append(curves, c)
-	}
-	return curves
-}
-
-func (c curve) draw(b *bytes.Buffer, x, y axis, row int) {
-	dash := ""
-	if c.dashed {
-		dash = ` stroke-dasharray="6 4"`
-	}
-	fmt.Fprintf(b, `<polyline fill="none" stroke="%s" stroke-width="2"%s points="`, c.colour, dash)
-	for _, p := range c.points {
-		fmt.Fprintf(b, "%.1f,%.1f ", x.at(p.x), y.at(p.y))
+	fmt.Fprintf(b, `<polyline fill="none" stroke="%s" stroke-width="2"%s points="`, colour, dash)
+	for _, p := range c.Points {
+		fmt.Fprintf(b, "%.1f,%.1f ", x.at(p.X), y.at(p.Y))
 	}
 	b.WriteString(`"/>` + "\n")
-	if !c.dashed {
-		for _, p := range c.points {
-			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x.at(p.x), y.at(p.y), c.colour)
+	if !c.Dashed {
+		for _, p := range c.Points {
+			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x.at(p.X), y.at(p.Y), colour)
 		}
 	}
 	keyX, keyY := plotWidth-plotRight+14, plotTop+14+20*row
-	fmt.Fprintf(b, `<path d="M%d %dh20" stroke="%s" stroke-width="2"%s/>`, keyX, keyY-4, c.colour, dash)
-	fmt.Fprintf(b, `<text x="%d" y="%d">%s</text>`+"\n", keyX+26, keyY, html.EscapeString(c.label))
+	fmt.Fprintf(b, `<path d="M%d %dh20" stroke="%s" stroke-width="2"%s/>`, keyX, keyY-4, colour, dash)
+	fmt.Fprintf(b, `<text x="%d" y="%d">%s</text>`+"\n", keyX+26, keyY, html.EscapeString(c.Label))
 }
 
 func line(b *bytes.Buffer, x1, y1, x2, y2 float64) {
@@ -106,13 +87,13 @@ type axis struct {
 	start, end float64
 }
 
-func axes(curves []curve) (x, y axis) {
+func axes(curves []Curve) (x, y axis) {
 	x = axis{low: math.MaxInt, high: math.MinInt, start: plotLeft, end: plotWidth - plotRight}
 	y = axis{low: math.MaxInt, high: math.MinInt, start: plotHeight - plotBottom, end: plotTop}
 	for _, c := range curves {
-		for _, p := range c.points {
-			x.include(p.x)
-			y.include(p.y)
+		for _, p := range c.Points {
+			x.include(p.X)
+			y.include(p.Y)
 		}
 	}
 	return x, y
@@ -132,6 +113,15 @@ func (a axis) draw(tick func(at float64, label string), label func(float64) stri
 		v := math.Pow10(power)
 		tick(a.at(v), label(v))
 	}
+}
+
+// thousands is a power of ten of at least 1 with commas.
+func thousands(v float64) string {
+	text := strconv.Itoa(int(math.Round(v)))
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 func seconds(v float64) string {

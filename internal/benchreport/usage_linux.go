@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"syscall"
+	"time"
 )
 
 // peakMemory returns the largest resident set of a finished child, in bytes. Linux counts the
@@ -15,4 +16,13 @@ func peakMemory(child *os.ProcessState) (bytes int64, atMost bool) {
 		return 0, false
 	}
 	return used.Maxrss << 10, used.Maxrss <= own.Maxrss
+}
+
+// ownCPU is the CPU time that this process has used so far.
+func ownCPU() time.Duration {
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		return 0
+	}
+	return time.Duration(own.Utime.Nano() + own.Stime.Nano())
 }
