@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
@@ -72,7 +73,7 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values, transport *http.Trans
 	if !ok {
 		return nil, s3.Options{}, fmt.Errorf("AWS's library has an HTTP client without settings: %T", options.HTTPClient)
 	}
-	options.HTTPClient = httpClient.WithTransportOptions(func(t *http.Transport) {
+	options.HTTPClient = ranged{httpClient.WithTransportOptions(func(t *http.Transport) {
 		// Several epochs at once, each in ranges: what is closed has to be opened again.
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConnections, idleConnections
 		if transport == nil {
@@ -83,9 +84,22 @@ func dialS3(ctx context.Context, u *url.URL, q url.Values, transport *http.Trans
 			c.RootCAs = t.TLSClientConfig.RootCAs // of AWS_CA_BUNDLE
 		}
 		t.TLSClientConfig, t.Proxy = c, onlyTLS(t.Proxy)
-	})
+	})}
 	b, err = s3blob.OpenBucket(ctx, s3.New(options), u.Host, &opener.Options)
 	return b, options, err
+}
+
+// ranged refuses all of an object in place of a part of it that begins later, as a server sends it
+// that ignores ranges: gocloud's driver would take the one for the other.
+type ranged struct{ s3.HTTPClient }
+
+func (c ranged) Do(r *http.Request) (*http.Response, error) {
+	response, err := c.HTTPClient.Do(r)
+	if asked := r.Header.Get("Range"); err == nil && response.StatusCode == http.StatusOK && asked != "" && !strings.HasPrefix(asked, "bytes=0-") {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("asked for %s and answered with all of the object: the server ignores ranges", asked)
+	}
+	return response, err
 }
 
 // retryer returns what decides how often a request is made: by AWS_MAX_ATTEMPTS and AWS_RETRY_MODE,

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -84,6 +85,34 @@ func TestCABundle(t *testing.T) { // sets the environment
 		_, err := OpenBucket(t.Context(), "s3://bucket?use_path_style=true&endpoint="+server.URL)
 		if got := Status(err) == http.StatusForbidden; got != answers {
 			t.Errorf("with the CA bundle %q the server answers: %v, %v", bundle, got, err)
+		}
+	}
+}
+
+// A server that ignores ranges sends what was not asked for, which is not taken for a part of it.
+func TestIgnoredRanges(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT")
+		_, _ = io.WriteString(w, "0123456789")
+	}))
+	defer server.Close()
+	bucket, err := OpenUnasked(t.Context(), "s3://bucket?anonymous=true&region=x&use_path_style=true&endpoint="+server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	for _, length := range []int64{-1, 4} { // whoever asks from the beginning on is told by a body that goes on
+		r, err := bucket.NewRangeReader(t.Context(), "k", 0, length, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != "0123456789" {
+			t.Errorf("%q, %v", got, err)
+		}
+		_ = r.Close()
+		if r, err := bucket.NewRangeReader(t.Context(), "k", 3, length, nil); err == nil || !strings.Contains(err.Error(), "ignores ranges") {
+			t.Errorf("from 3 on, %d: %v, %v", length, r, err)
 		}
 	}
 }

@@ -41,6 +41,29 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
+// BenchmarkRanges is what it costs to fetch an object in ranges from a bucket in memory, where it
+// gains nothing.
+func BenchmarkRanges(b *testing.B) {
+	content := like(64<<20, 15)
+	for _, ranges := range []int{1, 6} {
+		b.Run(strconv.Itoa(ranges), func(b *testing.B) {
+			f := New(one(content, nil).open(b), Options{Ranges: ranges})
+			b.SetBytes(int64(len(content)))
+			b.ReportAllocs()
+			for b.Loop() {
+				batch, err := f.Open(b.Context(), Object{Key: key(1, digestA, digestB), Size: int64(len(content))}, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n, err := io.Copy(onlyWriter{io.Discard}, batch); n != int64(len(content)) || err != nil {
+					b.Fatal(n, err)
+				}
+				_ = batch.Close()
+			}
+		})
+	}
+}
+
 // onlyWriter keeps io.Copy from choosing 8 KiB reads of io.Discard's own.
 type onlyWriter struct{ io.Writer }
 

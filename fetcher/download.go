@@ -65,30 +65,34 @@ type transfer struct {
 	patience *patience.Patience
 
 	mu      sync.Mutex
-	begun   bool        // there was a body, which set the fields below
-	modTime time.Time   // of it
-	etag    s3list.ETag // likewise
+	begun   bool      // there was a body, which set the fields below
+	modTime time.Time // of it
+	etag    s3list.ETag
+	state   s3list.ETag // by Options.ETag
 }
 
 // accept checks that a body is of the same object as those before. Size and time of writing are all
-// that every store says of a body. A change that they do not show gives a proof that does not
-// verify; the caller then fetches it again from the start.
+// that every store says of a body. A change that nothing shows gives a proof that does not verify;
+// the caller then fetches it again from the start.
 func (t *transfer) accept(body *blob.Reader) error {
-	var etag s3list.ETag
+	var etag, state s3list.ETag
 	body.As(&etag)
 	etag = shortETag(etag)
+	if t.options.ETag != nil {
+		state = shortETag(s3list.ETag(t.options.ETag(body)))
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.begun {
-		t.begun, t.modTime, t.etag = true, body.ModTime(), etag
+		t.begun, t.modTime, t.etag, t.state = true, body.ModTime(), etag, state
 	}
 	switch {
 	case body.Size() > 0 && body.Size() != t.object.Size: // 0: the server didn't say
 		return fmt.Errorf("it has %d bytes, %d when it was listed: %w", body.Size(), t.object.Size, ErrChanged)
 	case !body.ModTime().Equal(t.modTime):
 		return fmt.Errorf("it was written again at %s: %w", body.ModTime().UTC().Format(time.RFC3339), ErrChanged)
-	case etag != t.etag:
-		return fmt.Errorf("it was %q and is %q: %w", t.etag, etag, ErrChanged)
+	case etag != t.etag, state != t.state:
+		return fmt.Errorf("it was %q and is %q: %w", t.etag+t.state, etag+state, ErrChanged)
 	}
 	return nil
 }

@@ -31,7 +31,8 @@ type fault struct {
 	content []byte    // in place of the object's
 	modTime time.Time // in place of the object's
 	etag    s3list.ETag
-	restart bool // the range is ignored
+	state   string // for an Options.ETag
+	restart bool   // the range is ignored
 }
 
 // faultyBucket is an in-memory log directory whose requests go wrong as a test says.
@@ -177,10 +178,14 @@ func (r *faultyReader) Read(p []byte) (int, error) {
 func (r *faultyReader) Close() error { return nil }
 
 func (r *faultyReader) As(target any) bool {
-	etag, ok := target.(*s3list.ETag)
-	if ok {
-		*etag = r.fault.etag
+	switch to := target.(type) {
+	case *s3list.ETag:
+		*to = r.fault.etag
+	case *string:
+		*to = r.fault.state
+	default:
+		return false
 	}
-	return ok
+	return true
 }
 func (r *faultyReader) Attributes() *driver.ReaderAttributes { return &r.attributes }

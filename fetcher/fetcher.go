@@ -41,6 +41,9 @@ type Options struct {
 	// object is fetched with one request. See blobstore.Ranges.
 	Ranges    int
 	rangeSize int64 // of such a part; for tests
+	// ETag, if not nil, tells the states of an object apart that bodies are of, where size and time
+	// of writing do not; "" if it cannot. For public logs package s3list does. See blobstore.ETag.
+	ETag func(*blob.Reader) string
 
 	// Present, if not nil, is called with an epoch's prefix when nothing is listed under it. An
 	// error means that the log directory itself is missing or may not be read, so that the empty

@@ -3,7 +3,6 @@ package fetcher
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -207,6 +206,12 @@ func TestRangesIgnored(t *testing.T) {
 	}
 }
 
+// stateOf is an Options.ETag.
+func stateOf(r *blob.Reader) (state string) {
+	r.As(&state)
+	return state
+}
+
 // What is wrong with one part is wrong with the object.
 func TestHostileRanges(t *testing.T) {
 	t.Parallel()
@@ -221,6 +226,7 @@ func TestHostileRanges(t *testing.T) {
 		"of another ETag":            {fault{etag: "b"}, Options{}, ErrChanged},
 		"of a longer object":         {fault{content: append(bytes.Clone(content), 0)}, Options{}, ErrChanged},
 		"of a shorter object":        {fault{content: content[:9*testRange-1]}, Options{}, ErrChanged},
+		"of another state":           {fault{state: "b"}, Options{ETag: stateOf}, ErrChanged},
 		"of all of the object":       {fault{restart: true}, Options{}, ErrChanged},
 		"too long":                   {fault{restart: true, content: content[3*testRange:], size: 9 * testRange}, Options{}, ErrChanged},
 		"endless, of other bytes":    {fault{restart: true, content: other, size: 9 * testRange}, Options{}, ErrChanged},
@@ -315,56 +321,4 @@ func TestRangesAtARate(t *testing.T) {
 	if n := len(server.Requests()); n != 3*9 {
 		t.Errorf("%d requests", n)
 	}
-}
-
-// FuzzRanges: whatever a server does to requests, an object that is fetched in ranges is what is
-// fetched with one request that goes well, or an error that rejects nothing. What a faulty server
-// cannot be told from a right one by, other bytes of the right number, it does not do.
-func FuzzRanges(f *testing.F) {
-	f.Add([]byte{})
-	f.Add([]byte{1, 0, 10, 2, 1, 0, 3, 0, 0, 4, 0, 0, 5, 0, 0, 6, 0, 0, 7, 0, 0})
-	f.Add(bytes.Repeat([]byte{1, 200, 0}, 40))
-	f.Add(bytes.Repeat([]byte{4, 0, 0}, 40))
-	content := random(20_000, 48)
-	f.Fuzz(func(t *testing.T, script []byte) {
-		var mu sync.Mutex
-		b := one(content, func(int, int64) fault {
-			mu.Lock()
-			defer mu.Unlock()
-			if len(script) < 3 {
-				return fault{}
-			}
-			kind, n := script[0], int(binary.LittleEndian.Uint16(script[1:]))
-			script = script[3:]
-			switch kind % 8 {
-			case 1:
-				return fault{cut: n, end: io.EOF}
-			case 2:
-				return fault{cut: n, end: errServer}
-			case 3:
-				return fault{open: errServer}
-			case 4:
-				return fault{restart: true}
-			case 5:
-				return fault{content: content[:max(1, n%len(content))], size: int64(len(content) * (n % 2))}
-			case 6:
-				return fault{content: append(bytes.Clone(content), 1), size: int64(len(content) * (n % 2))}
-			case 7:
-				return fault{modTime: time.Unix(int64(n), 0)}
-			}
-			return fault{}
-		})
-		o := Options{Ranges: 1 + len(script)%5, rangeSize: 1 << (10 + len(script)%4), MaxAttempts: 3, Backoff: time.Nanosecond}
-		var archive bytes.Buffer
-		batch := fetch(t, b, o, &archive)
-		got, err := io.ReadAll(batch)
-		switch {
-		case err == nil && (!bytes.Equal(got, content) || !bytes.Equal(archive.Bytes(), content)):
-			t.Fatalf("%d other bytes", len(got))
-		case err != nil && !Transient(err):
-			t.Fatal(err)
-		case err != nil && !bytes.HasPrefix(content, archive.Bytes()) && !errors.Is(err, ErrChanged):
-			t.Fatalf("%d other bytes before %v", archive.Len(), err)
-		}
-	})
 }

@@ -124,7 +124,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 	}
 	o.add(log.Close)
 	options := f.limitFlags.fetcher()
-	options.Present, options.Ranges = blobstore.Present(f.LogDirectory), blobstore.Ranges(f.LogDirectory)
+	options.Present, options.Ranges, options.ETag = blobstore.Present(f.LogDirectory), blobstore.Ranges(f.LogDirectory), blobstore.ETag
 	c.Fetcher = fetcher.New(log, options)
 	if c.Store, err = f.storeFlag.open(ctx); err != nil {
 		return nil, err

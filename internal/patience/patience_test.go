@@ -117,3 +117,36 @@ func TestPauseStopsAllClocks(t *testing.T) {
 		}
 	})
 }
+
+// Requests that are made ahead may pause the clock before anybody waits for them.
+func TestPauseBeforeAnybodyWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, p := patience.New(t.Context(), patience.Limits{Grace: time.Minute, MinRate: 1})
+		defer p.Close()
+		first, second := patience.Pause(ctx), patience.Pause(ctx)
+		p.Start()
+		time.Sleep(time.Hour)
+		second()
+		p.Earn(1)
+		time.Sleep(time.Hour)
+		first()
+		if p.Exceeded(ctx) != nil {
+			t.Error("the pauses counted")
+		}
+		p.Start()
+		time.Sleep(30 * time.Second)
+		p.Stop()
+		resume := patience.Pause(ctx)
+		resume()
+		time.Sleep(time.Hour)
+		if p.Exceeded(ctx) != nil {
+			t.Error("the end of a pause let the clock run with nobody waiting")
+		}
+		p.Start()
+		time.Sleep(31 * time.Second)
+		if p.Exceeded(ctx) == nil {
+			t.Error("after the pauses, the clock does not run")
+		}
+	})
+}

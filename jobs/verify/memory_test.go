@@ -116,7 +116,7 @@ func TestMemoryForWindows(t *testing.T) {
 // is confined or not, for as long as it is fetched.
 func TestRangesAreSetAside(t *testing.T) {
 	t.Parallel()
-	const size, ahead = 45 * MiB, 24 * MiB
+	const size, ahead = 45 << 20, 24 << 20
 	need := memoryFor(size, 0)
 	v := &Verifier{Budget: NewBudget(need + ahead)}
 	v.Budget.Join(v.Namespace)
