@@ -163,7 +163,7 @@ func (b *Batch) run(ctx context.Context) {
 		}
 	}()
 	defer b.content.close()
-	size := bufferSizeFor(2*b.content.stored.size, bufferSize)
+	size := bufferSizeFor(b.content.roomFor(), bufferSize)
 	for made := 0; b.err == nil; {
 		var buffer []byte
 		if made < readAhead && len(b.free) == 0 {

@@ -18,6 +18,7 @@ type decodedReader struct {
 	options Options
 
 	begun       bool
+	notBegun    error
 	decoder     io.ReadCloser // nil if the first bytes are wrong already
 	frames      *windowReader // what a zstd decoder reads from; nil for others
 	compression string
@@ -45,14 +46,33 @@ func (d *decodedReader) Read(p []byte) (int, error) {
 
 // decode reads from the decoder and returns the decoder's own errors.
 func (d *decodedReader) decode(p []byte) (n int, err error) {
+	if err := d.begin(); err != nil {
+		return 0, err
+	}
+	return readSome(d.decoder, p)
+}
+
+// begin makes the decoder that the first bytes ask for.
+func (d *decodedReader) begin() error {
 	if !d.begun {
 		d.begun = true
 		source := bufio.NewReaderSize(d.stored, bufferSizeFor(d.stored.size, storedBuffer))
-		if d.decoder, d.frames, d.compression, err = newDecoder(source, d.window()); err != nil {
-			return 0, err
-		}
+		d.decoder, d.frames, d.compression, d.notBegun = newDecoder(source, d.window())
 	}
-	return readSome(d.decoder, p)
+	return d.notBegun
+}
+
+// roomFor is how many bytes a buffer for all of a small batch has, -1 if that is not known. One
+// that is not compressed needs a byte more than it has, to come to its end at once.
+func (d *decodedReader) roomFor() int64 {
+	err := d.begin()
+	switch {
+	case d.stored.size < 0:
+		return -1
+	case err == nil && d.compression == compressionNone:
+		return d.stored.size + 1
+	}
+	return 2 * d.stored.size
 }
 
 // classify says what a decoder's error, io.EOF among them, means for the batch.

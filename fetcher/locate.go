@@ -17,9 +17,11 @@ import (
 
 const (
 	// maxKeys is how many objects under one epoch are read, pageSize how many of them one request
-	// to S3 lists.
-	maxKeys  = 10_000
-	pageSize = 1000
+	// to S3 lists. The first one asks for less: few epochs have more than one object, and gocloud
+	// sets memory aside for as many as are asked for.
+	maxKeys   = 10_000
+	pageSize  = 1000
+	firstPage = 50
 	// maxListings is how many requests that may take. A store may answer with short pages, a
 	// hostile one with empty pages for ever.
 	maxListings = 14
@@ -125,10 +127,10 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 	timeout.Start()
 	recorded, end := recordingOf(caller, c.epoch)
 	defer func() { end(err) }()
-	requests, listed := 0, 0
+	requests, listed, size := 0, 0, firstPage
 	for token := blob.FirstPageToken; ; {
 		var answers s3list.Answers
-		page, next, err := f.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{
+		page, next, err := f.bucket.ListPage(ctx, token, size, &blob.ListOptions{
 			Prefix: prefixOf(c.epoch),
 			BeforeList: func(as func(any) bool) error {
 				if requests++; requests > maxListings {
@@ -158,7 +160,7 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 		case len(next) == 0:
 			return false, freshness, nil
 		}
-		token = next
+		token, size = next, pageSize
 	}
 }
 

@@ -99,11 +99,13 @@ func (s *Store) PutVerdict(ctx context.Context, v verdict.Verdict) (recorded ver
 		return verdict.Verdict{}, false, err
 	}
 	on, err := s.put(ctx, key, data, verdict.MaxBytes)
-	if err != nil {
-		return verdict.Verdict{}, false, err
+	if err == nil && bytes.Equal(on, data) {
+		return v, true, nil
 	}
-	recorded, err = verdictAt(key, on, v.Namespace, v.Epoch)
-	return recorded, err == nil && bytes.Equal(on, data), err
+	if err == nil {
+		recorded, err = verdictAt(key, on, v.Namespace, v.Epoch)
+	}
+	return recorded, false, err
 }
 
 // Verdict returns what was concluded about an epoch; ErrNotFound if nothing was yet.

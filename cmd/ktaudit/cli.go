@@ -133,6 +133,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) (stat
 	defer cancel()
 	a.out.failed = cancel
 	parsed.BindTo(ctx, (*context.Context)(nil))
+	if runsOn[parsed.Command()] {
+		collectLess()
+	}
 	err = parsed.Run(a)
 	switch {
 	case errors.Is(a.out.err, syscall.EPIPE): // as in ktaudit export | head: who reads has had enough

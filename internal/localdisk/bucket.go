@@ -73,7 +73,7 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 	var info fs.FileInfo
 	err := b.in(ctx, key, func(f *Folder, name string) (err error) {
 		info, err = f.regular(name)
-		return err
+		return noObject(err)
 	})
 	if err != nil {
 		return nil, err
@@ -86,28 +86,21 @@ func (b *bucket) Attributes(ctx context.Context, key string) (*driver.Attributes
 
 const contentType = "application/octet-stream"
 
-// regular is Stat for what must be a regular file. A folder is no object.
-func (f *Folder) regular(name string) (fs.FileInfo, error) {
-	info, err := f.Stat(name)
-	switch {
-	case err != nil || info.Mode().IsRegular():
-		return info, err
-	case info.IsDir():
-		return nil, &fs.PathError{Op: "open", Path: f.Path(name), Err: fs.ErrNotExist}
+// noObject says of a folder that there is no object of its name.
+func noObject(err error) error {
+	if odd, ok := errors.AsType[*NotPlainError](err); ok && odd.Type.IsDir() {
+		return &fs.PathError{Op: "open", Path: odd.Path, Err: fs.ErrNotExist}
 	}
-	return nil, &NotPlainError{f.Path(name), info.Mode().Type()}
+	return err
 }
 
 // NewRangeReader opens an object.
 func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length int64, o *driver.ReaderOptions) (driver.Reader, error) {
 	r := &reader{ctx: ctx}
 	err := b.in(ctx, key, func(f *Folder, name string) error {
-		if _, err := f.regular(name); err != nil {
-			return err
-		}
 		file, info, err := f.Open(name)
 		if err != nil {
-			return err
+			return noObject(err)
 		}
 		r.file = file
 		r.attributes = driver.ReaderAttributes{ContentType: contentType, ModTime: info.ModTime(), Size: info.Size()}
@@ -119,7 +112,7 @@ func (b *bucket) NewRangeReader(ctx context.Context, key string, offset, length 
 	if o.BeforeRead != nil {
 		err = o.BeforeRead(func(any) bool { return false })
 	}
-	if err == nil {
+	if err == nil && offset > 0 {
 		_, err = r.file.Seek(offset, io.SeekStart)
 	}
 	if err != nil {
@@ -159,10 +152,7 @@ func (b *bucket) Delete(ctx context.Context, key string, o *driver.DeleteOptions
 		}
 	}
 	return b.in(ctx, key, func(f *Folder, name string) error {
-		if _, err := f.regular(name); err != nil {
-			return err
-		}
-		return f.Remove(name)
+		return noObject(f.Remove(name))
 	})
 }
 

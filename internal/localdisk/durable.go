@@ -2,6 +2,8 @@ package localdisk
 
 import (
 	"crypto/rand"
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"regexp"
@@ -22,14 +24,16 @@ type Maker struct {
 // Make makes a folder below another, whose path is given, with what is between them. A folder that
 // another process has made may not be on disk yet, so that finding it there is not enough.
 func (m *Maker) Make(in *Folder, inPath, below string) (*Folder, error) {
-	at, err := in.Folder("")
-	if err != nil || below == "." {
-		return at, err
+	if below == "." {
+		return in.Folder("")
 	}
+	at := in
 	for name := range strings.SplitSeq(below, "/") {
 		inPath = path.Join(inPath, name)
 		next, err := m.makeOne(at, name, inPath)
-		at.Close()
+		if at != in {
+			at.Close()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -39,16 +43,18 @@ func (m *Maker) Make(in *Folder, inPath, below string) (*Folder, error) {
 }
 
 func (m *Maker) makeOne(in *Folder, name, path string) (*Folder, error) {
-	made, err := in.Make(name)
-	if err != nil {
+	if _, known := m.durable.Load(path); known {
+		if folder, err := in.child(name); !errors.Is(err, fs.ErrNotExist) {
+			return folder, err
+		}
+	}
+	if _, err := in.Make(name); err != nil {
 		return nil, err
 	}
-	if _, known := m.durable.Load(path); made || !known {
-		if err := in.Sync(m.Sync); err != nil {
-			return nil, err
-		}
-		m.durable.Store(path, true)
+	if err := in.Sync(m.Sync); err != nil {
+		return nil, err
 	}
+	m.durable.Store(path, true)
 	return in.child(name)
 }
 

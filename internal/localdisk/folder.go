@@ -7,10 +7,10 @@
 // whatever is neither a regular file nor a folder. The folder itself, and those above it, may be
 // reached by links: whoever names it has chosen them.
 //
-// Nothing can be exchanged between a check and what follows it. A folder is looked at, opened, and
-// compared with what was looked at; it cannot block, and what is open stays the same folder
-// whatever its name means later. A file likewise. Hard links are files like any other and cannot be
-// told apart.
+// Nothing can be exchanged between a check and what follows it. The system opens a name as a folder
+// that no link leads to, or not at all; it cannot block, and what is open stays the same folder
+// whatever its name means later. A file is looked at, opened, and compared with what was looked at.
+// Hard links are files like any other and cannot be told apart.
 package localdisk
 
 import (
@@ -53,29 +53,23 @@ func (e *NotPlainError) Error() string {
 // Folder is an open folder. Names are those of entries, and paths have parts that are, with "/"
 // between them; others are an error. Several goroutines may use it at once.
 type Folder struct {
-	root *os.Root
+	dir  dir
 	path string
 }
 
 // Open opens a folder, through links if need be.
 func Open(name string) (*Folder, error) {
-	// OpenRoot would wait for a named pipe's other end.
-	if info, err := os.Stat(name); err != nil {
-		return nil, err
-	} else if !info.IsDir() {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOTDIR}
-	}
-	root, err := os.OpenRoot(name)
+	d, err := openDir(name)
 	if err != nil {
-		return nil, err
+		return nil, pathError("open", name, err)
 	}
-	return &Folder{root, name}, nil
+	return &Folder{d, name}, nil
 }
 
 // Close closes the folder, if it is not nil.
 func (f *Folder) Close() {
 	if f != nil {
-		_ = f.root.Close()
+		f.dir.close()
 	}
 }
 
@@ -85,11 +79,11 @@ func (f *Folder) Path(below string) string { return filepath.Join(f.path, filepa
 // Folder opens the folder at a path below f, or f again for an empty path.
 func (f *Folder) Folder(path string) (*Folder, error) {
 	if path == "" {
-		root, err := f.root.OpenRoot(".")
+		again, err := f.dir.child(".")
 		if err != nil {
-			return nil, f.named(err, "")
+			return nil, f.named("open", "", err)
 		}
-		return &Folder{root, f.path}, nil
+		return &Folder{again, f.path}, nil
 	}
 	at := f
 	for name := range strings.SplitSeq(path, "/") {
@@ -105,31 +99,21 @@ func (f *Folder) Folder(path string) (*Folder, error) {
 	return at, nil
 }
 
+// child opens the folder of a name, or says what is there in its place.
 func (f *Folder) child(name string) (*Folder, error) {
-	before, err := f.Stat(name)
-	if err != nil {
-		return nil, err
+	if err := checkName(name); err != nil {
+		return nil, &fs.PathError{Op: "open", Path: f.path, Err: err}
 	}
-	if !before.IsDir() {
-		if before.Mode().IsRegular() {
-			return nil, &fs.PathError{Op: "open", Path: f.Path(name), Err: syscall.ENOTDIR}
-		}
-		return nil, &NotPlainError{f.Path(name), before.Mode().Type()}
+	child, err := f.dir.child(name)
+	if err == nil {
+		return &Folder{child, f.Path(name)}, nil
 	}
-	// With the dot, what has become a named pipe meanwhile is refused and not waited for.
-	root, err := f.root.OpenRoot(name + "/.")
-	if err != nil {
-		return nil, f.named(err, name)
+	if info, err := f.Stat(name); err == nil && info.Mode().IsRegular() {
+		return nil, f.named("open", name, syscall.ENOTDIR)
+	} else if err == nil && !info.IsDir() {
+		return nil, &NotPlainError{f.Path(name), info.Mode().Type()}
 	}
-	opened, err := root.Stat(".")
-	if err == nil && !os.SameFile(before, opened) {
-		err = fmt.Errorf("%s was exchanged while it was opened", f.Path(name))
-	}
-	if err != nil {
-		_ = root.Close()
-		return nil, err
-	}
-	return &Folder{root, f.Path(name)}, nil
+	return nil, f.named("open", name, err)
 }
 
 // Stat returns what an entry is. It does not follow links.
@@ -137,25 +121,34 @@ func (f *Folder) Stat(name string) (fs.FileInfo, error) {
 	if err := checkName(name); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: f.path, Err: err}
 	}
-	info, err := f.root.Lstat(name)
-	return info, f.named(err, name)
+	info, err := f.dir.lstat(name)
+	if err != nil {
+		return nil, f.named("lstat", name, err)
+	}
+	return info, nil
+}
+
+// regular is Stat for what must be a regular file.
+func (f *Folder) regular(name string) (fs.FileInfo, error) {
+	info, err := f.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &NotPlainError{f.Path(name), info.Mode().Type()}
+	}
+	return info, err
 }
 
 // Open opens a regular file for reading. It does not wait for anything.
 func (f *Folder) Open(name string) (*os.File, fs.FileInfo, error) {
-	before, err := f.Stat(name)
+	before, err := f.regular(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !before.Mode().IsRegular() {
-		return nil, nil, &NotPlainError{f.Path(name), before.Mode().Type()}
-	}
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := f.dir.open(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, f.named(err, name)
+		return nil, nil, f.named("open", name, err)
 	}
 	info, err := file.Stat()
-	if err == nil && !os.SameFile(before, info) {
+	if err == nil && !sameFile(before, info) {
 		err = fmt.Errorf("%s was exchanged while it was opened", f.Path(name))
 	}
 	if err != nil {
@@ -170,8 +163,11 @@ func (f *Folder) Create(name string, perm fs.FileMode) (*os.File, error) {
 	if err := checkName(name); err != nil {
 		return nil, &fs.PathError{Op: "create", Path: f.path, Err: err}
 	}
-	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
-	return file, f.named(err, name)
+	file, err := f.dir.open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return nil, f.named("open", name, err)
+	}
+	return file, nil
 }
 
 // Make makes a folder, and reports whether it was not there before.
@@ -179,53 +175,70 @@ func (f *Folder) Make(name string) (made bool, err error) {
 	if err := checkName(name); err != nil {
 		return false, &fs.PathError{Op: "mkdir", Path: f.path, Err: err}
 	}
-	err = f.root.Mkdir(name, 0o777)
+	err = f.dir.mkdir(name)
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
-	return err == nil, f.named(err, name)
+	return err == nil, f.named("mkdir", name, err)
 }
 
 // Remove removes a regular file; anything else stays and is an error.
 func (f *Folder) Remove(name string) error {
-	info, err := f.Stat(name)
-	if err != nil {
+	if _, err := f.regular(name); err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return &NotPlainError{f.Path(name), info.Mode().Type()}
-	}
-	return f.named(f.root.Remove(name), name)
+	return f.named("remove", name, f.dir.remove(name))
 }
 
 // Link gives a file below f a second name, which must not be taken; Rename gives it another, which
 // may be. Both names are paths, whose folders are there. The file is one that the caller has
-// created: it is an error if another one has the new name afterwards, as when a folder of either
-// path was exchanged for a link.
+// created: it is an error if another one has the new name afterwards, as when the old one was
+// exchanged for another file.
 func (f *Folder) Link(from, to string, file fs.FileInfo) error {
-	return f.move(f.root.Link, from, to, file)
+	return f.move("link", dir.link, from, to, file)
 }
 
 // Rename is described at Link.
 func (f *Folder) Rename(from, to string, file fs.FileInfo) error {
-	return f.move(f.root.Rename, from, to, file)
+	return f.move("rename", dir.rename, from, to, file)
 }
 
-func (f *Folder) move(move func(from, to string) error, from, to string, file fs.FileInfo) error {
-	dir, name := path.Split(to)
-	folder, err := f.Folder(strings.TrimSuffix(dir, "/"))
+// place is a name in a folder, and the path that leads to it from another folder.
+type place struct {
+	dir  dir
+	name string
+	path string
+}
+
+func (f *Folder) move(op string, move func(d dir, from, to place) error, from, to string, file fs.FileInfo) error {
+	source, old, err := f.above(from)
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
-	if err := move(from, to); err != nil {
+	defer source.Close()
+	target, name, err := f.above(to)
+	if err != nil {
 		return err
 	}
-	on, err := folder.Stat(name)
-	if err == nil && !os.SameFile(on, file) {
+	defer target.Close()
+	if err := move(f.dir, place{source.dir, old, from}, place{target.dir, name, to}); err != nil {
+		return &os.LinkError{Op: op, Old: f.Path(from), New: f.Path(to), Err: cause(err)}
+	}
+	on, err := target.Stat(name)
+	if err == nil && !sameFile(on, file) {
 		err = fmt.Errorf("%s was exchanged while it was written", f.Path(to))
 	}
 	return err
+}
+
+// above opens the folder that a path below f is in, and returns the last name of the path.
+func (f *Folder) above(below string) (folder *Folder, name string, err error) {
+	in, name := path.Split(below)
+	if err := checkName(name); err != nil {
+		return nil, "", err
+	}
+	folder, err = f.Folder(strings.TrimSuffix(in, "/"))
+	return folder, name, err
 }
 
 // Entries returns what is in the folder, ordered by name. To learn more of an entry use Stat.
@@ -240,29 +253,20 @@ func (f *Folder) Entries() ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// self opens the folder as a file. One that os.Root opens looks at each entry when it is listed,
-// which takes four times as long as the listing; so it is opened by its path, if that still leads
-// to the folder.
+// self opens the folder as a file.
 func (f *Folder) self() (*os.File, error) {
-	own, err := f.root.Stat(".")
+	file, err := f.dir.self()
 	if err != nil {
-		return nil, f.named(err, "")
+		return nil, f.named("open", "", err)
 	}
-	if file, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil {
-		if info, err := file.Stat(); err == nil && os.SameFile(own, info) {
-			return file, nil
-		}
-		_ = file.Close()
-	}
-	file, err := f.root.Open(".")
-	return file, f.named(err, "")
+	return file, nil
 }
 
 // Sync brings the names in the folder to the disk, by sync, which is (*os.File).Sync outside tests.
 func (f *Folder) Sync(sync func(*os.File) error) error {
-	self, err := f.root.Open(".")
+	self, err := f.self()
 	if err != nil {
-		return f.named(err, "")
+		return err
 	}
 	defer self.Close()
 	// EINVAL comes from file systems on which folders cannot be synced; they keep their names safe
@@ -273,10 +277,25 @@ func (f *Folder) Sync(sync func(*os.File) error) error {
 	return nil
 }
 
-// named puts the whole path into an error of os.Root, which knows only the name.
-func (f *Folder) named(err error, name string) error {
+// named puts the whole path into an error of the system's about a name.
+func (f *Folder) named(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return pathError(op, f.Path(name), err)
+}
+
+func pathError(op, path string, err error) error {
+	return &fs.PathError{Op: op, Path: path, Err: cause(err)}
+}
+
+// cause is an error without the name and the operation that package os has put into it.
+func cause(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return &fs.PathError{Op: strings.TrimSuffix(e.Op, "at"), Path: f.Path(name), Err: e.Err}
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
 	}
 	return err
 }

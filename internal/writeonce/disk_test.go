@@ -108,6 +108,15 @@ func TestBytesAreSyncedBeforeTheNameAndTheNameBeforeTheAnswer(t *testing.T) {
 	if want := []string{"draft", shard}; !slices.Equal(w.made, want) {
 		t.Errorf("next object: synced %q, want %q", w.made, want)
 	}
+	// A folder that was taken away and is there again may not be on disk.
+	if err := os.RemoveAll(filepath.Join(folder, kind, "000000000")); err != nil {
+		t.Fatal(err)
+	}
+	w.made = nil
+	put(t, w.disk, 2)
+	if want := []string{"draft", kind, shard}; !slices.Equal(w.made, want) {
+		t.Errorf("after a folder was removed: synced %q, want %q", w.made, want)
+	}
 	// Another process finds the folders, but cannot know whether they are on disk.
 	w = watch(t, folder, keyOf(3))
 	put(t, w.disk, 3)

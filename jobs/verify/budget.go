@@ -30,7 +30,7 @@ func heapLimitOf(memory int64) int64 { return memory / 10 * 9 }
 
 // LimitHeap makes the garbage collector heed the memory of this container or machine, unless the
 // environment variable GOMEMLIMIT says what it is to heed. By itself it lets the heap grow to twice
-// what is in use, which with a full budget is the whole container.
+// what is in use, or to three times, which with a full budget is the whole container or more.
 func LimitHeap() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(heapLimitOf(share.MachineMemory()))
