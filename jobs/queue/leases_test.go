@@ -61,7 +61,7 @@ func ending(t *testing.T, id string) redis.Cmder {
 // hold holds a task, and returns the context of the run, and how it ends.
 func hold(t *testing.T, r *Redis, id string) (context.Context, func()) {
 	t.Helper()
-	ctx, release := r.Hold(t.Context(), someQueue, id)
+	ctx, release := r.hold(t.Context(), someQueue, id)
 	if ctx.Err() != nil {
 		t.Fatal(context.Cause(ctx))
 	}
@@ -72,7 +72,7 @@ func hold(t *testing.T, r *Redis, id string) (context.Context, func()) {
 func loseAll(t *testing.T, r *Redis, ctx context.Context) {
 	t.Helper()
 	r.leases.giveUp(time.Now().Add(GiveUpAfter))
-	if cause := context.Cause(ctx); !errors.Is(cause, errLeaseLost) {
+	if cause := context.Cause(ctx); !errors.Is(cause, ErrLeaseLost) {
 		t.Fatalf("the run goes on after its lease was lost: %v", cause)
 	}
 }
@@ -110,7 +110,7 @@ func TestARunThatLostItsTaskDoesNotEndTheNext(t *testing.T) {
 	}
 	begun := make(chan func())
 	go func() {
-		_, release := r.Hold(t.Context(), someQueue, "again")
+		_, release := r.hold(t.Context(), someQueue, "again")
 		note("begun")
 		begun <- release
 	}()
@@ -210,7 +210,7 @@ func TestLateRenewalsAreLosses(t *testing.T) {
 	defer release()
 	r.leases.held[Key(someQueue, "t:late")].renewed = time.Now().Add(-GiveUpAfter)
 	sent(t, r, renewal(t, "late"))
-	if n := r.leases.giveUp(time.Now()); n != 1 || !errors.Is(context.Cause(run), errLeaseLost) {
+	if n := r.leases.giveUp(time.Now()); n != 1 || !errors.Is(context.Cause(run), ErrLeaseLost) {
 		t.Errorf("%d tasks were lost: %v", n, context.Cause(run))
 	}
 }
@@ -292,11 +292,11 @@ func TestAQueueThatHangsKeepsNoOtherLease(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	defer func() { cancel(); close(stop); <-ended }()
-	_, release := r.Hold(ctx, "hanging.log:backfill", "1")
+	_, release := r.hold(ctx, "hanging.log:backfill", "1")
 	defer release()
 	_, release = hold(t, r, "1")
 	defer release()
-	go func() { r.KeepLeases(ctx, zerolog.Nop()); close(ended) }()
+	go func() { r.keepLeases(ctx, zerolog.Nop()); close(ended) }()
 	jobstest.Eventually(t, "the other queue's is renewed again and again", func() bool { return renewed.Load() >= 3 })
 }
 
