@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
@@ -82,7 +83,7 @@ func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(E
 		return t.counts(), err
 	}
 	if progress != nil {
-		defer reportEvery(progressEvery, func() { progress(t.counts()) })()
+		defer wait.Report(progressEvery, func() { progress(t.counts()) })()
 	}
 	err := e.enqueue(ctx, &t, func(send func(uint64) error) error {
 		err := e.unjudged(ctx, from, to, &t, e.upToWindow(&t, send))
@@ -284,25 +285,4 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 		}
 	}
 	return fmt.Errorf("redis has lost %d tasks of this epoch in part; delete the keys asynq:{%s}:t:%s*", maxGenerations, q.queue, task.ID())
-}
-
-// reportEvery calls report at an interval and, when the returned function is called, once more and
-// never again.
-func reportEvery(interval time.Duration, report func()) (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				report()
-			case <-done:
-				report()
-				return
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
 }

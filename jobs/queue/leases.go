@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/queue/command"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -156,22 +157,22 @@ func (l *leases) takenAt(key string) time.Time {
 }
 
 // noteSuccess takes note of a command that succeeded and was sent after began.
-func (l *leases) noteSuccess(c command, cmd redis.Cmder, began time.Time) {
-	if c.isDequeue() {
+func (l *leases) noteSuccess(c command.Command, cmd redis.Cmder, began time.Time) {
+	if c.IsDequeue() {
 		message, _ := cmd.(*redis.Cmd).Text()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.dequeued = append(l.dequeued, dequeuedTask{taskOfLease(c.keys[3], messageID(message)), began})
+		l.dequeued = append(l.dequeued, dequeuedTask{taskOfLease(c.Keys[3], messageID(message)), began})
 		return
 	}
-	key, isLease := c.sortedSet()
+	key, isLease := c.SortedSet()
 	if !isLease {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range c.members() {
-		task := taskOfLease(key, m.id)
+	for _, m := range c.Members() {
+		task := taskOfLease(key, m.ID)
 		one := l.held[task]
 		if one == nil {
 			continue
@@ -180,7 +181,7 @@ func (l *leases) noteSuccess(c command, cmd redis.Cmder, began time.Time) {
 			l.lose(task, one)
 			continue
 		}
-		one.renewed, one.score = began, m.score
+		one.renewed, one.score = began, m.Score
 	}
 }
 
@@ -251,11 +252,11 @@ func (l *leases) forgetEnded(key string) {
 }
 
 // withoutLost returns those of a set of leases that are not of lost tasks.
-func (l *leases) withoutLost(set string, all []member) []member {
+func (l *leases) withoutLost(set string, all []command.Member) []command.Member {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(all), func(m member) bool {
-		task := taskOfLease(set, m.id)
+	return slices.DeleteFunc(slices.Clone(all), func(m command.Member) bool {
+		task := taskOfLease(set, m.ID)
 		return l.lost[task] != nil && l.held[task] == nil
 	})
 }

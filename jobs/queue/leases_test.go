@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/queue/command"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 )
@@ -32,7 +33,7 @@ func connect(t *testing.T) *Redis {
 // sent has a hook see commands, and returns those that it sends on, which all succeed.
 func sent(t *testing.T, r *Redis, all ...redis.Cmder) (on [][]any) {
 	t.Helper()
-	process := hook{&r.leases}.ProcessHook(func(_ context.Context, cmd redis.Cmder) error {
+	process := hook{&r.leases, &r.noFresh}.ProcessHook(func(_ context.Context, cmd redis.Cmder) error {
 		on = append(on, cmd.Args())
 		return nil
 	})
@@ -253,7 +254,7 @@ func TestDequeuedTasksAreFoundByTheirID(t *testing.T) {
 		dequeue := redis.NewCmd(t.Context(), "evalsha", "of dequeue", 4,
 			Key(someQueue, "pending"), Key(someQueue, "paused"), Key(someQueue, "active"), Key(someQueue, "lease"))
 		dequeue.SetVal(r.Client.HGet(t.Context(), Key(someQueue, "t:"+id), "msg").Val())
-		r.leases.noteSuccess(parse(dequeue), dequeue, began.Add(time.Duration(i)*time.Minute))
+		r.leases.noteSuccess(command.Parse(dequeue), dequeue, began.Add(time.Duration(i)*time.Minute))
 	}
 	if at := r.leases.takenAt(Key("some.log:fresh", "t:log/1")); time.Since(at) > time.Minute {
 		t.Errorf("the task of another queue is taken for it, since %s", at)

@@ -15,7 +15,8 @@ const probeKept = time.Minute
 // Redis is the Redis that holds the queues.
 type Redis struct {
 	*redisclient.Connection
-	leases leases
+	leases  leases
+	noFresh lastEmpty
 }
 
 // Connect connects to the Redis of a URL.
@@ -30,7 +31,7 @@ func Open(ctx context.Context, access redisclient.Access, log zerolog.Logger) (*
 		return nil, err
 	}
 	r := &Redis{Connection: c}
-	r.Client.AddHook(hook{&r.leases})
+	r.Client.AddHook(hook{&r.leases, &r.noFresh})
 	return r, nil
 }
 

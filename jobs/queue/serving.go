@@ -12,8 +12,9 @@ import (
 //
 // Of each log as many tasks are handed out at once as Concurrency says, so that one log's tasks,
 // whatever becomes of them, never keep another's from being handed out; and its fresh epochs go
-// strictly before its history, each class in about the order in which it was put on the queue.
-// Those that were handed back are in front.
+// strictly before its history (but a Redis that had none is asked again after 50 ms only), each
+// class in about the order in which it was put on the queue. Those that were handed back are in
+// front.
 type Serving struct {
 	Namespaces  []string
 	Concurrency int // of each log

@@ -165,8 +165,8 @@ func (s *server) failed(t *task, attempt int, isFailure bool, why string, rest t
 	l.handOut()
 }
 
-// takeBack ends that a task is handed out and returns the log's tasks; nil if that attempt at it has
-// ended before: it took too long, or was handed back.
+// takeBack ends that a task is handed out and returns the log's tasks; nil if that attempt at it
+// has ended before: it took too long, or was handed back.
 func (s *server) takeBack(t *task, attempt int) *tasks {
 	if t.by != s || t.attempts != attempt {
 		return nil
