@@ -3,6 +3,7 @@ package inprocess_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -37,9 +38,12 @@ func TestATaskThatHangsKeepsNoSlot(t *testing.T) {
 		q := inprocess.New()
 		queuetest.MustPut(t, q, queue.Backfill, 1, 2, queue.EnqueueCounts{Enqueued: 2})
 		hang := make(chan struct{})
+		var mu sync.Mutex
 		var order []uint64
 		stop, err := q.Serve(serving(func(ctx context.Context, taken queue.Taken) error {
+			mu.Lock()
 			order = append(order, taken.Epoch)
+			mu.Unlock()
 			if taken.Epoch == 1 && taken.Failures == 0 {
 				<-hang // whatever its context says
 				return nil
@@ -60,10 +64,10 @@ func TestATaskThatHangsKeepsNoSlot(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
+		stop()
 		if n, _ := q.Waiting(t.Context(), jobstest.Namespace, queue.Backfill); n != 0 || !slices.Equal(order, []uint64{1, 2, 1}) {
 			t.Errorf("%d wait, the order is %d", n, order)
 		}
-		stop()
 	})
 }
 
