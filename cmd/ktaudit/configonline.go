@@ -133,7 +133,7 @@ func onlineChecks(a *app, c *config.Config, open *closers) []onlineCheck {
 
 func tryRedis(ctx context.Context, a *app, c *config.Config) (string, error) {
 	if c.Redis == queue.Embedded {
-		return "is in the process: only ktaudit run works with it", nil
+		return "a queue in the process: only ktaudit run works with it", nil
 	}
 	var f queueFlags
 	f.fill(c)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/queue/inprocess"
 	"github.com/ktaudit/ktaudit/jobs/worker"
 )
 
@@ -82,12 +82,7 @@ func (c demoCmd) run(ctx context.Context, a *app, dir *string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.close()) }()
-	redis, err := queueFlags{Redis: queue.Embedded}.connect(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer redis.Close()
-	status, err := runRange(ctx, a, redis, opened.auditor, worker.RunConfig{From: 1, To: c.Epochs, Worker: f.worker()})
+	status, err := runRange(ctx, a, inprocess.New(), opened.auditor, worker.RunConfig{From: 1, To: c.Epochs, Worker: f.worker()})
 	if err != nil {
 		return err
 	}

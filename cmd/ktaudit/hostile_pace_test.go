@@ -179,8 +179,7 @@ func (p *pace) run(hostile []uint64) float64 {
 			}
 		}
 	}()
-	e := queue.Enqueuer{Redis: p.redis, Namespace: "hostile"}
-	if _, err := e.EnqueueEach(p.t.Context(), func(send func(uint64) error) error {
+	if _, err := p.redis.EnqueueEach(p.t.Context(), "hostile", queue.Backfill, func(send func(uint64) error) error {
 		for _, epoch := range hostile {
 			if err := send(epoch); err != nil {
 				return err
@@ -194,7 +193,7 @@ func (p *pace) run(hostile []uint64) float64 {
 		jobstest.Eventually(p.t, "the hostile log is in work", func() bool { return len(p.server.Requests()) > 0 })
 	}
 	began := time.Now()
-	e.Namespace = "honest"
+	e := queue.Enqueuer{Redis: p.redis, Namespace: "honest"}
 	if _, err := e.Enqueue(p.t.Context(), 1, *paceEpochs, nil); err != nil {
 		p.t.Fatal(err)
 	}

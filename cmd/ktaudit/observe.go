@@ -18,7 +18,6 @@ import (
 	"github.com/ktaudit/ktaudit/jobs/heartbeat"
 	"github.com/ktaudit/ktaudit/jobs/incident"
 	"github.com/ktaudit/ktaudit/jobs/observe"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // listenFlag is where a command that runs for a while serves its metrics and health.
@@ -38,7 +37,7 @@ func listenHint(err error, flag string) error {
 // observed is what a command that runs for a while works with.
 type observed struct {
 	namespaces []config.Namespace
-	redis      *queue.Redis // nil if it needs none
+	queue      workList // nil if it needs none
 	store      *auditstore.Store
 	auditors   []*audit.Auditor // if it audits
 	verdictLog *verdictLog      // nil if none is configured
@@ -103,9 +102,9 @@ func (f listenFlag) observe(ctx context.Context, a *app, settings *config.Config
 		m.WatchMemory(budget.Size(), budget.Reserved)
 	}
 	m.WatchLostLogLines(a.lost)
-	if o.redis != nil {
-		m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.redis, names) })
-		m.WatchDependency("redis", func(ctx context.Context) error { return o.redis.Probe(ctx, names...) })
+	if o.queue != nil {
+		m.WatchQueues(func(context.Context) (metrics.Queues, error) { return readQueues(o.queue, names) })
+		m.WatchDependency("redis", func(ctx context.Context) error { return o.queue.Probe(ctx, names...) })
 	}
 	m.WatchDependency("audit_store", o.store.Ping)
 
@@ -168,8 +167,8 @@ func (o observers) watchIncidents(store *auditstore.Store, namespaces []string) 
 }
 
 // readQueues reads the state of the queues for the metrics.
-func readQueues(r *queue.Redis, namespaces []string) (metrics.Queues, error) {
-	counts, err := r.ReadCounts(namespaces...)
+func readQueues(work workList, namespaces []string) (metrics.Queues, error) {
+	counts, err := work.ReadCounts(namespaces...)
 	if err != nil {
 		return metrics.Queues{}, err
 	}
@@ -180,6 +179,6 @@ func readQueues(r *queue.Redis, namespaces []string) (metrics.Queues, error) {
 			Retry: c.Retry, Archived: c.Archived, Paused: c.Paused, OldestPending: c.OldestPending,
 		})
 	}
-	state.Workers, err = r.LiveWorkers(namespaces...)
+	state.Workers, err = work.LiveWorkers(namespaces...)
 	return state, err
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/blobstore/s3list/s3listtest"
 	"github.com/ktaudit/ktaudit/internal/config"
-	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/queue/inprocess"
 	"github.com/rs/zerolog"
 	"gocloud.dev/blob/memblob"
 )
@@ -51,11 +50,6 @@ func TestHostileHangingLogsAreOpenedTogether(t *testing.T) {
 		namespaces = append(namespaces, n)
 	}
 	a := &app{log: zerolog.New(&warnings).Level(zerolog.WarnLevel)}
-	redis, err := queue.Connect(t.Context(), queue.Embedded, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer redis.Close()
 	store := auditstore.New(behind)
 	var open closers
 	defer func() {
@@ -64,13 +58,12 @@ func TestHostileHangingLogsAreOpenedTogether(t *testing.T) {
 		}
 	}()
 	began := time.Now()
-	if _, err := newScheduler(t.Context(), a, observed{namespaces: namespaces, redis: redis, store: store}, observers{}, &open); err != nil {
+	if _, err := newScheduler(t.Context(), a, observed{namespaces: namespaces, queue: inprocess.New(), store: store}, observers{}, &open); err != nil {
 		t.Error(err)
 	}
 	settings := config.Default()
 	settings.AuditStore, settings.Namespaces = t.TempDir(), namespaces
-	var auditors []*audit.Auditor
-	if auditors, err = (auditFlags{}).openAll(t.Context(), a, "worker", &settings, namespaces, &open); err != nil || len(auditors) != logs {
+	if auditors, err := (auditFlags{}).openAll(t.Context(), a, "worker", &settings, namespaces, &open); err != nil || len(auditors) != logs {
 		t.Errorf("%d auditors, %v", len(auditors), err)
 	}
 	if warnings.Len() > 0 {

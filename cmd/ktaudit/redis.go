@@ -14,13 +14,16 @@ import (
 	"github.com/ktaudit/ktaudit/internal/secret"
 	"github.com/ktaudit/ktaudit/internal/tlsfiles"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/queue/inprocess"
 	"github.com/ktaudit/ktaudit/jobs/redisclient"
+	"github.com/ktaudit/ktaudit/jobs/schedule"
+	"github.com/ktaudit/ktaudit/jobs/worker"
 	"github.com/rs/zerolog"
 )
 
 // queueFlags are where the queue is.
 type queueFlags struct {
-	Redis                     string `group:"queue" placeholder:"URL" help:"Redis that holds the queue, such as redis://localhost:6379/0, or embedded for one inside this process."`
+	Redis                     string `group:"queue" placeholder:"URL" help:"Redis that holds the queue, such as redis://localhost:6379/0, or embedded for a queue inside this process, without Redis."`
 	RedisPasswordFile         string `group:"queue" type:"existingfile" placeholder:"FILE" help:"File that holds the password of Redis. KTAUDIT_REDIS_PASSWORD may hold it instead."`
 	RedisSentinelPasswordFile string `group:"queue" type:"existingfile" placeholder:"FILE" help:"The same for Sentinels that have a password of their own. KTAUDIT_REDIS_SENTINEL_PASSWORD may hold it instead."`
 	RedisCA                   string `name:"redis-ca" group:"queue" type:"existingfile" placeholder:"FILE" help:"CAs that the certificate of a rediss:// server may be from, in PEM. By default those of the system."`
@@ -121,17 +124,29 @@ func onCommandLine(s string) bool {
 	return false
 }
 
-// embeddedWindow is config.DefaultWindow for the embedded Redis, which copies a list for each epoch
-// that is put on it.
-const embeddedWindow = 1000
+// workList is what run needs of a queue, in this process or in a Redis.
+type workList interface {
+	worker.Queue
+	schedule.Queue
+	ReadCounts(namespaces ...string) ([]queue.Counts, error)
+	LiveWorkers(namespaces ...string) (map[string]int, error)
+	Probe(ctx context.Context, namespaces ...string) error
+	Close() error
+}
 
-// defaultWindow is how many epochs of a log are on a queue at most, if nothing else is said. The
-// Redis may be nil, for a command that needs none.
-func defaultWindow(r *queue.Redis) int {
-	if r != nil && r.IsEmbedded() {
-		return embeddedWindow
+// openQueue opens the queue of some logs, wherever it is.
+func (f queueFlags) openQueue(ctx context.Context, a *app, namespaces []string) (workList, error) {
+	if f.Redis == queue.Embedded {
+		return inprocess.New(), nil
 	}
-	return config.DefaultWindow
+	r, err := f.connect(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.use(ctx, a, r, namespaces); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 // connect connects to the queue's Redis.

@@ -10,7 +10,6 @@ import (
 	"github.com/ktaudit/ktaudit/internal/config"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/incident"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"github.com/ktaudit/ktaudit/jobs/worker"
@@ -78,15 +77,12 @@ func (c runCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	redis, err := c.connect(ctx, a)
+	work, err := c.openQueue(ctx, a, namesOf(namespaces))
 	if err != nil {
 		return err
 	}
-	open.add(redis.Close)
-	if err := c.use(ctx, a, redis, namesOf(namespaces)); err != nil {
-		return err
-	}
-	o := observed{namespaces: namespaces, redis: redis, store: auditors[0].Store, auditors: auditors, verdictLog: own}
+	open.add(work.Close)
+	o := observed{namespaces: namespaces, queue: work, store: auditors[0].Store, auditors: auditors, verdictLog: own}
 	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {
 		return err
@@ -149,7 +145,7 @@ func (c *runCmd) putInto(namespaces []config.Namespace, settings *config.Config)
 
 // follow is scheduler and worker in one.
 func (c runCmd) follow(ctx context.Context, a *app, o observed, by observers, scheduler *schedule.Scheduler) error {
-	worker, err := worker.New(o.redis, o.auditors, c.worker(), a.log)
+	worker, err := worker.New(o.queue, o.auditors, c.worker(), a.log)
 	if err != nil {
 		return err
 	}
@@ -163,7 +159,7 @@ func (c runCmd) follow(ctx context.Context, a *app, o observed, by observers, sc
 
 // audit audits a range and prints its status.
 func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
-	status, err := runRange(ctx, a, o.redis, o.auditors[0], worker.RunConfig{
+	status, err := runRange(ctx, a, o.queue, o.auditors[0], worker.RunConfig{
 		From: c.From, To: c.To, NotPublishedWait: c.Wait, Worker: c.worker(),
 	})
 	if err != nil {
@@ -180,10 +176,10 @@ func (c runCmd) audit(ctx context.Context, a *app, o observed) error {
 }
 
 // runRange audits a range under a progress bar and returns its status.
-func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Auditor, c worker.RunConfig) (report.Status, error) {
+func runRange(ctx context.Context, a *app, work workList, auditor *audit.Auditor, c worker.RunConfig) (report.Status, error) {
 	a.bars.start("auditing", c.To-c.From+1)
 	defer a.bars.finish()
-	c.Window, c.FaultWait, c.Worker.PollInterval = defaultWindow(redis), config.FaultWait, config.RunPollInterval
+	c.Window, c.FaultWait, c.Worker.PollInterval = config.DefaultWindow, config.FaultWait, config.RunPollInterval
 	c.Progress = func(s worker.RunSummary) { a.bars.set(s.Done()) }
 	c.Waiting = a.showWaits()
 	incidents := incident.Recorder{Store: auditor.Store, Metrics: auditor.Metrics, Log: auditor.Log}
@@ -192,7 +188,7 @@ func runRange(ctx context.Context, a *app, redis *queue.Redis, auditor *audit.Au
 		keyless = true
 		return raiseUnknownKey(ctx, incidents, auditor.Namespace, epoch, why)
 	}
-	summary, err := worker.Run(ctx, redis, auditor, c)
+	summary, err := worker.Run(ctx, work, auditor, c)
 	if err == nil && !keyless {
 		err = resolveUnknownKeys(ctx, incidents, auditor.Namespace)
 	}

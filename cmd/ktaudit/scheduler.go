@@ -84,7 +84,7 @@ func (c schedulerCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.use(ctx, a, redis, namesOf(namespaces)); err != nil {
 		return err
 	}
-	o := observed{namespaces: namespaces, redis: redis, store: store, verdictLog: own}
+	o := observed{namespaces: namespaces, queue: redis, store: store, verdictLog: own}
 	by, err := c.observe(ctx, a, settings, o)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func newScheduler(ctx context.Context, a *app, o observed, by observers, open *c
 	if err != nil {
 		return nil, err
 	}
-	return schedule.New(o.redis, schedules, a.log)
+	return schedule.New(o.queue, schedules, a.log)
 }
 
 // newSchedules opens each log, and its signed digests unless an auditor has them open.
@@ -191,7 +191,7 @@ func newSchedules(ctx context.Context, a *app, o observed, by observers, open *c
 		s := schedule.Config{
 			Anchor:    anchor,
 			Namespace: n.Namespace, Fetcher: fetcher.New(logs[i], fetcher.Options{Present: blobstore.Present(n.LogDirectory)}), Store: o.store, Metrics: by.jobMetrics(), Tracer: by.jobTracer(),
-			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: defaultWindow(o.redis),
+			First: n.First, Last: n.Last, Cadence: n.Cadence, Poll: n.Poll, Window: config.DefaultWindow,
 			SilentAfter: n.SilentAfter, TransientAfter: n.TransientAfter, BacklogAge: n.BacklogAge,
 			KeyOverdueAfter: overdue.Age, KeyOverdueEpochs: overdue.Epochs,
 			MaxLag: maxLag.Age, MaxLagEpochs: maxLag.Epochs, OnRound: func(err error) { o.heartbeat.Round(n.Namespace, err) },

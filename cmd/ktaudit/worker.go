@@ -59,7 +59,7 @@ func (c workerCmd) Run(ctx context.Context, a *app) (err error) {
 	if err := c.use(ctx, a, redis, namesOf(namespaces)); err != nil {
 		return err
 	}
-	by, err := c.observe(ctx, a, settings, observed{namespaces: namespaces, redis: redis, store: auditors[0].Store, auditors: auditors})
+	by, err := c.observe(ctx, a, settings, observed{namespaces: namespaces, queue: redis, store: auditors[0].Store, auditors: auditors})
 	if err != nil {
 		return err
 	}

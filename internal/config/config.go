@@ -14,7 +14,8 @@ import (
 // Config is a configuration file with defaults and presets filled in. A zero field was left out and
 // has no default.
 type Config struct {
-	// Redis is the URL of the Redis that holds the queue, or "embedded". It contains no password.
+	// Redis is the URL of the Redis that holds the queue, or "embedded" for a queue in the process.
+	// It contains no password.
 	Redis string `yaml:"redis"`
 	// RedisPasswordFile and RedisPasswordEnv name the file or the environment variable with the
 	// password; at most one.

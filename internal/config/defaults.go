@@ -88,7 +88,7 @@ func DefaultNamespace() Namespace {
 const DefaultSettle = time.Minute
 
 // DefaultWindow is how many epochs of a backfill are on the queue at most. They take about 3 MB of
-// Redis.
+// Redis, and about as much of a process that has the queue in itself.
 const DefaultWindow = 10_000
 
 // SetDefaults sets the fields to the defaults, or to those of the preset that is given.

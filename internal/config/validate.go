@@ -87,9 +87,9 @@ func (v checker) queue() {
 	v.tls("redis_tls", v.RedisTLS)
 	if v.Redis == "embedded" {
 		for _, path := range []string{"redis_password_file", "redis_password_env"} {
-			v.must(path, !v.source.Given(path), "the embedded redis has no password")
+			v.must(path, !v.source.Given(path), "has no effect: redis is embedded, a queue in the process")
 		}
-		v.must("redis_tls", !v.source.Given("redis_tls"), "the embedded redis is reached without TLS")
+		v.must("redis_tls", !v.source.Given("redis_tls"), "has no effect: redis is embedded, a queue in the process")
 	}
 	for _, path := range []string{"redis_sentinel_password_file", "redis_sentinel_password_env"} {
 		v.must(path, !v.source.Given(path) || strings.Contains(v.Redis, "-sentinel://"), "has an effect with redis-sentinel:// and rediss-sentinel:// only")

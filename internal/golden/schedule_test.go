@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/begun"
-	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/queue/inprocess"
 	"github.com/ktaudit/ktaudit/jobs/recheck"
 	"github.com/ktaudit/ktaudit/jobs/schedule"
 	"github.com/rs/zerolog"
@@ -61,11 +61,8 @@ func scheduled(t *testing.T, w *world, times int) []object {
 // runScheduler runs a scheduler with some settings until enough is on record.
 func runScheduler(t *testing.T, w *world, c schedule.Config, enough func(marks []object) bool) []object {
 	t.Helper()
-	redis, err := queue.Connect(t.Context(), queue.Embedded, zerolog.Nop())
-	must(t, err)
-	defer redis.Close()
 	c.Namespace, c.Fetcher, c.Store, c.First, c.Poll, c.Window = namespace, w.config.Fetcher, w.store, 1, 100*time.Millisecond, 1000
-	scheduler, err := schedule.New(redis, []schedule.Config{c}, zerolog.Nop())
+	scheduler, err := schedule.New(inprocess.New(), []schedule.Config{c}, zerolog.Nop())
 	must(t, err)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()

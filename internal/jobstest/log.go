@@ -14,10 +14,8 @@ import (
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/internal/simlog"
-	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/signature"
 	"github.com/ktaudit/ktaudit/verdict"
-	"github.com/rs/zerolog"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
 )
@@ -101,27 +99,6 @@ func (w *World) KeyOf(t testing.TB, epoch uint64) string {
 		t.Fatal(err)
 	}
 	return o.Key
-}
-
-// OnEachRedis runs a test on the embedded Redis and on a real one, with what connect makes of them.
-func OnEachRedis[R io.Closer](t *testing.T, connect func(context.Context, string, zerolog.Logger) (R, error), test func(t *testing.T, r R)) {
-	t.Helper()
-	run := func(t *testing.T, url string) {
-		r, err := connect(t.Context(), url, zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = r.Close() })
-		test(t, r)
-	}
-	t.Run("embedded", func(t *testing.T) {
-		t.Parallel()
-		run(t, "embedded")
-	})
-	t.Run("redis-server", func(t *testing.T) {
-		t.Parallel()
-		run(t, testservers.Redis(t).URL())
-	})
 }
 
 // Eventually waits for a condition.

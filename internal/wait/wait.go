@@ -1,5 +1,5 @@
-// Package wait sleeps, and lets work end, with regard to a context, and reads for how long a server
-// asks to wait.
+// Package wait sleeps, and lets work end, with regard to a context, reports on work now and then,
+// and reads for how long a server asks to wait.
 package wait
 
 import (
@@ -34,6 +34,27 @@ func Outlive(ctx context.Context, grace time.Duration) (context.Context, context
 		context.AfterFunc(longer, func() { timer.Stop() })
 	})
 	return longer, func() { stop(); cancel() }
+}
+
+// Report calls report at an interval and, when the returned function is called, once more and
+// never again.
+func Report(interval time.Duration, report func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				report()
+			case <-done:
+				report()
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 // RetryAfter reads a Retry-After header, in seconds or as a date, and returns at most the longest

@@ -2,6 +2,7 @@ package wait_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,4 +48,20 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%q: %s, want %s", value, got, want)
 		}
 	}
+}
+
+// The last report comes after the end of the work, and is the last.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var at []time.Duration
+		stop := wait.Report(time.Second, func() { at = append(at, time.Since(began)) })
+		time.Sleep(2500 * time.Millisecond)
+		stop()
+		time.Sleep(time.Hour)
+		if want := []time.Duration{time.Second, 2 * time.Second, 2500 * time.Millisecond}; !slices.Equal(at, want) {
+			t.Errorf("reported after %s, want %s", at, want)
+		}
+	})
 }

@@ -50,9 +50,6 @@ type seenLease struct {
 // those in flight whose lease has not changed for abandonedAfter, or that have none. Any number may
 // do so at once; leases has the argument.
 func (r *Redis) ReviveAbandoned(ctx context.Context, namespaces []string, log zerolog.Logger) {
-	if r.IsEmbedded() { // whose only worker lives as long as it does
-		return
-	}
 	var queues []string
 	for _, namespace := range namespaces {
 		for _, class := range Classes {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/verdict"
 	"github.com/ktaudit/ktaudit/verdict/epochset"
 	"golang.org/x/sync/errgroup"
@@ -82,7 +83,7 @@ func (e *Enqueuer) Enqueue(ctx context.Context, from, to uint64, progress func(E
 		return t.counts(), err
 	}
 	if progress != nil {
-		defer reportEvery(progressEvery, func() { progress(t.counts()) })()
+		defer wait.Report(progressEvery, func() { progress(t.counts()) })()
 	}
 	err := e.enqueue(ctx, &t, func(send func(uint64) error) error {
 		err := e.unjudged(ctx, from, to, &t, e.upToWindow(&t, send))
@@ -134,24 +135,26 @@ func (e *Enqueuer) unjudged(ctx context.Context, from, to uint64, t *tally, send
 	return sendBefore(to + 1)
 }
 
-// EnqueueEach puts the epochs that produce sends on the queue, unless they are there already, many
-// at a time. produce is called once what is on the queues is known.
-func (e *Enqueuer) EnqueueEach(ctx context.Context, produce func(send func(epoch uint64) error) error) (EnqueueCounts, error) {
+// EnqueueEach puts the epochs of a log that produce sends on a queue, unless they are on one
+// already, many at a time. produce is called once what is on the queues is known: what leaves them
+// later is not put there again.
+func (r *Redis) EnqueueEach(ctx context.Context, namespace string, class Class, produce func(send func(epoch uint64) error) error) (EnqueueCounts, error) {
 	var t tally
+	e := &Enqueuer{Redis: r, Namespace: namespace, Class: class}
 	err := e.enqueue(ctx, &t, produce)
 	return t.counts(), err
 }
 
-// EnqueueReaudits puts epochs that have a verdict on the queue to be audited once more, unless they
-// are on it for that already. It is for a few at a time: each takes a round trip.
-func (e *Enqueuer) EnqueueReaudits(ctx context.Context, epochs []uint64) error {
+// EnqueueReaudits puts epochs of a log that have a verdict on a queue to be audited once more,
+// unless they are on it for that already. It is for a few at a time: each takes a round trip.
+func (r *Redis) EnqueueReaudits(ctx context.Context, namespace string, class Class, epochs []uint64) error {
 	q := enqueuing{
-		Enqueuer: e, tally: &tally{}, queue: Name(e.Namespace, e.class()), scanned: time.Now(), reaudit: true,
-		client: asynq.NewClientFromRedisClient(e.Redis.Client),
+		Enqueuer: &Enqueuer{Redis: r, Namespace: namespace, Class: class}, tally: &tally{}, queue: Name(namespace, class), scanned: time.Now(), reaudit: true,
+		client: asynq.NewClientFromRedisClient(r.Client),
 	}
 	for _, epoch := range epochs {
 		if err := q.put(ctx, epoch); err != nil {
-			return fmt.Errorf("enqueuing epoch %d to be audited again: %w", epoch, e.Redis.Explain(err))
+			return fmt.Errorf("enqueuing epoch %d to be audited again: %w", epoch, r.Explain(err))
 		}
 	}
 	return nil
@@ -282,25 +285,4 @@ func (q *enqueuing) put(ctx context.Context, epoch uint64) error {
 		}
 	}
 	return fmt.Errorf("redis has lost %d tasks of this epoch in part; delete the keys asynq:{%s}:t:%s*", maxGenerations, q.queue, task.ID())
-}
-
-// reportEvery calls report at an interval and, when the returned function is called, once more and
-// never again.
-func reportEvery(interval time.Duration, report func()) (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				report()
-			case <-done:
-				report()
-				return
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
 }

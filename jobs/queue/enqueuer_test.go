@@ -127,14 +127,14 @@ func TestEnqueueCountsUpToItsWindow(t *testing.T) {
 	if c, err := sealer.Seal(t.Context(), 1, 2500); err != nil || c.Sealed != 1 {
 		t.Fatalf("%+v, %v, want one sealed shard", c, err)
 	}
-	e := &queue.Enqueuer{Redis: queuetest.Embedded(t), Namespace: jobstest.Namespace, Judged: queuetest.JudgedRuns(store), Window: 300}
+	e := &queue.Enqueuer{Redis: queuetest.Miniredis(t), Namespace: jobstest.Namespace, Judged: queuetest.JudgedRuns(store), Window: 300}
 	queuetest.MustEnqueue(t, e, 1, 2500, queue.EnqueueCounts{Enqueued: 300, Next: 301})
 	queuetest.MustEnqueue(t, e, 900, 2500, queue.EnqueueCounts{Enqueued: 300, AlreadyJudged: 1000, Next: 2200})
 }
 
 func TestEnqueueRefuses(t *testing.T) {
 	t.Parallel()
-	r := queuetest.Connect(t, queue.Embedded)
+	r := queuetest.Miniredis(t)
 	for _, c := range [][2]uint64{{0, 5}, {6, 5}} {
 		if _, err := queuetest.Enqueuer(r).Enqueue(t.Context(), c[0], c[1], nil); err == nil {
 			t.Errorf("%d to %d: no error", c[0], c[1])

@@ -2,10 +2,11 @@ package queue
 
 import (
 	"context"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/ktaudit/ktaudit/jobs/queue/command"
 	"github.com/ktaudit/ktaudit/jobs/redisclient"
 	"github.com/redis/go-redis/v9"
 )
@@ -20,26 +21,65 @@ import (
 // gone when it is done. What puts tasks on the queue stays refused.
 //
 // It keeps the leases' time (see leases), and stops what asynq still says of a task that was lost.
-type hook struct{ leases *leases }
+//
+// It spares the round trip for a fresh epoch that asynq makes before it takes each one of history:
+// where there was none it asks again after askFreshEvery only.
+type hook struct {
+	leases  *leases
+	noFresh *lastEmpty
+}
+
+// askFreshEvery is short beside an epoch's way to the queue, and long beside the pause between two
+// epochs of history.
+const askFreshEvery = 50 * time.Millisecond
+
+// lastEmpty knows when lists were last found to be empty.
+type lastEmpty struct {
+	mu sync.Mutex
+	at map[string]time.Time // by the list's key
+}
+
+func (e *lastEmpty) note(list string, at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.at == nil {
+		e.at = map[string]time.Time{}
+	}
+	e.at[list] = at
+}
+
+func (e *lastEmpty) isRecent(list string, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return now.Sub(e.at[list]) < askFreshEvery
+}
 
 func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		began := time.Now()
-		c := parse(cmd)
-		if c.endsTask() && h.leases.swallowEnd(c.keys) {
+		c := command.Parse(cmd)
+		if c.EndsTask() && h.leases.swallowEnd(c.Keys) {
 			return nil // after an error asynq would say it again
 		}
-		if set, isLease := c.sortedSet(); isLease {
-			all := c.members()
+		if set, isLease := c.SortedSet(); isLease {
+			all := c.Members()
 			if kept := h.leases.withoutLost(set, all); len(kept) < len(all) {
 				return h.renewOnly(ctx, cmd, next, set, kept)
 			}
 		}
+		asksForFresh := c.IsDequeue() && strings.HasSuffix(c.Keys[0], ":"+string(Fresh)+"}:pending")
+		if asksForFresh && h.noFresh.isRecent(c.Keys[0], began) {
+			cmd.SetErr(redis.Nil)
+			return redis.Nil
+		}
 		err := next(ctx, cmd)
 		if redisclient.IsFull(err) {
-			err = c.retryWhenFull(ctx, cmd, next, err)
+			err = c.RetryWhenFull(ctx, cmd, next, err)
+		}
+		if asksForFresh && err == redis.Nil {
+			h.noFresh.note(c.Keys[0], began)
 		}
 		if err == nil {
 			h.leases.noteSuccess(c, cmd, began)
@@ -49,13 +89,13 @@ func (h hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // renewOnly renews the leases that are left of a renewal of asynq's without those that were lost.
-func (h hook) renewOnly(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, set string, kept []member) error {
+func (h hook) renewOnly(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, set string, kept []command.Member) error {
 	if len(kept) == 0 {
 		return nil
 	}
 	args := []any{"zadd", set, "xx"}
 	for _, m := range kept {
-		args = append(args, m.score, m.id)
+		args = append(args, m.Score, m.ID)
 	}
 	err := h.ProcessHook(next)(ctx, redis.NewIntCmd(ctx, args...))
 	cmd.SetErr(err)
@@ -65,130 +105,3 @@ func (h hook) renewOnly(ctx context.Context, cmd redis.Cmder, next redis.Process
 func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
-
-// command is what hook needs of a command: of scripts their keys, of others none.
-type command struct {
-	args []any
-	keys []string
-}
-
-func parse(cmd redis.Cmder) command {
-	c := command{args: cmd.Args()}
-	if name := cmd.Name(); name != "evalsha" && name != "eval" || len(c.args) < 3 {
-		return c
-	}
-	n, _ := c.args[2].(int)
-	for i := 3; i < min(3+n, len(c.args)); i++ {
-		key, _ := c.args[i].(string)
-		c.keys = append(c.keys, key)
-	}
-	return c
-}
-
-// isDequeue: asynq takes a task. What a script does shows in how its keys end or begin.
-func (c command) isDequeue() bool {
-	return len(c.keys) == 4 && endWith(c.keys, ":pending", ":paused", ":active", ":lease")
-}
-
-// endsTask: asynq says how the work at a task ended.
-func (c command) endsTask() bool {
-	return slices.ContainsFunc(c.keys, func(key string) bool { return strings.HasSuffix(key, ":active") }) && !c.isDequeue()
-}
-
-// isForward: a task whose time has come goes from one list to another.
-func (c command) isForward() bool {
-	return len(c.keys) == 2 && (endWith(c.keys, ":retry", ":pending") || endWith(c.keys, ":scheduled", ":pending"))
-}
-
-// isBeat: a worker says that it is alive, and what it is at.
-func (c command) isBeat() bool {
-	return len(c.keys) == 2 && strings.HasPrefix(c.keys[0], "asynq:servers:") && strings.HasPrefix(c.keys[1], "asynq:workers:")
-}
-
-// member is one of a sorted set.
-type member struct {
-	id    string
-	score float64
-}
-
-// members returns those that a ZADD XX renews.
-func (c command) members() (all []member) {
-	for i := 3; i+1 < len(c.args); i += 2 { // after zadd key xx
-		score, _ := c.args[i].(float64)
-		id, _ := c.args[i+1].(string)
-		all = append(all, member{id, score})
-	}
-	return all
-}
-
-// sortedSet returns the key of the sorted set, of leases or of those alive, that a ZADD is for.
-func (c command) sortedSet() (key string, isLease bool) {
-	if len(c.args) < 4 || c.args[0] != "zadd" {
-		return "", false
-	}
-	key, _ = c.args[1].(string)
-	switch {
-	case strings.HasPrefix(key, "asynq:{") && strings.HasSuffix(key, ":lease"):
-		return key, true
-	case key == "asynq:servers" || key == "asynq:workers" || strings.HasPrefix(key, "asynq:ktaudit:{"):
-		return key, false
-	}
-	return "", false
-}
-
-func endWith(keys []string, ends ...string) bool {
-	for i, end := range ends {
-		if !strings.HasSuffix(keys[i], end) {
-			return false
-		}
-	}
-	return true
-}
-
-// freeFirst makes a script's first write one that cannot use memory.
-const freeFirst = `redis.call("DEL", KEYS[1] .. ":none")` + "\n"
-
-// setAgain is ZADD, which replaces members that are there. ARGV: "xx" for only these, or "", then
-// score and member by turns
-const setAgain = `
-for i = 2, #ARGV, 2 do
-	if redis.call("ZREM", KEYS[1], ARGV[i + 1]) == 1 or ARGV[1] ~= "xx" then
-		redis.call("ZADD", KEYS[1], ARGV[i], ARGV[i + 1])
-	end
-end
-return 0`
-
-// retryWhenFull runs once more what a full Redis refused, if that may be, and returns how it ended.
-func (c command) retryWhenFull(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, refused error) error {
-	if key, _ := c.sortedSet(); key != "" {
-		mode, pairs := "", c.args[2:]
-		if pairs[0] == "xx" {
-			mode, pairs = "xx", pairs[1:]
-		}
-		retry := redis.NewCmd(ctx, append([]any{"eval", setAgain, 1, key, mode}, pairs...)...)
-		err := next(ctx, retry)
-		cmd.SetErr(err)
-		return err
-	}
-	done, isScript := cmd.(*redis.Cmd)
-	if !isScript || !c.isDequeue() && !c.isForward() && !c.isBeat() {
-		return refused
-	}
-	if c.args[0] == "evalsha" { // of which the text is not known: asynq sends it now
-		err := answer("NOSCRIPT for the script's text")
-		cmd.SetErr(err)
-		return err
-	}
-	text, _ := c.args[1].(string)
-	retry := redis.NewCmd(ctx, append([]any{"eval", freeFirst + text}, c.args[2:]...)...)
-	err := next(ctx, retry)
-	done.SetVal(retry.Val())
-	done.SetErr(err)
-	return err
-}
-
-// answer is an error that stands for one of Redis's own.
-type answer string
-
-func (e answer) Error() string { return string(e) }
-func (e answer) RedisError()   {}

@@ -3,7 +3,6 @@ package queue
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/wait"
+	"github.com/ktaudit/ktaudit/jobs/queue/command"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -21,7 +21,7 @@ import (
 const GiveUpAfter = 12 * time.Second
 
 // A task in flight has a lease in Redis, which its worker renews, asynq every five seconds and
-// KeepLeases more often. asynq takes a task from a worker that does not only when by its clock the
+// keepLeases more often. asynq takes a task from a worker that does not only when by its clock the
 // lease is over for half a minute, one to two minutes after the worker was killed. Here a lease is
 // over when who watches it (see ReviveAbandoned) has seen it unchanged for abandonedAfter, by the
 // watcher's own clock. No two clocks are compared: a worker that puts back what it lost itself asks
@@ -46,16 +46,13 @@ const (
 	lostFor = 2 * leaseFor
 )
 
-// errLeaseLost is why the work at a task ends that may be another worker's by now.
-var errLeaseLost = errors.New("the task's lease was not renewed in time, so that another worker may have it")
-
 // leases are those of the tasks in flight in this process.
 type leases struct {
 	mu       sync.Mutex
 	held     map[string]*lease    // by the task's key
 	lost     map[string]*lostTask // by the task's key
 	dequeued []dequeuedTask       // which asynq has not begun with
-	patience time.Duration        // how long Hold waits, for tests; lostFor if zero
+	patience time.Duration        // how long hold waits, for tests; lostFor if zero
 	unlogged int                  // tasks that were lost since giveUp last returned
 }
 
@@ -83,18 +80,15 @@ type dequeuedTask struct {
 	at  time.Time // before the command was sent that took it
 }
 
-// Hold keeps the lease of a task that a worker begins with.
+// hold keeps the lease of a task that a worker begins with.
 //
-// While a run of this process at the same task goes on that has lost its lease, Hold waits: asynq's
+// While a run of this process at the same task goes on that has lost its lease, hold waits: asynq's
 // words on the two could not be told apart. It does not wait for ever, since a run may hang: then
 // the first end that asynq says counts for nothing, whosever it is, and the task is taken again.
 //
 // The context that it returns ends when the lease is lost; release must be called when the work has
 // ended.
-func (r *Redis) Hold(ctx context.Context, queue, id string) (holding context.Context, release func()) {
-	if r.IsEmbedded() { // which nobody else takes tasks from
-		return ctx, func() {}
-	}
+func (r *Redis) hold(ctx context.Context, queue, id string) (holding context.Context, release func()) {
 	holding, cancel := context.WithCancelCause(ctx)
 	l, key := &r.leases, Key(queue, "t:"+id)
 	one := l.hold(key, &lease{queue: queue, id: id, cancel: cancel})
@@ -163,22 +157,22 @@ func (l *leases) takenAt(key string) time.Time {
 }
 
 // noteSuccess takes note of a command that succeeded and was sent after began.
-func (l *leases) noteSuccess(c command, cmd redis.Cmder, began time.Time) {
-	if c.isDequeue() {
+func (l *leases) noteSuccess(c command.Command, cmd redis.Cmder, began time.Time) {
+	if c.IsDequeue() {
 		message, _ := cmd.(*redis.Cmd).Text()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.dequeued = append(l.dequeued, dequeuedTask{taskOfLease(c.keys[3], messageID(message)), began})
+		l.dequeued = append(l.dequeued, dequeuedTask{taskOfLease(c.Keys[3], messageID(message)), began})
 		return
 	}
-	key, isLease := c.sortedSet()
+	key, isLease := c.SortedSet()
 	if !isLease {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range c.members() {
-		task := taskOfLease(key, m.id)
+	for _, m := range c.Members() {
+		task := taskOfLease(key, m.ID)
 		one := l.held[task]
 		if one == nil {
 			continue
@@ -187,7 +181,7 @@ func (l *leases) noteSuccess(c command, cmd redis.Cmder, began time.Time) {
 			l.lose(task, one)
 			continue
 		}
-		one.renewed, one.score = began, m.score
+		one.renewed, one.score = began, m.Score
 	}
 }
 
@@ -225,7 +219,7 @@ func (l *leases) lose(key string, one *lease) {
 	lost.endsToCome++
 	l.unlogged++
 	one.lost = lost
-	one.cancel(errLeaseLost)
+	one.cancel(ErrLeaseLost)
 }
 
 // swallowEnd tells whether what asynq says of a task's end must not reach Redis, since a run that
@@ -258,11 +252,11 @@ func (l *leases) forgetEnded(key string) {
 }
 
 // withoutLost returns those of a set of leases that are not of lost tasks.
-func (l *leases) withoutLost(set string, all []member) []member {
+func (l *leases) withoutLost(set string, all []command.Member) []command.Member {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(all), func(m member) bool {
-		task := taskOfLease(set, m.id)
+	return slices.DeleteFunc(slices.Clone(all), func(m command.Member) bool {
+		task := taskOfLease(set, m.ID)
 		return l.lost[task] != nil && l.held[task] == nil
 	})
 }
@@ -276,12 +270,9 @@ func elapsed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
-// KeepLeases renews what is held until ctx ends, and gives up what could not be renewed. A worker
+// keepLeases renews what is held until ctx ends, and gives up what could not be renewed. A worker
 // needs it.
-func (r *Redis) KeepLeases(ctx context.Context, log zerolog.Logger) {
-	if r.IsEmbedded() {
-		return
-	}
+func (r *Redis) keepLeases(ctx context.Context, log zerolog.Logger) {
 	// A queue whose node of Redis does not answer costs other queues nothing.
 	type queueCalls struct {
 		renewals, revivals errgroup.Group // one of each at a time

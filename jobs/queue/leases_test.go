@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/testservers"
+	"github.com/ktaudit/ktaudit/jobs/queue/command"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 )
@@ -32,7 +33,7 @@ func connect(t *testing.T) *Redis {
 // sent has a hook see commands, and returns those that it sends on, which all succeed.
 func sent(t *testing.T, r *Redis, all ...redis.Cmder) (on [][]any) {
 	t.Helper()
-	process := hook{&r.leases}.ProcessHook(func(_ context.Context, cmd redis.Cmder) error {
+	process := hook{&r.leases, &r.noFresh}.ProcessHook(func(_ context.Context, cmd redis.Cmder) error {
 		on = append(on, cmd.Args())
 		return nil
 	})
@@ -61,7 +62,7 @@ func ending(t *testing.T, id string) redis.Cmder {
 // hold holds a task, and returns the context of the run, and how it ends.
 func hold(t *testing.T, r *Redis, id string) (context.Context, func()) {
 	t.Helper()
-	ctx, release := r.Hold(t.Context(), someQueue, id)
+	ctx, release := r.hold(t.Context(), someQueue, id)
 	if ctx.Err() != nil {
 		t.Fatal(context.Cause(ctx))
 	}
@@ -72,7 +73,7 @@ func hold(t *testing.T, r *Redis, id string) (context.Context, func()) {
 func loseAll(t *testing.T, r *Redis, ctx context.Context) {
 	t.Helper()
 	r.leases.giveUp(time.Now().Add(GiveUpAfter))
-	if cause := context.Cause(ctx); !errors.Is(cause, errLeaseLost) {
+	if cause := context.Cause(ctx); !errors.Is(cause, ErrLeaseLost) {
 		t.Fatalf("the run goes on after its lease was lost: %v", cause)
 	}
 }
@@ -110,7 +111,7 @@ func TestARunThatLostItsTaskDoesNotEndTheNext(t *testing.T) {
 	}
 	begun := make(chan func())
 	go func() {
-		_, release := r.Hold(t.Context(), someQueue, "again")
+		_, release := r.hold(t.Context(), someQueue, "again")
 		note("begun")
 		begun <- release
 	}()
@@ -210,7 +211,7 @@ func TestLateRenewalsAreLosses(t *testing.T) {
 	defer release()
 	r.leases.held[Key(someQueue, "t:late")].renewed = time.Now().Add(-GiveUpAfter)
 	sent(t, r, renewal(t, "late"))
-	if n := r.leases.giveUp(time.Now()); n != 1 || !errors.Is(context.Cause(run), errLeaseLost) {
+	if n := r.leases.giveUp(time.Now()); n != 1 || !errors.Is(context.Cause(run), ErrLeaseLost) {
 		t.Errorf("%d tasks were lost: %v", n, context.Cause(run))
 	}
 }
@@ -253,7 +254,7 @@ func TestDequeuedTasksAreFoundByTheirID(t *testing.T) {
 		dequeue := redis.NewCmd(t.Context(), "evalsha", "of dequeue", 4,
 			Key(someQueue, "pending"), Key(someQueue, "paused"), Key(someQueue, "active"), Key(someQueue, "lease"))
 		dequeue.SetVal(r.Client.HGet(t.Context(), Key(someQueue, "t:"+id), "msg").Val())
-		r.leases.noteSuccess(parse(dequeue), dequeue, began.Add(time.Duration(i)*time.Minute))
+		r.leases.noteSuccess(command.Parse(dequeue), dequeue, began.Add(time.Duration(i)*time.Minute))
 	}
 	if at := r.leases.takenAt(Key("some.log:fresh", "t:log/1")); time.Since(at) > time.Minute {
 		t.Errorf("the task of another queue is taken for it, since %s", at)
@@ -292,11 +293,11 @@ func TestAQueueThatHangsKeepsNoOtherLease(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	defer func() { cancel(); close(stop); <-ended }()
-	_, release := r.Hold(ctx, "hanging.log:backfill", "1")
+	_, release := r.hold(ctx, "hanging.log:backfill", "1")
 	defer release()
 	_, release = hold(t, r, "1")
 	defer release()
-	go func() { r.KeepLeases(ctx, zerolog.Nop()); close(ended) }()
+	go func() { r.keepLeases(ctx, zerolog.Nop()); close(ended) }()
 	jobstest.Eventually(t, "the other queue's is renewed again and again", func() bool { return renewed.Load() >= 3 })
 }
 

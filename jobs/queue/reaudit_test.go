@@ -14,7 +14,7 @@ func TestReauditsHaveTasksOfTheirOwn(t *testing.T) {
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		e := queuetest.Enqueuer(r)
 		for range 2 {
-			if err := e.EnqueueReaudits(t.Context(), []uint64{2, 3}); err != nil {
+			if err := r.EnqueueReaudits(t.Context(), jobstest.Namespace, queue.Backfill, []uint64{2, 3}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -9,19 +9,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Embedded is redisclient.Embedded.
-const Embedded = redisclient.Embedded
-
 // probeKept is how long the key of a probe stays.
 const probeKept = time.Minute
 
 // Redis is the Redis that holds the queues.
 type Redis struct {
 	*redisclient.Connection
-	leases leases
+	leases  leases
+	noFresh lastEmpty
 }
 
-// Connect connects to the Redis of a URL, which may be Embedded.
+// Connect connects to the Redis of a URL.
 func Connect(ctx context.Context, url string, log zerolog.Logger) (*Redis, error) {
 	return Open(ctx, redisclient.Access{URL: url}, log)
 }
@@ -33,11 +31,12 @@ func Open(ctx context.Context, access redisclient.Access, log zerolog.Logger) (*
 		return nil, err
 	}
 	r := &Redis{Connection: c}
-	if !r.IsEmbedded() { // which has one client, is never full, and ends with its worker
-		r.Client.AddHook(hook{&r.leases})
-	}
+	r.Client.AddHook(hook{&r.leases, &r.noFresh})
 	return r, nil
 }
+
+// IsShared tells that other processes may use the queue, too.
+func (r *Redis) IsShared() bool { return true }
 
 func (r *Redis) Inspector() *asynq.Inspector { return asynq.NewInspectorFromRedisClient(r.Client) }
 

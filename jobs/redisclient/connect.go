@@ -7,14 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 )
-
-// Embedded is the Redis URL that stands for a Redis inside this process, which forgets everything
-// when it ends.
-const Embedded = "embedded"
 
 // connectTimeout bounds the first exchange with the server, so that a wrong address is an answer
 // and not a wait.
@@ -22,10 +17,9 @@ const connectTimeout = 10 * time.Second
 
 // Connection is a connection to the server that holds the queues.
 type Connection struct {
-	Client   redis.UniversalClient
-	shown    string
-	embedded *miniredis.Miniredis
-	outages  *outages
+	Client  redis.UniversalClient
+	shown   string
+	outages *outages
 }
 
 // Access says how a Redis is reached.
@@ -43,14 +37,10 @@ type Access struct {
 	TLS *tls.Config
 }
 
-// Connect connects to a Redis server, or starts one inside the process for Embedded, and
-// checks that it answers. It warns when the server may evict tasks. No error or log line contains
-// the password.
+// Connect connects to a Redis server, and checks that it answers. It warns when the server may
+// evict tasks. No error or log line contains the password.
 func (a Access) Connect(ctx context.Context, log zerolog.Logger) (*Connection, error) {
 	setLogger.Do(func() { redis.SetLogger(redisLogger{log}) })
-	if a.URL == Embedded {
-		return startEmbedded()
-	}
 	options, shown, err := a.options()
 	if err != nil {
 		return nil, err
@@ -74,23 +64,6 @@ func newConnection(o *redis.UniversalOptions, shown string) *Connection {
 	return c
 }
 
-// startEmbedded starts the in-process server. It listens on a loopback port, for asynq speaks to
-// sockets only.
-func startEmbedded() (*Connection, error) {
-	server, err := miniredis.Run()
-	if err != nil {
-		return nil, fmt.Errorf("embedded redis: %w", err)
-	}
-	options, _, err := Access{URL: "redis://" + server.Addr()}.options()
-	if err != nil {
-		server.Close()
-		return nil, err
-	}
-	c := newConnection(options, Embedded)
-	c.embedded = server
-	return c, nil
-}
-
 // warnOfEviction says so when the server would throw tasks away rather than refuse new ones.
 // Managed servers often forbid CONFIG; then the operator has to look.
 func (c *Connection) warnOfEviction(ctx context.Context, log zerolog.Logger) {
@@ -109,17 +82,8 @@ func (c *Connection) warnOfEviction(ctx context.Context, log zerolog.Logger) {
 // String returns the server's address without credentials.
 func (c *Connection) String() string { return c.shown }
 
-// IsEmbedded reports whether the server is part of this process, so that nobody else uses it.
-func (c *Connection) IsEmbedded() bool { return c.embedded != nil }
-
-// Close closes the connection and ends an embedded server.
-func (c *Connection) Close() error {
-	err := c.Client.Close()
-	if c.embedded != nil {
-		c.embedded.Close()
-	}
-	return err
-}
+// Close closes the connection.
+func (c *Connection) Close() error { return c.Client.Close() }
 
 // setLogger is done once: go-redis has one logger for the process, and reads it unguarded.
 var setLogger sync.Once

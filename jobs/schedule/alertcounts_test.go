@@ -28,7 +28,7 @@ func TestAlertsAreCountedOnce(t *testing.T) {
 	s := w.schedule()
 	s.Metrics, s.SilentAfter = w.Config.Metrics, time.Hour
 	for range 2 {
-		f := mustFollow(t, queuetest.Embedded(t), s)
+		f := mustFollow(t, queuetest.Miniredis(t), s)
 		f.mustRound(t, time.Now())
 		f.mustRound(t, time.Now().Add(2*time.Hour))
 	}

@@ -92,7 +92,7 @@ func TestHistoryThatNoBackfillCoversIsAudited(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 12)...)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.First = 3
 	s.Backfills = []BackfillPlan{{From: 5, To: 6, Cron: "@yearly", Window: 10}, {From: 9, To: 9, Cron: "@yearly", Window: 10}}
@@ -105,7 +105,7 @@ func TestBackfillsShare(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, slices.Concat(jobstest.Span(1, 8), jobstest.Span(4001, 4008))...)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.Backfills = []BackfillPlan{{From: 1, To: 4000, Window: 1000}, {From: 4001, To: 8000, Window: 300}}
 	l := mustSchedule(t, r, s, 9000, 1000)
@@ -133,7 +133,7 @@ func TestBackfillsShare(t *testing.T) {
 func TestBackfillLooksAtNewVerdicts(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	l := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 1500, 1000)
+	l := mustSchedule(t, queuetest.Miniredis(t), w.schedule(), 1500, 1000)
 	jobstest.Verify(t, w.Config.Store, 1)
 	l.mustBackfill(t, time.Now())
 	jobstest.WantNotices(t, w.Config.Store)
@@ -150,7 +150,7 @@ func TestEpochsThatHistorySkipped(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, 1, 2, 4, 5, 6, 7, 8, 9, 10)
-	one, other := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 10, 2), mustSchedule(t, queuetest.Embedded(t), w.schedule(), 10, 2)
+	one, other := mustSchedule(t, queuetest.Miniredis(t), w.schedule(), 10, 2), mustSchedule(t, queuetest.Miniredis(t), w.schedule(), 10, 2)
 	now := time.Now()
 	for range 3 {
 		one.mustBackfill(t, now)
@@ -171,7 +171,7 @@ func TestBackfillListsOpenShardsOnly(t *testing.T) {
 	w := emptyWorld(t)
 	jobstest.PublishNames(t, w.Log, 1500)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(3000, 3010)...)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	for epoch := uint64(1); epoch <= 2999; epoch++ {
 		if epoch != 1500 {
 			jobstest.Verify(t, w.Config.Store, epoch)

@@ -71,14 +71,14 @@ func TestBackfillGoesOnBesideAVerdictThatCannotBeRead(t *testing.T) {
 func TestHistoryThatKeepsFailing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 6})
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
 	l := mustSchedule(t, r, s, 6, 2)
 	now := time.Now()
 	l.mustBackfill(t, now)
 
-	w.failAll(t, l.backfiller.queue.redis, jobstest.Span(1, 4)...)
+	w.failAll(t, r, jobstest.Span(1, 4)...)
 	l.mustBackfill(t, now.Add(59*time.Minute))
 	jobstest.WantNotices(t, w.Config.Store)
 	for minutes := range 3 {
@@ -104,7 +104,7 @@ func TestHistoryThatIsNeverSigned(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 8, Tamper: map[uint64]simlog.Kind{1: simlog.Missing}})
 	jobstest.Must(t, w.Signatures.Delete(t.Context(), "2.json"))
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.BacklogAge = time.Hour
 	l := mustSchedule(t, r, s, 8, 2)
@@ -118,7 +118,7 @@ func TestHistoryThatIsNeverSigned(t *testing.T) {
 	}
 	stop := startWorker(t, r, w.Auditor(t), worker.Config{NotYetDelay: time.Millisecond})
 	jobstest.Eventually(t, "verdicts on all but what is not signed", func() bool {
-		_, why := l.backfiller.queue.redis.LastAttempt(jobstest.Namespace, 2)
+		_, why := l.backfiller.queue.LastAttempt(jobstest.Namespace, 2)
 		epochs, err := w.Config.Store.Epochs(t.Context(), jobstest.Namespace, 0)
 		return err == nil && why != nil && slices.Contains(epochs, 4) && slices.Contains(epochs, 6)
 	})
@@ -143,7 +143,7 @@ func TestShardThatCannotBeListed(t *testing.T) {
 	s := w.schedule()
 	s.Store = auditstore.New(bucket)
 	jobstest.Verify(t, w.Config.Store, slices.Concat(jobstest.Span(1, 998), jobstest.Span(1001, 1998), jobstest.Span(2001, 2998), jobstest.Span(3000, 3009))...)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	l := mustSchedule(t, r, s, 3010, 1000)
 	audit.hidden = jobstest.Namespace + "/verdicts/000000001/"
 	if err := l.backfiller.round(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), "verdicts/000000001") {
@@ -168,7 +168,7 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 	key := fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 1)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
-	l := mustSchedule(t, queuetest.Embedded(t), s, 20, 10)
+	l := mustSchedule(t, queuetest.Miniredis(t), s, 20, 10)
 	f := l.newFollower()
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	jobstest.Edit(t, w.Audit, key, `}`, `]`)
@@ -187,7 +187,7 @@ func TestHistoryThatCannotBeWorkedOn(t *testing.T) {
 
 	// A scheduler that has just started, and has not come to history, does not take the trouble for
 	// over.
-	restarted, err := newScheduledLog(l.backfiller.queue.redis, s, zerolog.Nop())
+	restarted, err := newScheduledLog(l.backfiller.queue, s, zerolog.Nop())
 	jobstest.Must(t, err)
 	restarted.progress.recent = l.progress.recent
 	restarted.mustBackfill(t, now.Add(time.Hour)) // it knows of none

@@ -95,7 +95,7 @@ func (b *backfiller) isWanted(ctx context.Context) bool {
 	case !b.last.more:
 		return false
 	}
-	waiting, err := b.queue.redis.Waiting(ctx, b.config.Namespace, queue.Backfill)
+	waiting, err := b.queue.Waiting(ctx, b.config.Namespace, queue.Backfill)
 	if err != nil {
 		return false // the next round will say so
 	}
@@ -268,7 +268,7 @@ func (b *backfiller) alertOnStuck(ctx context.Context, f *backfill, now time.Tim
 	}
 	isSuch := isAboutJobs
 	var a alert.Alert
-	switch fault, why := b.queue.redis.LastAttempt(b.config.Namespace, lowest); {
+	switch fault, why := b.queue.LastAttempt(b.config.Namespace, lowest); {
 	case fault && late(b.config.TransientAfter):
 		a = alert.OfTransient(b.config.Namespace, lowest, f.lowestSince, why)
 	case why != nil && !fault && late(b.config.BacklogAge) && f.published.Has(lowest):

@@ -37,7 +37,7 @@ func (l *scheduledLog) wantBegun(t *testing.T, want ...time.Time) {
 func TestCron(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
 	wantQueued(t, r, queue.Backfill)
@@ -66,7 +66,7 @@ func TestCron(t *testing.T) {
 // A time that comes while no scheduler is there is caught up on, once, also if several came.
 func TestCronCatchesUp(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 12, 0)) // new: it waits for its time
 	wantQueued(t, r, queue.Backfill)
@@ -96,12 +96,12 @@ func TestCronCatchesUp(t *testing.T) {
 // A restart in the middle goes on to the end that was, even if Redis has lost everything.
 func TestCronGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	nightly(t, r, w, 5).mustBackfill(t, at(1, 4, 29))
 	nightly(t, r, w, 5).mustBackfill(t, at(1, 4, 30))
 	finish(t, r, w.Config.Store, 1)
 
-	r = queuetest.Embedded(t)
+	r = queuetest.Miniredis(t)
 	l := nightly(t, r, w, 1) // all it knows is the newest epoch with a verdict
 	l.progress.complete.Store(false)
 	l.mustBackfill(t, at(1, 9, 0))
@@ -124,7 +124,7 @@ func TestCronGoesOnAfterARestart(t *testing.T) {
 // differ.
 func TestCronOfReplicas(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	one, other := nightly(t, r, w, 5), nightly(t, r, w, 5)
 	one.mustBackfill(t, at(1, 4, 29))
 	other.mustBackfill(t, at(1, 4, 28))
@@ -151,7 +151,7 @@ func TestCronOfReplicas(t *testing.T) {
 // A clock that was years ahead leaves something on record, which keeps nothing from being begun.
 func TestCronAfterAWrongClock(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
 	l.mustBackfill(t, at(1, 4, 29).AddDate(60, 0, 0))
@@ -166,7 +166,7 @@ func TestCronAfterAWrongClock(t *testing.T) {
 
 func TestRecordThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	l := nightly(t, r, w, 5)
 	if _, err := begun.Of(l.backfiller.config.Store, jobstest.Namespace, l.backfiller.backfills[0].name()).Put(t.Context(), at(1, 4, 30), []byte("{")); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 // Begun by a scheduler that died right after: there is nothing on the queue, but a time on record.
 func TestCronBegunByTheDead(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	l := nightly(t, r, w, 5)
 	l.mustBackfill(t, at(1, 4, 29))
 	record := begun.Of(auditstore.New(w.Audit), jobstest.Namespace, l.backfiller.backfills[0].name())

@@ -76,7 +76,7 @@ func (l *cachedLog) publish(t *testing.T) (listed uint64) {
 // follow has a scheduler and a worker look after the log.
 func (l *cachedLog) follow(t *testing.T, poll time.Duration) {
 	t.Helper()
-	r, s := queuetest.Embedded(t), l.schedule()
+	r, s := queuetest.Miniredis(t), l.schedule()
 	s.Poll, s.SilentAfter, s.TransientAfter, s.BacklogAge = poll, time.Minute, time.Minute, time.Minute
 	scheduler, err := New(r, []Config{s}, l.Config.Log)
 	jobstest.Must(t, err)

@@ -202,7 +202,7 @@ func (f *follower) alertOnFailingJobs(ctx context.Context, now time.Time, open [
 	}
 	late := f.observations.PublishedSince(now, f.config.TransientAfter)
 	for _, epoch := range late[:min(len(late), frontier.MaxLocated)] {
-		if fault, why := f.queue.redis.LastAttempt(f.config.Namespace, epoch); fault {
+		if fault, why := f.queue.LastAttempt(f.config.Namespace, epoch); fault {
 			return f.incidents.Raise(ctx, alert.OfTransient(f.config.Namespace, epoch, f.observations[epoch].Since, why))
 		}
 	}

@@ -24,7 +24,7 @@ import (
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.SilentAfter = time.Hour
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 3)...)
@@ -61,7 +61,7 @@ func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 			s := w.schedule()
 			s.SilentAfter, s.Fetcher = time.Hour, source.fetcher(t)
 			source.hidden = "4/"
-			f := mustFollow(t, queuetest.Embedded(t), s)
+			f := mustFollow(t, queuetest.Miniredis(t), s)
 			now := time.Now().Add(24 * time.Hour)
 			for _, after := range []time.Duration{0, 59 * time.Minute} {
 				if err := f.round(t.Context(), now.Add(after)); err == nil {
@@ -82,7 +82,7 @@ func TestLogThatWasNotSeenIsNotSilent(t *testing.T) {
 func TestSilenceFromTheStart(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.First, s.SilentAfter = 100, time.Hour
 	m, series := jobstest.Measure(t)
@@ -115,7 +115,7 @@ func TestSilenceFromTheStartEndsWithTheFirstEpoch(t *testing.T) {
 	s := w.schedule()
 	s.SilentAfter = time.Hour
 	now := time.Now()
-	f := mustFollow(t, queuetest.Embedded(t), s)
+	f := mustFollow(t, queuetest.Miniredis(t), s)
 	f.mustRound(t, now)
 	for range 2 {
 		f.mustRound(t, now.Add(61*time.Minute))
@@ -132,14 +132,14 @@ func TestClosedLogIsNotSilent(t *testing.T) {
 	s := w.schedule()
 	s.SilentAfter, s.Last = time.Hour, 3
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 3)...)
-	mustFollow(t, queuetest.Embedded(t), s).mustRound(t, time.Now().Add(48*time.Hour))
+	mustFollow(t, queuetest.Miniredis(t), s).mustRound(t, time.Now().Add(48*time.Hour))
 	jobstest.WantNotices(t, w.Config.Store)
 }
 
 func TestSkippedEpochs(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	one, other := mustFollow(t, queuetest.Embedded(t), w.schedule()), mustFollow(t, queuetest.Embedded(t), w.schedule())
+	one, other := mustFollow(t, queuetest.Miniredis(t), w.schedule()), mustFollow(t, queuetest.Miniredis(t), w.schedule())
 	jobstest.PublishNames(t, w.Log, 1, 2, 4, 5, 9)
 	now := time.Now().Add(time.Minute) // an epoch each minute, as nothing else is known
 	rounds := func(n int) {
@@ -163,7 +163,7 @@ func TestSkippedEpochs(t *testing.T) {
 func TestLongGapIsOneIncident(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	f := mustFollow(t, queuetest.Embedded(t), w.schedule())
+	f := mustFollow(t, queuetest.Miniredis(t), w.schedule())
 	f.progress.recent = 20
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 30)...)
 	now := time.Now().Add(time.Hour)
@@ -181,7 +181,7 @@ func TestManySkippedEpochs(t *testing.T) {
 	w := emptyWorld(t)
 	jobstest.Verify(t, w.Config.Store, 100)
 	jobstest.PublishNames(t, w.Log, frontier.MaxLocated+1, 100)
-	l := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 100, 1)
+	l := mustSchedule(t, queuetest.Miniredis(t), w.schedule(), 100, 1)
 	f := l.follower
 	for epoch := range uint64(frontier.MaxLocated + 1) {
 		if err := f.incidents.Raise(t.Context(), alert.OfSkipped(jobstest.Namespace, epoch+1, 100)); err != nil {
@@ -199,7 +199,7 @@ func TestManySkippedEpochs(t *testing.T) {
 func TestBacklog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.BacklogAge = time.Hour
 	f := mustFollow(t, r, s)
@@ -234,7 +234,7 @@ func TestBacklogThatBecomesHistory(t *testing.T) {
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 5)...)
 	s := w.schedule()
 	s.BacklogAge = time.Hour
-	f := mustFollow(t, queuetest.Embedded(t), s)
+	f := mustFollow(t, queuetest.Miniredis(t), s)
 	now := time.Now()
 	f.mustRound(t, now)
 	jobstest.Verify(t, w.Config.Store, jobstest.Span(2, 5)...)
@@ -259,7 +259,7 @@ func TestBacklogBesideOneOfHistory(t *testing.T) {
 	jobstest.Verify(t, w.Config.Store, jobstest.Span(2, 5)...)
 	s := w.schedule()
 	s.BacklogAge = time.Hour
-	f := mustFollow(t, queuetest.Embedded(t), s)
+	f := mustFollow(t, queuetest.Miniredis(t), s)
 	f.progress.recent = 2
 	jobstest.Must(t, f.incidents.Raise(t.Context(), alert.OfBacklog(jobstest.Namespace, 1, time.Now())))
 	now := time.Now()
@@ -300,7 +300,7 @@ func (w *world) failAll(t *testing.T, r *queue.Redis, epochs ...uint64) {
 func TestEpochsThatKeepFailing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 3})
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
 	f := mustFollow(t, r, s)
@@ -331,7 +331,7 @@ func TestSourceThatFails(t *testing.T) {
 	s := w.schedule()
 	s.TransientAfter = time.Hour
 	s.Fetcher = source.fetcher(t)
-	f := mustFollow(t, queuetest.Embedded(t), s)
+	f := mustFollow(t, queuetest.Miniredis(t), s)
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	f.mustRound(t, now)
 	source.down.Store(true)
@@ -361,7 +361,7 @@ func TestTroubleWhileTheLogGoesOn(t *testing.T) {
 	jobstest.Edit(t, w.Audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 1), `}`, ``)
 	s := w.schedule()
 	s.TransientAfter = time.Hour
-	one, other := mustFollow(t, queuetest.Embedded(t), s), mustFollow(t, queuetest.Embedded(t), s)
+	one, other := mustFollow(t, queuetest.Miniredis(t), s), mustFollow(t, queuetest.Miniredis(t), s)
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	for round := range uint64(5) {
 		for _, f := range []*follower{one, other} {

@@ -26,14 +26,14 @@ func TestSchedulesThatCannotBe(t *testing.T) {
 	} {
 		s := w.schedule()
 		change(&s)
-		if _, err := New(queuetest.Embedded(t), []Config{s}, w.Config.Log); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(queuetest.Miniredis(t), []Config{s}, w.Config.Log); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want one with %q", err, want)
 		}
 	}
-	if _, err := New(queuetest.Embedded(t), []Config{w.schedule(), w.schedule()}, w.Config.Log); err == nil {
+	if _, err := New(queuetest.Miniredis(t), []Config{w.schedule(), w.schedule()}, w.Config.Log); err == nil {
 		t.Error("two schedules for one log are taken")
 	}
-	if _, err := New(queuetest.Embedded(t), nil, w.Config.Log); err == nil {
+	if _, err := New(queuetest.Miniredis(t), nil, w.Config.Log); err == nil {
 		t.Error("no schedule is taken")
 	}
 }

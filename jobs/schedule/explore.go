@@ -168,7 +168,7 @@ func (b *backfiller) dequeueGaps(ctx context.Context) error {
 	if !slices.ContainsFunc(b.backfills, func(f *backfill) bool { return len(f.gaps) > 0 }) {
 		return nil
 	}
-	return b.queue.redis.Remove(ctx, b.config.Namespace, func(epoch uint64) bool {
+	return b.queue.Remove(ctx, b.config.Namespace, func(epoch uint64) bool {
 		return slices.ContainsFunc(b.backfills, func(f *backfill) bool { return f.gaps.Has(epoch) })
 	})
 }

@@ -69,7 +69,7 @@ func TestLongGapIsPassed(t *testing.T) {
 	source := watch(w.Log)
 	s := w.schedule()
 	s.Fetcher = source.fetcher(t)
-	f := mustFollow(t, queuetest.Embedded(t), s)
+	f := mustFollow(t, queuetest.Miniredis(t), s)
 	now := time.Now()
 	f.mustRound(t, now)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1000, 2000)...)
@@ -88,7 +88,7 @@ func TestLongGapIsPassed(t *testing.T) {
 	if head := f.progress.published(); head != 2000 {
 		t.Errorf("head is %d, want 2000", head)
 	}
-	f = mustFollow(t, queuetest.Embedded(t), w.schedule())
+	f = mustFollow(t, queuetest.Miniredis(t), w.schedule())
 	if f.mustRound(t, now); f.progress.published() != 2000 {
 		t.Errorf("head is %d after a restart, want 2000", f.progress.published())
 	}

@@ -44,7 +44,7 @@ func TestHistoryGoesOnBehindAGap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, r := emptyWorld(t), queuetest.Embedded(t)
+			w, r := emptyWorld(t), queuetest.Miniredis(t)
 			var there []uint64
 			for _, epoch := range jobstest.Span(1, head) {
 				if !missing(epoch) {
@@ -136,7 +136,7 @@ func TestGapWithWorkers(t *testing.T) {
 // it ends.
 func TestGapThatIsFilled(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2600))...)
 	jobstest.Verify(t, w.Config.Store, slices.Concat(jobstest.Span(1, 999), jobstest.Span(2200, 2300))...)
 	l := mustSchedule(t, r, w.schedule(), 2600, 100)
@@ -184,7 +184,7 @@ func TestGapThatIsFilled(t *testing.T) {
 // back.
 func TestLogThatIsGoneForAWhile(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	s := w.schedule()
 	s.Backfills = []BackfillPlan{{Window: 100}}
 	l := mustSchedule(t, r, s, 600, 100)
@@ -206,7 +206,7 @@ func TestLogThatIsGoneForAWhile(t *testing.T) {
 
 func TestCronWithAGap(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, 1, 2, 5, 6, 7, 8)
 	s := w.schedule()
 	s.Backfills = []BackfillPlan{{Cron: "30 4 * * *", Window: 1}}
@@ -262,7 +262,7 @@ func TestGapsAreTakenOffTheQueues(t *testing.T) {
 // A log that cannot be asked is no gap.
 func TestLogThatFailsIsNoGap(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	source := watch(w.Log)
 	s := w.schedule()
 	s.Fetcher = source.fetcher(t)

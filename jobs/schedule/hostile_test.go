@@ -27,7 +27,7 @@ func doubling(from uint64) (epochs []uint64) {
 // or silent that is not, and people are told once.
 func TestHostileJunkAtDoublingDistances(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 1100)...)
 	jobstest.PublishNames(t, w.Log, doubling(1100)[5:]...)
 	s := w.schedule()
@@ -71,7 +71,7 @@ func TestHostileJunkAtDoublingDistances(t *testing.T) {
 // there. What else is on record there is still told.
 func TestHostileFarVerdictsOnRecord(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 60)...)
 	jobstest.Verify(t, w.Config.Store, jobstest.Span(1, 50)...)
 	far := doubling(50)[4:]
@@ -101,7 +101,7 @@ func TestHostileFarVerdictsOnRecord(t *testing.T) {
 // judged where the chain ends. When the island is gone, that is told too.
 func TestHostileFarIsland(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 30)...)
 	jobstest.PublishNames(t, w.Log, 30+1<<15, 31+1<<15)
 	s := w.schedule()
@@ -132,7 +132,7 @@ func TestHostileFarIsland(t *testing.T) {
 // on all the same, history too.
 func TestHostileHangingListings(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 1020)...)
 	source := watch(w.Log)
 	s := w.schedule()
@@ -174,7 +174,7 @@ func TestHostileHangingLogCostsOnlyItself(t *testing.T) {
 		c.Namespace, c.Fetcher, c.Poll = name, stuck.fetcher(t), 20*time.Millisecond
 		logs = append(logs, c)
 	}
-	s, r := good.schedule(), queuetest.Embedded(t)
+	s, r := good.schedule(), queuetest.Miniredis(t)
 	s.Poll = 20 * time.Millisecond
 	scheduler, err := New(r, append(logs, s), zerolog.Nop())
 	jobstest.Must(t, err)
@@ -193,7 +193,7 @@ func TestHostileCachedAbsenceIsNoSkip(t *testing.T) {
 	for name, recent := range map[string]uint64{"recent": 1000, "history": 10} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, r := emptyWorld(t), queuetest.Embedded(t)
+			w, r := emptyWorld(t), queuetest.Miniredis(t)
 			jobstest.PublishNames(t, w.Log, 1, 2)
 			jobstest.PublishNames(t, w.Log, jobstest.Span(4, 40)...)
 			source := watch(w.Log)
@@ -225,7 +225,7 @@ func TestHostileCachedAbsenceIsNoSkip(t *testing.T) {
 // Listings that show epochs late and out of order are followed without an alert.
 func TestHostileLaggingListings(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 20)...)
 	source := watch(w.Log)
 	s := w.schedule()

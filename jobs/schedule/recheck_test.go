@@ -22,7 +22,7 @@ import (
 func TestWhatWasJudgedIsLookedAtAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 12})
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	startWorker(t, r, w.Auditor(t), worker.Config{})
 	s := w.schedule()
 	m, series := jobstest.Measure(t)

@@ -52,7 +52,7 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 			w := emptyWorld(t)
 			jobstest.PublishNames(t, w.Log, jobstest.Span(1, 4)...)
 			jobstest.Verify(t, w.Config.Store, 1)
-			f := mustFollow(t, queuetest.Embedded(t), w.schedule())
+			f := mustFollow(t, queuetest.Miniredis(t), w.schedule())
 			f.mustRound(t, time.Now())
 			if c.name != "out of order, on both sides" {
 				jobstest.Verify(t, w.Config.Store, 2)
@@ -63,7 +63,7 @@ func TestNewVerdictsAreLookedAt(t *testing.T) {
 			}
 			jobstest.WantNotices(t, w.Config.Store, c.want...)
 			// after a restart
-			mustFollow(t, queuetest.Embedded(t), w.schedule()).mustRound(t, time.Now())
+			mustFollow(t, queuetest.Miniredis(t), w.schedule()).mustRound(t, time.Now())
 			jobstest.WantNotices(t, w.Config.Store, c.want...)
 		})
 	}
@@ -78,8 +78,8 @@ func TestNewVerdictsBesideOneThatCannotBeRead(t *testing.T) {
 	jobstest.Verify(t, w.Config.Store, jobstest.Span(1, 8)...)
 	jobstest.Judge(t, w.Config.Store, 9, verdict.Verified, "", 90, 9)
 	jobstest.Edit(t, w.Audit, fmt.Sprintf("%s/verdicts/000000000/%012d.json", jobstest.Namespace, 2), `}`, ``)
-	recent := mustFollow(t, queuetest.Embedded(t), w.schedule())
-	history := mustSchedule(t, queuetest.Embedded(t), w.schedule(), 10, 1)
+	recent := mustFollow(t, queuetest.Miniredis(t), w.schedule())
+	history := mustSchedule(t, queuetest.Miniredis(t), w.schedule(), 10, 1)
 	for name, round := range map[string]func() error{
 		"recent":  func() error { return recent.round(t.Context(), time.Now()) },
 		"history": func() error { return history.backfiller.round(t.Context(), time.Now()) },
@@ -107,10 +107,10 @@ func TestBreakBetweenShards(t *testing.T) {
 	s.First = 998
 	jobstest.Verify(t, w.Config.Store, 998, 999, 1001)
 	jobstest.Judge(t, w.Config.Store, 1000, verdict.Verified, "", 5, 1000)
-	f := mustFollow(t, queuetest.Embedded(t), s)
+	f := mustFollow(t, queuetest.Miniredis(t), s)
 	f.progress.recent = 2
 	f.mustRound(t, time.Now())
-	mustFollow(t, queuetest.Embedded(t), s).mustRound(t, time.Now()) // another finds the same
+	mustFollow(t, queuetest.Miniredis(t), s).mustRound(t, time.Now()) // another finds the same
 	jobstest.WantNotices(t, w.Config.Store, "1-contradiction.000000001000.chain")
 
 	pieces := w.Evidence(t, 1000)

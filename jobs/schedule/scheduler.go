@@ -21,18 +21,18 @@ const slowPeriod = 10
 
 // Scheduler follows some logs.
 type Scheduler struct {
-	redis *queue.Redis
+	queue Queue
 	logs  []*scheduledLog
 	log   zerolog.Logger
 }
 
 // New checks the configurations, one for each log. Several schedulers of the same logs may share a
-// Redis.
-func New(r *queue.Redis, logs []Config, log zerolog.Logger) (*Scheduler, error) {
-	s := &Scheduler{redis: r, log: log}
+// queue.
+func New(q Queue, logs []Config, log zerolog.Logger) (*Scheduler, error) {
+	s := &Scheduler{queue: q, log: log}
 	seen := map[string]bool{}
 	for _, c := range logs {
-		l, err := newScheduledLog(r, c, log)
+		l, err := newScheduledLog(q, c, log)
 		if err != nil {
 			return nil, err
 		}
@@ -57,15 +57,15 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			group.Go(func() error { run(ctx); return nil })
 		}
 	}
-	if !s.redis.IsEmbedded() { // else nobody else can ask
+	if shared, ok := s.queue.(sharedQueue); ok {
 		var namespaces []string
 		for _, l := range s.logs {
 			namespaces = append(namespaces, l.follower.config.Namespace)
 		}
-		group.Go(func() error { s.redis.AnnounceScheduler(ctx, namespaces); return nil })
-		group.Go(func() error { s.redis.ReviveAbandoned(ctx, namespaces, s.log); return nil })
+		group.Go(func() error { shared.AnnounceScheduler(ctx, namespaces); return nil })
+		group.Go(func() error { shared.ReviveAbandoned(ctx, namespaces, s.log); return nil })
 	}
-	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.redis.String()).Msg("scheduler started")
+	s.log.Info().Int("logs", len(s.logs)).Str("redis", s.queue.String()).Msg("scheduler started")
 	err := group.Wait()
 	s.log.Info().Msg("scheduler stopped")
 	return err
@@ -80,14 +80,14 @@ type scheduledLog struct {
 	loops      []func(context.Context) // each runs until its context ends
 }
 
-func newScheduledLog(r *queue.Redis, c Config, log zerolog.Logger) (*scheduledLog, error) {
+func newScheduledLog(work Queue, c Config, log zerolog.Logger) (*scheduledLog, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	log = log.With().Str("namespace", c.Namespace).Logger()
 	shared := newProgress(c.First)
 	incidents := incident.Recorder{Store: c.Store, Metrics: c.Metrics, Log: log, Collect: c.Collect}
-	q := jobQueue{r, c.Namespace, log}
+	q := jobQueue{work, c.Namespace, log}
 	backfiller, err := newBackfiller(c, shared, q, incidents, log)
 	if err != nil {
 		return nil, err

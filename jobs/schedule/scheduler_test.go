@@ -188,7 +188,7 @@ func TestLive(t *testing.T) {
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		r := queuetest.Embedded(t)
+		r := queuetest.Miniredis(t)
 		testLive(t, func() *queue.Redis { return r })
 	})
 	t.Run("redis-server", func(t *testing.T) {
@@ -326,7 +326,7 @@ func TestOneLogDoesNotHoldUpAnother(t *testing.T) {
 	stuck.stuck = true
 	failing := bad.schedule()
 	failing.Namespace, failing.Fetcher = "stuck", stuck.fetcher(t)
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	s := good.schedule()
 	s.Poll, failing.Poll = 50*time.Millisecond, 50*time.Millisecond
 	scheduler, err := New(r, []Config{failing, s}, zerolog.Nop())

@@ -22,7 +22,7 @@ func TestSchedulersRemoveArchivedBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	redis := queuetest.Embedded(t)
+	redis := queuetest.Miniredis(t)
 	schedule := w.schedule()
 	schedule.Retention = time.Millisecond
 	for range 2 {

@@ -28,7 +28,7 @@ func TestRestartPassesOverWhatIsSealed(t *testing.T) {
 	s := w.schedule()
 	s.Store = auditstore.New(bucket)
 	s.Backfills = []BackfillPlan{{Window: 2}}
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	l := mustSchedule(t, r, s, 5500, 1000)
 	b := l.backfiller.backfills[0]
 	if err := l.backfiller.skipSealed(t.Context()); err != nil {
@@ -54,7 +54,7 @@ func TestRestartPassesOverWhatIsSealed(t *testing.T) {
 // A history that cannot be read costs listings, and nothing else.
 func TestHistoryThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	w, r := emptyWorld(t), queuetest.Embedded(t)
+	w, r := emptyWorld(t), queuetest.Miniredis(t)
 	jobstest.PublishNames(t, w.Log, jobstest.Span(1, 8)...)
 	if err := w.Audit.WriteAll(t.Context(), jobstest.Namespace+"/history/999999999998.json", []byte("{"), nil); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestSchedulerSeals(t *testing.T) {
 	s := w.schedule()
 	s.Poll = 20 * time.Millisecond
 	s.Metrics = metrics.New(metrics.Options{Namespaces: []string{jobstest.Namespace}})
-	scheduler, err := New(queuetest.Embedded(t), []Config{s}, w.Config.Log)
+	scheduler, err := New(queuetest.Miniredis(t), []Config{s}, w.Config.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

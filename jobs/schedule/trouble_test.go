@@ -40,7 +40,7 @@ func TestTrouble(t *testing.T) {
 			jobstest.Verify(t, w.Config.Store, c.judged...)
 			s := w.schedule()
 			s.MaxLag, s.MaxLagEpochs = c.maxLag.Age, c.maxLag.Epochs
-			r := queuetest.Embedded(t)
+			r := queuetest.Miniredis(t)
 			for range 2 { // a restart does not begin to count anew
 				f := mustFollow(t, r, s)
 				f.progress.setHistoryResult(c.history, now.Add(-c.historyAge))
@@ -70,7 +70,7 @@ func TestOnRound(t *testing.T) {
 		case <-t.Context().Done():
 		}
 	}
-	l := mustHave(t, queuetest.Embedded(t), s)
+	l := mustHave(t, queuetest.Miniredis(t), s)
 	l.progress.history.Store(nil)
 	go l.follower.run(t.Context())
 	if err := <-rounds; err == nil || !strings.Contains(err.Error(), "history was not looked at yet") {

@@ -27,7 +27,7 @@ type keyless struct {
 // queue knows.
 func (q jobQueue) lowestKeyless(epochs []uint64) keyless {
 	for _, epoch := range epochs {
-		_, why := q.redis.LastAttempt(q.namespace, epoch)
+		_, why := q.LastAttempt(q.namespace, epoch)
 		if why != nil && strings.HasPrefix(why.Error(), signature.ErrUnknownKey.Error()) {
 			return keyless{epoch, why}
 		}

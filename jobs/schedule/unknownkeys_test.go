@@ -30,7 +30,7 @@ func (w *world) waitForKeys(t *testing.T, r *queue.Redis, judged, keyless []uint
 	t.Helper()
 	stop := startWorker(t, r, w.Auditor(t), worker.Config{NotYetDelay: time.Millisecond})
 	defer stop()
-	q := jobQueue{redis: r, namespace: jobstest.Namespace}
+	q := jobQueue{Queue: r, namespace: jobstest.Namespace}
 	jobstest.Eventually(t, "verdicts, and epochs that wait", func() bool {
 		for _, epoch := range judged {
 			if _, err := w.Config.Store.Verdict(t.Context(), jobstest.Namespace, epoch); err != nil {
@@ -50,7 +50,7 @@ func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 6})
 	w.trustUntil(t, "-3")
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	f, replica := mustFollow(t, r, w.schedule()), mustFollow(t, r, w.schedule())
 	for _, one := range []*follower{f, replica} {
 		one.progress.setHistoryResult(nil, time.Now())
@@ -96,7 +96,7 @@ func TestUnknownKeysInHistory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simlog.Options{Epochs: 6})
 	w.trustUntil(t, "5-")
-	r := queuetest.Embedded(t)
+	r := queuetest.Miniredis(t)
 	l := mustSchedule(t, r, w.schedule(), 6, 2)
 	now := time.Now()
 	l.follower.mustRound(t, now)
@@ -140,7 +140,7 @@ func TestUnknownKeysForTooLong(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, simlog.Options{Epochs: 6})
 			w.trustUntil(t, "-3")
-			r := queuetest.Embedded(t)
+			r := queuetest.Miniredis(t)
 			config := w.schedule()
 			config.KeyOverdueAfter, config.KeyOverdueEpochs = c.after, c.epochs
 			f, replica := mustFollow(t, r, config), mustFollow(t, r, config)

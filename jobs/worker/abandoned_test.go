@@ -53,7 +53,7 @@ func TestAbandonedEpochsComeBack(t *testing.T) {
 			dir, store := logOnDisk(t, epochs)
 			server := testservers.Redis(t)
 			r := queuetest.Connect(t, server.URL())
-			queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, epochs, queue.EnqueueCounts{Enqueued: epochs})
+			queuetest.MustPut(t, r, queue.Backfill, 1, epochs, queue.EnqueueCounts{Enqueued: epochs})
 			lines := &verdictLines{counts: map[uint64]int{}}
 			first := start(t, helper{Dir: dir, Redis: server.URL(), Slow: 5 * time.Second}, lines)
 			inFlight(t, r, epochs)
@@ -90,7 +90,7 @@ func TestClusterMasterDies(t *testing.T) {
 	cluster := testservers.NewRedisCluster(t, 2*time.Second)
 	dir, _ := logOnDisk(t, epochs)
 	r := queuetest.Connect(t, cluster.URL())
-	queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, epochs, queue.EnqueueCounts{Enqueued: epochs})
+	queuetest.MustPut(t, r, queue.Backfill, 1, epochs, queue.EnqueueCounts{Enqueued: epochs})
 	lines := &verdictLines{counts: map[uint64]int{}}
 	start(t, helper{Dir: dir, Redis: cluster.URL(), Slow: 20 * time.Millisecond}, lines)
 	jobstest.Eventually(t, "some verdicts", func() bool { return lines.len() > 10 })

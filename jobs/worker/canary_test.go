@@ -27,9 +27,9 @@ func accepting(context.Context, validator.Name, io.Reader, validator.Configurati
 // A worker whose judge is broken ends by itself and leaves its epochs to others.
 func TestAWorkerWithABrokenJudgeEnds(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 20})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 20, queue.EnqueueCounts{Enqueued: 20})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 20, queue.EnqueueCounts{Enqueued: 20})
 		w.Config.Canary = canary.New(1, accepting)
 		broken, err := New(r, []*audit.Auditor{w.Auditor(t)}, complete(Config{Concurrency: 3}), zerolog.Nop())
 		jobstest.Must(t, err)
@@ -48,7 +48,7 @@ func TestAWorkerWithABrokenJudgeEnds(t *testing.T) {
 
 func TestARunWithABrokenJudgeEnds(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 5})
 		w.Config.Canary = canary.New(1, accepting)
 		summary, err := Run(t.Context(), r, w.Auditor(t), RunConfig{

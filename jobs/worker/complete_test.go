@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // complete sets the fields that a test leaves open.
@@ -20,7 +19,7 @@ func complete(c Config) Config {
 }
 
 // runRange is Run with what the test leaves open.
-func runRange(ctx context.Context, r *queue.Redis, a *audit.Auditor, c RunConfig) (RunSummary, error) {
+func runRange(ctx context.Context, r Queue, a *audit.Auditor, c RunConfig) (RunSummary, error) {
 	c.Window = cmp.Or(c.Window, 10_000)
 	c.FaultWait = cmp.Or(c.FaultWait, 10*time.Minute)
 	c.Worker = complete(c.Worker)

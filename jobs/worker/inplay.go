@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ktaudit/ktaudit/jobs/audit"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/share"
 	"github.com/ktaudit/ktaudit/signature"
@@ -40,7 +41,7 @@ func (r *run) fill(ctx context.Context) error {
 // enqueue puts the open epochs of a part of the range on the queue, unless they are there. That it
 // cannot is no reason to end: the epochs will be taken up without it.
 func (r *run) enqueue(ctx context.Context, from, to uint64) error {
-	_, err := r.enqueuer.EnqueueEach(ctx, func(send func(uint64) error) error {
+	_, err := r.worker.queue.EnqueueEach(ctx, r.auditor.Namespace, queue.Backfill, func(send func(uint64) error) error {
 		for _, epoch := range r.unjudged(from, to) {
 			if err := send(epoch); err != nil {
 				return err
@@ -222,7 +223,7 @@ func (r *run) tick(ctx, working context.Context) error {
 			return err
 		}
 	}
-	if time.Since(r.checked) >= checkEvery && !r.enqueuer.Redis.IsEmbedded() { // else there are no other workers
+	if time.Since(r.checked) >= checkEvery && r.worker.queue.IsShared() { // else there are no other workers
 		if err := r.checkStore(ctx); err != nil {
 			return err
 		}
@@ -275,7 +276,7 @@ func (r *run) auditDirectly(working context.Context) {
 		// Else it rests before its next try.
 		if open.missingSince.IsZero() && open.failingSince.IsZero() && time.Now().After(open.restsUntil) {
 			free--
-			r.direct.Go(func() { _ = r.worker.audit(working, r.auditor, epoch) })
+			r.direct.Go(func() { _ = r.worker.audit(working, r.auditor, epoch, nil) })
 		}
 	}
 }

@@ -2,7 +2,7 @@ package worker
 
 import "github.com/ktaudit/ktaudit/internal/text"
 
-// asynq keeps the text of a task's last error in the task. What a log's server says can be any
+// A queue keeps the text of a task's last error in the task. What a log's server says can be any
 // length, there are thousands of tasks, and a task is to take less than 1 KB of Redis. Its key, ID,
 // queue and payload have the namespace in them five times.
 const (
@@ -12,7 +12,7 @@ const (
 )
 
 // keptError is an error whose text is fit to be kept in a task. It is the same error otherwise:
-// what asynq and retryDelay ask of it is asked of the cause.
+// what the queue and retryDelay ask of it is asked of the cause.
 type keptError struct {
 	cause error
 	limit int

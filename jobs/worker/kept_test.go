@@ -50,7 +50,7 @@ func TestHostileTextInTasks(t *testing.T) {
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		w := audittest.New(t, simlog.Options{Epochs: 3})
 		w.Config.Fetcher = fetcher.New(blob.NewBucket(verbose{}), fetcher.Options{MaxAttempts: 1, Backoff: time.Millisecond})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 3, queue.EnqueueCounts{Enqueued: 3})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 3, queue.EnqueueCounts{Enqueued: 3})
 		startWorker(t, r, w.Auditor(t), Config{MaxRetryDelay: time.Hour})
 		for epoch := uint64(1); epoch <= 3; epoch++ {
 			jobstest.Eventually(t, "a failure", func() bool { return lastErr(r, epoch) != "" })

@@ -41,7 +41,7 @@ func TestRunSaysWhichKeyIsUnknown(t *testing.T) {
 			jobstest.Must(t, err)
 			w.Config.Keys = keys
 			var said []uint64
-			_, err = runRange(t.Context(), queuetest.Embedded(t), w.Auditor(t), RunConfig{From: 1, To: 6, NotPublishedWait: c.wait,
+			_, err = runRange(t.Context(), queuetest.Miniredis(t), w.Auditor(t), RunConfig{From: 1, To: 6, NotPublishedWait: c.wait,
 				Worker: Config{NotYetDelay: time.Millisecond},
 				Keyless: func(_ context.Context, epoch uint64, why error) error {
 					if !strings.Contains(why.Error(), "key_id") {

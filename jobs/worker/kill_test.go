@@ -29,6 +29,7 @@ import (
 	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs/audit"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/queue/inprocess"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/validator"
 	"github.com/rs/zerolog"
@@ -75,9 +76,11 @@ func (h helper) main() error {
 		return err
 	}
 	logger := zerolog.New(os.Stdout)
-	r, err := queue.Connect(ctx, h.Redis, logger)
-	if err != nil {
-		return err
+	var r Queue = inprocess.New()
+	if h.Redis != queue.Embedded {
+		if r, err = queue.Connect(ctx, h.Redis, logger); err != nil {
+			return err
+		}
 	}
 	// SIGTERM is a regular end from here on, no failure to start
 	fmt.Println(`{"ready":true}`)

@@ -2,17 +2,13 @@ package worker
 
 import (
 	"bytes"
-	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/ktaudit/ktaudit/internal/jobstest/audittest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/rs/zerolog"
 )
 
@@ -53,13 +49,12 @@ func TestFaultsDoNotFloodTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 * limitLines {
-		if err := worker.audit(t.Context(), a, 1); err == nil {
+		if err := worker.audit(t.Context(), a, 1, nil); err == nil {
 			t.Fatal("an epoch was judged without a store")
 		}
 	}
-	asynqs := asynqLogger{worker.log, &worker.machinery, func() bool { return false }, &sync.Once{}}
 	for range 5 * limitLines {
-		asynqs.Error("Dequeue error: ", errors.New("connection refused"))
+		worker.machinery.event(worker.log, zerolog.ErrorLevel).Msg("Dequeue error: connection refused")
 	}
 	for _, message := range []string{"epoch not judged", "Dequeue error: connection refused"} {
 		if n := strings.Count(log.String(), message); n != limitLines {
@@ -74,40 +69,12 @@ func TestRationIsForWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	var r logLimit
-	l := asynqLogger{zerolog.New(&log).Level(zerolog.ErrorLevel), &r, func() bool { return false }, &sync.Once{}}
+	l := zerolog.New(&log).Level(zerolog.ErrorLevel)
 	for range 2 * limitLines {
-		l.Warn("a warning")
+		r.event(l, zerolog.WarnLevel).Msg("a warning")
 	}
-	l.Error("an error")
+	r.event(l, zerolog.ErrorLevel).Msg("an error")
 	if got := log.String(); !strings.Contains(got, "an error") || strings.Contains(got, "a warning") {
 		t.Errorf("in the log is %q, want the error alone", got)
-	}
-}
-
-// A right that is missing is told of once, and what is wrong with Redis not by asynq's words.
-func TestAsynqSaysOnce(t *testing.T) {
-	t.Parallel()
-	var log bytes.Buffer
-	var r logLimit
-	server, err := miniredis.Run()
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone, err := queue.Connect(t.Context(), "redis://"+server.Addr(), zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer gone.Close()
-	server.Close()
-	l := asynqLogger{zerolog.New(&log).Level(zerolog.InfoLevel), &r, gone.FailedLately, &sync.Once{}}
-	for range 3 {
-		l.Error("cannot subscribe to cancelation channel: NOPERM No permissions to access a channel")
-	}
-	if gone.Probe(t.Context(), "example") == nil || !gone.FailedLately() {
-		t.Error("what is gone answers")
-	}
-	l.Warn("recoverer: could not list lease expired tasks: INTERNAL_ERROR: redis eval error: dial tcp: connection refused")
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "&asynq:*") {
-		t.Errorf("in the log is %s", got)
 	}
 }

@@ -17,20 +17,19 @@ func TestPausedQueueIsNotWorkedOn(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		w := audittest.New(t, simlog.Options{Epochs: 8})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 5, queue.EnqueueCounts{Enqueued: 5})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 5, queue.EnqueueCounts{Enqueued: 5})
 		if _, err := queue.Pause(t.Context(), r, jobstest.Namespace, queue.Backfill); err != nil {
 			t.Fatal(err)
 		}
 		startWorker(t, r, w.Auditor(t), Config{})
 		for epoch := uint64(6); epoch <= 8; epoch++ { // one after the other, so that the worker looks at its queues in between
-			fresh := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Class: queue.Fresh}
-			queuetest.MustEnqueue(t, fresh, epoch, epoch, queue.EnqueueCounts{Enqueued: 1})
+			queuetest.MustPut(t, r, queue.Fresh, epoch, epoch, queue.EnqueueCounts{Enqueued: 1})
 			jobstest.Eventually(t, "a fresh epoch is judged", func() bool { return w.Judged(t, epoch, epoch) == 1 })
 		}
 		if n := w.Judged(t, 1, 5); n != 0 {
 			t.Errorf("%d epochs of a paused queue were judged", n)
 		}
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 5, queue.EnqueueCounts{AlreadyQueued: 5})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 5, queue.EnqueueCounts{AlreadyQueued: 5})
 		if _, err := queue.Resume(t.Context(), r, jobstest.Namespace, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -44,9 +43,8 @@ func TestRetry(t *testing.T) {
 		ctx := t.Context()
 		w := audittest.New(t, simlog.Options{Epochs: 9})
 		store := w.Config.Store
-		fresh := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Class: queue.Fresh}
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 6, queue.EnqueueCounts{Enqueued: 6})
-		queuetest.MustEnqueue(t, fresh, 7, 8, queue.EnqueueCounts{Enqueued: 2})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 6, queue.EnqueueCounts{Enqueued: 6})
+		queuetest.MustPut(t, r, queue.Fresh, 7, 8, queue.EnqueueCounts{Enqueued: 2})
 		queuetest.WaitIn(t, r, queue.Backfill, 2, 3, 4)
 		queuetest.WaitIn(t, r, queue.Fresh, 8)
 		if err := r.Inspector().ArchiveTask(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: 5}.ID()); err != nil {

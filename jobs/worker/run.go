@@ -9,7 +9,6 @@ import (
 
 	"github.com/ktaudit/ktaudit/internal/wait"
 	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/ktaudit/ktaudit/jobs/seal"
 	"github.com/ktaudit/ktaudit/verdict"
@@ -78,11 +77,11 @@ func (s RunSummary) Done() uint64 { return s.Verified + s.Rejected + s.Missing +
 
 // Run audits a range of epochs in this process, and returns when each has a verdict in the audit
 // store or was given up. Killed at any moment, it goes on where it was when run again. Other
-// workers on the same Redis may help.
+// workers on the same queue may help.
 //
 // A program's exit status: 2 if err != nil or Failed > 0, else 1 if Rejected or Missing > 0, else
 // 0. If ctx ends first, Run stops as a worker does, and returns ctx's error.
-func Run(ctx context.Context, r *queue.Redis, a *audit.Auditor, c RunConfig) (RunSummary, error) {
+func Run(ctx context.Context, q Queue, a *audit.Auditor, c RunConfig) (RunSummary, error) {
 	if err := epochset.CheckRange(c.From, c.To); err != nil {
 		return RunSummary{}, err
 	}
@@ -96,16 +95,15 @@ func Run(ctx context.Context, r *queue.Redis, a *audit.Auditor, c RunConfig) (Ru
 	c.Worker.NotYetDelay = min(c.Worker.NotYetDelay, max(c.NotPublishedWait/3, time.Second))
 	c.Worker.MaxRetryDelay = min(c.Worker.MaxRetryDelay, c.FaultWait/3)
 
-	worker, err := New(r, []*audit.Auditor{a}, c.Worker, a.Log)
+	worker, err := New(q, []*audit.Auditor{a}, c.Worker, a.Log)
 	if err != nil {
 		return RunSummary{}, err
 	}
 	run := &run{
 		config: c, auditor: a, worker: worker,
-		enqueuer: &queue.Enqueuer{Redis: r, Namespace: a.Namespace},
-		sealer:   &seal.Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log, Metrics: a.Metrics, Collect: a.Evidence.On},
-		summary:  RunSummary{Total: c.To - c.From + 1},
-		next:     c.From, open: map[uint64]*epochState{},
+		sealer:  &seal.Sealer{Store: a.Store, Namespace: a.Namespace, Log: a.Log, Metrics: a.Metrics, Collect: a.Evidence.On},
+		summary: RunSummary{Total: c.To - c.From + 1},
+		next:    c.From, open: map[uint64]*epochState{},
 		attempts:   make(chan attempt, c.Worker.Concurrency),
 		progressed: time.Now(),
 	}
@@ -117,11 +115,10 @@ func Run(ctx context.Context, r *queue.Redis, a *audit.Auditor, c RunConfig) (Ru
 
 // run is one call of Run. All but attempts and inFlight belongs to one goroutine.
 type run struct {
-	config   RunConfig
-	auditor  *audit.Auditor
-	worker   *Worker
-	enqueuer *queue.Enqueuer
-	sealer   *seal.Sealer // remembers the digests that it has read
+	config  RunConfig
+	auditor *audit.Auditor
+	worker  *Worker
+	sealer  *seal.Sealer // remembers the digests that it has read
 
 	summary RunSummary
 	sealed  verdict.History // as it was when the run began

@@ -28,7 +28,7 @@ import (
 
 func TestRunJudgesARange(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 40, Tamper: map[uint64]simlog.Kind{
 			12: simlog.Rewrite, 15: simlog.Missing, 30: simlog.Signature}})
 		a := w.Auditor(t)
@@ -62,7 +62,7 @@ func TestRunJudgesARange(t *testing.T) {
 
 func TestRunWaitsForLateEpochs(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 3})
 		key := w.KeyOf(t, 2)
 		batch, err := w.Log.ReadAll(t.Context(), key)
@@ -88,7 +88,7 @@ func TestRunWaitsForLateEpochs(t *testing.T) {
 
 func TestRunGivesUpOnFaults(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 3})
 		faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), Share: 1}
 		w.Config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1})
@@ -101,7 +101,7 @@ func TestRunGivesUpOnFaults(t *testing.T) {
 
 func TestRunStopsAndGoesOn(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 60})
 		a := w.Auditor(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -130,7 +130,7 @@ func TestRunTakesUpWhatTheQueueDoesNotBring(t *testing.T) {
 	t.Parallel()
 	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
 		w := audittest.New(t, simlog.Options{Epochs: 10})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 3, 5, queue.EnqueueCounts{Enqueued: 3})
+		queuetest.MustPut(t, r, queue.Backfill, 3, 5, queue.EnqueueCounts{Enqueued: 3})
 		if err := r.Inspector().PauseQueue(queuetest.Backfill); err != nil {
 			t.Fatal(err)
 		}

@@ -13,13 +13,12 @@ import (
 	"github.com/ktaudit/ktaudit/internal/jobstest/queuetest"
 	"github.com/ktaudit/ktaudit/internal/simlog"
 	"github.com/ktaudit/ktaudit/jobs/audit"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // A run waits for what is unsettled, though it doesn't wait for what is missing.
 func TestRunLetsEpochsSettle(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 12, Tamper: map[uint64]simlog.Kind{
 			3: simlog.Malformed, 5: simlog.Missing, 8: simlog.Signature, 11: simlog.Digest}})
 		w.Config.MinAge = 1500 * time.Millisecond
@@ -37,7 +36,7 @@ func TestRunLetsEpochsSettle(t *testing.T) {
 // One that never settles is given up in the end: somebody must look at it.
 func TestRunGivesUpOnWhatNeverSettles(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 2, Tamper: map[uint64]simlog.Kind{2: simlog.Malformed}})
 		w.Config.MinAge = 3 * time.Second // whoever touches it may not run for a while
 		ctx, cancel := context.WithCancel(t.Context())
@@ -93,7 +92,7 @@ func TestRetryAfterUnsettled(t *testing.T) {
 			t.Fatalf("%v is taken for something else", err)
 		}
 		after, ok := audit.RetryAfter(err)
-		delay := (&Worker{config: complete(Config{})}).retryDelay(0, err, nil)
+		delay := (&Worker{config: complete(Config{})}).retryDelay(0, err)
 		if !ok || after > wait || delay < after || delay > after*5/4+time.Second {
 			t.Errorf("tried again after %s, want %s of at most %s", delay, after, wait)
 		}

@@ -31,7 +31,7 @@ func TestRunSaysWhatItWaitsFor(t *testing.T) {
 		}
 	}
 	var said []uint64
-	got, err := runRange(t.Context(), queuetest.Embedded(t), w.Auditor(t), RunConfig{From: 1, To: 6, NotPublishedWait: time.Minute,
+	got, err := runRange(t.Context(), queuetest.Miniredis(t), w.Auditor(t), RunConfig{From: 1, To: 6, NotPublishedWait: time.Minute,
 		Worker: Config{NotYetDelay: time.Millisecond},
 		Waiting: func(wait *Wait) {
 			if wait == nil || keys[3] != "" && wait.More == 0 { // not both were tried yet, in either order

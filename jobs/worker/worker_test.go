@@ -24,7 +24,7 @@ import (
 )
 
 // startWorker runs a worker until the test ends or the function is called.
-func startWorker(t *testing.T, r *queue.Redis, a *audit.Auditor, c Config) (stop func()) {
+func startWorker(t *testing.T, r Queue, a *audit.Auditor, c Config) (stop func()) {
 	t.Helper()
 	c.PollInterval = 20 * time.Millisecond
 	c = complete(c)
@@ -50,7 +50,7 @@ func startWorker(t *testing.T, r *queue.Redis, a *audit.Auditor, c Config) (stop
 	return stop
 }
 
-func queueIsEmpty(t *testing.T, r *queue.Redis) bool {
+func queueIsEmpty(t *testing.T, r queuetest.Queue) bool {
 	t.Helper()
 	c, err := queuetest.Counts(r, queue.Backfill)
 	if err != nil {
@@ -61,10 +61,10 @@ func queueIsEmpty(t *testing.T, r *queue.Redis) bool {
 
 func TestWorkerJudgesEverythingQueued(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 30, Tamper: map[uint64]simlog.Kind{4: simlog.Overlap}})
 		a := w.Auditor(t)
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 30, queue.EnqueueCounts{Enqueued: 30})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 30, queue.EnqueueCounts{Enqueued: 30})
 		startWorker(t, r, a, Config{})
 		jobstest.Eventually(t, "30 verdicts", func() bool { return w.Judged(t, 1, 30) == 30 })
 		jobstest.Eventually(t, "an empty queue: a rejection is not tried again", func() bool { return queueIsEmpty(t, r) })
@@ -73,7 +73,7 @@ func TestWorkerJudgesEverythingQueued(t *testing.T) {
 
 func TestWorkerWaitsForWhatIsNotThereYet(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 4, Start: time.Now()})
 		published := w.KeyOf(t, 4)
 		batch, err := w.Log.ReadAll(t.Context(), published)
@@ -87,14 +87,14 @@ func TestWorkerWaitsForWhatIsNotThereYet(t *testing.T) {
 		}
 		jobstest.MoveObject(t, w.Signatures, "2.json", "")
 
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 4, queue.EnqueueCounts{Enqueued: 4})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 4, queue.EnqueueCounts{Enqueued: 4})
 		startWorker(t, r, w.Auditor(t), Config{NotYetDelay: time.Millisecond})
 		jobstest.Eventually(t, "2, 3 and 4 to wait", func() bool {
 			return w.Judged(t, 1, 4) == 1 && lastErr(r, 2) != "" && lastErr(r, 3) != "" && lastErr(r, 4) != ""
 		})
 		for _, epoch := range []uint64{2, 3, 4} {
-			if info, err := r.Inspector().GetTaskInfo(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}.ID()); err != nil || info.Retried != 0 {
-				t.Errorf("epoch %d: waiting counts as a failure: %+v, %v", epoch, info, err)
+			if fault, _ := r.LastAttempt(jobstest.Namespace, epoch); fault {
+				t.Errorf("epoch %d: waiting counts as a failure", epoch)
 			}
 		}
 		if err := w.Log.WriteAll(t.Context(), published, batch, nil); err != nil {
@@ -107,21 +107,20 @@ func TestWorkerWaitsForWhatIsNotThereYet(t *testing.T) {
 	})
 }
 
-func lastErr(r *queue.Redis, epoch uint64) string {
-	info, err := r.Inspector().GetTaskInfo(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: epoch}.ID())
-	if err != nil {
-		return ""
+func lastErr(r queuetest.Queue, epoch uint64) string {
+	if _, why := r.LastAttempt(jobstest.Namespace, epoch); why != nil {
+		return why.Error()
 	}
-	return info.LastErr
+	return ""
 }
 
 func TestWorkerOutlastsFaults(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 20})
 		faults := &jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), Share: 0.3}
 		w.Config.Fetcher = fetcher.New(faults.Over(t, w.Log), fetcher.Options{MaxAttempts: 1, Backoff: time.Millisecond})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 20, queue.EnqueueCounts{Enqueued: 20})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 20, queue.EnqueueCounts{Enqueued: 20})
 		startWorker(t, r, w.Auditor(t), Config{MaxRetryDelay: time.Millisecond})
 		jobstest.Eventually(t, "20 verdicts", func() bool { return w.Judged(t, 1, 20) == 20 })
 	})
@@ -129,16 +128,16 @@ func TestWorkerOutlastsFaults(t *testing.T) {
 
 func TestWorkerFinishesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 2})
 		g := jobstest.NewGate()
 		w.Config.Fetcher = fetcher.New((&jobstest.FaultyReads{Seed: rand.New(rand.NewPCG(1, 2)), BeforeOpen: g.Pass}).Over(t, w.Log), fetcher.Options{})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 1, queue.EnqueueCounts{Enqueued: 1})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 1, queue.EnqueueCounts{Enqueued: 1})
 		stop := startWorker(t, r, w.Auditor(t), Config{})
 		<-g.Entered
 		ended := make(chan struct{})
 		go func() { stop(); close(ended) }()
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 2, 2, queue.EnqueueCounts{Enqueued: 1})
+		queuetest.MustPut(t, r, queue.Backfill, 2, 2, queue.EnqueueCounts{Enqueued: 1})
 		close(g.Open)
 		<-ended
 		if n := w.Judged(t, 1, 1); n != 1 {
@@ -149,7 +148,7 @@ func TestWorkerFinishesWhatIsInFlight(t *testing.T) {
 
 func TestWorkerHandsBackWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 1})
 		g := jobstest.NewGate()
 		slow := w.Config
@@ -158,14 +157,14 @@ func TestWorkerHandsBackWhatTakesTooLong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 1, queue.EnqueueCounts{Enqueued: 1})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 1, queue.EnqueueCounts{Enqueued: 1})
 		stop := startWorker(t, r, a, Config{ShutdownTimeout: time.Millisecond})
 		<-g.Entered
 		ended := make(chan struct{})
 		go func() { stop(); close(ended) }()
 		jobstest.Eventually(t, "the task to be handed back", func() bool {
-			info, err := r.Inspector().GetTaskInfo(queuetest.Backfill, queue.Task{Namespace: jobstest.Namespace, Epoch: 1}.ID())
-			return err == nil && info.State == asynq.TaskStatePending && info.Retried == 0
+			c, err := queuetest.Counts(r, queue.Backfill)
+			return err == nil && c.Pending == 1 && lastErr(r, 1) == ""
 		})
 		close(g.Open)
 		<-ended
@@ -176,11 +175,11 @@ func TestWorkerHandsBackWhatTakesTooLong(t *testing.T) {
 
 func TestWorkerSurvivesPanics(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 1})
 		a := w.Auditor(t)
 		a.Budget = nil
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 1, queue.EnqueueCounts{Enqueued: 1})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 1, queue.EnqueueCounts{Enqueued: 1})
 		stop := startWorker(t, r, a, Config{MaxRetryDelay: time.Millisecond})
 		jobstest.Eventually(t, "a retry", func() bool { return strings.Contains(lastErr(r, 1), "panic") })
 		stop()
@@ -213,11 +212,10 @@ func TestWorkerDropsWhatIsNoTask(t *testing.T) {
 
 func TestFreshEpochsGoAhead(t *testing.T) {
 	t.Parallel()
-	queuetest.OnEachRedis(t, func(t *testing.T, r *queue.Redis) {
+	queuetest.OnEach(t, func(t *testing.T, r queuetest.Queue) {
 		w := audittest.New(t, simlog.Options{Epochs: 30})
-		queuetest.MustEnqueue(t, queuetest.Enqueuer(r), 1, 20, queue.EnqueueCounts{Enqueued: 20})
-		fresh := &queue.Enqueuer{Redis: r, Namespace: jobstest.Namespace, Class: queue.Fresh}
-		queuetest.MustEnqueue(t, fresh, 21, 30, queue.EnqueueCounts{Enqueued: 10})
+		queuetest.MustPut(t, r, queue.Backfill, 1, 20, queue.EnqueueCounts{Enqueued: 20})
+		queuetest.MustPut(t, r, queue.Fresh, 21, 30, queue.EnqueueCounts{Enqueued: 10})
 		startWorker(t, r, w.Auditor(t), Config{Concurrency: 1})
 		jobstest.Eventually(t, "30 verdicts", func() bool { return w.Judged(t, 1, 30) == 30 })
 		var lastFresh, firstOld time.Time
@@ -260,7 +258,7 @@ func TestRetryDelay(t *testing.T) {
 		{"hundredth fault", 99, fault, 10 * time.Minute, true},
 		{"timeout", 1, context.DeadlineExceeded, 2 * time.Second, true},
 		{"worker stopped", 9, fmt.Errorf("reading: %w", context.Canceled), time.Second, false},
-		{"worker died", 9, asynq.ErrLeaseExpired, time.Second, false},
+		{"worker died", 9, queue.ErrLeaseLost, time.Second, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -269,7 +267,7 @@ func TestRetryDelay(t *testing.T) {
 			}
 			seen := map[time.Duration]bool{}
 			for range 200 {
-				got := w.retryDelay(c.failures, c.err, nil)
+				got := w.retryDelay(c.failures, c.err)
 				if got < c.want*3/4 || got > c.want*5/4 {
 					t.Fatalf("delay is %v, want %v give or take a quarter", got, c.want)
 				}

@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/ktaudit/ktaudit/blobstore/auditstore"
 	"github.com/ktaudit/ktaudit/internal/jobstest"
+	"github.com/ktaudit/ktaudit/internal/testservers"
 	"github.com/ktaudit/ktaudit/jobs/queue"
+	"github.com/ktaudit/ktaudit/jobs/queue/inprocess"
 	"github.com/ktaudit/ktaudit/jobs/report"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
@@ -24,14 +27,84 @@ func Connect(t testing.TB, url string) *queue.Redis {
 	return r
 }
 
+// Queue is what each kind of queue can do.
+type Queue interface {
+	Serve(queue.Serving) (stop func(), err error)
+	EnqueueEach(ctx context.Context, namespace string, class queue.Class, produce func(send func(epoch uint64) error) error) (queue.EnqueueCounts, error)
+	EnqueueReaudits(ctx context.Context, namespace string, class queue.Class, epochs []uint64) error
+	Remove(ctx context.Context, namespace string, unwanted func(epoch uint64) bool) error
+	Waiting(ctx context.Context, namespace string, class queue.Class) (int64, error)
+	LastAttempt(namespace string, epoch uint64) (fault bool, why error)
+	ReadCounts(namespaces ...string) ([]queue.Counts, error)
+	LiveWorkers(namespaces ...string) (map[string]int, error)
+	Probe(ctx context.Context, namespaces ...string) error
+	IsShared() bool
+	String() string
+}
+
+// OnEachRedis runs a test on a real Redis, and on one that is none but needs no server.
 func OnEachRedis(t *testing.T, test func(t *testing.T, r *queue.Redis)) {
 	t.Helper()
-	jobstest.OnEachRedis(t, queue.Connect, test)
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		test(t, Miniredis(t))
+	})
+	t.Run("redis-server", func(t *testing.T) {
+		t.Parallel()
+		test(t, Connect(t, testservers.Redis(t).URL()))
+	})
+}
+
+// OnEach runs a test on each kind of queue.
+func OnEach(t *testing.T, test func(t *testing.T, q Queue)) {
+	t.Helper()
+	t.Run("in process", func(t *testing.T) {
+		t.Parallel()
+		test(t, InProcess(t))
+	})
+	OnEachRedis(t, func(t *testing.T, r *queue.Redis) { test(t, r) })
+}
+
+// Miniredis returns a queue in a Redis inside the test, which the test may look into.
+func Miniredis(t testing.TB) *queue.Redis {
+	t.Helper()
+	server, err := miniredis.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	return Connect(t, "redis://"+server.Addr())
+}
+
+// InProcess returns a queue of this process.
+func InProcess(t testing.TB) *inprocess.Queue {
+	q := inprocess.New()
+	t.Cleanup(func() { _ = q.Close() })
+	return q
+}
+
+// MustPut puts epochs on the test's queue of one class.
+func MustPut(t testing.TB, q Queue, class queue.Class, from, to uint64, want queue.EnqueueCounts) {
+	t.Helper()
+	got, err := q.EnqueueEach(t.Context(), jobstest.Namespace, class, func(send func(uint64) error) error {
+		for epoch := from; epoch <= to; epoch++ {
+			if err := send(epoch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Fatalf("enqueuing %d to %d: %+v, want %+v", from, to, got, want)
+	}
 }
 
 // Counts returns the counts of the test's queue of one class.
-func Counts(r *queue.Redis, class queue.Class) (queue.Counts, error) {
-	all, err := r.ReadCounts(jobstest.Namespace)
+func Counts(q Queue, class queue.Class) (queue.Counts, error) {
+	all, err := q.ReadCounts(jobstest.Namespace)
 	for _, c := range all {
 		if c.Class == class {
 			return c, err
@@ -88,9 +161,4 @@ func WaitIn(t *testing.T, r *queue.Redis, class queue.Class, epochs ...uint64) {
 		Do(t, r, "ZADD", queue.Key(name, "retry"), time.Now().Add(time.Hour).Unix(), id)
 		Do(t, r, "HSET", queue.Key(name, "t:"+id), "state", "retry")
 	}
-}
-
-func Embedded(t testing.TB) *queue.Redis {
-	t.Helper()
-	return Connect(t, queue.Embedded)
 }

@@ -1,10 +1,10 @@
-package queue
+package schedule
 
 // turn is how many epochs one list puts on the queue before the next one's turn comes.
 const turn = 100
 
-// InTurn sends the epochs of several lists, some of each at a time.
-func InTurn(lists [][]uint64, send func(uint64) error) error {
+// inTurn sends the epochs of several lists, some of each at a time.
+func inTurn(lists [][]uint64, send func(uint64) error) error {
 	for sent := true; sent; {
 		sent = false
 		for i, list := range lists {

@@ -1,11 +1,10 @@
-package queue_test
+package schedule
 
 import (
 	"slices"
 	"testing"
 
 	"github.com/ktaudit/ktaudit/internal/jobstest"
-	"github.com/ktaudit/ktaudit/jobs/queue"
 )
 
 // A long list does not keep the others waiting.
@@ -13,7 +12,7 @@ func TestInTurn(t *testing.T) {
 	t.Parallel()
 	var got []uint64
 	lists := [][]uint64{jobstest.Span(1, 250), jobstest.Span(1001, 1050), nil, jobstest.Span(2001, 2101)}
-	if err := queue.InTurn(lists, func(epoch uint64) error { got = append(got, epoch); return nil }); err != nil {
+	if err := inTurn(lists, func(epoch uint64) error { got = append(got, epoch); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	want := slices.Concat(jobstest.Span(1, 100), jobstest.Span(1001, 1050), jobstest.Span(2001, 2100), jobstest.Span(101, 200), jobstest.Span(2101, 2101), jobstest.Span(201, 250))
