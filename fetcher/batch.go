@@ -2,6 +2,7 @@ package fetcher
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,9 @@ type Info struct {
 
 // newBatch starts the goroutine that fills a new Batch. Release is called once, at the end.
 func newBatch(ctx context.Context, cancel context.CancelFunc, s *storedReader, release func(), o Options) *Batch {
+	if !o.Unhashed {
+		s.sum = sha256.New()
+	}
 	b := &Batch{
 		cancel: cancel, release: release,
 		filled: make(chan []byte, readAhead), free: make(chan []byte, readAhead),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/ktaudit/ktaudit/internal/patience"
@@ -150,14 +151,8 @@ func (d *part) retry(cause error) error {
 // isFinal reports whether asking again at once is pointless. A missing object is such a case though
 // it was just listed; some stores say missing and mean forbidden.
 func isFinal(err error) bool {
-	if errors.Is(err, ErrChanged) {
-		return true
-	}
-	switch gcerrors.Code(err) {
-	case gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.Unimplemented:
-		return true
-	}
-	return false
+	final := []gcerrors.ErrorCode{gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.Unimplemented}
+	return errors.Is(err, ErrChanged) || slices.Contains(final, gcerrors.Code(err))
 }
 
 // Close ends the current request.

@@ -2,7 +2,6 @@ package fetcher
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -19,11 +18,10 @@ type storedReader struct {
 	size    int64 // -1: not known
 	limit   int64
 	archive io.Writer // may be nil
+	sum     hash.Hash // of what was read; may be nil
 
-	unhashed bool      // sum stays nil
-	sum      hash.Hash // of what was read
-	bytes    int64
-	err      error // the first one; io.EOF when all bytes were read
+	bytes int64
+	err   error // the first one; io.EOF when all bytes were read
 }
 
 // hash returns the SHA-256 of what was read, in hexadecimal; empty if it is not hashed.
@@ -36,9 +34,6 @@ func (s *storedReader) hash() string {
 
 // Read never returns 0, nil for a non-empty p.
 func (s *storedReader) Read(p []byte) (int, error) {
-	if s.sum == nil && !s.unhashed {
-		s.sum = sha256.New()
-	}
 	if s.err == nil {
 		s.err = s.ctx.Err()
 	}
