@@ -101,6 +101,8 @@ func waits(t *testing.T, q Queue, class queue.Class) int64 {
 	return n
 }
 
+// becomesEmpty waits for the last task to be done. One that rests may be missed when its time
+// comes.
 func becomesEmpty(t *testing.T, q Queue) {
 	t.Helper()
 	jobstest.Eventually(t, "an empty queue", func() bool { return waits(t, q, queue.Backfill)+waits(t, q, queue.Fresh) == 0 })

@@ -22,6 +22,7 @@ func testFailures(t *testing.T, q Queue) {
 	var n noted
 	var mu sync.Mutex
 	var delays []int
+	succeeds := make(chan struct{})
 	serve(t, q, queue.Serving{
 		Handle: func(ctx context.Context, taken queue.Taken) error {
 			fault, why := q.LastAttempt(jobstest.Namespace, 1)
@@ -30,6 +31,7 @@ func testFailures(t *testing.T, q Queue) {
 			}
 			_ = n.note(ctx, taken)
 			if taken.Failures == 3 {
+				close(succeeds)
 				return nil
 			}
 			return fmt.Errorf("%w", errFault)
@@ -43,6 +45,7 @@ func testFailures(t *testing.T, q Queue) {
 			return time.Millisecond
 		},
 	})
+	<-succeeds
 	becomesEmpty(t, q)
 	var failures []int
 	for _, one := range n.taken() {
@@ -80,15 +83,18 @@ func testNoFailure(t *testing.T, q Queue) {
 
 func testPanic(t *testing.T, q Queue) {
 	MustPut(t, q, queue.Backfill, 1, 1, queue.EnqueueCounts{Enqueued: 1})
+	succeeds := make(chan struct{})
 	serve(t, q, queue.Serving{
 		Handle: func(_ context.Context, taken queue.Taken) error {
 			if taken.Failures == 0 {
 				panic("odd")
 			}
+			close(succeeds)
 			return nil
 		},
 		RetryDelay: func(int, error) time.Duration { return time.Millisecond },
 	})
+	<-succeeds
 	becomesEmpty(t, q)
 }
 
