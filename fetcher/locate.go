@@ -17,11 +17,9 @@ import (
 
 const (
 	// maxKeys is how many objects under one epoch are read, pageSize how many of them one request
-	// to S3 lists. The first one asks for less: few epochs have more than one object, and gocloud
-	// sets memory aside for as many as are asked for.
-	maxKeys   = 10_000
-	pageSize  = 1000
-	firstPage = 50
+	// to S3 lists.
+	maxKeys  = 10_000
+	pageSize = 1000
 	// maxListings is how many requests that may take. A store may answer with short pages, a
 	// hostile one with empty pages for ever.
 	maxListings = 14
@@ -127,10 +125,10 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 	timeout.Start()
 	recorded, end := recordingOf(caller, c.epoch)
 	defer func() { end(err) }()
-	requests, listed, size := 0, 0, firstPage
+	requests, listed := 0, 0
 	for token := blob.FirstPageToken; ; {
 		var answers s3list.Answers
-		page, next, err := f.bucket.ListPage(ctx, token, size, &blob.ListOptions{
+		page, next, err := f.bucket.ListPage(ctx, token, pageSize, &blob.ListOptions{
 			Prefix: prefixOf(c.epoch),
 			BeforeList: func(as func(any) bool) error {
 				if requests++; requests > maxListings {
@@ -160,7 +158,7 @@ func (f *Fetcher) list(ctx context.Context, c *claims) (truncated bool, freshnes
 		case len(next) == 0:
 			return false, freshness, nil
 		}
-		token, size = next, pageSize
+		token = next
 	}
 }
 

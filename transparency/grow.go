@@ -99,7 +99,14 @@ func (a *appending) writeTile(ctx context.Context, g *growth, t tlog.Tile) error
 	if err != nil {
 		return err
 	}
-	on, err := a.log.files.Put(ctx, a.log.name(torchwood.TilePath(t)), data, int64(max(len(data), maxTileBytes)))
+	put := func() ([]byte, error) {
+		return a.log.files.Put(ctx, a.log.name(torchwood.TilePath(t)), data, int64(max(len(data), maxTileBytes)))
+	}
+	on, err := put()
+	if errors.Is(err, auditstore.ErrNotFound) {
+		// It was there until another process, which has filled the tile since, removed its parts.
+		on, err = put()
+	}
 	if errors.Is(err, auditstore.ErrCorrupt) || err == nil && !bytes.Equal(on, data) {
 		return a.fork("%s on record is not what the entries make it", torchwood.TilePath(t))
 	}
