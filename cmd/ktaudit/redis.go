@@ -23,7 +23,7 @@ import (
 
 // queueFlags are where the queue is.
 type queueFlags struct {
-	Redis                     string `group:"queue" placeholder:"URL" help:"Redis that holds the queue, such as redis://localhost:6379/0, or embedded for a queue inside this process, without Redis."`
+	Redis                     string `group:"queue" placeholder:"URL" help:"Redis that holds the queue, such as redis://localhost:6379/0. For ktaudit run it may be embedded, which is the default: a queue inside the process, without Redis."`
 	RedisPasswordFile         string `group:"queue" type:"existingfile" placeholder:"FILE" help:"File that holds the password of Redis. KTAUDIT_REDIS_PASSWORD may hold it instead."`
 	RedisSentinelPasswordFile string `group:"queue" type:"existingfile" placeholder:"FILE" help:"The same for Sentinels that have a password of their own. KTAUDIT_REDIS_SENTINEL_PASSWORD may hold it instead."`
 	RedisCA                   string `name:"redis-ca" group:"queue" type:"existingfile" placeholder:"FILE" help:"CAs that the certificate of a rediss:// server may be from, in PEM. By default those of the system."`
@@ -168,7 +168,7 @@ func (f queueFlags) connectShared(ctx context.Context, a *app) (*queue.Redis, er
 	case "":
 		return nil, errors.New("--redis is missing: give the URL of the Redis that holds the queue, such as redis://localhost:6379/0")
 	case queue.Embedded:
-		return nil, fmt.Errorf("%s: embedded does not work here, since its queue is lost when the command ends: use ktaudit run, or give the URL of a Redis", cmp.Or(f.at, "--redis"))
+		return nil, fmt.Errorf("%s: it is embedded, as it is where nothing is said, and no other process sees such a queue: give the URL of a Redis, or use ktaudit run", cmp.Or(f.at, "--redis"))
 	}
 	return f.connect(ctx, a)
 }

@@ -34,7 +34,7 @@ type verifyCmd struct {
 func (verifyCmd) Help() string {
 	return `Checks for each batch whether it proves what its name claims. Compressed batches (zstd, gzip, s2) are recognised by their
 content. In a directory it verifies every log, at any depth, and reports gaps between the epochs of a log. For a bucket give
---epoch, or --from and --to. A lone file is named by the last three parts of its path, {epoch}/{previous digest}/{digest}, or by flags. Strays are other objects under an epoch; they say nothing against the log.
+--epoch, or --from and --to. A lone file is named by the last three parts of its path, {epoch}/{previous digest}/{digest}, or by flags. Strays are other objects under an epoch; beside a batch they say nothing against the log.
 
 With --preset or --config and --epoch, and no input, it fetches one epoch of that log, verifies it, checks the signed digests that
 auditors have of it, and says what was not checked. A signed digest that cannot be reached, or that a key which is not trusted made, gives exit status 2.

@@ -150,10 +150,11 @@ type epochState struct {
 
 func (r *run) run(ctx context.Context) (RunSummary, error) {
 	working, stop := context.WithCancel(ctx)
+	observed, ignore := context.WithCancel(context.Background())
 	r.worker.observe = func(a attempt) {
 		select {
 		case r.attempts <- a:
-		case <-working.Done():
+		case <-observed.Done():
 		}
 	}
 	workerEnded := make(chan error, 1)
@@ -163,16 +164,33 @@ func (r *run) run(ctx context.Context) (RunSummary, error) {
 
 	err := r.loop(ctx, working, workerEnded)
 	stop()
+	if workerErr := r.windUp(workerEnded); err == nil {
+		err = workerErr
+	}
+	ignore()
 	r.direct.Wait()
 	sealing.Wait()
 	r.seal(ctx)
-	if workerErr := <-workerEnded; err == nil {
-		err = workerErr
-	}
 	if err == nil { // no scheduler comes after it
 		err = r.sealer.CheckStretches(ctx, r.config.From, r.auditor.Anchor)
 	}
 	return r.summary, err
+}
+
+// windUp takes in what was in flight when the run was told to stop and is finished all the same,
+// until the worker has ended.
+func (r *run) windUp(workerEnded <-chan error) error {
+	for {
+		select {
+		case a := <-r.attempts:
+			r.takeIn(a)
+		case err := <-workerEnded:
+			for len(r.attempts) > 0 {
+				r.takeIn(<-r.attempts)
+			}
+			return err
+		}
+	}
 }
 
 // sealLoop seals what the run has done now and then, so that it need not be looked at again should

@@ -105,7 +105,7 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 		w := audittest.New(t, simlog.Options{Epochs: 60})
 		a := w.Auditor(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := runRange(ctx, r, a, RunConfig{From: 1, To: 60, Window: 20, Progress: func(s RunSummary) {
+		stopped, err := runRange(ctx, r, a, RunConfig{From: 1, To: 60, Window: 20, Progress: func(s RunSummary) {
 			if s.Verified == 10 {
 				cancel()
 			}
@@ -116,6 +116,9 @@ func TestRunStopsAndGoesOn(t *testing.T) {
 		before := w.Judged(t, 1, 60)
 		if before < 10 || before == 60 {
 			t.Fatalf("%d verdicts after it was stopped at 10", before)
+		}
+		if stopped.Done() != uint64(before) {
+			t.Errorf("says that %d epochs were done, %d were", stopped.Done(), before)
 		}
 		got, err := runRange(t.Context(), r, a, RunConfig{From: 1, To: 60})
 		if err != nil || got.Verified != 60 {
