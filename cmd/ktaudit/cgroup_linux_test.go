@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,22 +34,14 @@ func TestMemoryOfControlGroup(t *testing.T) {
 			cmd.Dir, cmd.Env = run.Dir, append(run.Env, c.environment...)
 			address := startListening(t, cmd)
 			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			response, err := http.Get("http://" + address + "/metrics")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			page, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
+			page := metricsPage(t, address)
 			budget := int64(limit / 2)
 			if name == "a larger --memory" {
 				budget = 1 << 30
 			}
 			for metric, want := range map[string]int64{"ktaudit_memory_budget_bytes": budget, "go_gc_gomemlimit_bytes": c.heap} {
-				if line := fmt.Sprintf("\n%s %g\n", metric, float64(want)); !strings.Contains(string(page), line) {
-					_, after, _ := strings.Cut(string(page), "\n"+metric+" ")
+				if line := fmt.Sprintf("\n%s %g\n", metric, float64(want)); !strings.Contains(page, line) {
+					_, after, _ := strings.Cut(page, "\n"+metric+" ")
 					got, _, _ := strings.Cut(after, "\n")
 					t.Errorf("%s is %s, want %d", metric, got, want)
 				}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -18,16 +16,7 @@ func TestCollectLess(t *testing.T) {
 			cmd.Env = append(cmd.Env, "GOGC="+given)
 			address := startListening(t, cmd)
 			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			response, err := http.Get("http://" + address + "/metrics")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			page, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, after, _ := strings.Cut(string(page), "\ngo_gc_gogc_percent ")
+			_, after, _ := strings.Cut(metricsPage(t, address), "\ngo_gc_gogc_percent ")
 			if got, _, _ := strings.Cut(after, "\n"); got != want {
 				t.Errorf("it is %s, want %s", got, want)
 			}

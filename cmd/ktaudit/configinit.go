@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ktaudit/ktaudit/internal/config"
+	"github.com/ktaudit/ktaudit/jobs/queue"
 	"golang.org/x/term"
 )
 
@@ -146,7 +147,7 @@ func (c configInitCmd) text() string {
 	line("")
 	line("# The queue: embedded, for one process (`ktaudit run`), or a Redis for any number of them; see docs/redis.md.")
 	line("redis: %s", quoted(c.queue()))
-	if c.queue() != "embedded" {
+	if c.queue() != queue.Embedded {
 		line("# redis_password_file: /run/secrets/redis-password")
 	}
 	line("")
@@ -217,7 +218,7 @@ func (c configInitCmd) printNext(a *app) error {
 	if c.Alertmanager != "" || c.SlackURLFile != "" {
 		next = append(next, "ktaudit alert test --config "+file)
 	}
-	if c.queue() == "embedded" {
+	if c.queue() == queue.Embedded {
 		next = append(next, "ktaudit run --config "+file)
 	} else {
 		next = append(next, "ktaudit scheduler --config "+file, "ktaudit worker --config "+file+" --listen 127.0.0.1:9465")

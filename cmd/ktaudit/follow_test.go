@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -122,16 +121,8 @@ func TestRunFollows(t *testing.T) {
 		`ktaudit_alerts_sent_total{target="webhook"}`, "ktaudit_memory_budget_bytes ", `ktaudit_epochs_total{namespace="example",outcome="verified",reason=""}`}
 	var missing []string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		response, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		page, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		missing = slices.DeleteFunc(slices.Clone(shown), func(s string) bool { return strings.Contains(string(page), s) })
+		page := metricsPage(t, address)
+		missing = slices.DeleteFunc(slices.Clone(shown), func(s string) bool { return strings.Contains(page, s) })
 		if len(missing) == 0 && slices.Equal(hooks.got(), want) {
 			break
 		}

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,18 +151,10 @@ func TestStoreGone(t *testing.T) {
 	a.waitForVerdicts(5)
 	unwritable := func() (is bool) {
 		t.Helper()
-		response, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		value := regexp.MustCompile(`(?m)^ktaudit_audit_store_unwritable_seconds\{namespace="example"\} (\S+)$`).FindSubmatch(body)
+		page := metricsPage(t, address)
+		value := regexp.MustCompile(`(?m)^ktaudit_audit_store_unwritable_seconds\{namespace="example"\} (\S+)$`).FindStringSubmatch(page)
 		if value == nil {
-			t.Fatalf("the metrics do not say whether the audit store can be written:\n%s", body)
+			t.Fatalf("the metrics do not say whether the audit store can be written:\n%s", page)
 		}
 		return string(value[1]) != "0"
 	}

@@ -38,7 +38,7 @@ func measureFar(ctx context.Context, b *bench) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := settleDisk(ctx); err != nil {
+	if err := syncDisk(ctx); err != nil {
 		return "", err
 	}
 	all, err := inTurns(ctx, fmt.Sprintf("%d epochs from a far store", b.farEpochs), b.longRuns,

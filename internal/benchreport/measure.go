@@ -161,3 +161,12 @@ func medians(all []usage) usage {
 func middle[T any, N cmp.Ordered](all []T, by func(T) N) T {
 	return slices.SortedFunc(slices.Values(all), func(a, b T) int { return cmp.Compare(by(a), by(b)) })[len(all)/2]
 }
+
+// syncDisk has everything written that the system has taken and not written yet.
+func syncDisk(ctx context.Context) error {
+	path, err := exec.LookPath("sync")
+	if err != nil {
+		return nil // the first figure may suffer
+	}
+	return exec.CommandContext(ctx, path).Run()
+}

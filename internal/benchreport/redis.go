@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -82,13 +81,4 @@ func parseInfo(text string) (redisSpent, error) {
 		return redisSpent{}, fmt.Errorf("redis tells no CPU time and commands in %d bytes of INFO", len(text))
 	}
 	return redisSpent{time.Duration((user + sys) * float64(time.Second)), int64(commands), int64(fields["total_reads_processed"])}, nil
-}
-
-// settleDisk has everything written that the system has taken and not written yet.
-func settleDisk(ctx context.Context) error {
-	path, err := exec.LookPath("sync")
-	if err != nil {
-		return nil // the first figure may suffer
-	}
-	return exec.CommandContext(ctx, path).Run()
 }

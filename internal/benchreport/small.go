@@ -30,7 +30,7 @@ func (b *bench) smallLog(ctx context.Context) (string, error) {
 	}
 	b.small = folder
 	// What the simulation left to be written must not be written while others are measured.
-	return folder, settleDisk(ctx)
+	return folder, syncDisk(ctx)
 }
 
 // newStore makes a folder, and in it that of an audit store. They are removed only in the end: a

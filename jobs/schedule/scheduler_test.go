@@ -186,7 +186,7 @@ func (l *live) waitFor(t *testing.T, epoch uint64) time.Time {
 // brought to an end once.
 func TestLive(t *testing.T) {
 	t.Parallel()
-	t.Run("embedded", func(t *testing.T) {
+	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
 		r := queuetest.Miniredis(t)
 		testLive(t, func() *queue.Redis { return r })

@@ -32,9 +32,9 @@ type reserve struct {
 	confined      bool // it may need more than the budget is, and gets less
 }
 
-// reserve is what to set aside for a batch of which so many stored bytes are held before they are
-// read. A confined one has its log's share of the budget, at
-// most half of it, which leaves the rest to other epochs.
+// reserve is what to set aside for a batch, of which ahead bytes as stored are held before they are
+// read. A confined one has its log's share of the budget, at most half of it, which leaves the rest
+// to other epochs.
 func (v *Verifier) reserve(guess, window, ahead int64) reserve {
 	r := reserve{guess: guess, window: window, ahead: ahead, memory: memoryFor(guess, window) + ahead}
 	if r.memory > v.Budget.Size() {

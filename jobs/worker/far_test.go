@@ -71,8 +71,7 @@ func BenchmarkFarStore(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				r := queuetest.Connect(b, "embedded")
-				got, err := runRange(context.Background(), r, a, RunConfig{
+				got, err := runRange(context.Background(), queuetest.InProcess(b), a, RunConfig{
 					From: first, To: first + epochs - 1, Worker: Config{Concurrency: 3, PollInterval: 10 * time.Millisecond},
 				})
 				if err != nil || got.Verified != epochs {

@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// Connect connects to a Redis until the test ends.
 func Connect(t testing.TB, url string) *queue.Redis {
 	t.Helper()
 	r, err := queue.Connect(t.Context(), url, zerolog.Nop())
@@ -151,7 +152,7 @@ func Do(t *testing.T, r *queue.Redis, args ...any) {
 	}
 }
 
-// wait makes the tasks of epochs wait an hour, as a fault of the network does.
+// WaitIn makes the tasks of epochs wait an hour, as a fault of the network does.
 func WaitIn(t *testing.T, r *queue.Redis, class queue.Class, epochs ...uint64) {
 	t.Helper()
 	name := queue.Name(jobstest.Namespace, class)
