@@ -121,6 +121,13 @@ func (f *Fetcher) WithWindow(n int64) *Fetcher {
 	return &narrow
 }
 
+// InOnePart returns a Fetcher for the same log directory that fetches no ranges ahead.
+func (f *Fetcher) InOnePart() *Fetcher {
+	one := *f
+	one.options.Ranges = 1
+	return &one
+}
+
 // Open starts to download and decompress an object that Locate returned. If archive is not nil, the
 // stored bytes are written to it as they come; it has all of them once Finish has returned nil, and
 // is not written to after Close.
@@ -169,9 +176,7 @@ func (f *Fetcher) Copy(ctx context.Context, object Object, w io.Writer) (hash st
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o := f.options
-	o.Ranges = 1
-	body := newDownload(ctx, f.bucket, object, o, f.turns)
+	body := newDownload(ctx, f.bucket, object, f.InOnePart().options, f.turns)
 	defer body.end()
 	stored := &storedReader{
 		ctx: ctx, label: fmt.Sprintf("batch %s", object.Key), r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: w, sum: sha256.New(),
