@@ -115,10 +115,15 @@ func (f *Fetcher) ReadAhead(size int64) int64 { return f.options.readAhead(size)
 // WithWindow returns a Fetcher for the same log directory whose MaxWindow is n bytes, but at least
 // 1 KiB, which is the least a frame can ask for, and at most f's. Where that is too little, reading
 // a Batch fails with ErrWindow.
-func (f *Fetcher) WithWindow(n int64) *Fetcher {
-	narrow := *f
-	narrow.options.MaxWindow = min(max(n, zstd.MinWindowSize), f.options.MaxWindow)
-	return &narrow
+func (f Fetcher) WithWindow(n int64) *Fetcher {
+	f.options.MaxWindow = min(max(n, zstd.MinWindowSize), f.options.MaxWindow)
+	return &f
+}
+
+// InOnePart returns a Fetcher for the same log directory that fetches no ranges ahead.
+func (f Fetcher) InOnePart() *Fetcher {
+	f.options.Ranges = 1
+	return &f
 }
 
 // Open starts to download and decompress an object that Locate returned. If archive is not nil, the
@@ -160,18 +165,15 @@ func Decode(ctx context.Context, r io.Reader, size int64, o Options) (*Batch, er
 	}, func() {}, o), nil
 }
 
-// Copy writes an object that Locate or Find returned to w as it is stored, without decompressing
-// it, and returns its SHA-256 in hexadecimal. It fetches no ranges ahead. An error is a fault of
-// the network or of w.
+// Copy writes an object that Locate or Find returned to w as it is stored, fetched in one part, and
+// returns its SHA-256 in hexadecimal. An error is a fault of the network or of w.
 func (f *Fetcher) Copy(ctx context.Context, object Object, w io.Writer) (hash string, err error) {
 	if object.Size < 0 || object.Size > f.options.MaxStoredBytes {
 		return "", fmt.Errorf("batch %s: has %d bytes, limit %d", object.Key, object.Size, f.options.MaxStoredBytes)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o := f.options
-	o.Ranges = 1
-	body := newDownload(ctx, f.bucket, object, o, f.turns)
+	body := newDownload(ctx, f.bucket, object, f.InOnePart().options, f.turns)
 	defer body.end()
 	stored := &storedReader{
 		ctx: ctx, label: fmt.Sprintf("batch %s", object.Key), r: body, size: object.Size, limit: f.options.MaxStoredBytes, archive: w, sum: sha256.New(),

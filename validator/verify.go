@@ -94,6 +94,7 @@ func newVerification(ctx context.Context, name Name, c Configuration, o Options)
 }
 
 func (v *verification) run(r io.Reader) (Result, error) {
+	defer v.endWorkers() // also if r panics
 	defer v.cancel()
 	result, err := v.decode(r)
 	if err == nil {
@@ -102,10 +103,7 @@ func (v *verification) run(r io.Reader) (Result, error) {
 	if err != nil {
 		v.cancel() // nobody needs what is still being hashed
 	}
-	if v.units != nil {
-		close(v.units)
-		v.workers.Wait()
-	}
+	v.endWorkers()
 	if v.fault == nil {
 		giveBack(v.records.slabs)
 	}
@@ -244,6 +242,15 @@ func (v *verification) start() {
 	for range v.options.Workers {
 		v.workers.Add(1)
 		go v.work()
+	}
+}
+
+// endWorkers returns when the workers have ended, if there are any.
+func (v *verification) endWorkers() {
+	if v.units != nil {
+		close(v.units)
+		v.workers.Wait()
+		v.units = nil
 	}
 }
 

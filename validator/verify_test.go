@@ -3,11 +3,13 @@ package validator
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 
 	"github.com/ktaudit/ktaudit/verdict"
 )
@@ -163,4 +165,32 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			t.Fatalf("%s: %+v, want %+v", p.path, got, p.want)
 		}
 	}
+}
+
+// A reader's panic is the caller's, and leaves no worker behind.
+func TestReadersPanicLeavesNobodyBehind(t *testing.T) {
+	t.Parallel()
+	data := crowdless(40_000)
+	synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left that waits for ever
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = Verify(t.Context(), Name{}, io.MultiReader(bytes.NewReader(data), panicking{}), WhatsAppV1(), Options{Workers: 2})
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("of the reader") }
+
+// crowdless returns an encoded proof of n unchanged elements in label order, in many buckets.
+func crowdless(n int) []byte {
+	elements := make([]refElement, n)
+	for i := range elements {
+		elements[i].bits = 256
+		binary.BigEndian.PutUint64(elements[i].label[:], uint64(i)*(1<<63/uint64(n))*2)
+	}
+	return encode(elements)
 }

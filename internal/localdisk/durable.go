@@ -47,6 +47,7 @@ func (m *Maker) makeOne(in *Folder, name, path string) (*Folder, error) {
 		if folder, err := in.child(name); !errors.Is(err, fs.ErrNotExist) {
 			return folder, err
 		}
+		m.durable.Delete(path) // before it is there again, and others find it
 	}
 	if _, err := in.Make(name); err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (v *Verifier) readWithin(ctx context.Context, t observe.Attempt, object fet
 		stored = kept
 	}
 	began := time.Now()
-	batch, err := v.Fetcher.WithWindow(r.window).Open(ctx, object, stored)
+	batch, err := r.fetcher(v.Fetcher).Open(ctx, object, stored)
 	if errors.Is(err, fetcher.ErrTooLarge) {
 		return tooLarge(object, err)
 	}

@@ -47,14 +47,13 @@ func (d *Draft) Drop() {
 // Download returns a batch as it is stored, if it is still the one that was judged.
 func (v *Verifier) Download(ctx context.Context, object fetcher.Object, judged verdict.Batch) ([]byte, error) {
 	window := v.widestWindow()
-	memory := memoryFor(judged.StoredBytes, window) + v.Fetcher.ReadAhead(object.Size)
-	hold, ctx, err := v.Budget.memory.Acquire(ctx, v.Namespace, memory)
+	hold, ctx, err := v.Budget.memory.Acquire(ctx, v.Namespace, memoryFor(judged.StoredBytes, window))
 	if err != nil {
 		return nil, err
 	}
 	defer hold.Release()
 	var stored bytes.Buffer
-	batch, err := v.Fetcher.WithWindow(window).Open(ctx, object, &stored)
+	batch, err := v.Fetcher.InOnePart().WithWindow(window).Open(ctx, object, &stored)
 	if err != nil {
 		return nil, err
 	}

@@ -130,6 +130,19 @@ func TestRangesAreSetAside(t *testing.T) {
 	}
 }
 
+// Where ranges would take much of the budget, none are fetched ahead: all that is in use is within
+// the budget.
+func TestRangesOfASmallBudget(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []int64{24 << 20, 64 << 20} {
+		v := &Verifier{Budget: NewBudget(32 << 20)}
+		v.Budget.Join(v.Namespace)
+		if r := v.reserve(64<<20, usualWindow, ahead); r.memory > v.Budget.Size() || r.ahead != 0 {
+			t.Errorf("with %d bytes of ranges: %+v", ahead, r)
+		}
+	}
+}
+
 // Ten big epochs on a machine with memory for two at a time queue up.
 func TestBigEpochsQueueForMemory(t *testing.T) {
 	t.Parallel()

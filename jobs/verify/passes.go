@@ -28,7 +28,7 @@ func (v *Verifier) readInPasses(ctx context.Context, t observe.Attempt, object f
 	defer func() { err = reclaimed(ctx, object, err) }()
 	t.Stage(observe.Memory, waiting)
 
-	p := &passes{outer: outer, verifier: v, object: object, found: &f, archive: draft, window: r.window}
+	p := &passes{outer: outer, verifier: v, object: object, found: &f, archive: draft, fetcher: r.fetcher(v.Fetcher)}
 	defer func() {
 		if p.batch != nil { // which a panic has left open, and which writes to the draft
 			p.batch.Close()
@@ -65,7 +65,7 @@ type passes struct {
 	object   fetcher.Object
 	found    *Found
 	archive  bool
-	window   int64
+	fetcher  *fetcher.Fetcher
 	draft    *Draft
 	batch    *fetcher.Batch // of the newest pass
 	waited   time.Duration
@@ -81,7 +81,7 @@ func (p *passes) open(ctx context.Context) (_ io.ReadCloser, err error) {
 		}
 		stored = p.draft
 	}
-	batch, err := p.verifier.Fetcher.WithWindow(p.window).Open(ctx, p.object, stored)
+	batch, err := p.fetcher.Open(ctx, p.object, stored)
 	if err != nil {
 		return nil, err
 	}

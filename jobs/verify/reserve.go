@@ -3,6 +3,7 @@ package verify
 import (
 	"runtime"
 
+	"github.com/ktaudit/ktaudit/fetcher"
 	"github.com/ktaudit/ktaudit/validator"
 )
 
@@ -18,6 +19,8 @@ const (
 	// leastInPass is how many elements a pass over a confined batch takes at least, however small
 	// the budget.
 	leastInPass = 1 << 14
+	// aheadShare is the part of the budget that a batch's ranges may take: one in so many.
+	aheadShare = 4
 )
 
 // reserve is the memory that is set aside for a batch, and what for.
@@ -32,16 +35,27 @@ type reserve struct {
 	confined      bool // it may need more than the budget is, and gets less
 }
 
-// reserve is what to set aside for a batch, of which ahead bytes as stored are held before they are
-// read. A confined one has its log's share of the budget, at most half of it, which leaves the rest
-// to other epochs.
+// reserve is what to set aside for a batch of which so many stored bytes are held before they are
+// read; none of it is where that would be much of the budget. A confined one has its log's share of
+// the budget, at most half of it, which leaves the rest to other epochs.
 func (v *Verifier) reserve(guess, window, ahead int64) reserve {
+	if ahead > v.Budget.Size()/aheadShare {
+		ahead = 0
+	}
 	r := reserve{guess: guess, window: window, ahead: ahead, memory: memoryFor(guess, window) + ahead}
 	if r.memory > v.Budget.Size() {
 		r.confined = true
 		r.memory = max(min(v.Budget.Size()/2, v.Budget.memory.Share()), validator.PassMemory(leastInPass)+memoryForFetch+window+ahead)
 	}
 	return r
+}
+
+// fetcher is the one for a batch with this reserve.
+func (r reserve) fetcher(f *fetcher.Fetcher) *fetcher.Fetcher {
+	if r.ahead == 0 {
+		f = f.InOnePart()
+	}
+	return f.WithWindow(r.window)
 }
 
 // passing is the validator's part of a confined batch's memory when it makes passes.

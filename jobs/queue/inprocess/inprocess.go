@@ -249,7 +249,7 @@ func (q *Queue) Close() error {
 func (l *tasks) handBack(t *task) {
 	t.by.free++
 	t.by = nil
-	t.inLine, t.since = l.pending[t.class].PushFront(t), time.Now()
+	t.inLine = l.pending[t.class].PushFront(t) // it has waited since it was first in line
 }
 
 // withdraw ends that a server takes tasks.
