@@ -128,6 +128,7 @@ func testOnce(t *testing.T, q Queue) {
 	// those that are in flight or rest count
 	failed := make(chan struct{}, 2)
 	hold := make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(hold) })
 	stop := serve(t, q, queue.Serving{Concurrency: 2, Handle: func(_ context.Context, taken queue.Taken) error {
 		if taken.Epoch == 311 {
 			failed <- struct{}{}
@@ -136,9 +137,14 @@ func testOnce(t *testing.T, q Queue) {
 		<-hold
 		return nil
 	}})
+	t.Cleanup(letGo) // or the end of a test that failed would wait for ever
 	<-failed
+	jobstest.Eventually(t, "the epoch that failed to rest", func() bool {
+		c, err := Counts(q, queue.Fresh)
+		return err == nil && c.Retry == 1
+	})
 	MustPut(t, q, queue.Backfill, 1, 311, queue.EnqueueCounts{AlreadyQueued: 311})
-	close(hold)
+	letGo()
 	stop()
 }
 
