@@ -8,11 +8,11 @@ import (
 	"io"
 )
 
-// Each Batch has a goroutine that downloads and decompresses up to readAhead buffers while the
+// Each Batch has a goroutine that downloads and decompresses up to buffersAhead buffers while the
 // caller verifies.
 const (
-	readAhead  = 4
-	bufferSize = 256 << 10
+	buffersAhead = 4
+	bufferSize   = 256 << 10
 )
 
 var errClosed = errors.New("batch is closed")
@@ -56,7 +56,7 @@ func newBatch(ctx context.Context, cancel context.CancelFunc, s *storedReader, r
 	}
 	b := &Batch{
 		cancel: cancel, release: release,
-		filled: make(chan []byte, readAhead), free: make(chan []byte, readAhead),
+		filled: make(chan []byte, buffersAhead), free: make(chan []byte, buffersAhead),
 		content: &decodedReader{stored: s, options: o, compression: compressionNone},
 	}
 	go b.run(ctx)
@@ -170,7 +170,7 @@ func (b *Batch) run(ctx context.Context) {
 	size := bufferSizeFor(b.content.roomFor(), bufferSize)
 	for made := 0; b.err == nil; {
 		var buffer []byte
-		if made < readAhead && len(b.free) == 0 {
+		if made < buffersAhead && len(b.free) == 0 {
 			made++
 			buffer = make([]byte, size)
 		} else {

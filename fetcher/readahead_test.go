@@ -35,7 +35,7 @@ func TestReadAhead(t *testing.T) {
 	defer batch.Close()
 	// Nothing is read from the batch, and still its buffers fill.
 	total := 0
-	for total < readAhead*bufferSize {
+	for total < buffersAhead*bufferSize {
 		select {
 		case n := <-g.taken:
 			total += n
@@ -53,7 +53,7 @@ func TestReadAhead(t *testing.T) {
 	for n := range g.taken {
 		total += n
 	}
-	if most := readAhead*bufferSize + storedBuffer; total > most {
+	if most := buffersAhead*bufferSize + storedBuffer; total > most {
 		t.Errorf("%d bytes were read ahead, want at most %d", total, most)
 	}
 }

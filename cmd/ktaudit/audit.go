@@ -61,6 +61,13 @@ func (f limitFlags) fetcher() fetcher.Options {
 	return fetcher.Options{MaxBytes: int64(f.MaxBytes), MaxStoredBytes: int64(f.MaxStoredBytes), MinRate: int64(f.MinRate), Unhashed: f.Unhashed}
 }
 
+// fetcherAt is for the log directory at a URL.
+func (f limitFlags) fetcherAt(url string) fetcher.Options {
+	o := f.fetcher()
+	o.Present, o.Ranges, o.ETag = blobstore.Present(url), blobstore.Ranges(url), blobstore.ETag
+	return o
+}
+
 func (f limitFlags) validator() validator.Options {
 	return validator.Options{MaxBytes: int64(f.MaxBytes), MaxElements: f.MaxElements}
 }
@@ -123,9 +130,7 @@ func (f auditFlags) open(ctx context.Context, a *app, first uint64, shared share
 		return nil, fmt.Errorf("%s: %w", cmp.Or(f.logAt, "--log-directory"), err)
 	}
 	o.add(log.Close)
-	options := f.limitFlags.fetcher()
-	options.Present, options.Ranges, options.ETag = blobstore.Present(f.LogDirectory), blobstore.Ranges(f.LogDirectory), blobstore.ETag
-	c.Fetcher = fetcher.New(log, options)
+	c.Fetcher = fetcher.New(log, f.limitFlags.fetcherAt(f.LogDirectory))
 	if c.Store, err = f.storeFlag.open(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 )
 
 // TestMemoryOfControlGroup has a run below a control group with a limit, as the kernel of this
@@ -34,7 +36,7 @@ func TestMemoryOfControlGroup(t *testing.T) {
 			cmd.Dir, cmd.Env = run.Dir, append(run.Env, c.environment...)
 			address := startListening(t, cmd)
 			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			page := metricsPage(t, address)
+			page := jobstest.MetricsPage(t, address)
 			budget := int64(limit / 2)
 			if name == "a larger --memory" {
 				budget = 1 << 30

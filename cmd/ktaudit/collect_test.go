@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 )
 
 // What runs for long collects garbage less often, unless the operator says how often.
@@ -16,7 +18,7 @@ func TestCollectLess(t *testing.T) {
 			cmd.Env = append(cmd.Env, "GOGC="+given)
 			address := startListening(t, cmd)
 			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			_, after, _ := strings.Cut(metricsPage(t, address), "\ngo_gc_gogc_percent ")
+			_, after, _ := strings.Cut(jobstest.MetricsPage(t, address), "\ngo_gc_gogc_percent ")
 			if got, _, _ := strings.Cut(after, "\n"); got != want {
 				t.Errorf("it is %s, want %s", got, want)
 			}

@@ -121,7 +121,7 @@ func TestRunFollows(t *testing.T) {
 		`ktaudit_alerts_sent_total{target="webhook"}`, "ktaudit_memory_budget_bytes ", `ktaudit_epochs_total{namespace="example",outcome="verified",reason=""}`}
 	var missing []string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		page := metricsPage(t, address)
+		page := jobstest.MetricsPage(t, address)
 		missing = slices.DeleteFunc(slices.Clone(shown), func(s string) bool { return strings.Contains(page, s) })
 		if len(missing) == 0 && slices.Equal(hooks.got(), want) {
 			break

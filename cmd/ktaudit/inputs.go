@@ -138,9 +138,7 @@ func (c verifyCmd) logInput(ctx context.Context, at string, epochs iter.Seq[uint
 		return input{}, err
 	}
 	open.add(bucket.Close)
-	options := c.limitFlags.fetcher()
-	options.Present, options.Ranges, options.ETag = blobstore.Present(at), blobstore.Ranges(at), blobstore.ETag
-	f := fetcher.New(bucket, options)
+	f := fetcher.New(bucket, c.limitFlags.fetcherAt(at))
 	return input{label: at, epochs: epochs, open: func(ctx context.Context, epoch uint64) (validator.Name, batch, error) {
 		object, err := f.Locate(ctx, epoch)
 		if err != nil {

@@ -84,21 +84,6 @@ func TestListen(t *testing.T) {
 	health(exitFound)
 }
 
-// metricsPage returns the metrics that a process shows.
-func metricsPage(t *testing.T, address string) string {
-	t.Helper()
-	response, err := http.Get("http://" + address + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(page)
-}
-
 // startListening starts a command with --listen and --log-level info, or one that serves, and
 // returns where it listens.
 func startListening(t *testing.T, cmd *exec.Cmd) (address string) {

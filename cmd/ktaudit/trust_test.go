@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ktaudit/ktaudit/internal/jobstest"
 	"github.com/ktaudit/ktaudit/internal/testservers"
 )
 
@@ -151,7 +152,7 @@ func TestStoreGone(t *testing.T) {
 	a.waitForVerdicts(5)
 	unwritable := func() (is bool) {
 		t.Helper()
-		page := metricsPage(t, address)
+		page := jobstest.MetricsPage(t, address)
 		value := regexp.MustCompile(`(?m)^ktaudit_audit_store_unwritable_seconds\{namespace="example"\} (\S+)$`).FindStringSubmatch(page)
 		if value == nil {
 			t.Fatalf("the metrics do not say whether the audit store can be written:\n%s", page)

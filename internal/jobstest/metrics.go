@@ -23,17 +23,8 @@ func Measure(t *testing.T) (*metrics.Metrics, func() map[string]string) {
 	line := regexp.MustCompile(`(?m)^ktaudit_([a-z_]+)\{(.*)\} (\S+)$`)
 	value := regexp.MustCompile(`(?:namespace|le)="[^"]*",?|[a-z]+=|"`)
 	return m, func() map[string]string {
-		response, err := http.Get("http://" + server.Address() + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		page, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
 		series := map[string]string{}
-		for _, match := range line.FindAllStringSubmatch(string(page), -1) {
+		for _, match := range line.FindAllStringSubmatch(MetricsPage(t, server.Address()), -1) {
 			name := match[1] + " " + strings.Trim(value.ReplaceAllString(match[2], ""), ", ")
 			if match[3] != "0" && !strings.Contains(name, "bucket") {
 				series[strings.TrimSpace(name)] = match[3]
@@ -41,4 +32,15 @@ func Measure(t *testing.T) (*metrics.Metrics, func() map[string]string) {
 		}
 		return series
 	}
+}
+
+// MetricsPage returns the metrics that a process shows at an address.
+func MetricsPage(t testing.TB, address string) string {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/metrics")
+	Must(t, err)
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	Must(t, err)
+	return string(page)
 }
