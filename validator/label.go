@@ -22,8 +22,13 @@ type label struct {
 func (l *label) put(b []byte) {
 	_ = b[4+labelSize-1]
 	binary.BigEndian.PutUint32(b, uint32(l.length))
-	for i, w := range l.words {
-		binary.BigEndian.PutUint64(b[4+8*i:], w)
+	binary.BigEndian.PutUint64(b[4:], l.words[0])
+	if l.length <= 64 {
+		clear(b[12 : 4+labelSize])
+		return
+	}
+	for i := 1; i < len(l.words); i++ {
+		binary.BigEndian.PutUint64(b[4+8*i:], l.words[i])
 	}
 }
 
@@ -44,7 +49,7 @@ func (l *label) putPrefix(b []byte, depth int32) {
 	}
 }
 
-// leading returns a word whose first n bits are set, of which there are at most 64.
+// leading returns a word whose first n bits are set, all if there are more.
 func leading(n int) uint64 { return ^(^uint64(0) >> uint(max(n, 0))) }
 
 // commonPrefix returns how many leading bits two labels share, whatever their lengths.

@@ -33,7 +33,9 @@ type sorter struct {
 	stretches []int // where each ascending stretch of entries ends
 }
 
-func (s *sorter) record(e entry) record { return record(s.bucket.chunks[e.at>>32][uint32(e.at):]) }
+func (s *sorter) record(e entry) *record {
+	return recordAt(s.bucket.chunks[e.at>>32], int(uint32(e.at)))
+}
 
 // sort returns the bucket's records in order of label, then length. Logs write their lists in
 // order, or in a few ordered stretches, so stretches are found and merged: n records in r stretches
@@ -46,11 +48,11 @@ func (s *sorter) sort(b snapshot) ([]entry, error) {
 			return nil, s.ctx.Err()
 		}
 		for at := 0; at < len(chunk); {
-			rec := record(chunk[at:])
+			rec := recordAt(chunk, at)
 			e := entry{key: rec.key(), at: uint64(c)<<32 | uint64(at)}
 			n := len(s.entries)
 			s.entries = append(s.entries, e)
-			if n > 0 && s.compare(s.entries[n-1], e) > 0 {
+			if n > 0 && s.after(s.entries[n-1], e) {
 				if n-begin >= shortest {
 					s.stretches, begin = append(s.stretches, n), n
 				}
@@ -73,7 +75,7 @@ func (s *sorter) sort(b snapshot) ([]entry, error) {
 func (s *sorter) insert(begin int) {
 	i := len(s.entries) - 1
 	e := s.entries[i]
-	for ; i > begin && s.compare(s.entries[i-1], e) > 0; i-- {
+	for ; i > begin && s.after(s.entries[i-1], e); i-- {
 		s.entries[i] = s.entries[i-1]
 	}
 	s.entries[i] = e
@@ -119,19 +121,22 @@ func (s *sorter) merge(out, a, b []entry) ([]entry, error) {
 		if len(out)%pollEvery == 0 && s.ctx.Err() != nil {
 			return nil, s.ctx.Err()
 		}
-		if s.compare(a[0], b[0]) <= 0 {
-			out, a = append(out, a[0]), a[1:]
-		} else {
+		if s.after(a[0], b[0]) {
 			out, b = append(out, b[0]), b[1:]
+		} else {
+			out, a = append(out, a[0]), a[1:]
 		}
 	}
 	return append(append(out, a...), b...), nil
 }
 
-func (s *sorter) compare(a, b entry) int {
-	if a.key != b.key {
-		return cmp.Compare(a.key, b.key)
-	}
+// after reports whether a comes after b. Nearly always the keys tell.
+func (s *sorter) after(a, b entry) bool {
+	return a.key > b.key || a.key == b.key && s.compareRest(a, b) > 0
+}
+
+// compareRest compares entries that have the same key.
+func (s *sorter) compareRest(a, b entry) int {
 	ra, rb := s.record(a), s.record(b)
 	// Labels may be kept with or without trailing zero bytes. Either way the rest of the longer one
 	// decides, unless it is all zero.

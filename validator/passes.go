@@ -87,7 +87,7 @@ type passes struct {
 	floor, ceiling       slot
 	hasFloor, hasCeiling bool
 	sum                  [sha256.Size]byte // of the proof
-	scratch              [recordMax]byte
+	scratch              record
 }
 
 func (p *passes) run() (Result, error) {
@@ -209,8 +209,8 @@ func (p *passes) sort() error {
 }
 
 // record returns a slot as addLeaf takes it, until the next call.
-func (p *passes) record(s *slot) record {
+func (p *passes) record(s *slot) *record {
 	e := wire.Element{Inserted: s.inserted, Bits: int(s.bits), Label: s.label[:], Value: s.value[:]}
-	putRecord(p.scratch[:], &e, int(s.index))
-	return p.scratch[:]
+	p.scratch.put(&e, int(s.index))
+	return &p.scratch
 }

@@ -34,42 +34,56 @@ const (
 // freeSlabs are those that nobody uses, by size, as pointers to slices.
 var freeSlabs [slabSizes]sync.Pool
 
-type record []byte
+// record is a record and what follows it in its chunk, which has room for the longest one there.
+type record [recordMax]byte
 
-func (r record) index() int              { return int(binary.LittleEndian.Uint32(r)) }
-func (r record) bits() int               { return int(binary.LittleEndian.Uint16(r[4:]) &^ insertedFlag) }
-func (r record) inserted() bool          { return r[5]&(insertedFlag>>8) != 0 }
-func (r record) label() []byte           { return r[recordHead : recordHead+int(r[6])] }
-func (r record) value() [DigestSize]byte { return [DigestSize]byte(r[recordHead-DigestSize:]) }
-func (r record) size() int               { return recordHead + int(r[6]) }
+// recordAt is the record at an offset of a chunk.
+func recordAt(chunk []byte, at int) *record { return (*record)(chunk[at:cap(chunk)]) }
 
-// fullLabel sets l to the label with all its bits. It may read what follows the record, which is
-// quicker than to read up to its end.
-func (r record) fullLabel(l *label) {
-	var short [labelSize]byte
-	b := short[:]
-	if len(r) >= recordMax {
-		b = r[recordHead:recordMax]
-	} else {
-		copy(b, r.label())
+func (r *record) index() int     { return int(binary.LittleEndian.Uint32(r[:])) }
+func (r *record) bits() int      { return int(binary.LittleEndian.Uint16(r[4:]) &^ insertedFlag) }
+func (r *record) inserted() bool { return r[5]&(insertedFlag>>8) != 0 }
+func (r *record) value() []byte  { return r[recordHead-DigestSize : recordHead] }
+func (r *record) label() []byte  { return r[recordHead : recordHead+int(r[6])] }
+func (r *record) size() int      { return recordHead + int(r[6]) }
+
+// put makes r the record of an element, which is the index-th of the proof.
+func (r *record) put(e *wire.Element, index int) {
+	binary.LittleEndian.PutUint32(r[:], uint32(index))
+	length := uint16(e.Bits)
+	if e.Inserted {
+		length |= insertedFlag
 	}
+	binary.LittleEndian.PutUint16(r[4:], length)
+	r[6] = uint8(len(e.Label))
+	copy(r.value(), e.Value[:DigestSize])
+	if label := e.Label; cap(label) >= labelSize {
+		copy(r[recordHead:], label[:labelSize]) // quicker than as many as there are
+	} else {
+		copy(r[recordHead:], label)
+	}
+}
+
+// fullLabel sets l to the label with all its bits.
+func (r *record) fullLabel(l *label) {
 	n := 8 * int(r[6])
 	l.length = int32(r.bits())
-	l.words[0] = binary.BigEndian.Uint64(b) & leading(n)
-	l.words[1], l.words[2], l.words[3] = 0, 0, 0
+	l.words = [labelSize / 8]uint64{r.key()}
 	for i := 1; 64*i < n; i++ {
-		l.words[i] = binary.BigEndian.Uint64(b[8*i:]) & leading(n-64*i)
+		l.words[i] = binary.BigEndian.Uint64(r[recordHead+8*i:]) & leading(n-64*i)
 	}
 }
 
 // key is the first 64 bits of the label.
-func (r record) key() uint64 { return leadingBits(r.label()) }
+func (r *record) key() uint64 {
+	return binary.BigEndian.Uint64(r[recordHead:]) & leading(8*int(r[6]))
+}
 
 // leadingBits returns the first 64 bits of a label, of which those past its end are zero. It may
 // read what follows the label in its memory, which is quicker than to read up to its end.
 func leadingBits(label []byte) uint64 {
 	if cap(label) >= 8 {
-		return binary.BigEndian.Uint64(label[:8]) & leading(8*min(len(label), 8))
+		return binary.BigEndian.Uint64(label[:8]) & leading(8*len(label))
 	}
 	var key uint64
 	for i, b := range label {
@@ -116,7 +130,7 @@ func (rs *records) add(e *wire.Element) int {
 	}
 	i := rs.bucketOf(leadingBits(e.Label))
 	b := &rs.buckets[i]
-	putRecord(rs.room(b, recordHead+len(e.Label)), e, rs.count)
+	rs.room(b, recordHead+len(e.Label)).put(e, rs.count)
 	rs.count++
 	return i
 }
@@ -126,19 +140,6 @@ func (rs *records) add(e *wire.Element) int {
 // records, none of which is smaller. What was recycled counts, whether it is in use again or not.
 func (rs *records) memory(workers int) int64 {
 	return rs.held + min(rs.held, int64(workers)*int64(rs.largest)*2*entryBytes)
-}
-
-// putRecord writes an element, which is the index-th of the proof, as a record.
-func putRecord(rec []byte, e *wire.Element, index int) {
-	binary.LittleEndian.PutUint32(rec, uint32(index))
-	length := uint16(e.Bits)
-	if e.Inserted {
-		length |= insertedFlag
-	}
-	binary.LittleEndian.PutUint16(rec[4:], length)
-	rec[6] = uint8(len(e.Label))
-	*(*[DigestSize]byte)(rec[7:]) = [DigestSize]byte(e.Value)
-	copy(rec[recordHead:], e.Label)
 }
 
 // layOut makes the buckets that a proof of so many elements ends with, without any records.
@@ -153,8 +154,8 @@ func (rs *records) layOut(count int) {
 }
 
 // room makes space for a record of n bytes in b.
-func (rs *records) room(b *bucket, n int) []byte {
-	if cap(b.open)-len(b.open) < n {
+func (rs *records) room(b *bucket, n int) *record {
+	if cap(b.open)-len(b.open) < recordMax {
 		b.closeChunk()
 		b.open = rs.chunk(min(len(b.chunks), chunkSizes-1))
 	}
@@ -165,7 +166,7 @@ func (rs *records) room(b *bucket, n int) []byte {
 	b.open = b.open[:at+n]
 	b.count++
 	rs.largest = max(rs.largest, b.count)
-	return b.open[at:]
+	return recordAt(b.open, at)
 }
 
 // closeChunk ends the chunk being filled.
@@ -240,10 +241,10 @@ func (rs *records) spread(bucketBits int) {
 	all.closeChunk()
 	rs.buckets, rs.largest, rs.slab, rs.slabs = make([]bucket, 1<<bucketBits), 0, nil, nil
 	for _, chunk := range all.chunks {
-		for len(chunk) > 0 {
-			rec := record(chunk[:record(chunk).size()])
-			copy(rs.room(&rs.buckets[rs.bucketOf(rec.key())], len(rec)), rec)
-			chunk = chunk[len(rec):]
+		for at := 0; at < len(chunk); {
+			r := recordAt(chunk, at)
+			*rs.room(&rs.buckets[rs.bucketOf(r.key())], r.size()) = *r
+			at += r.size()
 		}
 	}
 	giveBack(before)

@@ -154,7 +154,7 @@ func (s *sweep) giveBack(ctx context.Context) {
 }
 
 // addLeaf adds the record that comes next in label order.
-func (s *sweep) addLeaf(r record) {
+func (s *sweep) addLeaf(r *record) {
 	if s.leaves == s.capacity {
 		s.flush()
 	}
@@ -171,7 +171,7 @@ func (s *sweep) addLeaf(r record) {
 	}
 	at := 64 * s.staged.count
 	label.put(s.staged.labels[at:])
-	*(*[DigestSize]byte)(s.staged.nodes[at:]) = r.value()
+	copy(s.staged.nodes[at:], r.value())
 	edge := s.firstLeaf + edgeAt(s.leaves)*s.edgeSize
 	s.current = subtree{end: edge, start: edge}
 	if r.inserted() {

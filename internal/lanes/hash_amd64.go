@@ -23,13 +23,19 @@ func hash(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
 			ahead := min(i+64, n-32)
 			hash32AVX512(d, &dstOff[i], f, &first.off[i], &first.off[ahead], s, &second.off[i], &second.off[ahead], msgLen)
 		}
-		if left := n - i; left >= fewAVX512 {
-			dOff, fOff, sOff := pad(dstOff[i:]), pad(first.off[i:]), pad(second.off[i:])
-			if left > 16 {
-				hash32AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
-			} else {
-				hash16AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
-			}
+		if left := n - i; left > 16 {
+			var dOff, fOff, sOff [32]uint32
+			pad(dOff[:], dstOff[i:])
+			pad(fOff[:], first.off[i:])
+			pad(sOff[:], second.off[i:])
+			hash32AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
+			return
+		} else if left >= fewAVX512 {
+			var dOff, fOff, sOff [16]uint32
+			pad(dOff[:], dstOff[i:])
+			pad(fOff[:], first.off[i:])
+			pad(sOff[:], second.off[i:])
+			hash16AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
 			return
 		}
 	case avx2:
@@ -38,7 +44,10 @@ func hash(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
 			hash8AVX2(d, &dstOff[i], f, &first.off[i], &first.off[ahead], s, &second.off[i], &second.off[ahead], msgLen)
 		}
 		if n-i >= fewAVX2 {
-			dOff, fOff, sOff := pad(dstOff[i:]), pad(first.off[i:]), pad(second.off[i:])
+			var dOff, fOff, sOff [8]uint32
+			pad(dOff[:], dstOff[i:])
+			pad(fOff[:], first.off[i:])
+			pad(sOff[:], second.off[i:])
 			hash8AVX2(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
 			return
 		}
@@ -50,15 +59,14 @@ func hash(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
 // message at a time.
 const (
 	fewAVX512 = 3
-	fewAVX2   = 3
+	fewAVX2   = 2
 )
 
-// pad returns the offsets with the last one repeated. A kernel then computes the last hash in all
-// lanes left over and stores it several times in the same place.
-func pad(offsets []uint32) (padded [widest]uint32) {
-	n := copy(padded[:], offsets)
-	for i := n; i < widest; i++ {
-		padded[i] = offsets[n-1]
+// pad fills padded with the offsets, and then with the last one. A kernel computes the last hash in
+// all lanes left over and stores it several times in the same place.
+func pad(padded, offsets []uint32) {
+	n := copy(padded, offsets)
+	for i := range padded[n:] {
+		padded[n+i] = offsets[n-1]
 	}
-	return padded
 }

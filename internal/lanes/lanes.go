@@ -99,8 +99,7 @@ func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen
 	}
 	// The offsets within a batch are the same for all batches, which start further along the
 	// slices.
-	var dstSpace, srcSpace [batch]uint32
-	dstOff, srcOff := every(dstStride, min(n, batch), &dstSpace), every(srcStride, min(n, batch), &srcSpace)
+	dstOff, srcOff := every(dstStride, min(n, batch)), every(srcStride, min(n, batch))
 	for ; n > batch; n -= batch {
 		hash(dst, dstOff, half{src, srcOff}, half{src[Block/2:], srcOff}, uint32(msgLen))
 		dst, src = dst[batch*dstStride:], src[batch*srcStride:]
@@ -109,28 +108,26 @@ func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen
 }
 
 // every32 and every64 are the offsets that nearly all calls need.
-var every32, every64 = ramp(32), ramp(64)
+var every32, every64 = ramp(32, batch), ramp(64, batch)
 
-func ramp(stride int) *[batch]uint32 {
-	var offsets [batch]uint32
+// ramp returns n offsets, one every stride bytes.
+func ramp(stride, n int) []uint32 {
+	offsets := make([]uint32, n)
 	for i := range offsets {
 		offsets[i] = uint32(i * stride)
 	}
-	return &offsets
+	return offsets
 }
 
-// every returns n ≤ batch offsets, one every stride bytes, for which there is space.
-func every(stride, n int, space *[batch]uint32) []uint32 {
+// every is ramp for n ≤ batch offsets that are only read.
+func every(stride, n int) []uint32 {
 	switch stride {
 	case 32:
 		return every32[:n]
 	case 64:
 		return every64[:n]
 	}
-	for i := range space[:n] {
-		space[i] = uint32(i * stride)
-	}
-	return space[:n]
+	return ramp(stride, n)
 }
 
 // blocks is how many bytes are read of a message.

@@ -86,6 +86,9 @@ func (d *Decoder) Offset() int64 { return d.base + int64(d.pos) }
 // Next decodes the next element into e. It returns io.EOF after the last one, a *Fault for
 // bytes that are not a proof, and any other error if the bytes could not be read.
 func (d *Decoder) Next(e *Element) error {
+	if d.plain(e) {
+		return nil
+	}
 	for {
 		if d.end-d.pos < maxPlainLen {
 			if err := d.fill(maxPlainLen); err != nil && err != io.EOF {
@@ -95,9 +98,7 @@ func (d *Decoder) Next(e *Element) error {
 				return io.EOF
 			}
 		}
-		if n := decodePlain(d.buf[d.pos:d.end], e); n > 0 {
-			d.pos += n
-			d.Elements++
+		if d.plain(e) {
 			return nil
 		}
 		found, err := d.field(e)
@@ -107,32 +108,37 @@ func (d *Decoder) Next(e *Element) error {
 	}
 }
 
-// decodePlain decodes an element in the shape that encoders write: every field once, in order, with
-// short lengths. It returns the element's size, or 0 for any other shape, valid or not, which is
-// left to field.
-func decodePlain(b []byte, e *Element) int {
-	if len(b) < maxPlainLen || b[0] != 0x0a && b[0] != 0x12 || b[2] != 0x0a || b[4] != 0x0a {
-		return 0
+// plain decodes the next element if it is there whole, in the shape that encoders write: every
+// field once, in order, with short lengths. It leaves any other shape, valid or not, to field.
+func (d *Decoder) plain(e *Element) bool {
+	if d.end-d.pos < maxPlainLen {
+		return false
+	}
+	b := (*[maxPlainLen]byte)(d.buf[d.pos:])
+	if b[0] != 0x0a && b[0] != 0x12 || b[2] != 0x0a || b[4] != 0x0a {
+		return false
 	}
 	elementLen, labelLen, n := int(b[1]), int(b[3]), int(b[5])
 	if n > labelSize || b[6+n] != 0x10 {
-		return 0
+		return false
 	}
 	bits, at := int(b[7+n]), 8+n
 	if bits >= 0x80 {
 		bits, at = bits&0x7f|int(b[8+n])<<7, 9+n
 		if b[8+n] >= 0x80 {
-			return 0
+			return false
 		}
 	}
 	if labelLen != at-4 || b[at] != 0x12 || b[at+1] != digestSize || elementLen != at+digestSize || bits > labelBits {
-		return 0
+		return false
 	}
 	e.Inserted = b[0] == 0x0a
 	e.Bits = bits
 	e.Label = b[6 : 6+n]
 	e.Value = b[at+2 : at+2+digestSize]
-	return at + 2 + digestSize
+	d.pos += at + 2 + digestSize
+	d.Elements++
+	return true
 }
 
 // field decodes one field of the proof, of whatever shape. found says that it was an element.
