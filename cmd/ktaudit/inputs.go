@@ -59,6 +59,9 @@ func (c verifyCmd) inputs(ctx context.Context, arg string, open *closers) ([]inp
 			in, err := c.logInput(ctx, dir, between(epoch, epoch), open)
 			return []input{in}, err
 		}
+		if isAuditStore(arg) {
+			return nil, fmt.Errorf("%s is an audit store and contains no log: ktaudit status, show and export say what is in it", arg)
+		}
 		return nil, fmt.Errorf("%s contains no log: a log has one folder per epoch, named by its number, with the batch in it as {previous digest}/{digest}", arg)
 	}
 	var inputs []input
@@ -320,7 +323,8 @@ type foundLog struct {
 
 // findLogs finds the log directories in and under dir. A log directory is one with a folder that is
 // named by an epoch. Something else in such a folder's place, such as a link, counts as the epoch,
-// so that it is told that it cannot be read; dir itself may be a link.
+// so that it is told that it cannot be read; dir itself may be a link. What an audit store keeps of
+// a log is passed over: folders in it have numbers for names, too.
 func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
 	at := map[string]int{} // where in logs a directory is
@@ -328,8 +332,14 @@ func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil || entry.Type().IsRegular() || path == dir+string(filepath.Separator) {
+		if err != nil || entry.Type().IsRegular() {
 			return err
+		}
+		if isAudit(path) {
+			return fs.SkipDir
+		}
+		if path == dir+string(filepath.Separator) {
+			return nil
 		}
 		epoch, err := validator.ParseEpoch(entry.Name())
 		if err != nil {
@@ -352,4 +362,20 @@ func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 		slices.Sort(log.epochs)
 	}
 	return logs, err
+}
+
+// isAuditStore reports whether a folder is an audit store, or what it keeps of a log.
+func isAuditStore(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	return isAudit(dir) || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return isAudit(filepath.Join(dir, e.Name())) })
+}
+
+// isAudit reports whether a folder is what an audit store keeps of a log.
+func isAudit(dir string) bool {
+	for _, kind := range []string{"verdicts", "digests"} {
+		if info, err := os.Lstat(filepath.Join(dir, kind)); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
 }
