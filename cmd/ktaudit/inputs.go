@@ -323,8 +323,10 @@ type foundLog struct {
 
 // findLogs finds the log directories in and under dir. A log directory is one with a folder that is
 // named by an epoch. Something else in such a folder's place, such as a link, counts as the epoch,
-// so that it is told that it cannot be read; dir itself may be a link. What an audit store keeps of
-// a log is passed over: folders in it have numbers for names, too.
+// so that it is told that it cannot be read; dir itself may be a link.
+//
+// The index of digests and the tiles in an audit store are passed over: their folders have numbers
+// for names, too. Nothing else is, so that no log can hide its epochs by what else it has.
 func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 	var logs []foundLog
 	at := map[string]int{} // where in logs a directory is
@@ -335,7 +337,8 @@ func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 		if err != nil || entry.Type().IsRegular() {
 			return err
 		}
-		if isAudit(path) {
+		parent := filepath.Dir(filepath.Clean(path))
+		if name := entry.Name(); (name == "digests" || name == "tlog") && isAudit(parent) {
 			return fs.SkipDir
 		}
 		if path == dir+string(filepath.Separator) {
@@ -345,7 +348,6 @@ func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 		if err != nil {
 			return nil // not an epoch, but there may be a log in it
 		}
-		parent := filepath.Dir(path)
 		i, ok := at[parent]
 		if !ok {
 			i = len(logs)
