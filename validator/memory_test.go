@@ -3,6 +3,7 @@ package validator
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -180,5 +181,37 @@ func TestSlabsAreOfTheirSize(t *testing.T) {
 			}
 		}
 		giveBack(rs.slabs)
+	}
+}
+
+// TestRecordsIgnoreWhatFollows: what a chunk held before, and what follows a label in the memory of
+// whoever decoded it, is no part of a record.
+func TestRecordsIgnoreWhatFollows(t *testing.T) {
+	t.Parallel()
+	junk, value := bytes.Repeat([]byte{0xff}, recordMax), bytes.Repeat([]byte{0xab}, DigestSize)
+	for n := range labelSize + 1 {
+		for _, behind := range []int{0, 7, labelSize} {
+			memory := bytes.Clone(junk[:n+behind])
+			var want [4 + labelSize]byte
+			binary.BigEndian.PutUint32(want[:], uint32(8*n))
+			for i := range n {
+				memory[i] = byte(i + 1)
+				want[4+i] = memory[i]
+			}
+			e := wire.Element{Inserted: n%2 == 0, Bits: 8 * n, Label: memory[:n], Value: value}
+			r := record(junk)
+			r.put(&e, n)
+			var l label
+			var got [4 + labelSize]byte
+			r.fullLabel(&l)
+			l.put(got[:])
+			key := binary.BigEndian.Uint64(want[4:])
+			if got != want || !bytes.Equal(r.label(), want[4:4+n]) || r.key() != key || leadingBits(e.Label) != key {
+				t.Errorf("label of %d bytes before %d others: %x, key %x", n, behind, got, r.key())
+			}
+			if r.index() != n || r.bits() != 8*n || r.inserted() != e.Inserted || r.size() != recordHead+n || !bytes.Equal(r.value(), value) {
+				t.Errorf("label of %d bytes before %d others: the rest of the record is wrong", n, behind)
+			}
+		}
 	}
 }
