@@ -23,7 +23,8 @@ type exportCmd struct {
 func (exportCmd) Help() string {
 	return `Writes the verdicts of a log to standard output in the order of the epochs. Without a range it writes all of them; memory
 use does not grow with their number. If a verdict cannot be read, export names it and stops with exit status 2: the output so
-far is correct but incomplete.
+far is correct but incomplete. Epochs without a verdict are left out and do not count for the exit status: ktaudit status
+names them.
 
 What is wrong with these epochs is also written to standard error. Exits with 1 if an epoch is rejected or something critical is
 open that nobody has acknowledged; with --strict what was acknowledged counts, too. Warnings do not.

@@ -31,10 +31,11 @@ func (runCmd) Help() string {
 audits new epochs as they are published and history from --from on, and sends alerts. It runs until SIGTERM or Ctrl-C and
 then exits with 0. A second signal ends it at once.
 
-With --to, or for a log that is closed, it audits that range and ends when every epoch has a verdict. It then prints the status of
-the range and exits as status does.
+With --to, or for a log that is closed, it audits that range and ends when every epoch has a verdict or is found not to be
+published or signed; for such epochs it waits as long as --wait says. It then prints the status of the range and exits as status
+does, or, interrupted before that, with 2.
 
-If it is killed, run the same command again: it continues where it stopped.
+If it is interrupted or killed, run the same command again: it continues where it stopped.
 
 Examples:
   ktaudit run --config ktaudit.yaml

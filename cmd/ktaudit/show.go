@@ -352,7 +352,7 @@ func neighbourText(link string, neighbour uint64) string {
 	case link == "broken":
 		return fmt.Sprintf("broken: does not fit epoch %d", neighbour)
 	}
-	return fmt.Sprintf("unknown: not both it and epoch %d are verified", neighbour)
+	return fmt.Sprintf("unknown: this epoch and epoch %d are not both verified", neighbour)
 }
 
 func (a *app) printListed(s *shownEpoch) {

@@ -126,7 +126,8 @@ func elementsTable(costs []cost, runs int) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "In process, from a file in the page cache, with Go's collector as it comes: each size in a process of its own that "+
-		"verifies the same epoch many times; means, and of those %s.\n\n", medianOf(runs))
+		"verifies the same epoch many times; means, and of those %s. "+
+		"The last two columns compare an element with one of the size whose elements cost least.\n\n", medianOf(runs))
 	head(&b, ">inserted", ">elements", ">wall", ">CPU", ">wall per element", ">CPU per element", ">wall / least", ">CPU / least")
 	for _, c := range costs {
 		w, p := per(c.wall, c.elements()), per(c.cpu, c.elements())
