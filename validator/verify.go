@@ -341,7 +341,11 @@ func (v *verification) judge() error {
 	start, end := v.digests()
 	v.startDigest = start
 	if start != v.name.PreviousDigest {
-		return &wire.Fault{Reason: verdict.PreviousDigestMismatch, Detail: fmt.Sprintf("the unchanged nodes give %s, the name says %s", start, v.name.PreviousDigest)}
+		nodes := "the unchanged nodes give"
+		if v.records.count == 0 {
+			nodes = "the proof has no nodes, which gives"
+		}
+		return &wire.Fault{Reason: verdict.PreviousDigestMismatch, Detail: fmt.Sprintf("%s %s, the name says %s", nodes, start, v.name.PreviousDigest)}
 	}
 	if end != v.name.Digest {
 		return &wire.Fault{Reason: verdict.DigestMismatch, Detail: fmt.Sprintf("the nodes give %s, the name says %s", end, v.name.Digest)}

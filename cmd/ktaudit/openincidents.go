@@ -30,7 +30,7 @@ func (a *app) printOpen(open []incident.Open) {
 		a.printf("%s\n", incidentLine(o))
 	}
 	if len(open) > 0 {
-		a.printf("\n`ktaudit incidents` lists what is open, and `ktaudit incidents show ID` says what it means and what to do.\n")
+		a.printf("\n`ktaudit incidents` lists what is open, and `ktaudit incidents show ID` says what it means and what to do;\nboth take --config, or --namespace and --audit-store.\n")
 	}
 }
 

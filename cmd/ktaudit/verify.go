@@ -205,6 +205,9 @@ func (v verifier) verify(ctx context.Context, in input, epoch uint64) (result, e
 		case again && garbled:
 			again = false
 		default:
+			if in.lone && r.Outcome == string(validator.Rejected) {
+				r.Note = "a copy that was damaged or cut short, or another file, may look like this, too: only the log's own batch can be held against it"
+			}
 			return r, err
 		}
 	}
@@ -239,9 +242,6 @@ func (v verifier) attempt(ctx context.Context, in input, epoch uint64, options v
 	}
 	r.Outcome, r.Reason, r.Detail = string(judged.Outcome), string(judged.Reason), judged.Detail
 	r.Inserted, r.Unchanged, r.begins = judged.Inserted, judged.Unchanged, judged.PreviousDigest
-	if in.lone && r.Reason == string(verdict.MalformedProof) {
-		r.Note = "a copy that was cut short, or another file, looks like this, too: only the log's own batch can be held against it"
-	}
 	r.Bytes, r.StoredBytes, r.Compression, r.SHA256 = info.Bytes, info.StoredBytes, info.Compression, info.SHA256
 	return r, nil
 }

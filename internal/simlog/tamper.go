@@ -109,7 +109,7 @@ func ParseTamper(s string) (uint64, Kind, error) {
 		return 0, "", fmt.Errorf("%q: %w", s, err)
 	}
 	if _, ok := expected[Kind(name)]; !ok {
-		return 0, "", fmt.Errorf("%q: unknown kind %q: want one of %v", s, name, Kinds())
+		return 0, "", fmt.Errorf("%q: unknown kind %q: want one of %s", s, name, strings.Trim(fmt.Sprint(Kinds()), "[]"))
 	}
 	return epoch, Kind(name), nil
 }
