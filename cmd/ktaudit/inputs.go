@@ -338,7 +338,7 @@ func findLogs(ctx context.Context, dir string) ([]foundLog, error) {
 			return err
 		}
 		parent := filepath.Dir(filepath.Clean(path))
-		if name := entry.Name(); (name == "digests" || name == "tlog") && isAudit(parent) {
+		if name := entry.Name(); entry.IsDir() && (name == "digests" || name == "tlog") && isAudit(parent) {
 			return fs.SkipDir
 		}
 		if path == dir+string(filepath.Separator) {
