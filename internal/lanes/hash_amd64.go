@@ -23,19 +23,20 @@ func hash(dst []byte, dstOff []uint32, first, second half, msgLen uint32) {
 			ahead := min(i+64, n-32)
 			hash32AVX512(d, &dstOff[i], f, &first.off[i], &first.off[ahead], s, &second.off[i], &second.off[ahead], msgLen)
 		}
-		if left := n - i; left > 16 {
+		if left := n - i; left >= fewAVX512 {
 			var dOff, fOff, sOff [32]uint32
-			pad(dOff[:], dstOff[i:])
-			pad(fOff[:], first.off[i:])
-			pad(sOff[:], second.off[i:])
-			hash32AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
-			return
-		} else if left >= fewAVX512 {
-			var dOff, fOff, sOff [16]uint32
-			pad(dOff[:], dstOff[i:])
-			pad(fOff[:], first.off[i:])
-			pad(sOff[:], second.off[i:])
-			hash16AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
+			lanes := 16
+			if left > lanes {
+				lanes = 32
+			}
+			pad(dOff[:lanes], dstOff[i:])
+			pad(fOff[:lanes], first.off[i:])
+			pad(sOff[:lanes], second.off[i:])
+			if lanes == 32 {
+				hash32AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
+			} else {
+				hash16AVX512(d, &dOff[0], f, &fOff[0], &fOff[0], s, &sOff[0], &sOff[0], msgLen)
+			}
 			return
 		}
 	case avx2:
