@@ -34,10 +34,11 @@ const (
 // freeSlabs are those that nobody uses, by size, as pointers to slices.
 var freeSlabs [slabSizes]sync.Pool
 
-// record is a record and what follows it in its chunk, which has room for the longest one there.
+// record is a record's place in a chunk, as long as the longest record. What follows a shorter one
+// is the next record, or unused.
 type record [recordMax]byte
 
-// recordAt is the record at an offset of a chunk.
+// recordAt is the record at an offset of a chunk, in which room left recordMax bytes for it.
 func recordAt(chunk []byte, at int) *record { return (*record)(chunk[at:cap(chunk)]) }
 
 func (r *record) index() int     { return int(binary.LittleEndian.Uint32(r[:])) }
@@ -47,7 +48,8 @@ func (r *record) value() []byte  { return r[recordHead-DigestSize : recordHead] 
 func (r *record) label() []byte  { return r[recordHead : recordHead+int(r[6])] }
 func (r *record) size() int      { return recordHead + int(r[6]) }
 
-// put makes r the record of an element, which is the index-th of the proof.
+// put makes r the record of an element, which is the index-th of the proof. It may write over all
+// of r.
 func (r *record) put(e *wire.Element, index int) {
 	binary.LittleEndian.PutUint32(r[:], uint32(index))
 	length := uint16(e.Bits)
@@ -153,7 +155,7 @@ func (rs *records) layOut(count int) {
 	}
 }
 
-// room makes space for a record of n bytes in b.
+// room makes space for a record of n bytes in b. What follows them in the result is still unused.
 func (rs *records) room(b *bucket, n int) *record {
 	if cap(b.open)-len(b.open) < recordMax {
 		b.closeChunk()

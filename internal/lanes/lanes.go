@@ -110,7 +110,7 @@ func HashStrided(dst []byte, dstStride int, src []byte, srcStride int, n, msgLen
 // every32 and every64 are the offsets that nearly all calls need.
 var every32, every64 = ramp(32, batch), ramp(64, batch)
 
-// ramp returns n offsets, one every stride bytes.
+// ramp makes n offsets, one every stride bytes.
 func ramp(stride, n int) []uint32 {
 	offsets := make([]uint32, n)
 	for i := range offsets {
@@ -119,7 +119,7 @@ func ramp(stride, n int) []uint32 {
 	return offsets
 }
 
-// every is ramp for n ≤ batch offsets that are only read.
+// every returns n ≤ batch offsets, one every stride bytes. They may be shared: nobody writes them.
 func every(stride, n int) []uint32 {
 	switch stride {
 	case 32:
