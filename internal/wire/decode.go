@@ -86,30 +86,26 @@ func (d *Decoder) Offset() int64 { return d.base + int64(d.pos) }
 // Next decodes the next element into e. It returns io.EOF after the last one, a *Fault for
 // bytes that are not a proof, and any other error if the bytes could not be read.
 func (d *Decoder) Next(e *Element) error {
-	if d.plain(e) {
-		return nil
-	}
-	for {
+	for !d.plain(e) {
 		if d.end-d.pos < maxPlainLen {
-			if err := d.fill(maxPlainLen); err != nil && err != io.EOF {
+			err := d.fill(maxPlainLen)
+			if err == nil {
+				continue
+			}
+			if err != io.EOF || d.pos == d.end {
 				return err
 			}
-			if d.pos == d.end {
-				return io.EOF
-			}
 		}
-		if d.plain(e) {
-			return nil
-		}
-		found, err := d.field(e)
-		if found || err != nil {
+		if found, err := d.field(e); found || err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// plain decodes the next element if it is there whole, in the shape that encoders write: every
-// field once, in order, with short lengths. It leaves any other shape, valid or not, to field.
+// plain decodes the next element if it has the shape that encoders write: every field once, in
+// order, with short lengths. It wants the longest such element's length in the buffer, and leaves
+// any other shape, valid or not, to field.
 func (d *Decoder) plain(e *Element) bool {
 	if d.end-d.pos < maxPlainLen {
 		return false
