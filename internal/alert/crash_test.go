@@ -167,7 +167,7 @@ func TestACrashAtAnyChangeLosesNoAlert(t *testing.T) {
 				rc := newReceiver(t, nil)
 				memory := memblob.OpenBucket(nil)
 				dispatch := func(s *auditstore.Store) error {
-					return dispatcher(t, s, Options{lease: crashLease}, rc.target(t, "hook")).Flush(t.Context())
+					return flush(t.Context(), dispatcher(t, s, Options{lease: crashLease}, rc.target(t, "hook")))
 				}
 				b := &mortal{memory: memory, at: n, persisted: persisted}
 				s := auditstore.New(blob.NewBucket(b))

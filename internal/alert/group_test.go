@@ -298,13 +298,13 @@ func TestACrashInAFloodLosesNoAlert(t *testing.T) {
 						want["resolved "+a.Incident] = filled(a).endName()
 					}
 				}
-				flush := func(s *auditstore.Store) error {
+				dispatch := func(s *auditstore.Store) error {
 					o := patient()
 					o.lease = crashLease
-					return dispatcher(t, s, o, r.target("reader")).Flush(t.Context())
+					return flush(t.Context(), dispatcher(t, s, o, r.target("reader")))
 				}
 				b := &mortal{memory: memory, at: n, persisted: persisted}
-				_ = flush(auditstore.New(blob.NewBucket(b)))
+				_ = dispatch(auditstore.New(blob.NewBucket(b)))
 				before, unmarked := r.count(), map[string]bool{}
 				for alert, notice := range want {
 					marked, err := alive.Outbox(namespace).Delivered(t.Context(), "reader", notice)
@@ -312,7 +312,7 @@ func TestACrashInAFloodLosesNoAlert(t *testing.T) {
 					unmarked[alert] = before[alert] > 0 && !marked
 				}
 				for range 2 {
-					must(t, flush(alive))
+					must(t, dispatch(alive))
 				}
 				wantOpen(t, alive)
 				got := r.count()
