@@ -18,7 +18,8 @@ type label struct {
 	length int32
 }
 
-// put writes the label as it is hashed: length, big-endian, and 32 bytes.
+// put writes the label as it is hashed: length, big-endian, and 32 bytes. It is putPrefix of all of
+// the label without the masks, which would cost a large proof of long labels some 5 %.
 func (l *label) put(b []byte) {
 	_ = b[4+labelSize-1]
 	binary.BigEndian.PutUint32(b, uint32(l.length))

@@ -157,7 +157,7 @@ func TestStoreGone(t *testing.T) {
 		if value == nil {
 			t.Fatalf("the metrics do not say whether the audit store can be written:\n%s", page)
 		}
-		return string(value[1]) != "0"
+		return value[1] != "0"
 	}
 	audit, gone := filepath.Join(a.dir, "audit"), filepath.Join(a.dir, "gone")
 	told := func(from, to string, want ...string) {
